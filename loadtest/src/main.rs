@@ -1,0 +1,2 @@
+//! Klieg.
+fn main() {}
