@@ -1,0 +1,193 @@
+//! What an operator says about STUN and TURN, and the limits of it.
+
+use std::fmt;
+use std::ops::RangeInclusive;
+
+use serde::Deserialize;
+
+use crate::ConfigError;
+use crate::url::{Scheme, parse};
+
+/// The settings as they stand in the configuration file; all may be left out.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// `stun:` and `stuns:` URLs (RFC 7064). Clients of Klieg itself need none: the server tells its own address.
+    pub stun_urls: Vec<String>,
+    /// `turn:` and `turns:` URLs (RFC 7065) of servers that know `turn_secret`.
+    pub turn_urls: Vec<String>,
+    /// What coturn calls `static-auth-secret`.
+    pub turn_secret: Secret,
+    /// How long credentials hold, in seconds. An allocation outlives them only until its next refresh.
+    pub turn_credential_ttl_s: u64,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            stun_urls: Vec::new(),
+            turn_urls: Vec::new(),
+            turn_secret: Secret::default(),
+            turn_credential_ttl_s: 12 * 60 * 60,
+        }
+    }
+}
+
+impl Config {
+    /// Checks everything that can be checked without a network.
+    pub(crate) fn validate(&self) -> Result<(), ConfigError> {
+        validate_list("stun_urls", &self.stun_urls, &[Scheme::Stun, Scheme::Stuns])?;
+        validate_list("turn_urls", &self.turn_urls, &[Scheme::Turn, Scheme::Turns])?;
+        if !TTL_RANGE_S.contains(&self.turn_credential_ttl_s) {
+            return Err(ConfigError::Ttl(self.turn_credential_ttl_s));
+        }
+        let secret_bytes = self.turn_secret.as_bytes().len();
+        match secret_bytes {
+            0 if self.turn_urls.is_empty() => Ok(()),
+            0 => Err(ConfigError::MissingSecret),
+            1..MIN_SECRET_BYTES => Err(ConfigError::ShortSecret(secret_bytes)),
+            MIN_SECRET_BYTES.. => Ok(()),
+        }
+    }
+}
+
+fn validate_list(
+    list: &'static str,
+    urls: &[String],
+    schemes: &'static [Scheme],
+) -> Result<(), ConfigError> {
+    if urls.len() > MAX_URLS {
+        return Err(ConfigError::TooManyUrls {
+            list,
+            count: urls.len(),
+            max: MAX_URLS,
+        });
+    }
+    for url in urls {
+        parse(url, schemes).map_err(|reason| ConfigError::Url {
+            list,
+            url: url.clone(),
+            reason,
+        })?;
+    }
+    Ok(())
+}
+
+/// A shared secret; it is never printed.
+#[derive(Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(transparent)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Wraps the text that the TURN server has in its own configuration.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        self.0.as_bytes()
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0.is_empty() {
+            "Secret(unset)"
+        } else {
+            "Secret(…)"
+        })
+    }
+}
+
+/// Firefox warns from five URLs on; browsers gather candidates through every one of them.
+const MAX_URLS: usize = 8;
+
+/// A password is an HMAC of known text: a short secret can be found by trying.
+pub(crate) const MIN_SECRET_BYTES: usize = 16;
+
+/// A minute lets a join finish; a week is longer than any broadcast.
+pub(crate) const TTL_RANGE_S: RangeInclusive<u64> = 60..=7 * 24 * 60 * 60;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_default_asks_for_no_server_and_is_valid() {
+        assert_eq!(Config::default().validate(), Ok(()));
+    }
+
+    #[test]
+    fn a_turn_server_needs_a_secret_of_some_length() {
+        let mut config = Config {
+            turn_urls: vec!["turn:t.example".into()],
+            ..Config::default()
+        };
+        assert_eq!(config.validate(), Err(ConfigError::MissingSecret));
+
+        config.turn_secret = Secret::new("fifteen bytes..");
+        assert_eq!(config.validate(), Err(ConfigError::ShortSecret(15)));
+
+        config.turn_secret = Secret::new("sixteen bytes...");
+        assert_eq!(config.validate(), Ok(()));
+    }
+
+    #[test]
+    fn an_entry_in_the_wrong_list_is_named_with_its_list() {
+        let config = Config {
+            stun_urls: vec!["turn:t.example".into()],
+            ..Config::default()
+        };
+        let error = config.validate().unwrap_err().to_string();
+        assert_eq!(
+            error,
+            r#"stun_urls: "turn:t.example": the scheme is turn, expected stun or stuns"#
+        );
+    }
+
+    #[test]
+    fn too_many_urls_are_refused() {
+        let config = Config {
+            stun_urls: vec!["stun:s.example".into(); 9],
+            ..Config::default()
+        };
+        let error = config.validate().unwrap_err().to_string();
+        assert_eq!(error, "stun_urls: 9 entries, at most 8 are allowed");
+    }
+
+    #[test]
+    fn credentials_hold_between_a_minute_and_a_week() {
+        for (ttl, valid) in [
+            (0, false),
+            (59, false),
+            (60, true),
+            (604_800, true),
+            (604_801, false),
+        ] {
+            let config = Config {
+                turn_credential_ttl_s: ttl,
+                ..Config::default()
+            };
+            assert_eq!(config.validate().is_ok(), valid, "{ttl}");
+        }
+    }
+
+    #[test]
+    fn the_secret_is_not_printed() {
+        let config = Config {
+            turn_secret: Secret::new("hunter2hunter2hunter2"),
+            ..Config::default()
+        };
+        assert!(!format!("{config:?}").contains("hunter2"));
+    }
+
+    #[test]
+    fn an_unknown_setting_is_refused() {
+        let read: Result<Config, _> = serde_json::from_str(r#"{"turn_url":"turn:t.example"}"#);
+        assert!(
+            read.unwrap_err()
+                .to_string()
+                .contains("unknown field `turn_url`")
+        );
+    }
+}
