@@ -1,0 +1,11 @@
+//! The wire formats of RTP and RTCP, read and written without allocation (RFC 3550, RFC 8285).
+
+#![warn(clippy::indexing_slicing)]
+
+pub mod packet;
+
+pub mod ext;
+
+pub mod seq;
+
+pub mod rtcp;
