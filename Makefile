@@ -1,0 +1,39 @@
+# The commands of this repository; each installs what it needs and can be run again at any time.
+
+.DEFAULT_GOAL := help
+.PHONY: help run test check pages bench fuzz audit clean
+
+help: ## shows this list
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 16
+
+run: ## builds what changed and starts the server for development; ARGS="…" goes to it
+	@exec scripts/run.sh $(ARGS)
+
+test: ## runs every test: Rust, pages, browsers
+	@scripts/setup.sh build pages browsers deny
+	@scripts/pages.sh
+	@scripts/check.sh fmt lint unit core deny pages browsers
+
+check: ## runs every test that needs no browser
+	@scripts/setup.sh build pages deny
+	@scripts/pages.sh
+	@scripts/check.sh fmt lint unit core deny pages
+
+pages: ## builds the web pages into web-demo/dist
+	@scripts/setup.sh pages
+	@scripts/pages.sh
+
+bench: ## runs the benchmarks (release profile)
+	@scripts/setup.sh build
+	@scripts/bench.sh
+
+fuzz: ## runs every fuzz target for FUZZ_SECONDS (30)
+	@scripts/setup.sh build
+	@scripts/fuzz.sh
+
+audit: ## compares dependencies with the RustSec advisories (needs their database from the network)
+	@scripts/setup.sh build deny
+	@cargo deny check advisories
+
+clean: ## removes everything that was built or installed into this directory
+	@rm -rf target fuzz/target fuzz/corpus fuzz/artifacts web-demo/dist web-demo/node_modules

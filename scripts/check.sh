@@ -1,0 +1,51 @@
+#!/usr/bin/env bash
+# Runs the checks named, in order: check.sh fmt lint unit core deny pages browsers
+# shellcheck source=common.sh
+. "$(dirname "$0")/common.sh"
+
+main() {
+  local check began
+  for check in "$@"; do
+    began=$SECONDS
+    say "$check"
+    # Not behind `if` or `||`: there, bash would go on after a failed command within.
+    failing=$check
+    "check_$check"
+    failing=
+    times+=("$(printf '%-10s %4d s' "$check" $((SECONDS - began)))")
+  done
+  say "All passed"
+  printf '%s\n' "${times[@]}"
+}
+
+times=()
+failing=
+trap '[ -z "$failing" ] || printf "\nFAILED: %s\n" "$failing" >&2' EXIT
+
+check_fmt() { cargo fmt --all --check; }
+
+check_lint() { cargo clippy --locked --workspace --all-targets --quiet -- --deny warnings; }
+
+check_unit() { cargo test --locked --workspace; }
+
+# The forwarding unit's core owns no runtime, socket, server or database.
+check_core() {
+  local tree
+  tree=$(cargo tree --locked --package klieg-sfu-core --edges normal,build --prefix none --format '{p}')
+  if grep -E '^(tokio|mio|async-std|smol|axum|hyper|sqlx|prometheus|socket2|quinn-udp)( |-)' <<<"$tree"; then
+    die "klieg-sfu-core must not depend on the above"
+  fi
+  echo "klieg-sfu-core: $(sort -u <<<"$tree" | wc -l) packages, none of them a runtime, a socket or a server"
+}
+
+# Advisories need a database from the network: `make audit`.
+check_deny() { cargo deny --log-level error check --allow duplicate bans licenses sources; }
+
+check_pages() {
+  npm run --prefix web-demo check
+  npm test --prefix web-demo
+}
+
+check_browsers() { KLIEG_BIN="$target_dir/debug/klieg" npm run --prefix web-demo e2e; }
+
+main "$@"

@@ -1,0 +1,108 @@
+#!/usr/bin/env bash
+# Installs what is missing, and nothing that is there: setup.sh [build] [pages] [browsers] [deny]
+# shellcheck source=common.sh
+. "$(dirname "$0")/common.sh"
+
+readonly node_wanted=20.19
+readonly deny_version=0.20.2
+
+main() {
+  local part
+  for part in "$@"; do
+    case $part in
+      build) setup_build ;;
+      pages) setup_pages ;;
+      browsers) setup_browsers ;;
+      deny) setup_deny ;;
+      *) die "setup.sh: unknown part '$part'" ;;
+    esac
+  done
+}
+
+# The C and C++ compilers and CMake build AWS-LC and SQLite.
+setup_build() {
+  local missing=()
+  { have cc && have c++; } || missing+=(build-essential)
+  have cmake || missing+=(cmake)
+  apt_install "${missing[@]}"
+
+  have cargo || install_rust
+  local wanted found
+  wanted=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
+  found=$(rustc --version | cut -d ' ' -f 2)
+  at_least "$wanted" "$found" || die "Rust $found is too old: $wanted or later is needed (rustup update stable)"
+  if ! cargo fmt --version >/dev/null 2>&1 || ! cargo clippy --version >/dev/null 2>&1; then
+    have rustup || die "rustfmt and clippy of Rust $found are missing"
+    rustup component add rustfmt clippy
+  fi
+}
+
+install_rust() {
+  apt_has rustup || die "Rust is missing, and this system has no package for it: install it from rust-lang.org/tools/install"
+  apt_install rustup
+  rustup default stable
+}
+
+setup_pages() {
+  if ! have node && apt_has nodejs "$node_wanted"; then
+    apt_install nodejs
+  fi
+  have node || die "Node.js $node_wanted or later is missing, and this system's package is older: install it from nodejs.org"
+  local found
+  found=$(node -p process.versions.node)
+  at_least "$node_wanted" "$found" || die "Node.js $found is too old: $node_wanted or later is needed"
+  have npm || apt_install npm
+}
+
+setup_browsers() {
+  local missing=()
+  have chromium || missing+=(chromium)
+  have firefox-esr || missing+=(firefox-esr)
+  # Reactions are emoji; without a font for them the pictures of the pages show boxes.
+  dpkg -s fonts-noto-color-emoji >/dev/null 2>&1 || missing+=(fonts-noto-color-emoji)
+  apt_install "${missing[@]}"
+}
+
+setup_deny() {
+  cargo deny --version >/dev/null 2>&1 && return
+  say "Building cargo-deny (about two minutes on two cores)"
+  env -u CARGO_TARGET_DIR cargo install --locked --quiet "cargo-deny@$deny_version"
+}
+
+# apt_has PACKAGE [VERSION]: whether the package can be had, at least as new as VERSION.
+apt_has() {
+  have apt-get || return 1
+  apt_update
+  local candidate
+  candidate=$(apt-cache policy "$1" | sed -n 's/^ *Candidate: \([0-9][^-+~]*\).*/\1/p')
+  [ -n "$candidate" ] && at_least "${2:-0}" "$candidate"
+}
+
+apt_install() {
+  [ $# -gt 0 ] || return 0
+  have apt-get || die "please install first: $*"
+  say "Installing $*"
+  apt_update
+  as_root apt-get install -y --no-install-recommends "${apt_options[@]}" "$@"
+}
+
+# Once a run is enough, and none when nothing is missing.
+apt_update() {
+  [ -z "${apt_updated:-}" ] || return 0
+  as_root apt-get update -q "${apt_options[@]}"
+  apt_updated=yes
+}
+
+readonly apt_options=(-o Acquire::Retries=5 -o DPkg::Lock::Timeout=300 -o Dpkg::Use-Pty=0)
+
+as_root() {
+  if [ "$(id -u)" = 0 ]; then
+    env DEBIAN_FRONTEND=noninteractive "$@"
+  elif have sudo; then
+    sudo env DEBIAN_FRONTEND=noninteractive "$@"
+  else
+    die "needs root or sudo: $*"
+  fi
+}
+
+main "$@"
