@@ -1,0 +1,101 @@
+//! A participant's WebSocket, subprotocol `klieg.v1` (docs/protocol.md).
+
+use anyhow::{Context as _, bail};
+use futures_util::{SinkExt as _, StreamExt as _};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tokio::net::TcpStream;
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+use tokio_tungstenite::tungstenite::{ClientRequestBuilder, Message as Frame};
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
+
+use crate::api::Join;
+use crate::options::Options;
+
+/// An open socket.
+#[derive(Debug)]
+pub(crate) struct Socket {
+    stream: WebSocketStream<MaybeTlsStream<TcpStream>>,
+    /// Counts requests: the `id` of the next one.
+    next_id: u64,
+}
+
+/// One message of the server.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Message {
+    /// Its type.
+    pub(crate) t: String,
+    /// Its content.
+    #[serde(default)]
+    pub(crate) d: Value,
+}
+
+impl Message {
+    /// Returns a text of the content.
+    pub(crate) fn text(&self, field: &str) -> anyhow::Result<&str> {
+        self.d[field]
+            .as_str()
+            .with_context(|| format!("{} without {field}", self.t))
+    }
+}
+
+impl Socket {
+    /// Connects, and sends `auth` and `join` without waiting for their answers.
+    pub(crate) async fn enter(options: &Options, join: &Join, room: &str) -> anyhow::Result<Self> {
+        let url = options.ws.as_ref().unwrap_or(&join.ws_url);
+        let uri = url.parse().with_context(|| format!("{url} is not a URL"))?;
+        let request = ClientRequestBuilder::new(uri).with_sub_protocol("klieg.v1");
+        let (stream, _) = connect_async(request)
+            .await
+            .with_context(|| format!("cannot connect to {url}"))?;
+        let mut socket = Self { stream, next_id: 1 };
+        socket.send("auth", json!({ "token": join.token })).await?;
+        socket.send("join", json!({ "roomId": room })).await?;
+        Ok(socket)
+    }
+
+    /// Sends one request.
+    pub(crate) async fn send(&mut self, t: &str, d: Value) -> anyhow::Result<()> {
+        let id = self.next_id.to_string();
+        self.next_id += 1;
+        let text = json!({ "t": t, "id": id, "d": d }).to_string();
+        self.stream
+            .send(Frame::text(text))
+            .await
+            .with_context(|| format!("cannot send {t}"))
+    }
+
+    /// Waits for the next message; `error` messages and a closed socket are errors.
+    pub(crate) async fn next(&mut self) -> anyhow::Result<Message> {
+        loop {
+            let frame = self
+                .stream
+                .next()
+                .await
+                .context("the server closed the socket")??;
+            match frame {
+                Frame::Text(text) => {
+                    let message: Message = serde_json::from_str(&text)?;
+                    if message.t == "error" {
+                        bail!("the server says: {}", message.d);
+                    }
+                    return Ok(message);
+                }
+                Frame::Close(reason) => bail!("the server closed the socket: {reason:?}"),
+                Frame::Binary(_) => bail!("the server sent a binary frame"),
+                Frame::Ping(_) | Frame::Pong(_) | Frame::Frame(_) => {}
+            }
+        }
+    }
+
+    /// Says good-bye; the server's answer is not awaited.
+    pub(crate) async fn close(&mut self) {
+        let frame = CloseFrame {
+            code: CloseCode::Normal,
+            reason: "done".into(),
+        };
+        // The socket may be gone already, which is as good.
+        self.stream.close(Some(frame)).await.ok();
+    }
+}
