@@ -1,1 +1,5 @@
-//! Placeholder.
+//! Klieg's control plane: rooms, signaling, chat and the store.
+
+pub mod session;
+
+pub mod sdp;
