@@ -1,3 +1,20 @@
 //! Gives the forwarding unit's core its sockets, threads and time.
+//!
+//! [`Sfu::start`] binds the media port and starts a thread per core; [`Handle`] is the door for commands,
+//! and the receiver it returns is the door for events.
 
+mod config;
+
+mod handle;
+
+mod shard;
+
+mod helpers;
+
+mod udp;
+
+mod metrics;
+
+pub use config::{Config, StartError};
+pub use handle::{Busy, Handle, Sfu};
 pub use klieg_sfu_core::command::*;

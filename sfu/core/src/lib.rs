@@ -5,6 +5,8 @@
 
 pub mod command;
 
+pub use command::*;
+
 pub mod node;
 
 pub mod demux;

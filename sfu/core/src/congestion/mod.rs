@@ -1,0 +1,3 @@
+//! What the two ends tell each other about the path between them.
+
+pub mod twcc;

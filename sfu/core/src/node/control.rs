@@ -1,0 +1,217 @@
+//! Commands from signaling, and the coming and going of peers.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::command::{
+    Command, DisconnectReason, Event, IceCredentials, Media, PeerId, Remote, RoomKey, ShardIndex,
+};
+use crate::node::directory::Place;
+use crate::node::peers::{Peer, PeerIndex, Role};
+use crate::node::Node;
+use crate::publisher::Publisher;
+use crate::relay::ShardMessage;
+use crate::transport::TransportEvent;
+use crate::viewer::Viewer;
+
+impl Node {
+    /// Takes a command from signaling. Every shard gets every command.
+    pub fn handle_command(&mut self, now: Instant, command: Command) {
+        match command {
+            Command::AddPeer(spec) => self.directory.announce(now, spec),
+            Command::SetRemote(peer, remote) => self.set_remote(now, peer, remote),
+            Command::RestartIce { peer, local, remote } => {
+                self.restart_ice(now, peer, local, remote);
+            }
+            Command::RemovePeer(peer) => self.remove_announced(now, peer),
+        }
+    }
+
+    fn set_remote(&mut self, now: Instant, peer: PeerId, remote: Arc<Remote>) {
+        let Some(entry) = self.directory.get_mut(peer).filter(|entry| entry.remote.is_none())
+        else {
+            return;
+        };
+        entry.remote = Some(Arc::clone(&remote));
+        if let Place::Here(index) = entry.place {
+            self.apply_remote(now, index, &remote);
+            self.settle_peer(now, index);
+        }
+    }
+
+    /// Tells a peer of this shard what it is here for.
+    pub(super) fn apply_remote(&mut self, now: Instant, index: PeerIndex, remote: &Remote) {
+        let Some(peer) = self.peers.get_mut(index) else {
+            return;
+        };
+        peer.role = match &remote.media {
+            Media::Publish(tracks) => {
+                Role::Publisher(Box::new(Publisher::new(now, peer.id, tracks.clone())))
+            }
+            Media::View(tracks) => {
+                Role::Viewer(Box::new(Viewer::new(now, peer.id, tracks.clone())))
+            }
+        };
+        let ice = remote.ice.clone();
+        peer.transport.set_remote(now, ice, &remote.fingerprints, remote.dtls_role);
+    }
+
+    fn restart_ice(
+        &mut self,
+        now: Instant,
+        peer: PeerId,
+        local: IceCredentials,
+        remote: Option<IceCredentials>,
+    ) {
+        self.directory.restart(peer, local.clone());
+        let Some(index) = self.peers.find(peer) else {
+            return;
+        };
+        if let Some(here) = self.peers.get_mut(index) {
+            here.transport.restart_ice(now, local, remote);
+            self.settle_peer(now, index);
+        }
+    }
+
+    fn remove_announced(&mut self, now: Instant, peer: PeerId) {
+        match self.peers.find(peer) {
+            Some(index) => self.remove_peer(now, index, DisconnectReason::Removed),
+            None => self.forget_expected(peer, DisconnectReason::Removed),
+        }
+    }
+
+    /// Shows every peer of this shard out.
+    pub fn handle_stop(&mut self, now: Instant) {
+        for index in self.peers.indices() {
+            self.remove_peer(now, index, DisconnectReason::Removed);
+        }
+    }
+
+    /// Gives up a peer that has not come in time.
+    pub(super) fn give_up_expected(&mut self, peer: PeerId) {
+        self.forget_expected(peer, DisconnectReason::HandshakeTimeout);
+    }
+
+    /// Forgets a peer that is not here. The shard that can still claim it reports its end.
+    fn forget_expected(&mut self, peer: PeerId, reason: DisconnectReason) {
+        let Some(entry) = self.directory.get(peer) else {
+            return;
+        };
+        match (entry.spec.claim.take(self.config.shard), reason) {
+            (Ok(()), _) => {
+                self.directory.forget(peer, &[]);
+                self.events.push_back(Event::Disconnected { peer, reason });
+            }
+            (Err(_), DisconnectReason::Removed) => {
+                self.directory.forget(peer, &[]);
+            }
+            (Err(shard), _) => self.directory.settle(peer, Place::There(shard)),
+        }
+    }
+
+    /// Acts on what happened to a peer's transport.
+    pub(super) fn take_transport_events(&mut self, now: Instant, index: PeerIndex) {
+        while let Some(peer) = self.peers.get_mut(index) {
+            match peer.transport.poll_event() {
+                Some(TransportEvent::Connected) => self.connect_peer(now, index),
+                Some(TransportEvent::PathChanged(path)) => {
+                    self.counters.path_changes += 1;
+                    tracing::debug!(peer = peer.id.0, remote = %path.remote, "path changed");
+                }
+                Some(TransportEvent::Closed) => {
+                    self.remove_peer(now, index, DisconnectReason::Closed);
+                }
+                Some(TransportEvent::Failed(reason)) => self.remove_peer(now, index, reason),
+                None => return,
+            }
+        }
+    }
+
+    fn connect_peer(&mut self, now: Instant, index: PeerIndex) {
+        let Some(peer) = self.peers.get_mut(index) else {
+            return;
+        };
+        peer.connected = Some(now);
+        let took = now.saturating_duration_since(peer.announced);
+        self.events.push_back(Event::Connected { peer: peer.id, took });
+        let key = peer.room;
+        match &mut peer.role {
+            Role::Publisher(publisher) => {
+                publisher.request_keyframe();
+                self.rooms.entry(key).or_default().publisher = Some(index);
+                self.broadcast(&ShardMessage::Published(key, self.config.shard));
+            }
+            Role::Viewer(_) => {
+                let room = self.rooms.entry(key).or_default();
+                room.viewers.push(index);
+                let first = room.viewers.len() == 1;
+                if first && room.publisher.is_none() {
+                    self.broadcast(&ShardMessage::Wanted(key, self.config.shard));
+                }
+                self.request_keyframe(now, key);
+            }
+            Role::Unknown => {}
+        }
+    }
+
+    /// Forgets a peer of this shard; what it still has to say leaves first.
+    fn remove_peer(&mut self, now: Instant, index: PeerIndex, reason: DisconnectReason) {
+        let Some(mut peer) = self.peers.remove(index) else {
+            return;
+        };
+        peer.transport.close();
+        let mut datagram = Vec::new();
+        while let Some(path) = peer.transport.poll_transmit(&mut datagram) {
+            self.ready.push_back((path, std::mem::take(&mut datagram)));
+        }
+        if let Some(timer) = peer.timer {
+            self.timers.remove(&(timer, index));
+        }
+        self.directory.forget(peer.id, &peer.addresses);
+        self.broadcast(&ShardMessage::Gone(peer.id));
+        self.leave_room(&peer, index);
+        self.events.push_back(Event::Disconnected { peer: peer.id, reason });
+        let connected = peer.connected.map(|at| now.saturating_duration_since(at));
+        tracing::debug!(peer = peer.id.0, ?reason, ?connected, "peer removed");
+    }
+
+    fn leave_room(&mut self, peer: &Peer, index: PeerIndex) {
+        let Some(room) = self.rooms.get_mut(&peer.room) else {
+            return;
+        };
+        if room.publisher == Some(index) {
+            room.publisher = None;
+        }
+        let watched = !room.viewers.is_empty();
+        room.viewers.retain(|&viewer| viewer != index);
+        let unwanted = watched && room.viewers.is_empty() && room.publisher.is_none();
+        if room.is_empty() {
+            self.rooms.remove(&peer.room);
+        }
+        if unwanted {
+            self.broadcast(&ShardMessage::Unwanted(peer.room, self.config.shard));
+        }
+    }
+
+    /// Another shard has the publisher: ask for its media if anybody watches here.
+    pub(super) fn handle_published(&mut self, key: RoomKey, shard: ShardIndex) {
+        if self.rooms.get(&key).is_some_and(|room| !room.viewers.is_empty()) {
+            let wanted = ShardMessage::Wanted(key, self.config.shard);
+            self.messages.push_back((shard, wanted));
+            self.keyframes_wanted.insert(key);
+        }
+    }
+
+    /// Another shard has viewers: send it what our publisher sends.
+    pub(super) fn handle_wanted(&mut self, key: RoomKey, shard: ShardIndex) {
+        let room = self.rooms.get_mut(&key).filter(|room| room.publisher.is_some());
+        if let Some(room) = room
+            && !room.wanted_by.contains(&shard)
+        {
+            room.wanted_by.push(shard);
+            let clocks = room.clocks();
+            let known = clocks.into_iter().flatten().map(|clock| ShardMessage::Clock(key, clock));
+            self.messages.extend(known.map(|message| (shard, message)));
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! What a shard counts, for the metrics.
+
+use crate::transport::DropReason;
+
+/// Totals since the start. Each counts packets unless it says otherwise.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Datagrams from the socket.
+    pub datagrams_received: u64,
+    /// Bytes from the socket.
+    pub bytes_received: u64,
+    /// Decrypted media packets from publishers.
+    pub rtp_received: u64,
+    /// Decrypted RTCP compounds.
+    pub rtcp_received: u64,
+    /// Empty retransmissions, with which a publisher probes its path.
+    pub probes_received: u64,
+    /// Datagrams to the socket that are no media.
+    pub datagrams_sent: u64,
+    /// Media packets to viewers.
+    pub rtp_sent: u64,
+    /// Runs that these packets left in.
+    pub runs_sent: u64,
+    /// Bytes to the socket.
+    pub bytes_sent: u64,
+    /// RTCP compounds sent.
+    pub rtcp_sent: u64,
+    /// Packets that viewers asked for again.
+    pub nacked_by_viewers: u64,
+    /// Packets sent again.
+    pub resent: u64,
+    /// Packets asked for again that are no longer kept.
+    pub resend_missing: u64,
+    /// Packets not sent again because they were too often, or too many.
+    pub resend_refused: u64,
+    /// Packets asked for again from publishers.
+    pub nacked_to_publishers: u64,
+    /// Keyframe requests from viewers.
+    pub keyframes_wanted: u64,
+    /// Keyframe requests to publishers.
+    pub keyframes_requested: u64,
+    /// Times a peer's media moved to another address.
+    pub path_changes: u64,
+    /// Dropped: first byte of no known protocol, or too short.
+    pub dropped_unknown_protocol: u64,
+    /// Dropped: no check has passed from that address.
+    pub dropped_unchecked: u64,
+    /// Dropped: a STUN user name that was given to nobody.
+    pub dropped_unknown_ufrag: u64,
+    /// Dropped: a STUN message whose integrity or fingerprint does not hold.
+    pub dropped_unauthenticated: u64,
+    /// Dropped: SRTP or SRTCP that does not authenticate, or was here before.
+    pub dropped_unprotected: u64,
+    /// Dropped: a queue of the handshake was full, or its state is gone.
+    pub dropped_handshake: u64,
+    /// Dropped: no m-line, payload type or room for it.
+    pub dropped_unforwarded: u64,
+    /// Dropped: media that came twice.
+    pub dropped_duplicate: u64,
+    /// Dropped: media too large to be forwarded.
+    pub dropped_oversized: u64,
+    /// Dropped: the queue to another shard was full.
+    pub dropped_forwarding: u64,
+}
+
+impl Counters {
+    /// Counts a datagram that a transport refused.
+    pub(super) fn count_drop(&mut self, reason: DropReason) {
+        match reason {
+            DropReason::Unknown => self.dropped_unknown_protocol += 1,
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! What leaves: single datagrams first, then the bursts, one viewer's run at a time.
+
+use std::time::Instant;
+
+use crate::command::{Event, Kind, Path};
+use crate::node::Node;
+use crate::room::Run;
+
+/// Datagrams for one destination.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Transmit {
+    /// From where to where.
+    pub path: Path,
+    /// When there are several: bytes of each but the last, which may be shorter.
+    pub segment_size: Option<usize>,
+}
+
+impl Node {
+    /// Writes the next datagrams into `out`, which it clears; `None` when there are none.
+    ///
+    /// `out` is meant to be the same buffer each time, so that it stays in the processor's cache.
+    pub fn poll_transmit(&mut self, now: Instant, out: &mut Vec<u8>) -> Option<Transmit> {
+        self.close_bursts();
+        out.clear();
+        if let Some((path, datagram)) = self.ready.pop_front() {
+            out.extend_from_slice(&datagram);
+            return Some(self.count_transmit(path, out.len()));
+        }
+        while let Some(&index) = self.dirty.front() {
+            let peer = self.peers.get_mut(index);
+            if let Some(path) = peer.and_then(|peer| peer.transport.poll_transmit(out)) {
+                return Some(self.count_transmit(path, out.len()));
+            }
+            self.dirty.pop_front();
+        }
+        self.next_run(now, out)
+    }
+
+    fn next_run(&mut self, now: Instant, out: &mut Vec<u8>) -> Option<Transmit> {
+        while let Some(fan_out) = self.fan_out.front_mut() {
+            let viewers = self.rooms.get(&fan_out.burst.room).map(|room| room.viewers.as_slice());
+            let run = fan_out.next_run(viewers.unwrap_or_default(), &mut self.peers, out);
+            if let Some(run) = run {
+                let kind = fan_out.burst.kind();
+                self.counters.rtp_sent += run.segments as u64;
+                self.counters.runs_sent += 1;
+                self.counters.bytes_sent += out.len() as u64;
+                self.note_shown(now, &run, kind);
+                let segment_size = (run.segments > 1).then_some(run.segment_size);
+                return Some(Transmit { path: run.path, segment_size });
+            }
+            self.fan_out.pop_front();
+        }
+        None
+    }
+
+    /// Reports the first picture that a viewer is sent, or the first sound of a room without picture.
+    fn note_shown(&mut self, now: Instant, run: &Run, kind: Kind) {
+        if !run.first {
+            return;
+        }
+        let Some(peer) = self.peers.get_mut(run.viewer).filter(|peer| !peer.shown) else {
+            return;
+        };
+        let has_picture = self.rooms.get(&peer.room).is_some_and(|room| room.has(Kind::Video));
+        if kind == Kind::Video || !has_picture {
+            peer.shown = true;
+            let connected = peer.connected.unwrap_or(now);
+            let took = now.saturating_duration_since(connected);
+            self.events.push_back(Event::ViewerMedia { peer: peer.id, took });
+        }
+    }
+
+    fn count_transmit(&mut self, path: Path, bytes: usize) -> Transmit {
+        self.counters.datagrams_sent += 1;
+        self.counters.bytes_sent += bytes as u64;
+        Transmit { path, segment_size: None }
+    }
+}

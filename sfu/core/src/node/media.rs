@@ -1,0 +1,237 @@
+//! Packets from a publisher into bursts, and the feedback of both sides.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::command::{Event, Kind, RoomKey};
+use crate::node::Node;
+use crate::node::peers::{PeerIndex, Role};
+use crate::publisher::{Arrived, Unforwarded};
+use crate::relay::{Burst, MediaPacket, ShardMessage};
+use crate::room::{self, FanOut};
+
+/// The largest payload that fits an Ethernet frame with all headers, the tag and a retransmission's
+/// number: 1500 − 40 (IPv6) − 8 (UDP) − 12 (RTP) − 16 (tag) − 2.
+const MAX_PAYLOAD: usize = 1422;
+
+impl Node {
+    /// Takes a decrypted RTP packet.
+    pub(super) fn handle_rtp(&mut self, now: Instant, index: PeerIndex, packet: &[u8]) {
+        let Some(peer) = self.peers.get_mut(index) else {
+            return;
+        };
+        let Role::Publisher(publisher) = &mut peer.role else {
+            self.counters.dropped_unforwarded += 1;
+            return;
+        };
+        self.counters.rtp_received += 1;
+        match publisher.handle_rtp(now, packet) {
+            Ok(arrived) if arrived.payload.len() <= MAX_PAYLOAD => {
+                let (room, format) = (peer.room, arrived.format);
+                if arrived.first {
+                    let peer = peer.id;
+                    self.events.push_back(Event::PublisherMedia { peer, room, format });
+                }
+                self.gather(now, room, &arrived);
+            }
+            Ok(_) => self.counters.dropped_oversized += 1,
+            Err(Unforwarded::Duplicate) => self.counters.dropped_duplicate += 1,
+            Err(Unforwarded::Probe) => self.counters.probes_received += 1,
+            Err(Unforwarded::Malformed | Unforwarded::UnknownStream) => {
+                self.counters.dropped_unforwarded += 1;
+            }
+        }
+    }
+
+    /// Adds a packet to the burst of its source.
+    fn gather(&mut self, now: Instant, room: RoomKey, arrived: &Arrived<'_>) {
+        if self.open.get(&arrived.source).is_some_and(|open| open.packets.len() >= Burst::MAX_PACKETS)
+            && let Some(full) = self.open.remove(&arrived.source)
+        {
+            self.close(full);
+        }
+        let open = self.open.entry(arrived.source).or_insert_with(|| Burst {
+            room,
+            source: arrived.source,
+            format: arrived.format,
+            arrived: now,
+            packets: Vec::new(),
+            bytes: Vec::new(),
+        });
+        let start = open.bytes.len();
+        open.bytes.extend_from_slice(arrived.payload);
+        open.packets.push(MediaPacket {
+            seq: arrived.seq,
+            timestamp: arrived.timestamp,
+            marker: arrived.marker,
+            keyframe: arrived.keyframe,
+            payload: start..open.bytes.len(),
+        });
+    }
+
+    /// Sends the gathered bursts on their way.
+    pub(super) fn close_bursts(&mut self) {
+        while let Some((_, burst)) = self.open.pop_first() {
+            self.close(burst);
+        }
+    }
+
+    fn close(&mut self, burst: Burst) {
+        let from_publisher = self
+            .rooms
+            .get(&burst.room)
+            .and_then(|room| room.publisher)
+            .and_then(|index| self.peers.get(index))
+            .is_some_and(|peer| peer.id == burst.source.peer);
+        if !from_publisher {
+            self.counters.dropped_unforwarded += burst.packets.len() as u64;
+            return;
+        }
+        let burst = Arc::new(burst);
+        if let Some(room) = self.rooms.get(&burst.room) {
+            let wanted = room.wanted_by.iter();
+            let message = ShardMessage::Burst(Arc::clone(&burst));
+            self.messages.extend(wanted.map(|&shard| (shard, message.clone())));
+        }
+        self.deliver(&burst);
+    }
+
+    /// Starts the fan-out of a burst to this shard's viewers.
+    pub(super) fn deliver(&mut self, burst: &Arc<Burst>) {
+        let Some(room) = self.rooms.get_mut(&burst.room) else {
+            return;
+        };
+        if room.accept(burst) {
+            self.begin_source(burst);
+        }
+        self.fan_out.push_back(FanOut::new(Arc::clone(burst)));
+    }
+
+    /// Another source begins: viewers need its keyframe, and those that cannot play it are named.
+    fn begin_source(&mut self, burst: &Burst) {
+        let Some(room) = self.rooms.get(&burst.room) else {
+            return;
+        };
+        for &index in &room.viewers {
+            let Some(peer) = self.peers.get_mut(index) else {
+                continue;
+            };
+            if let Role::Viewer(viewer) = &peer.role {
+                peer.told_mismatch = !viewer.plays(burst);
+                if peer.told_mismatch {
+                    let (peer, sent) = (peer.id, burst.format);
+                    self.events.push_back(Event::CodecMismatch { peer, sent });
+                }
+            }
+        }
+        if burst.kind() == Kind::Video && !room.viewers.is_empty() {
+            self.request_keyframe(burst.arrived, burst.room);
+        }
+    }
+
+    /// Asks the room's publisher for a keyframe, wherever it is. It is asked once a second at most.
+    pub(super) fn request_keyframe(&mut self, now: Instant, key: RoomKey) {
+        let Some(index) = self.rooms.get(&key).and_then(|room| room.publisher) else {
+            self.keyframes_wanted.insert(key);
+            return;
+        };
+        if let Some(peer) = self.peers.get_mut(index)
+            && let Role::Publisher(publisher) = &mut peer.role
+        {
+            publisher.request_keyframe();
+            self.send_due_reports(now, index);
+            self.settle_peer(now, index);
+        }
+    }
+
+    /// Takes a decrypted compound of RTCP packets.
+    pub(super) fn handle_rtcp(&mut self, now: Instant, index: PeerIndex, compound: &[u8]) {
+        self.counters.rtcp_received += 1;
+        let Some(peer) = self.peers.get_mut(index) else {
+            return;
+        };
+        let key = peer.room;
+        match &mut peer.role {
+            Role::Unknown => {}
+            Role::Publisher(publisher) => {
+                for clock in publisher.handle_rtcp(now, compound) {
+                    if let Some(room) = self.rooms.get_mut(&key) {
+                        room.set_clock(clock);
+                        let wanted = room.wanted_by.iter();
+                        let message = ShardMessage::Clock(key, clock);
+                        self.messages.extend(wanted.map(|&shard| (shard, message.clone())));
+                    }
+                }
+            }
+            Role::Viewer(viewer) => {
+                let asked = viewer.handle_rtcp(now, compound);
+                self.counters.nacked_by_viewers += asked.again.len() as u64;
+                self.counters.keyframes_wanted += u64::from(asked.keyframe);
+                self.send_again(now, index, key, &asked.again);
+                if asked.keyframe {
+                    self.request_keyframe(now, key);
+                }
+            }
+        }
+    }
+
+    fn send_again(
+        &mut self,
+        now: Instant,
+        index: PeerIndex,
+        key: RoomKey,
+        asked: &[crate::viewer::Again],
+    ) {
+        let (Some(room), Some((transport, viewer))) = (self.rooms.get(&key), self.peers.viewer(index))
+        else {
+            return;
+        };
+        let Some(path) = transport.media_path() else {
+            return;
+        };
+        for again in asked {
+            let Some((burst, packet)) = room::find_again(room, again) else {
+                self.counters.resend_missing += 1;
+                continue;
+            };
+            let Some(sendable) = viewer.prepare_again(now, again, burst, packet) else {
+                self.counters.resend_refused += 1;
+                continue;
+            };
+            let mut datagram = Vec::with_capacity(packet.payload.len() + 64);
+            if room::seal(&sendable, burst.payload(packet), transport, &mut datagram).is_some() {
+                self.counters.resent += 1;
+                self.ready.push_back((path, datagram));
+            }
+        }
+    }
+
+    /// Sends a peer the reports and the feedback that are due.
+    pub(super) fn send_due_reports(&mut self, now: Instant, index: PeerIndex) {
+        let Some(peer) = self.peers.get_mut(index) else {
+            return;
+        };
+        let Some(path) = peer.transport.media_path() else {
+            return;
+        };
+        let mut compound = Vec::new();
+        match &mut peer.role {
+            Role::Unknown => {}
+            Role::Publisher(publisher) => {
+                if let Some(sent) = publisher.poll_rtcp(now, &mut compound) {
+                    self.counters.nacked_to_publishers += u64::from(sent.nacked);
+                    self.counters.keyframes_requested += u64::from(sent.keyframes);
+                }
+            }
+            Role::Viewer(viewer) => {
+                let clocks = self.rooms.get(&peer.room).map(room::Room::clocks);
+                viewer.poll_rtcp(now, &clocks.unwrap_or_default(), &mut compound);
+            }
+        }
+        let mut datagram = Vec::new();
+        if !compound.is_empty() && peer.transport.seal_rtcp(&compound, &mut datagram) {
+            self.counters.rtcp_sent += 1;
+            self.ready.push_back((path, datagram));
+        }
+    }
+}

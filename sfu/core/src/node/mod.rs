@@ -1,0 +1,364 @@
+//! One shard of the forwarding unit: everything a thread owns, as one state machine.
+//!
+//! Into it: [`Node::handle_datagram`], [`Node::handle_command`], [`Node::handle_message`],
+//! [`Node::handle_handshake`], [`Node::handle_timeout`]. Out of it, to be polled until empty after a
+//! batch of those: [`Node::poll_message`], [`Node::poll_handshake`], [`Node::poll_transmit`],
+//! [`Node::poll_event`], [`Node::poll_timeout`].
+
+mod control;
+
+mod counters;
+
+mod directory;
+
+mod egress;
+
+mod media;
+
+pub(crate) mod peers;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::command::{Event, Path, RoomKey, ShardIndex};
+use crate::demux::{self, Protocol};
+use crate::relay::{Burst, ShardMessage, SourceId};
+use crate::room::{FanOut, Room};
+use crate::transport::{HandshakeDone, HandshakeJob, Identity, Received, Transport, ice};
+
+pub use counters::Counters;
+use directory::{Directory, Place};
+pub use egress::Transmit;
+pub use peers::PeerIndex;
+use peers::{Peer, Peers};
+
+/// Datagrams of one shard's receive that wait to be handed to another.
+const MAX_FORWARDED: usize = 1024;
+
+/// What a shard is told when it starts.
+#[derive(Clone, Debug)]
+pub struct NodeConfig {
+    /// Which shard it is.
+    pub shard: ShardIndex,
+    /// How many there are.
+    pub shards: u16,
+    /// The server's certificate, the same on all shards.
+    pub identity: Arc<Identity>,
+}
+
+/// A handshake's work for a helper thread.
+#[derive(Debug)]
+pub struct PeerHandshake<T> {
+    /// Whose it is; to be given back with the result.
+    pub peer: PeerIndex,
+    /// A [`HandshakeJob`] on the way out, a [`HandshakeDone`] on the way back.
+    pub work: T,
+}
+
+/// The state of one shard.
+#[derive(Debug)]
+pub struct Node {
+    config: NodeConfig,
+    /// Who may come, and what leads where.
+    directory: Directory,
+    /// Who is here.
+    peers: Peers,
+    /// Rooms that have somebody here.
+    rooms: HashMap<RoomKey, Room>,
+    /// Peers with a timer, by when it is due.
+    timers: BTreeSet<(Instant, PeerIndex)>,
+    /// Peers with something to send besides media.
+    dirty: VecDeque<PeerIndex>,
+    /// Single datagrams ready to leave: feedback, reports, retransmissions.
+    ready: VecDeque<(Path, Vec<u8>)>,
+    /// The bursts being gathered from this batch of datagrams.
+    open: BTreeMap<SourceId, Burst>,
+    /// The bursts being sent to this shard's viewers.
+    fan_out: VecDeque<FanOut>,
+    /// Datagrams for other shards, gathered from this batch.
+    forward: BTreeMap<ShardIndex, Vec<(Path, Vec<u8>)>>,
+    /// Messages for other shards.
+    messages: VecDeque<(ShardIndex, ShardMessage)>,
+    /// Rooms whose publisher is elsewhere and who need a keyframe.
+    keyframes_wanted: BTreeSet<RoomKey>,
+    /// Work for helper threads.
+    handshakes: VecDeque<PeerHandshake<HandshakeJob>>,
+    /// What happened.
+    events: VecDeque<Event>,
+    /// Scratch for decrypted packets.
+    plaintext: Vec<u8>,
+    counters: Counters,
+}
+
+impl Node {
+    /// Starts without peers.
+    pub fn new(config: NodeConfig) -> Self {
+        Self {
+            config,
+            directory: Directory::default(),
+            peers: Peers::default(),
+            rooms: HashMap::new(),
+            timers: BTreeSet::new(),
+            dirty: VecDeque::new(),
+            ready: VecDeque::new(),
+            open: BTreeMap::new(),
+            fan_out: VecDeque::new(),
+            forward: BTreeMap::new(),
+            messages: VecDeque::new(),
+            keyframes_wanted: BTreeSet::new(),
+            handshakes: VecDeque::new(),
+            events: VecDeque::new(),
+            plaintext: Vec::new(),
+            counters: Counters::default(),
+        }
+    }
+
+    /// Takes a datagram from the socket.
+    pub fn handle_datagram(&mut self, now: Instant, path: Path, datagram: &[u8]) {
+        self.counters.datagrams_received += 1;
+        self.counters.bytes_received += datagram.len() as u64;
+        match demux::protocol(datagram) {
+            Some(Protocol::Stun) => self.handle_stun(now, path, datagram),
+            Some(Protocol::Dtls | Protocol::Rtp | Protocol::Rtcp) => {
+                match self.directory.route(&path.remote) {
+                    Some(Place::Here(index)) => self.handle_peer_datagram(now, index, path, datagram),
+                    Some(Place::There(shard)) => self.forward(shard, path, datagram),
+                    Some(Place::Expected) | None => self.counters.dropped_unchecked += 1,
+                }
+            }
+            None => self.counters.dropped_unknown_protocol += 1,
+        }
+    }
+
+    /// Takes a message from another shard.
+    pub fn handle_message(&mut self, now: Instant, message: ShardMessage) {
+        match message {
+            ShardMessage::Datagrams(datagrams) => {
+                for (path, datagram) in datagrams {
+                    self.handle_forwarded(now, path, &datagram);
+                }
+            }
+            ShardMessage::Burst(burst) => self.deliver(&burst),
+            ShardMessage::Clock(room, clock) => {
+                if let Some(room) = self.rooms.get_mut(&room) {
+                    room.set_clock(clock);
+                }
+            }
+            ShardMessage::Published(room, shard) => self.handle_published(room, shard),
+            ShardMessage::Wanted(room, shard) => self.handle_wanted(room, shard),
+            ShardMessage::Unwanted(room, shard) => {
+                if let Some(room) = self.rooms.get_mut(&room) {
+                    room.wanted_by.retain(|&wanting| wanting != shard);
+                }
+            }
+            ShardMessage::KeyframeWanted(room) => self.request_keyframe(now, room),
+            ShardMessage::Gone(peer) => {
+                self.directory.forget(peer, &[]);
+            }
+        }
+    }
+
+    /// Takes what a helper thread has done for a peer.
+    pub fn handle_handshake(&mut self, now: Instant, done: PeerHandshake<HandshakeDone>) {
+        if let Some(peer) = self.peers.get_mut(done.peer) {
+            peer.transport.handle_handshake(now, done.work);
+            self.settle_peer(now, done.peer);
+        }
+    }
+
+    /// Does what has become due.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        while let Some(&(due, index)) = self.timers.first().filter(|(due, _)| *due <= now) {
+            self.timers.remove(&(due, index));
+            if let Some(peer) = self.peers.get_mut(index) {
+                peer.timer = None;
+                peer.transport.handle_timeout(now);
+                self.send_due_reports(now, index);
+                self.settle_peer(now, index);
+            }
+        }
+        while let Some(peer) = self.directory.expire(now) {
+            self.give_up_expected(peer);
+        }
+    }
+
+    /// Returns when [`Self::handle_timeout`] has something next.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let peer = self.timers.first().map(|(due, _)| *due);
+        peer.into_iter().chain(self.directory.poll_timeout()).min()
+    }
+
+    /// Returns the next message for another shard.
+    pub fn poll_message(&mut self) -> Option<(ShardIndex, ShardMessage)> {
+        self.close_bursts();
+        if let Some((shard, datagrams)) = self.forward.pop_first() {
+            return Some((shard, ShardMessage::Datagrams(datagrams)));
+        }
+        if let Some(room) = self.keyframes_wanted.pop_first() {
+            self.broadcast(&ShardMessage::KeyframeWanted(room));
+        }
+        self.messages.pop_front()
+    }
+
+    /// Returns the next piece of work for a helper thread.
+    pub fn poll_handshake(&mut self) -> Option<PeerHandshake<HandshakeJob>> {
+        self.handshakes.pop_front()
+    }
+
+    /// Returns the next event.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// Returns what has been counted since the start.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// Returns how many peers and rooms are here.
+    pub fn population(&self) -> (usize, usize) {
+        (self.peers.len(), self.rooms.len())
+    }
+
+    /// Leads a STUN message to its peer: a request by the user name we gave, a response by its address.
+    fn handle_stun(&mut self, now: Instant, path: Path, datagram: &[u8]) {
+        let Some(ufrag) = ice::local_ufrag(datagram) else {
+            if let Some(Place::Here(index)) = self.directory.route(&path.remote) {
+                self.handle_peer_datagram(now, index, path, datagram);
+            } else {
+                self.counters.dropped_unchecked += 1;
+            }
+            return;
+        };
+        let Some((peer, pwd)) = self.directory.by_ufrag(ufrag) else {
+            self.counters.dropped_unknown_ufrag += 1;
+            return;
+        };
+        let place = self.directory.get(peer).map_or(Place::Expected, |entry| entry.place);
+        if let Place::Here(index) = place {
+            self.handle_peer_datagram(now, index, path, datagram);
+            return;
+        }
+        // The peer is not here (yet), so its transport cannot judge the check.
+        if !ice::authentic(datagram, pwd) {
+            self.counters.dropped_unauthenticated += 1;
+            return;
+        }
+        match self.claim(now, peer) {
+            Some(Place::Here(index)) => self.handle_peer_datagram(now, index, path, datagram),
+            Some(Place::There(shard)) => {
+                self.directory.route_there(now, path.remote, shard);
+                self.forward(shard, path, datagram);
+            }
+            Some(Place::Expected) | None => {}
+        }
+    }
+
+    /// Takes a datagram that another shard received for a peer of ours.
+    fn handle_forwarded(&mut self, now: Instant, path: Path, datagram: &[u8]) {
+        let by_name = ice::local_ufrag(datagram)
+            .filter(|_| demux::protocol(datagram) == Some(Protocol::Stun))
+            .and_then(|ufrag| self.directory.by_ufrag(ufrag))
+            .and_then(|(peer, _)| self.peers.find(peer));
+        let by_address = || match self.directory.route(&path.remote) {
+            Some(Place::Here(index)) => Some(index),
+            Some(Place::There(_) | Place::Expected) | None => None,
+        };
+        match by_name.or_else(by_address) {
+            Some(index) => self.handle_peer_datagram(now, index, path, datagram),
+            None => self.counters.dropped_unchecked += 1,
+        }
+    }
+
+    /// Gives a datagram to its peer and acts on what comes out.
+    fn handle_peer_datagram(
+        &mut self,
+        now: Instant,
+        index: PeerIndex,
+        path: Path,
+        datagram: &[u8],
+    ) {
+        let Some(peer) = self.peers.get_mut(index) else {
+            return;
+        };
+        let mut plaintext = std::mem::take(&mut self.plaintext);
+        plaintext.clear();
+        match peer.transport.handle_datagram(now, path, datagram, &mut plaintext) {
+            Received::Checked => self.note_address(index, path),
+            Received::Rtp => self.handle_rtp(now, index, &plaintext),
+            Received::Rtcp => self.handle_rtcp(now, index, &plaintext),
+            Received::Dtls => {}
+            Received::Dropped(reason) => self.counters.count_drop(reason),
+        }
+        self.plaintext = plaintext;
+        self.settle_peer(now, index);
+    }
+
+    /// Takes everything out of a peer that its last input has caused.
+    fn settle_peer(&mut self, now: Instant, index: PeerIndex) {
+        self.take_transport_events(now, index);
+        let Some(peer) = self.peers.get_mut(index) else {
+            return;
+        };
+        while let Some(work) = peer.transport.poll_handshake() {
+            self.handshakes.push_back(PeerHandshake { peer: index, work });
+        }
+        if self.dirty.back() != Some(&index) {
+            self.dirty.push_back(index);
+        }
+        let next = peer.next_timeout();
+        if peer.timer != next {
+            if let Some(before) = peer.timer {
+                self.timers.remove(&(before, index));
+            }
+            self.timers.extend(next.map(|next| (next, index)));
+            peer.timer = next;
+        }
+    }
+
+    /// Makes the peer ours, if no other shard has it.
+    fn claim(&mut self, now: Instant, peer: crate::command::PeerId) -> Option<Place> {
+        let entry = self.directory.get(peer)?;
+        if let Err(shard) = entry.spec.claim.take(self.config.shard) {
+            self.directory.settle(peer, Place::There(shard));
+            return Some(Place::There(shard));
+        }
+        let identity = Arc::clone(&self.config.identity);
+        let transport = Transport::new(now, entry.local.clone(), identity);
+        let (room, announced) = (entry.spec.room, entry.announced);
+        let remote = entry.remote.clone();
+        let index = self.peers.insert(Peer::new(announced, peer, room, transport));
+        let place = Place::Here(index);
+        self.directory.settle(peer, place);
+        if let Some(remote) = remote {
+            self.apply_remote(now, index, &remote);
+        }
+        Some(place)
+    }
+
+    fn note_address(&mut self, index: PeerIndex, path: Path) {
+        if self.directory.route(&path.remote) == Some(Place::Here(index)) {
+            return;
+        }
+        self.directory.route_here(path.remote, index);
+        let forgotten = self.peers.get_mut(index).and_then(|peer| peer.add_address(path.remote));
+        if let Some(address) = forgotten {
+            self.directory.forget_address(&address, index);
+        }
+    }
+
+    fn forward(&mut self, shard: ShardIndex, path: Path, datagram: &[u8]) {
+        let batch = self.forward.entry(shard).or_default();
+        if batch.len() < MAX_FORWARDED {
+            batch.push((path, datagram.to_vec()));
+        } else {
+            self.counters.dropped_forwarding += 1;
+        }
+    }
+
+    fn broadcast(&mut self, message: &ShardMessage) {
+        let others = (0..self.config.shards).map(ShardIndex).filter(|&shard| shard != self.config.shard);
+        self.messages.extend(others.map(|shard| (shard, message.clone())));
+    }
+}

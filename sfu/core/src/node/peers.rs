@@ -1,0 +1,156 @@
+//! The peers of one shard, in slots that the packet path reaches by number.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use crate::command::{PeerId, RoomKey};
+use crate::publisher::Publisher;
+use crate::transport::Transport;
+use crate::viewer::Viewer;
+
+/// Addresses from which one peer's checks may have come.
+const MAX_ADDRESSES: usize = 16;
+
+/// The place of a peer. A place that was given to another peer since does not find it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct PeerIndex {
+    slot: usize,
+    peer: PeerId,
+}
+
+/// One connected or connecting peer.
+#[derive(Debug)]
+pub(crate) struct Peer {
+    /// Who it is.
+    pub(crate) id: PeerId,
+    /// Where it belongs.
+    pub(crate) room: RoomKey,
+    /// Its ICE, DTLS and SRTP.
+    pub(crate) transport: Transport,
+    /// What it is here for.
+    pub(crate) role: Role,
+    /// When it was announced.
+    pub(crate) announced: Instant,
+    /// When its handshake was done; `None` until then.
+    pub(crate) connected: Option<Instant>,
+    /// Whether it was told that its viewer cannot play what is sent.
+    pub(crate) told_mismatch: bool,
+    /// Whether its first picture (or sound, in a room without picture) was sent.
+    pub(crate) shown: bool,
+    /// Where its authenticated checks came from, at most [`MAX_ADDRESSES`].
+    pub(crate) addresses: Vec<SocketAddr>,
+    /// When its next timer is due, as registered; `None` when none is.
+    pub(crate) timer: Option<Instant>,
+}
+
+/// What a peer is here for.
+#[derive(Debug)]
+pub(crate) enum Role {
+    /// Its answer has not come.
+    Unknown,
+    /// It sends.
+    Publisher(Box<Publisher>),
+    /// It watches.
+    Viewer(Box<Viewer>),
+}
+
+impl Peer {
+    pub(crate) fn new(now: Instant, id: PeerId, room: RoomKey, transport: Transport) -> Self {
+        Self {
+            id,
+            room,
+            transport,
+            role: Role::Unknown,
+            announced: now,
+            connected: None,
+            told_mismatch: false,
+            shown: false,
+            addresses: Vec::new(),
+            timer: None,
+        }
+    }
+
+    /// Notes an address; returns one to forget when there are too many.
+    pub(crate) fn add_address(&mut self, address: SocketAddr) -> Option<SocketAddr> {
+        if self.addresses.contains(&address) {
+            return None;
+        }
+        self.addresses.push(address);
+        (self.addresses.len() > MAX_ADDRESSES).then(|| self.addresses.remove(0))
+    }
+
+    /// Returns when the peer has something to do next.
+    pub(crate) fn next_timeout(&self) -> Option<Instant> {
+        let role = match &self.role {
+            _ if self.connected.is_none() => None,
+            Role::Unknown => None,
+            Role::Publisher(publisher) => publisher.poll_timeout(),
+            Role::Viewer(viewer) => Some(viewer.poll_timeout()),
+        };
+        self.transport.poll_timeout().into_iter().chain(role).min()
+    }
+}
+
+/// All peers of a shard.
+#[derive(Debug, Default)]
+pub(crate) struct Peers {
+    slots: Vec<Option<Peer>>,
+    free: Vec<usize>,
+    by_id: HashMap<PeerId, PeerIndex>,
+}
+
+impl Peers {
+    pub(crate) fn len(&self) -> usize {
+        self.by_id.len()
+    }
+
+    pub(crate) fn insert(&mut self, peer: Peer) -> PeerIndex {
+        let slot = self.free.pop().unwrap_or_else(|| {
+            self.slots.push(None);
+            self.slots.len() - 1
+        });
+        let index = PeerIndex { slot, peer: peer.id };
+        self.by_id.insert(peer.id, index);
+        if let Some(place) = self.slots.get_mut(slot) {
+            *place = Some(peer);
+        }
+        index
+    }
+
+    pub(crate) fn remove(&mut self, index: PeerIndex) -> Option<Peer> {
+        let peer = self.slots.get_mut(index.slot)?.take_if(|peer| peer.id == index.peer)?;
+        self.by_id.remove(&peer.id);
+        self.free.push(index.slot);
+        Some(peer)
+    }
+
+    pub(crate) fn find(&self, id: PeerId) -> Option<PeerIndex> {
+        self.by_id.get(&id).copied()
+    }
+
+    /// Returns all places in use.
+    pub(crate) fn indices(&self) -> Vec<PeerIndex> {
+        let place = |(slot, peer): (usize, &Option<Peer>)| {
+            peer.as_ref().map(|peer| PeerIndex { slot, peer: peer.id })
+        };
+        self.slots.iter().enumerate().filter_map(place).collect()
+    }
+
+    pub(crate) fn get(&self, index: PeerIndex) -> Option<&Peer> {
+        self.slots.get(index.slot)?.as_ref().filter(|peer| peer.id == index.peer)
+    }
+
+    pub(crate) fn get_mut(&mut self, index: PeerIndex) -> Option<&mut Peer> {
+        self.slots.get_mut(index.slot)?.as_mut().filter(|peer| peer.id == index.peer)
+    }
+
+    /// Returns the parts of a viewer that the fan-out needs.
+    pub(crate) fn viewer(&mut self, index: PeerIndex) -> Option<(&mut Transport, &mut Viewer)> {
+        let peer = self.get_mut(index)?;
+        match &mut peer.role {
+            Role::Viewer(viewer) => Some((&mut peer.transport, viewer)),
+            Role::Unknown | Role::Publisher(_) => None,
+        }
+    }
+}

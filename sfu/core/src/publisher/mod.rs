@@ -1,0 +1,200 @@
+//! A peer that sends: from its packets to numbered media, and the feedback it needs.
+
+mod track;
+
+mod layer;
+
+mod nack;
+
+mod keyframe;
+
+pub(crate) mod cache;
+
+use std::time::{Duration, Instant};
+
+use crate::command::{Format, Kind, PeerId, ReceiveTrack};
+use crate::congestion::twcc::Arrivals;
+use crate::relay::{SourceClock, SourceId};
+use crate::rtp::ext::Extensions;
+use crate::rtp::packet::Header;
+use crate::rtp::rtcp::{self, Compound, Rtcp};
+use crate::rtp::seq::SeqNo;
+
+pub(crate) use layer::{middle, ticks};
+use track::Track;
+
+/// Our SSRC in feedback to publishers. It sends no media, so one number serves all.
+const FEEDBACK_SSRC: u32 = 1;
+
+/// Between two receiver reports.
+const REPORT_INTERVAL: Duration = Duration::from_secs(1);
+
+/// One packet of media, numbered in its source.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Arrived<'a> {
+    /// The stream.
+    pub source: SourceId,
+    /// What it is coded in.
+    pub format: Format,
+    /// Whether it is the first of its source.
+    pub first: bool,
+    /// Extended sequence number.
+    pub seq: SeqNo,
+    /// Extended timestamp.
+    pub timestamp: u64,
+    /// Last packet of a video frame.
+    pub marker: bool,
+    /// A decoder can start here.
+    pub keyframe: bool,
+    /// Without header, padding and retransmission header.
+    pub payload: &'a [u8],
+}
+
+/// Why a decrypted packet was not forwarded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unforwarded {
+    /// It is no RTP.
+    Malformed,
+    /// No m-line has such a stream or payload type.
+    UnknownStream,
+    /// It came before, or far too late.
+    Duplicate,
+    /// Padding in the stream of retransmissions, sent to probe the path.
+    Probe,
+}
+
+/// The state of one publishing peer.
+#[derive(Debug)]
+pub struct Publisher {
+    /// One for each m-line, set once.
+    tracks: Vec<Track>,
+    /// Arrival times to be reported; `None` when transport-wide feedback was not negotiated.
+    arrivals: Option<Arrivals>,
+    /// Numbers the sources.
+    next_source: SourceId,
+    /// When it was created.
+    created: Instant,
+    /// When the next receiver report is due; `None` before the first packet.
+    next_report: Option<Instant>,
+}
+
+impl Publisher {
+    /// Prepares to receive what was negotiated.
+    pub fn new(now: Instant, peer: PeerId, tracks: Vec<ReceiveTrack>) -> Self {
+        let reports_arrivals = |track: &ReceiveTrack| {
+            track.extensions.transport_cc.is_some()
+                && track.formats.iter().any(|format| format.feedback.transport_cc)
+        };
+        Self {
+            arrivals: tracks.iter().any(reports_arrivals).then(Arrivals::default),
+            tracks: tracks.into_iter().map(Track::new).collect(),
+            next_source: SourceId { peer, number: 0 },
+            created: now,
+            next_report: None,
+        }
+    }
+
+    /// Takes a decrypted RTP packet.
+    ///
+    /// # Errors
+    /// Why it is not media to be forwarded.
+    pub fn handle_rtp<'a>(
+        &mut self,
+        now: Instant,
+        packet: &'a [u8],
+    ) -> Result<Arrived<'a>, Unforwarded> {
+        let header = Header::parse(packet).map_err(|_| Unforwarded::Malformed)?;
+        let index = self.find_track(packet, &header).ok_or(Unforwarded::UnknownStream)?;
+        let track = self.tracks.get_mut(index).ok_or(Unforwarded::UnknownStream)?;
+        if let Some(arrivals) = &mut self.arrivals {
+            let extensions = Extensions::read(packet, &header, track.extension_ids());
+            if let Some(sequence) = extensions.transport_sequence {
+                arrivals.record(now, sequence, header.ssrc);
+            }
+        }
+        self.next_report.get_or_insert(now + REPORT_INTERVAL);
+        track.handle_rtp(now, packet, &header, &mut self.next_source)
+    }
+
+    /// Takes a decrypted compound of RTCP packets and returns the clocks that it tells.
+    pub fn handle_rtcp(&mut self, now: Instant, compound: &[u8]) -> Vec<SourceClock> {
+        let mut clocks = Vec::new();
+        for item in Compound::read(compound) {
+            if let Rtcp::SenderReport(info) = item {
+                let told = |track: &mut Track| track.handle_sender_report(now, &info);
+                clocks.extend(self.tracks.iter_mut().find_map(told));
+            }
+        }
+        clocks
+    }
+
+    /// Asks for a keyframe on every video layer, soon and not too often.
+    pub fn request_keyframe(&mut self) {
+        for track in self.tracks.iter_mut().filter(|track| track.kind() == Kind::Video) {
+            track.request_keyframe();
+        }
+    }
+
+    /// Appends the feedback that is due, as one compound. Returns whether there is any, and how
+    /// many keyframes it asks for.
+    pub fn poll_rtcp(&mut self, now: Instant, out: &mut Vec<u8>) -> Option<FeedbackSent> {
+        let start = out.len();
+        let reports_due = self.next_report.is_some_and(|due| due <= now);
+        let mut reports = Vec::new();
+        if reports_due {
+            reports.extend(self.tracks.iter_mut().filter_map(|track| track.report(now)));
+            self.next_report = Some(now + REPORT_INTERVAL);
+        }
+        rtcp::write_receiver_report(out, FEEDBACK_SSRC, &reports);
+        let header_only = out.len();
+        let mut sent = FeedbackSent::default();
+        for track in &mut self.tracks {
+            let FeedbackSent { nacked, keyframes } = track.poll_feedback(now, out);
+            sent.nacked += nacked;
+            sent.keyframes += keyframes;
+        }
+        if let Some(arrivals) = &mut self.arrivals {
+            arrivals.poll_feedback(now, FEEDBACK_SSRC, out);
+        }
+        if out.len() == header_only && reports.is_empty() {
+            out.truncate(start);
+            return None;
+        }
+        Some(sent)
+    }
+
+    /// Returns when [`Self::poll_rtcp`] has something next.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let arrivals = self.arrivals.as_ref().and_then(Arrivals::poll_timeout);
+        let past = self.created;
+        let tracks = self.tracks.iter().filter_map(|track| track.poll_timeout(past));
+        tracks.chain(arrivals).chain(self.next_report).min()
+    }
+
+    /// Finds the m-line of a packet: by stream, by the MID it carries, by payload type (RFC 9143, section 9.2).
+    fn find_track(&self, packet: &[u8], header: &Header) -> Option<usize> {
+        let by_ssrc = self.tracks.iter().position(|track| track.has_stream(header.ssrc));
+        by_ssrc
+            .or_else(|| {
+                self.tracks.iter().position(|track| {
+                    let extensions = Extensions::read(packet, header, track.extension_ids());
+                    extensions.mid.is_some_and(|mid| mid == track.mid())
+                })
+            })
+            .or_else(|| {
+                self.tracks.iter().position(|track| track.has_payload_type(header.payload_type))
+            })
+    }
+}
+
+/// What a compound of feedback asked for, to be counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FeedbackSent {
+    /// Packets asked for again.
+    pub nacked: u32,
+    /// Keyframes asked for.
+    pub keyframes: u32,
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,102 @@
+//! A room's packets on their way to every viewer, on this shard and on others.
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::command::{Format, Kind, Path, PeerId, RoomKey, ShardIndex};
+use crate::rtp::seq::SeqNo;
+
+/// One stream as it was published, from one format and numbering to the next.
+///
+/// A publisher that returns, changes its SSRC or its codec starts a new source; viewers are switched to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SourceId {
+    /// Who publishes.
+    pub peer: PeerId,
+    /// Counts the sources of this publisher.
+    pub number: u32,
+}
+
+/// The packets of one stream that one receive brought. Shared by all viewers and shards, never changed.
+#[derive(Debug)]
+pub struct Burst {
+    /// The room it belongs to.
+    pub room: RoomKey,
+    /// The stream.
+    pub source: SourceId,
+    /// What it is coded in.
+    pub format: Format,
+    /// When it arrived.
+    pub arrived: Instant,
+    /// The packets, in the order of arrival; at most [`Burst::MAX_PACKETS`].
+    pub packets: Vec<MediaPacket>,
+    /// The payloads, one behind the other.
+    pub bytes: Vec<u8>,
+}
+
+impl Burst {
+    /// Packets in one burst; what comes in one go beyond it makes another.
+    pub const MAX_PACKETS: usize = 64;
+
+    /// Returns audio or video.
+    pub fn kind(&self) -> Kind {
+        self.format.codec.kind()
+    }
+
+    /// Returns the payload of a packet of this burst.
+    pub fn payload(&self, packet: &MediaPacket) -> &[u8] {
+        self.bytes.get(packet.payload.clone()).unwrap_or_default()
+    }
+}
+
+/// One packet in the numbering of its source.
+#[derive(Clone, Debug)]
+pub struct MediaPacket {
+    /// Extended sequence number.
+    pub seq: SeqNo,
+    /// Extended timestamp, in units of the codec's clock.
+    pub timestamp: u64,
+    /// Last packet of a video frame.
+    pub marker: bool,
+    /// A decoder can start here.
+    pub keyframe: bool,
+    /// The place of the payload in [`Burst::bytes`].
+    pub payload: Range<usize>,
+}
+
+/// Where a source's timestamps stand on the publisher's wall clock (RFC 3550, section 6.4.1).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct SourceClock {
+    /// The stream.
+    pub source: SourceId,
+    /// Audio or video.
+    pub kind: Kind,
+    /// NTP format, 32.32 seconds since 1900, as the publisher says.
+    pub ntp: u64,
+    /// The same moment as an extended timestamp of the source.
+    pub timestamp: u64,
+    /// When the report arrived.
+    pub received: Instant,
+}
+
+/// What shards tell each other.
+#[derive(Clone, Debug)]
+pub enum ShardMessage {
+    /// Datagrams of a peer that the receiving shard owns; at most one receive's worth.
+    Datagrams(Vec<(Path, Vec<u8>)>),
+    /// Media of a room in which the receiving shard has viewers.
+    Burst(Arc<Burst>),
+    /// The clock of a source, for sender reports.
+    Clock(RoomKey, SourceClock),
+    /// The named shard now has the room's publisher: answer if you have viewers.
+    Published(RoomKey, ShardIndex),
+    /// The named shard has viewers of the room and wants its media.
+    Wanted(RoomKey, ShardIndex),
+    /// The named shard has no viewers left.
+    Unwanted(RoomKey, ShardIndex),
+    /// Some viewer needs a keyframe.
+    KeyframeWanted(RoomKey),
+    /// The peer, which was on the sending shard, is gone.
+    Gone(PeerId),
+}

@@ -1,0 +1,219 @@
+//! One room on one shard: who watches here, what is being sent, and the fan-out of a burst to every viewer.
+
+use std::sync::Arc;
+
+use crate::command::{Kind, Path, ShardIndex};
+use crate::node::peers::{PeerIndex, Peers};
+use crate::publisher::cache::Cache;
+use crate::relay::{Burst, MediaPacket, SourceClock, SourceId};
+use crate::rtp::packet::FIXED_HEADER_LEN;
+use crate::transport::{TAG_ROOM, Transport};
+use crate::viewer::Sendable;
+
+/// Segments of one run handed to the kernel: what Chromium and Firefox took in one go without a loss.
+pub const MAX_RUN: usize = 16;
+
+/// The state of one room on one shard.
+#[derive(Debug, Default)]
+pub(crate) struct Room {
+    /// The connected viewers on this shard.
+    pub(crate) viewers: Vec<PeerIndex>,
+    /// The publisher, when it is on this shard.
+    pub(crate) publisher: Option<PeerIndex>,
+    /// The shards that want the publisher's media; at most one entry for each.
+    pub(crate) wanted_by: Vec<ShardIndex>,
+    /// What is being sent: sound, then picture.
+    streams: [Stream; 2],
+}
+
+/// What a room gets of one kind.
+#[derive(Debug, Default)]
+struct Stream {
+    /// The source being sent; `None` before the first packet.
+    source: Option<SourceId>,
+    /// Its clock; `None` before its first sender report.
+    clock: Option<SourceClock>,
+    /// Its last packets. Only video is kept: no repair of sound is negotiated.
+    cache: Cache,
+}
+
+impl Room {
+    /// Returns whether nobody of the room is on this shard.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.viewers.is_empty() && self.publisher.is_none()
+    }
+
+    /// Takes a burst as what is being sent now; returns whether it begins another source.
+    pub(crate) fn accept(&mut self, burst: &Arc<Burst>) -> bool {
+        let stream = self.stream_mut(burst.kind());
+        let begins = stream.source != Some(burst.source);
+        if begins {
+            stream.source = Some(burst.source);
+            stream.clock = None;
+        }
+        if burst.kind() == Kind::Video {
+            stream.cache.insert(burst);
+        }
+        begins
+    }
+
+    /// Notes where a source's timestamps stand.
+    pub(crate) fn set_clock(&mut self, clock: SourceClock) {
+        let stream = self.stream_mut(clock.kind);
+        if stream.source == Some(clock.source) {
+            stream.clock = Some(clock);
+        }
+    }
+
+    /// Returns the known clocks of what is being sent.
+    pub(crate) fn clocks(&self) -> [Option<SourceClock>; 2] {
+        self.streams.each_ref().map(|stream| stream.clock)
+    }
+
+    /// Returns whether anything of this kind has been sent.
+    pub(crate) fn has(&self, kind: Kind) -> bool {
+        self.stream(kind).source.is_some()
+    }
+
+    /// Returns the cache of one kind.
+    pub(crate) fn cache(&self, kind: Kind) -> &Cache {
+        &self.stream(kind).cache
+    }
+
+    fn stream(&self, kind: Kind) -> &Stream {
+        let [audio, video] = &self.streams;
+        match kind {
+            Kind::Audio => audio,
+            Kind::Video => video,
+        }
+    }
+
+    fn stream_mut(&mut self, kind: Kind) -> &mut Stream {
+        let [audio, video] = &mut self.streams;
+        match kind {
+            Kind::Audio => audio,
+            Kind::Video => video,
+        }
+    }
+}
+
+/// One burst on its way to every viewer: a cursor, moved on by one run at a time, so that each run is
+/// sealed just before it is sent.
+#[derive(Debug)]
+pub(crate) struct FanOut {
+    /// What is sent.
+    pub(crate) burst: Arc<Burst>,
+    /// The viewer that is next.
+    viewer: usize,
+    /// The packet that is next for it.
+    packet: usize,
+}
+
+/// One run of datagrams of equal size to one viewer; the last may be shorter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Run {
+    /// From where to where.
+    pub(crate) path: Path,
+    /// Bytes of each datagram but the last.
+    pub(crate) segment_size: usize,
+    /// Datagrams.
+    pub(crate) segments: usize,
+    /// The viewer.
+    pub(crate) viewer: PeerIndex,
+    /// Whether it holds the first packet of its kind for this viewer.
+    pub(crate) first: bool,
+}
+
+impl FanOut {
+    /// Starts at the first viewer.
+    pub(crate) fn new(burst: Arc<Burst>) -> Self {
+        Self { burst, viewer: 0, packet: 0 }
+    }
+
+    /// Seals the next run into `out`, which it clears; `None` when every viewer has the burst.
+    pub(crate) fn next_run(
+        &mut self,
+        viewers: &[PeerIndex],
+        peers: &mut Peers,
+        out: &mut Vec<u8>,
+    ) -> Option<Run> {
+        while let Some(&viewer) = viewers.get(self.viewer) {
+            out.clear();
+            let run = self.seal_run(viewer, peers, out);
+            if run.is_none() || self.packet >= self.burst.packets.len() {
+                self.viewer += 1;
+                self.packet = 0;
+            }
+            if run.is_some() {
+                return run;
+            }
+        }
+        None
+    }
+
+    /// Seals packets for one viewer while their sizes allow one run.
+    fn seal_run(
+        &mut self,
+        index: PeerIndex,
+        peers: &mut Peers,
+        out: &mut Vec<u8>,
+    ) -> Option<Run> {
+        let (transport, viewer) = peers.viewer(index)?;
+        let path = transport.media_path()?;
+        let mut run: Option<Run> = None;
+        let mut payload_len = 0;
+        while let Some(packet) = self.burst.packets.get(self.packet) {
+            let is_tail = packet.payload.len() < payload_len;
+            let fits = run.is_none_or(|run| run.segments < MAX_RUN)
+                && (payload_len == 0 || packet.payload.len() <= payload_len);
+            if !fits {
+                break;
+            }
+            self.packet += 1;
+            let Some(sendable) = viewer.prepare(&self.burst, packet) else {
+                continue;
+            };
+            let Some(sealed) = seal(&sendable, self.burst.payload(packet), transport, out) else {
+                continue;
+            };
+            let run = run.get_or_insert_with(|| {
+                payload_len = packet.payload.len();
+                Run { path, segment_size: sealed, segments: 0, viewer: index, first: false }
+            });
+            run.segments += 1;
+            run.first |= sendable.first;
+            if is_tail {
+                break;
+            }
+        }
+        run
+    }
+}
+
+/// Appends a packet, sealed; returns its length on the wire.
+pub(crate) fn seal(
+    sendable: &Sendable,
+    payload: &[u8],
+    transport: &mut Transport,
+    out: &mut Vec<u8>,
+) -> Option<usize> {
+    let start = out.len();
+    out.extend_from_slice(&sendable.header.to_bytes());
+    out.extend(sendable.original.into_iter().flat_map(u16::to_be_bytes));
+    out.extend_from_slice(payload);
+    let plaintext_len = out.len() - start;
+    out.resize(out.len() + TAG_ROOM, 0);
+    let sealed = out.get_mut(start..).and_then(|packet| {
+        transport.seal_rtp(packet, FIXED_HEADER_LEN, plaintext_len, sendable.roll_over)
+    });
+    out.truncate(start + sealed.unwrap_or(0));
+    sealed
+}
+
+/// Finds a packet that a viewer asks for again.
+pub(crate) fn find_again<'a>(
+    room: &'a Room,
+    again: &crate::viewer::Again,
+) -> Option<(&'a Burst, &'a MediaPacket)> {
+    room.cache(again.kind).find(again.source, again.seq)
+}

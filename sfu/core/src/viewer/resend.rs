@@ -1,0 +1,122 @@
+//! How often a viewer gets a packet again: the limits that a storm of NACKs runs into.
+
+use std::time::{Duration, Instant};
+
+use crate::rtp::seq::SeqNo;
+
+/// Between two retransmissions of the same packet, at the least.
+const MIN_INTERVAL: Duration = Duration::from_millis(100);
+/// Retransmissions of one packet.
+const MAX_TIMES: u8 = 10;
+/// Packets whose retransmissions are remembered.
+const REMEMBERED: usize = 256;
+/// What a viewer may get again before anything was sent, and at most has in store, in bytes.
+const MAX_BUDGET: u32 = 64 * 1024;
+/// One byte again for so many sent.
+const SHARE: u32 = 4;
+
+/// What one track of one viewer was sent again.
+#[derive(Debug)]
+pub(super) struct Resend {
+    /// Slot `seq % REMEMBERED`; empty until the first retransmission.
+    sent: Vec<Option<Sent>>,
+    /// What may still be sent again, in bytes.
+    budget: u32,
+    /// The last number on the stream of retransmissions.
+    highest: SeqNo,
+}
+
+/// One packet that was sent again.
+#[derive(Clone, Copy, Debug)]
+struct Sent {
+    seq: SeqNo,
+    at: Instant,
+    times: u8,
+}
+
+impl Resend {
+    pub(super) fn new(first: SeqNo) -> Self {
+        Self { sent: Vec::new(), budget: MAX_BUDGET, highest: first }
+    }
+
+    /// Notes that media was sent: retransmissions may be a quarter of it.
+    pub(super) fn earn(&mut self, bytes: u32) {
+        self.budget = MAX_BUDGET.min(self.budget + bytes / SHARE);
+    }
+
+    /// Returns whether the packet may go again now, and takes it as gone.
+    pub(super) fn allow(
+        &mut self,
+        now: Instant,
+        round_trip: Duration,
+        seq: SeqNo,
+        bytes: u32,
+    ) -> bool {
+        if self.sent.is_empty() {
+            self.sent.resize(REMEMBERED, None);
+        }
+        let Some(slot) = self.sent.get_mut(place(seq)) else {
+            return false;
+        };
+        let before = slot.filter(|sent| sent.seq == seq);
+        let wait = round_trip.max(MIN_INTERVAL);
+        let too_often = before.is_some_and(|sent| {
+            sent.times >= MAX_TIMES || now.saturating_duration_since(sent.at) < wait
+        });
+        if too_often || self.budget < bytes {
+            return false;
+        }
+        self.budget -= bytes;
+        *slot = Some(Sent { seq, at: now, times: before.map_or(0, |sent| sent.times) + 1 });
+        true
+    }
+
+    /// Returns the next number of the stream of retransmissions.
+    pub(super) fn next(&mut self) -> SeqNo {
+        self.highest = SeqNo(self.highest.0 + 1);
+        self.highest
+    }
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "the remainder is below the length")]
+fn place(seq: SeqNo) -> usize {
+    (seq.0 % REMEMBERED as u64) as usize
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::disallowed_methods, reason = "a test takes one epoch")]
+
+    use super::*;
+
+    #[test]
+    fn a_packet_goes_again_once_in_a_round_trip_and_ten_times_in_all() {
+        let start = Instant::now();
+        let mut resend = Resend::new(SeqNo(1));
+        let round_trip = Duration::from_millis(300);
+        let times = (0..100_000)
+            .step_by(10)
+            .filter(|&ms| {
+                resend.earn(10_000);
+                resend.allow(start + Duration::from_millis(ms), round_trip, SeqNo(5), 1000)
+            })
+            .collect::<Vec<_>>();
+        assert_eq!(times, [0, 300, 600, 900, 1200, 1500, 1800, 2100, 2400, 2700]);
+    }
+
+    #[test]
+    fn a_storm_gets_no_more_than_a_quarter_of_what_was_sent() {
+        let start = Instant::now();
+        let mut resend = Resend::new(SeqNo(1));
+        let (mut sent, mut again) = (0, 0);
+        for seq in 0..10_000 {
+            resend.earn(1200);
+            sent += 1200;
+            for _ in 0..10 {
+                again += 1200 * u32::from(resend.allow(start, MIN_INTERVAL, SeqNo(seq), 1200));
+            }
+        }
+        assert!(again <= sent / SHARE + MAX_BUDGET, "{again} of {sent}");
+        assert!(again >= sent / SHARE / 2, "{again} of {sent}");
+    }
+}

@@ -1,0 +1,174 @@
+//! One m-line towards one viewer.
+
+use std::time::{Duration, Instant};
+
+use crate::command::{Format, Kind, PayloadFormat, PeerId, SendTrack};
+use crate::publisher::{middle, ticks};
+use crate::relay::{Burst, MediaPacket, SourceClock};
+use crate::rtp::packet::OutgoingHeader;
+use crate::rtp::rtcp::{self, ReceptionReport, SenderInfo};
+use crate::rtp::seq::SeqNo;
+use crate::viewer::Again;
+use crate::viewer::resend::Resend;
+use crate::viewer::rewrite::Rewrite;
+
+/// A packet ready to be put together and sealed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Sendable {
+    /// Its header.
+    pub(crate) header: OutgoingHeader,
+    /// Roll-over counter of its sequence number.
+    pub(crate) roll_over: u32,
+    /// The number to stand before the payload of a retransmission (RFC 4588, section 4).
+    pub(crate) original: Option<u16>,
+    /// Whether it is the first of what the viewer gets on this m-line.
+    pub(crate) first: bool,
+}
+
+/// The state of one sending m-line.
+#[derive(Debug)]
+pub(super) struct Track {
+    /// What was negotiated; set once.
+    negotiated: SendTrack,
+    /// Its numbering.
+    rewrite: Rewrite,
+    /// What was sent again.
+    resend: Resend,
+    /// The payload type in use; `None` until a source is shown.
+    format: Option<PayloadFormat>,
+    /// Packets and payload bytes sent, modulo 2^32, for sender reports.
+    sent: (u32, u32),
+    /// Middle of the NTP time in the last sender report, and when it left.
+    last_report: Option<(u32, Instant)>,
+}
+
+impl Track {
+    pub(super) fn new(peer: PeerId, negotiated: SendTrack) -> Self {
+        let rewrite = Rewrite::new(peer);
+        Self {
+            negotiated,
+            rewrite,
+            resend: Resend::new(SeqNo(0)),
+            format: None,
+            sent: (0, 0),
+            last_report: None,
+        }
+    }
+
+    pub(super) fn kind(&self) -> Kind {
+        self.negotiated.kind
+    }
+
+    pub(super) fn ssrc(&self) -> u32 {
+        self.negotiated.ssrc.media
+    }
+
+    pub(super) fn plays(&self, format: &Format) -> bool {
+        self.payload_format(format).is_some()
+    }
+
+    /// Prepares a packet of the room's source, going over to it where a decoder can.
+    pub(super) fn prepare(&mut self, burst: &Burst, packet: &MediaPacket) -> Option<Sendable> {
+        let mut first = false;
+        if self.rewrite.source() != Some(burst.source) {
+            if !packet.keyframe {
+                return None;
+            }
+            self.format = Some(self.payload_format(&burst.format)?);
+            first = self.rewrite.source().is_none();
+            self.rewrite.switch(burst, packet);
+        }
+        let format = self.format?;
+        let (seq, timestamp) = self.rewrite.number(burst, packet)?;
+        let bytes = u32::try_from(packet.payload.len()).unwrap_or(u32::MAX);
+        self.sent = (self.sent.0.wrapping_add(1), self.sent.1.wrapping_add(bytes));
+        self.resend.earn(bytes);
+        let header = self.header(packet.marker, format.payload_type, (seq, timestamp));
+        Some(Sendable { header, roll_over: seq.roll_over(), original: None, first })
+    }
+
+    /// Prepares a packet to go again: on the stream of retransmissions where there is one, else
+    /// exactly as it went before.
+    pub(super) fn prepare_again(
+        &mut self,
+        now: Instant,
+        round_trip: Duration,
+        again: &Again,
+        (burst, packet): (&Burst, &MediaPacket),
+    ) -> Option<Sendable> {
+        let format = self.payload_format(&burst.format).filter(|format| format.feedback.nack)?;
+        let timestamp = self.rewrite.timestamp(burst.source, packet.timestamp)?;
+        let bytes = u32::try_from(packet.payload.len()).unwrap_or(u32::MAX);
+        if !self.resend.allow(now, round_trip, again.sent_as, bytes) {
+            return None;
+        }
+        let (Some(ssrc), Some(payload_type)) = (self.negotiated.ssrc.rtx, format.rtx_payload_type)
+        else {
+            let numbers = (again.sent_as, timestamp);
+            let header = self.header(packet.marker, format.payload_type, numbers);
+            let roll_over = again.sent_as.roll_over();
+            return Some(Sendable { header, roll_over, original: None, first: false });
+        };
+        let seq = self.resend.next();
+        let header = self.header(packet.marker, payload_type, (seq, timestamp));
+        Some(Sendable {
+            header: OutgoingHeader { ssrc, ..header },
+            roll_over: seq.roll_over(),
+            original: Some(again.sent_as.wire()),
+            first: false,
+        })
+    }
+
+    /// Finds what the viewer means by one of its sequence numbers.
+    pub(super) fn origin(&self, wire: u16) -> Option<Again> {
+        let (source, seq, sent_as) = self.rewrite.origin(wire)?;
+        Some(Again { kind: self.kind(), source, seq, sent_as })
+    }
+
+    /// Appends a sender report and the canonical name, once the source's clock is known: with the
+    /// publisher's own wall clock, so that sound and picture stay together.
+    pub(super) fn write_report(&mut self, now: Instant, clock: &SourceClock, out: &mut Vec<u8>) {
+        if self.rewrite.source() != Some(clock.source) {
+            return;
+        }
+        let elapsed = now.saturating_duration_since(clock.received);
+        let clock_rate_hz = self.format.map_or(0, |format| format.format.codec.clock_rate_hz());
+        let timestamp = clock.timestamp + ticks(elapsed, clock_rate_hz);
+        let Some(rtp_timestamp) = self.rewrite.timestamp(clock.source, timestamp) else {
+            return;
+        };
+        let ntp = clock.ntp.wrapping_add(ntp_units(elapsed));
+        let info = SenderInfo { ssrc: self.ssrc(), ntp, rtp_timestamp };
+        rtcp::write_sender_report(out, &info, self.sent.0, self.sent.1);
+        rtcp::write_source_description(out, self.ssrc(), &self.negotiated.cname);
+        self.last_report = Some((middle(ntp), now));
+    }
+
+    /// Measures the round trip from a report about this stream (RFC 3550, section 6.4.1).
+    pub(super) fn round_trip(&self, now: Instant, report: &ReceptionReport) -> Option<Duration> {
+        let (ntp, at) = self.last_report?;
+        if report.ssrc != self.ssrc() || report.last_sender_report != ntp {
+            return None;
+        }
+        let held = Duration::from_secs(u64::from(report.delay_since_last)) / 65_536;
+        now.saturating_duration_since(at).checked_sub(held)
+    }
+
+    fn payload_format(&self, sent: &Format) -> Option<PayloadFormat> {
+        let formats = &self.negotiated.formats;
+        let exact = formats.iter().find(|format| format.format == *sent);
+        exact.or_else(|| formats.iter().find(|format| format.format.plays(sent))).copied()
+    }
+
+    fn header(&self, marker: bool, payload_type: u8, numbers: (SeqNo, u32)) -> OutgoingHeader {
+        let (seq, timestamp) = numbers;
+        let ssrc = self.ssrc();
+        OutgoingHeader { marker, payload_type, sequence_number: seq.wire(), timestamp, ssrc }
+    }
+}
+
+/// Returns a duration in units of 2^-32 s.
+fn ntp_units(duration: Duration) -> u64 {
+    let units = (duration.as_nanos() << 32) / 1_000_000_000;
+    u64::try_from(units).unwrap_or(u64::MAX)
+}

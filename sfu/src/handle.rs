@@ -1,0 +1,184 @@
+//! The door: commands in, events out, both bounded.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use klieg_sfu_core::node::{Node, NodeConfig};
+use klieg_sfu_core::transport::Identity;
+use klieg_sfu_core::{Command, Event, Fingerprint, ShardIndex};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::config::{Config, StartError};
+use crate::helpers::Helpers;
+use crate::metrics::Metrics;
+use crate::shard::{INBOX, Input, Shard, Wiring};
+use crate::udp::{self, ShardSocket};
+
+/// Events that wait for signaling. Beyond it they wait in the shards.
+const EVENTS: usize = 4096;
+/// How long a stop may take.
+const STOP_DEADLINE: Duration = Duration::from_secs(5);
+
+/// The forwarding unit refused a command because a shard is too far behind. Nothing was done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the forwarding unit is busy")]
+pub struct Busy;
+
+/// Starts the forwarding unit.
+#[derive(Debug)]
+pub struct Sfu;
+
+/// Reaches the running forwarding unit.
+#[derive(Clone, Debug)]
+pub struct Handle {
+    shards: Vec<mpsc::Sender<Input>>,
+    /// Each is told when its shard's thread has ended.
+    ended: Arc<tokio::sync::Mutex<Vec<oneshot::Receiver<()>>>>,
+    candidates: Arc<[SocketAddr]>,
+    fingerprint: Fingerprint,
+}
+
+impl Sfu {
+    /// Binds the media port and starts the threads.
+    ///
+    /// # Errors
+    /// When the port is taken, no certificate can be made, or a thread or metric cannot be had.
+    pub fn start(
+        config: Config,
+        registry: &prometheus::Registry,
+    ) -> Result<(Handle, mpsc::Receiver<Event>), StartError> {
+        let count = config.shard_count();
+        let sockets = bind_all(config.listen, count).map_err(|source| StartError::Bind {
+            listen: config.listen,
+            source,
+        })?;
+        let bound = sockets.first().and_then(|socket| socket.local_addr().ok());
+        let bound = bound.unwrap_or(config.listen);
+        let identity =
+            Identity::generate().map_err(|error| StartError::Certificate(error.to_string()))?;
+        let identity = Arc::new(identity);
+        let metrics = Arc::new(Metrics::register(registry)?);
+        let helpers = Helpers::start(usize::from(count).div_ceil(2)).map_err(StartError::Thread)?;
+        let (events, events_out) = mpsc::channel(EVENTS);
+        let (shards, inboxes): (Vec<_>, Vec<_>) = (0..count).map(|_| mpsc::channel(INBOX)).unzip();
+        let mut ended = Vec::new();
+        for (index, (socket, inbox)) in (0..count).zip(sockets.into_iter().zip(inboxes)) {
+            let node = Node::new(NodeConfig {
+                shard: ShardIndex(index),
+                shards: count,
+                identity: Arc::clone(&identity),
+            });
+            let wiring = Wiring {
+                inbox,
+                shards: shards.clone(),
+                index: usize::from(index),
+                events: events.clone(),
+                helpers: helpers.clone(),
+                metrics: Arc::clone(&metrics),
+            };
+            let core = config.pin_threads.then_some(usize::from(index));
+            let (done, end) = oneshot::channel();
+            spawn(core, node, socket, wiring, done).map_err(StartError::Thread)?;
+            ended.push(end);
+        }
+        let handle = Handle {
+            shards,
+            ended: Arc::new(tokio::sync::Mutex::new(ended)),
+            candidates: config.candidates(bound).into(),
+            fingerprint: identity.fingerprint(),
+        };
+        tracing::info!(%bound, shards = count, "media port open");
+        Ok((handle, events_out))
+    }
+}
+
+impl Handle {
+    /// Gives a command to every shard. Never blocks.
+    ///
+    /// # Errors
+    /// When a shard's queue is full; then no shard has the command.
+    pub fn send(&self, command: Command) -> Result<(), Busy> {
+        let permits: Result<Vec<_>, _> = self
+            .shards
+            .iter()
+            .map(|shard| shard.try_reserve().map_err(|_| Busy))
+            .collect();
+        for permit in permits? {
+            permit.send(Input::Command(command.clone()));
+        }
+        Ok(())
+    }
+
+    /// Returns the addresses that peers are to send to.
+    pub fn candidates(&self) -> &[SocketAddr] {
+        &self.candidates
+    }
+
+    /// Returns the fingerprint of the server's certificate.
+    pub fn fingerprint(&self) -> Fingerprint {
+        self.fingerprint
+    }
+
+    /// Shows every peer out and waits until the threads have ended, at most 5 s.
+    pub async fn stop(&self) {
+        for shard in &self.shards {
+            // Fails only where the thread has ended already.
+            let _ = shard.send(Input::Stop).await;
+        }
+        let mut ended = self.ended.lock().await;
+        let all = async {
+            for end in ended.drain(..) {
+                let _ = end.await;
+            }
+        };
+        if tokio::time::timeout(STOP_DEADLINE, all).await.is_err() {
+            tracing::warn!("a forwarding thread did not end in time");
+        }
+    }
+}
+
+/// Binds one socket for each shard on the same port.
+fn bind_all(listen: SocketAddr, count: u16) -> std::io::Result<Vec<std::net::UdpSocket>> {
+    // Sharing a port must be said before binding, so a port that another process shares would be
+    // taken without an error; a plain bind first finds that out.
+    drop(std::net::UdpSocket::bind(listen)?);
+    let first = udp::bind(listen)?;
+    let bound = first.local_addr()?;
+    let others = (1..count).map(|_| udp::bind(bound));
+    std::iter::once(Ok(first)).chain(others).collect()
+}
+
+fn spawn(
+    core: Option<usize>,
+    node: Node,
+    socket: std::net::UdpSocket,
+    wiring: Wiring,
+    done: oneshot::Sender<()>,
+) -> std::io::Result<JoinHandle<()>> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let name = format!("klieg-shard-{}", wiring.index);
+    std::thread::Builder::new().name(name).spawn(move || {
+        pin(core);
+        runtime.block_on(async move {
+            match ShardSocket::new(socket) {
+                Ok(socket) => Shard::new(node, socket, wiring).run().await,
+                Err(error) => tracing::error!(%error, "media socket unusable"),
+            }
+        });
+        let _ = done.send(());
+    })
+}
+
+/// Keeps the thread on the `index`-th core that the process may use.
+fn pin(index: Option<usize>) {
+    let cores = core_affinity::get_core_ids().unwrap_or_default();
+    if let Some(core) = index.and_then(|index| cores.get(index % cores.len().max(1)))
+        && !core_affinity::set_for_current(*core)
+    {
+        tracing::warn!(core = core.id, "thread not pinned");
+    }
+}

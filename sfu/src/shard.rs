@@ -1,0 +1,283 @@
+//! One thread, one socket, one [`Node`]: waits for whatever comes, feeds it in, and sends what comes out.
+
+use std::collections::VecDeque;
+use std::future::pending;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use klieg_sfu_core::node::{Node, PeerHandshake, Transmit};
+use klieg_sfu_core::relay::ShardMessage;
+use klieg_sfu_core::transport::{HandshakeDone, HandshakeJob};
+use klieg_sfu_core::{Command, Event};
+use tokio::sync::mpsc;
+
+use crate::helpers::{Helpers, Work};
+use crate::metrics::{Metrics, ShardTotals};
+use crate::udp::{ReceiveBuffers, Sent, ShardSocket};
+
+/// Inputs that wait for one shard.
+pub(crate) const INBOX: usize = 4096;
+/// Messages that wait for room in another shard's inbox; beyond it media is dropped and counted.
+const MAX_OUTBOX: usize = 4096;
+/// Batches received before what they caused is sent.
+const MAX_BATCHES: usize = 4;
+/// How long a full send buffer may hold up the shard before the datagrams are dropped.
+const MAX_SEND_WAIT: Duration = Duration::from_millis(10);
+/// When to try again what another thread had no room for.
+const RETRY: Duration = Duration::from_millis(2);
+/// Between two updates of the metrics.
+const METRICS_INTERVAL: Duration = Duration::from_millis(500);
+
+/// What reaches a shard from other threads.
+#[derive(Debug)]
+pub(crate) enum Input {
+    /// From signaling.
+    Command(Command),
+    /// From another shard.
+    Message(ShardMessage),
+    /// From a helper thread.
+    Handshake(PeerHandshake<HandshakeDone>),
+    /// The server stops: every peer is shown out and the thread ends.
+    Stop,
+}
+
+/// What a shard is given when it starts.
+pub(crate) struct Wiring {
+    /// From other threads.
+    pub(crate) inbox: mpsc::Receiver<Input>,
+    /// The inboxes of all shards, this one's too.
+    pub(crate) shards: Vec<mpsc::Sender<Input>>,
+    /// This shard's place in `shards`.
+    pub(crate) index: usize,
+    /// To signaling.
+    pub(crate) events: mpsc::Sender<Event>,
+    /// For handshakes.
+    pub(crate) helpers: Helpers,
+    /// For `/metrics`.
+    pub(crate) metrics: Arc<Metrics>,
+}
+
+/// A running shard.
+pub(crate) struct Shard {
+    node: Node,
+    socket: ShardSocket,
+    wiring: Wiring,
+    buffers: ReceiveBuffers,
+    /// The run being sent; always the same buffer.
+    run: Vec<u8>,
+    /// Messages that found no room, with the shard they are for.
+    outbox: VecDeque<(usize, ShardMessage)>,
+    /// Handshake steps that found no thread.
+    jobs: VecDeque<PeerHandshake<HandshakeJob>>,
+    /// Events that found no room; bounded by the number of peers times the events of one.
+    events: VecDeque<Event>,
+    totals: ShardTotals,
+    next_metrics: Instant,
+    stopping: bool,
+}
+
+impl Shard {
+    pub(crate) fn new(node: Node, socket: ShardSocket, wiring: Wiring) -> Self {
+        Self {
+            node,
+            socket,
+            wiring,
+            buffers: ReceiveBuffers::new(),
+            run: Vec::with_capacity(64 * 1024),
+            outbox: VecDeque::new(),
+            jobs: VecDeque::new(),
+            events: VecDeque::new(),
+            totals: ShardTotals::default(),
+            next_metrics: Instant::now(),
+            stopping: false,
+        }
+    }
+
+    /// Runs until told to stop.
+    pub(crate) async fn run(mut self) {
+        while !self.stopping {
+            let wake = self.wake_at();
+            tokio::select! {
+                ready = self.socket.readable() => if ready.is_ok() {
+                    self.receive();
+                },
+                input = self.wiring.inbox.recv() => match input {
+                    Some(input) => self.take_inputs(input),
+                    None => self.stop(),
+                },
+                () = sleep_until(wake) => {}
+            }
+            self.work().await;
+        }
+        self.wiring.metrics.forget(&self.totals);
+    }
+
+    /// Returns when there is something to do even if nothing comes.
+    fn wake_at(&self) -> Option<Instant> {
+        let retry = !(self.outbox.is_empty() && self.jobs.is_empty() && self.events.is_empty());
+        let retry = retry.then(|| Instant::now() + RETRY);
+        let timer = self.node.poll_timeout();
+        timer
+            .into_iter()
+            .chain(retry)
+            .chain([self.next_metrics])
+            .min()
+    }
+
+    fn receive(&mut self) {
+        for _ in 0..MAX_BATCHES {
+            let now = Instant::now();
+            let node = &mut self.node;
+            let received = self.socket.receive(&mut self.buffers, |path, datagram| {
+                node.handle_datagram(now, path, datagram);
+            });
+            match received {
+                Ok(_) => {}
+                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => return,
+                Err(error) => {
+                    // ICMP errors of earlier datagrams arrive here; they say nothing about others.
+                    tracing::debug!(%error, "receive failed");
+                    return;
+                }
+            }
+        }
+    }
+
+    fn take_inputs(&mut self, first: Input) {
+        let mut next = Some(first);
+        for _ in 0..INBOX {
+            let Some(input) = next else {
+                return;
+            };
+            let now = Instant::now();
+            match input {
+                Input::Command(command) => self.node.handle_command(now, command),
+                Input::Message(message) => self.node.handle_message(now, message),
+                Input::Handshake(done) => self.node.handle_handshake(now, done),
+                Input::Stop => {
+                    self.stop();
+                    return;
+                }
+            }
+            next = self.wiring.inbox.try_recv().ok();
+        }
+    }
+
+    fn stop(&mut self) {
+        self.node.handle_stop(Instant::now());
+        self.stopping = true;
+    }
+
+    /// Takes out of the node what its inputs have caused.
+    async fn work(&mut self) {
+        let now = Instant::now();
+        self.node.handle_timeout(now);
+        self.pass_messages();
+        self.pass_handshakes();
+        while let Some(transmit) = self.node.poll_transmit(now, &mut self.run) {
+            send(&self.socket, &transmit, &self.run, &mut self.totals).await;
+        }
+        // Sending may have caused messages too: a keyframe wanted, say.
+        self.pass_messages();
+        self.pass_events();
+        if now >= self.next_metrics {
+            self.next_metrics = now + METRICS_INTERVAL;
+            self.totals.population = self.node.population();
+            self.wiring
+                .metrics
+                .update(&mut self.totals, self.node.counters());
+        }
+    }
+
+    fn pass_messages(&mut self) {
+        let polled = std::iter::from_fn(|| self.node.poll_message());
+        let polled = polled.map(|(shard, message)| (usize::from(shard.0), message));
+        let waiting = std::mem::take(&mut self.outbox);
+        for (index, message) in waiting.into_iter().chain(polled) {
+            let Some(inbox) = self.wiring.shards.get(index) else {
+                continue;
+            };
+            let Err(mpsc::error::TrySendError::Full(Input::Message(message))) =
+                inbox.try_send(Input::Message(message))
+            else {
+                continue;
+            };
+            if is_media(&message) && self.outbox.len() >= MAX_OUTBOX {
+                self.totals.dropped_messages += 1;
+            } else {
+                self.outbox.push_back((index, message));
+            }
+        }
+    }
+
+    fn pass_handshakes(&mut self) {
+        self.jobs
+            .extend(std::iter::from_fn(|| self.node.poll_handshake()));
+        while let Some(job) = self.jobs.pop_front() {
+            let Some(reply) = self.wiring.shards.get(self.wiring.index).cloned() else {
+                return;
+            };
+            if let Err(work) = self.wiring.helpers.submit(Work { job, reply }) {
+                self.jobs.push_front(work.job);
+                return;
+            }
+        }
+    }
+
+    fn pass_events(&mut self) {
+        self.events
+            .extend(std::iter::from_fn(|| self.node.poll_event()));
+        while let Some(event) = self.events.pop_front() {
+            self.wiring.metrics.observe(&event);
+            if let Err(mpsc::error::TrySendError::Full(event)) = self.wiring.events.try_send(event)
+            {
+                self.events.push_front(event);
+                return;
+            }
+        }
+    }
+}
+
+/// Sends one run; waits a little when the kernel's buffer is full, then drops the rest of it.
+async fn send(socket: &ShardSocket, transmit: &Transmit, run: &[u8], totals: &mut ShardTotals) {
+    let mut rest = run;
+    loop {
+        match socket.send(transmit, rest) {
+            Sent::Whole => return,
+            Sent::Refused => {
+                totals.refused += 1;
+                return;
+            }
+            Sent::Full(sent) => {
+                rest = rest.get(sent..).unwrap_or_default();
+                totals.send_waits += 1;
+                if tokio::time::timeout(MAX_SEND_WAIT, socket.writable())
+                    .await
+                    .is_err()
+                {
+                    totals.dropped_full += 1;
+                    return;
+                }
+            }
+        }
+    }
+}
+
+/// Returns whether a message may be lost like a packet.
+fn is_media(message: &ShardMessage) -> bool {
+    match message {
+        ShardMessage::Datagrams(_) | ShardMessage::Burst(_) | ShardMessage::Clock(..) => true,
+        ShardMessage::Published(..)
+        | ShardMessage::Wanted(..)
+        | ShardMessage::Unwanted(..)
+        | ShardMessage::KeyframeWanted(_)
+        | ShardMessage::Gone(_) => false,
+    }
+}
+
+async fn sleep_until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at.into()).await,
+        None => pending().await,
+    }
+}
