@@ -1,0 +1,541 @@
+//! One peer's 5-tuple: ICE-lite, DTLS and SRTP, the same for publishers and viewers
+//! (RFC 8445, 7675, 5764, 3711).
+
+mod counters;
+mod dtls;
+mod ice;
+mod replay;
+mod srtp;
+mod stun;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+pub use counters::Counters;
+pub use dtls::{HANDSHAKE, HandshakeDone, HandshakeJob, Identity, IdentityError, MAX_WAITING};
+pub use ice::{CONSENT, MAX_PAIRS, authentic, local_ufrag};
+pub use srtp::TAG_ROOM;
+
+use crate::command::{DisconnectReason, DtlsRole, Fingerprint, IceCredentials, Path};
+use crate::demux::{Protocol, protocol};
+use dtls::Dtls;
+use ice::{LiteAgent, Outcome};
+use srtp::{Refusal, Srtp};
+
+/// Datagrams that wait to be sent; when there are more the oldest is dropped.
+const MAX_OUTGOING: usize = 32;
+/// How long DTLS is kept after the handshake: the peer asks again for a lost last flight within this.
+const DTLS_KEPT: Duration = Duration::from_secs(60);
+/// The wait for a helper that has the state when it is to be dropped.
+const DTLS_AWAY: Duration = Duration::from_secs(1);
+/// Certificates a peer may announce; more are not looked at.
+const MAX_FINGERPRINTS: usize = 8;
+
+/// What a datagram brought.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Received {
+    /// An RTP packet is in `plaintext`.
+    Rtp,
+    /// An RTCP compound is in `plaintext`.
+    Rtcp,
+    /// Nothing for the caller: consumed, or dropped and counted.
+    Nothing,
+}
+
+/// What the caller has to know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TransportEvent {
+    /// DTLS is done and the certificate matches.
+    Connected,
+    /// Media goes this way from now on.
+    PathChanged(Path),
+    /// The peer left.
+    Closed,
+    /// It is over.
+    Failed(DisconnectReason),
+}
+
+/// How far it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// ICE, DTLS or the peer's description is missing.
+    Handshake,
+    /// Media may flow while a path is valid and consent fresh.
+    Connected,
+    /// Nothing is looked at any more.
+    Over,
+}
+
+/// Where a datagram goes.
+#[derive(Clone, Copy, Debug)]
+enum To {
+    /// To a pair, as far as its credit reaches.
+    Pair(Path),
+    /// To where a request came from: shorter than three times the request, and no pair was made.
+    Asker(Path),
+    /// To the pair selected when it leaves. DTLS only.
+    Selected,
+}
+
+/// Where the flights of the handshake went.
+#[derive(Clone, Copy, Debug)]
+enum Flights {
+    None,
+    Only(Path),
+    Several,
+}
+
+/// One peer's transport.
+pub struct Transport {
+    agent: LiteAgent,
+    dtls: Dtls,
+    /// What the peer announced; empty until it did.
+    fingerprints: Vec<Fingerprint>,
+    /// What the peer showed, `None` until it did.
+    certificate: Option<Fingerprint>,
+    /// The keys, `None` before DTLS is done and after the end.
+    srtp: Option<Box<Srtp>>,
+    phase: Phase,
+    /// Which addresses got flights: a finished handshake proves one that got them all.
+    flights: Flights,
+    /// When a handshake that is not finished is over.
+    handshake_until: Instant,
+    /// When the DTLS state is dropped, `None` before the handshake is finished and after the drop.
+    retire_at: Option<Instant>,
+    /// The media path that the caller knows of.
+    announced: Option<Path>,
+    /// At most [`MAX_OUTGOING`].
+    outgoing: VecDeque<(To, Vec<u8>)>,
+    /// A handful: one for each change of state or path.
+    events: VecDeque<TransportEvent>,
+    counters: Counters,
+}
+
+impl std::fmt::Debug for Transport {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Transport")
+            .field("phase", &self.phase)
+            .field("agent", &self.agent)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Transport {
+    /// Makes the transport of a peer that was told `local`. It has [`HANDSHAKE`] to connect.
+    pub fn new(now: Instant, local: IceCredentials, identity: Arc<Identity>) -> Self {
+        Self {
+            agent: LiteAgent::new(local),
+            dtls: Dtls::new(identity),
+            fingerprints: Vec::new(),
+            certificate: None,
+            srtp: None,
+            phase: Phase::Handshake,
+            flights: Flights::None,
+            handshake_until: now + HANDSHAKE,
+            retire_at: None,
+            announced: None,
+            outgoing: VecDeque::new(),
+            events: VecDeque::new(),
+            counters: Counters::default(),
+        }
+    }
+
+    /// Takes the peer's description: it may come after ICE and DTLS began. Applied once.
+    pub fn set_remote(
+        &mut self,
+        now: Instant,
+        ice: IceCredentials,
+        fingerprints: &[Fingerprint],
+        role: DtlsRole,
+    ) {
+        if !self.fingerprints.is_empty() || self.phase != Phase::Handshake {
+            return;
+        }
+        self.fingerprints = fingerprints
+            .iter()
+            .take(MAX_FINGERPRINTS)
+            .copied()
+            .collect();
+        self.agent.set_remote(ice);
+        self.dtls.set_role(role);
+        if self.agent.selected().is_some() {
+            self.dtls.begin();
+        }
+        self.compare_certificate(now);
+        self.settle(now);
+    }
+
+    /// Begins an ICE restart: the path in use stays until one under the new credentials is proved.
+    ///
+    /// Called again with the same `local` it completes the restart with the peer's side.
+    pub fn restart_ice(
+        &mut self,
+        now: Instant,
+        local: IceCredentials,
+        remote: Option<IceCredentials>,
+    ) {
+        self.agent.restart(local, remote);
+        self.settle(now);
+    }
+
+    /// Takes a datagram in; a packet for the caller is left in `plaintext`.
+    pub fn handle_datagram(
+        &mut self,
+        now: Instant,
+        path: Path,
+        datagram: &[u8],
+        plaintext: &mut Vec<u8>,
+    ) -> Received {
+        if self.phase == Phase::Over {
+            self.counters.after_end += 1;
+            return Received::Nothing;
+        }
+        match protocol(datagram) {
+            None => self.counters.unknown_protocol += 1,
+            Some(Protocol::Stun) => self.handle_stun(now, path, datagram),
+            Some(Protocol::Dtls) => self.handle_dtls(now, path, datagram),
+            Some(Protocol::Rtp) => {
+                return self.open(now, path, |srtp| {
+                    srtp.open_rtp(datagram, plaintext).map(|()| Received::Rtp)
+                });
+            }
+            Some(Protocol::Rtcp) => {
+                return self.open(now, path, |srtp| {
+                    srtp.open_rtcp(datagram, plaintext).map(|()| Received::Rtcp)
+                });
+            }
+        }
+        Received::Nothing
+    }
+
+    /// Writes the next datagram to send into `out`, replacing what was there, and returns where it goes.
+    pub fn poll_transmit(&mut self, out: &mut Vec<u8>) -> Option<Path> {
+        for place in 0..self.outgoing.len() {
+            let Some((to, datagram)) = self.outgoing.get(place) else {
+                break;
+            };
+            let (to, len) = (*to, datagram.len());
+            let Some(path) = self.leave(to, len) else {
+                continue;
+            };
+            let (_, datagram) = self.outgoing.remove(place)?;
+            out.clear();
+            out.extend_from_slice(&datagram);
+            return Some(path);
+        }
+        None
+    }
+
+    /// Returns the next event.
+    pub fn poll_event(&mut self) -> Option<TransportEvent> {
+        self.events.pop_front()
+    }
+
+    /// Returns handshake work for a helper thread; there is at most one job of a peer at a time.
+    pub fn poll_handshake(&mut self) -> Option<HandshakeJob> {
+        if self.phase == Phase::Over {
+            return None;
+        }
+        self.dtls.poll_job()
+    }
+
+    /// Takes back what a helper did.
+    pub fn handle_handshake(&mut self, now: Instant, mut done: HandshakeDone) {
+        let goodbye = self.dtls.handle_done(&mut done);
+        if self.phase == Phase::Over {
+            self.push_all(goodbye);
+            return;
+        }
+        self.certificate = self.certificate.or(done.certificate);
+        if done.connected {
+            self.finish_handshake(now, &mut done);
+        }
+        if done.failed && self.phase == Phase::Handshake && self.srtp.is_none() {
+            self.fail(DisconnectReason::HandshakeFailed);
+        }
+        if done.closed && self.phase != Phase::Over {
+            self.end(TransportEvent::Closed);
+        }
+        self.push_all(std::mem::take(&mut done.flight));
+        self.compare_certificate(now);
+        self.settle(now);
+    }
+
+    /// Returns when [`Self::handle_timeout`] is due.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let own = match self.phase {
+            Phase::Handshake => Some(self.handshake_until),
+            Phase::Connected => self.agent.consent_until(),
+            Phase::Over => return None,
+        };
+        let others = [
+            self.retire_at,
+            self.dtls.poll_timeout(),
+            self.agent.poll_timeout(),
+        ];
+        others.into_iter().chain([own]).flatten().min()
+    }
+
+    /// Does what is due.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        match self.phase {
+            Phase::Handshake if now >= self.handshake_until => {
+                self.fail(DisconnectReason::HandshakeTimeout);
+            }
+            Phase::Connected if !self.has_consent(now) => {
+                if self.agent.is_leaving() {
+                    self.end(TransportEvent::Closed);
+                } else {
+                    self.fail(DisconnectReason::ConsentLost);
+                }
+            }
+            Phase::Handshake | Phase::Connected | Phase::Over => {}
+        }
+        if self.phase == Phase::Over {
+            return;
+        }
+        if self.retire_at.is_some_and(|at| at <= now) {
+            self.retire_at = (!self.dtls.retire()).then_some(now + DTLS_AWAY);
+        }
+        self.dtls.handle_timeout(now);
+        self.agent.handle_timeout(now);
+        self.settle(now);
+    }
+
+    /// Returns where media goes; `None` while it must not: before the handshake is done and the
+    /// certificate matches, while the address has not proved itself, and without fresh consent.
+    pub fn media_path(&self, now: Instant) -> Option<Path> {
+        if self.phase != Phase::Connected || !self.has_consent(now) {
+            return None;
+        }
+        self.agent.validated()
+    }
+
+    /// Seals an RTP packet in place and returns its length; `None` when it must not be sent.
+    ///
+    /// The packet needs [`TAG_ROOM`] bytes behind `plaintext_len`. The caller never gives the same
+    /// SSRC, `roc` and sequence number to two packets of different bytes.
+    pub fn seal_rtp(
+        &mut self,
+        packet: &mut [u8],
+        header_len: usize,
+        plaintext_len: usize,
+        roc: u32,
+    ) -> Option<usize> {
+        if self.phase != Phase::Connected {
+            return None;
+        }
+        self.srtp
+            .as_mut()?
+            .seal_rtp(packet, header_len, plaintext_len, roc)
+    }
+
+    /// Appends a sealed RTCP compound to `out`; `false` when it must not be sent.
+    pub fn seal_rtcp(&mut self, compound: &[u8], out: &mut Vec<u8>) -> bool {
+        self.phase == Phase::Connected
+            && self
+                .srtp
+                .as_mut()
+                .is_some_and(|srtp| srtp.seal_rtcp(compound, out))
+    }
+
+    /// Says goodbye to the peer; nothing is looked at or sent after that. There is no event.
+    pub fn close(&mut self) {
+        if self.phase == Phase::Over {
+            return;
+        }
+        let goodbye = self.dtls.close();
+        self.outgoing.clear();
+        self.push_all(goodbye);
+        self.phase = Phase::Over;
+        self.srtp = None;
+    }
+
+    /// Returns the user name fragment by which the peer's checks find this transport.
+    pub fn local_ufrag(&self) -> &str {
+        self.agent.local_ufrag()
+    }
+
+    /// Returns what was dropped, by reason.
+    pub fn counters(&self) -> Counters {
+        Counters {
+            pairs_evicted: self.agent.evicted(),
+            ..self.counters
+        }
+    }
+
+    fn handle_stun(&mut self, now: Instant, path: Path, datagram: &[u8]) {
+        match self.agent.handle(now, path, datagram) {
+            Outcome::Malformed => self.counters.stun_malformed += 1,
+            Outcome::Forged => self.counters.stun_forged += 1,
+            Outcome::Refused(answer) => {
+                self.counters.stun_refused += 1;
+                self.push(To::Asker(path), answer);
+            }
+            Outcome::Answered(answer) => {
+                self.push(To::Pair(path), answer);
+                if !self.fingerprints.is_empty() {
+                    self.dtls.begin();
+                }
+            }
+            Outcome::Validated => {}
+        }
+        self.settle(now);
+    }
+
+    fn handle_dtls(&mut self, now: Instant, path: Path, datagram: &[u8]) {
+        if !self.agent.accepts(path) {
+            self.counters.dtls_unchecked += 1;
+            return;
+        }
+        self.agent.received(path, datagram.len());
+        self.agent.heard(now, path);
+        if self.dtls.is_gone() {
+            self.counters.dtls_late += 1;
+            if dtls::is_sealed_alert(datagram) {
+                self.agent.leave(now);
+            }
+        } else if !self.dtls.handle_datagram(datagram) {
+            self.counters.dtls_queue_full += 1;
+        }
+        self.settle(now);
+    }
+
+    fn open(
+        &mut self,
+        now: Instant,
+        path: Path,
+        open: impl FnOnce(&mut Srtp) -> Result<Received, Refusal>,
+    ) -> Received {
+        if !self.agent.accepts(path) {
+            self.counters.srtp_unchecked += 1;
+            return Received::Nothing;
+        }
+        let Some(srtp) = self
+            .srtp
+            .as_mut()
+            .filter(|_| self.phase == Phase::Connected)
+        else {
+            self.counters.srtp_early += 1;
+            return Received::Nothing;
+        };
+        match open(srtp) {
+            Ok(received) => {
+                self.agent.heard(now, path);
+                self.announce();
+                return received;
+            }
+            Err(Refusal::Malformed) => self.counters.srtp_malformed += 1,
+            Err(Refusal::Replayed) => self.counters.srtp_replayed += 1,
+            Err(Refusal::Forged) => self.counters.srtp_forged += 1,
+        }
+        Received::Nothing
+    }
+
+    fn finish_handshake(&mut self, now: Instant, done: &mut HandshakeDone) {
+        self.srtp = done.srtp.take();
+        if self.srtp.is_none() {
+            self.fail(DisconnectReason::HandshakeFailed);
+            return;
+        }
+        self.retire_at = Some(now + DTLS_KEPT);
+        if let Flights::Only(path) = self.flights {
+            self.agent.validate(path);
+        }
+        self.agent.prove();
+    }
+
+    fn compare_certificate(&mut self, now: Instant) {
+        let Some(certificate) = self.certificate else {
+            return;
+        };
+        if self.fingerprints.is_empty() || self.phase != Phase::Handshake {
+            return;
+        }
+        if !self.fingerprints.contains(&certificate) {
+            self.fail(DisconnectReason::FingerprintMismatch);
+        } else if self.srtp.is_some() {
+            self.phase = Phase::Connected;
+            self.events.push_back(TransportEvent::Connected);
+            self.announced = self.media_path(now);
+        }
+    }
+
+    fn has_consent(&self, now: Instant) -> bool {
+        self.agent.consent_until().is_some_and(|until| now < until)
+    }
+
+    /// Queues checks that are due and tells the caller of a new path.
+    fn settle(&mut self, now: Instant) {
+        if self.phase == Phase::Over {
+            return;
+        }
+        while let Some((path, datagram)) = self.agent.poll_check(now) {
+            self.push(To::Pair(path), datagram);
+        }
+        self.announce();
+    }
+
+    fn announce(&mut self) {
+        if self.phase != Phase::Connected {
+            return;
+        }
+        if let Some(path) = self
+            .agent
+            .validated()
+            .filter(|path| self.announced != Some(*path))
+        {
+            self.announced = Some(path);
+            self.events.push_back(TransportEvent::PathChanged(path));
+        }
+    }
+
+    /// Takes leave to send, or returns `None` while it has to wait.
+    fn leave(&mut self, to: To, size_bytes: usize) -> Option<Path> {
+        let path = match to {
+            To::Asker(path) => return Some(path),
+            To::Pair(path) => path,
+            To::Selected => self.agent.selected()?,
+        };
+        if !self.agent.spend(path, size_bytes) {
+            // The peer's answer to a check of ours will lift the limit.
+            self.agent.prove();
+            return None;
+        }
+        if matches!(to, To::Selected) {
+            self.flights = match self.flights {
+                Flights::None => Flights::Only(path),
+                Flights::Only(only) if only == path => Flights::Only(path),
+                Flights::Only(_) | Flights::Several => Flights::Several,
+            };
+        }
+        Some(path)
+    }
+
+    fn push_all(&mut self, flight: Vec<Vec<u8>>) {
+        for datagram in flight {
+            self.push(To::Selected, datagram);
+        }
+    }
+
+    fn push(&mut self, to: To, datagram: Vec<u8>) {
+        if self.outgoing.len() >= MAX_OUTGOING {
+            self.outgoing.pop_front();
+            self.counters.transmit_queue_full += 1;
+        }
+        self.outgoing.push_back((to, datagram));
+    }
+
+    fn fail(&mut self, reason: DisconnectReason) {
+        self.end(TransportEvent::Failed(reason));
+    }
+
+    fn end(&mut self, event: TransportEvent) {
+        self.phase = Phase::Over;
+        self.srtp = None;
+        self.outgoing.clear();
+        self.dtls.retire();
+        self.events.push_back(event);
+    }
+}
