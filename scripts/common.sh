@@ -20,8 +20,8 @@ have() { command -v "$1" >/dev/null 2>&1; }
 # at_least WANTED FOUND: whether a dotted version is new enough.
 at_least() { [ "$(printf '%s\n%s\n' "$1" "$2" | sort -V | head -n 1)" = "$1" ]; }
 
-# hash_of PATH…: one hash over the names and contents of all files below, whatever their times.
+# hash_of PATH…: one hash over the names and contents of what the pages are built from, whatever their times.
 hash_of() {
-  find "$@" -type f -not -path '*/node_modules/*' -not -path '*/dist/*' -print0 \
+  find "$@" -type f -not -path '*/node_modules/*' -not -path '*/dist/*' -not -path '*/e2e/*' -print0 \
     | LC_ALL=C sort -z | xargs -0 sha256sum | sha256sum | cut -d ' ' -f 1
 }

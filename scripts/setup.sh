@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# Installs what is missing, and nothing that is there: setup.sh [build] [pages] [browsers] [deny]
+# Installs what is missing, and nothing that is there: setup.sh [build] [pages] [browsers] [deny] [fuzz]
 # shellcheck source=common.sh
 . "$(dirname "$0")/common.sh"
 
 readonly node_wanted=20.19
 readonly deny_version=0.20.2
+readonly fuzz_version=0.13.2
 
 main() {
   local part
@@ -14,6 +15,7 @@ main() {
       pages) setup_pages ;;
       browsers) setup_browsers ;;
       deny) setup_deny ;;
+      fuzz) setup_fuzz ;;
       *) die "setup.sh: unknown part '$part'" ;;
     esac
   done
@@ -67,6 +69,12 @@ setup_deny() {
   cargo deny --version >/dev/null 2>&1 && return
   say "Building cargo-deny (about two minutes on two cores)"
   env -u CARGO_TARGET_DIR cargo install --locked --quiet "cargo-deny@$deny_version"
+}
+
+setup_fuzz() {
+  cargo fuzz --version >/dev/null 2>&1 && return
+  say "Building cargo-fuzz"
+  env -u CARGO_TARGET_DIR cargo install --locked --quiet "cargo-fuzz@$fuzz_version"
 }
 
 # apt_has PACKAGE [VERSION]: whether the package can be had, at least as new as VERSION.
