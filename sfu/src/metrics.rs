@@ -4,12 +4,164 @@ use klieg_sfu_core::node::Counters;
 use klieg_sfu_core::{DisconnectReason, Event};
 use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry};
 
+/// Reads one number out of what a shard has counted.
+type Reading = fn(&Totals) -> u64;
+
+/// Totals by metric: name (`klieg_sfu_…_total`), help text, reading.
+const COUNTERS: [(&str, &str, Reading); 19] = [
+    (
+        "datagrams_received",
+        "Datagrams from the socket.",
+        |totals| totals.core.datagrams_received,
+    ),
+    ("bytes_received", "Bytes from the socket.", |totals| {
+        totals.core.bytes_received
+    }),
+    (
+        "rtp_received",
+        "Decrypted media packets from publishers.",
+        |totals| totals.core.rtp_received,
+    ),
+    ("rtcp_received", "Decrypted RTCP compounds.", |totals| {
+        totals.core.rtcp_received
+    }),
+    (
+        "probes_received",
+        "Empty retransmissions, with which a publisher probes its path.",
+        |totals| totals.core.probes_received,
+    ),
+    (
+        "datagrams_sent",
+        "Datagrams to the socket that are no media.",
+        |totals| totals.core.datagrams_sent,
+    ),
+    ("rtp_sent", "Media packets to viewers.", |totals| {
+        totals.core.rtp_sent
+    }),
+    ("runs_sent", "Runs that these packets left in.", |totals| {
+        totals.core.runs_sent
+    }),
+    ("bytes_sent", "Bytes to the socket.", |totals| {
+        totals.core.bytes_sent
+    }),
+    ("rtcp_sent", "RTCP compounds sent.", |totals| {
+        totals.core.rtcp_sent
+    }),
+    (
+        "nacked_by_viewers",
+        "Packets that viewers asked for again.",
+        |totals| totals.core.nacked_by_viewers,
+    ),
+    ("resent", "Packets sent again.", |totals| totals.core.resent),
+    (
+        "resend_missing",
+        "Packets asked for again that are no longer kept.",
+        |totals| totals.core.resend_missing,
+    ),
+    (
+        "resend_refused",
+        "Packets not sent again because they were too often, or too many.",
+        |totals| totals.core.resend_refused,
+    ),
+    (
+        "nacked_to_publishers",
+        "Packets asked for again from publishers.",
+        |totals| totals.core.nacked_to_publishers,
+    ),
+    (
+        "keyframes_wanted",
+        "Keyframe requests from viewers.",
+        |totals| totals.core.keyframes_wanted,
+    ),
+    (
+        "keyframes_requested",
+        "Keyframe requests to publishers.",
+        |totals| totals.core.keyframes_requested,
+    ),
+    (
+        "path_changes",
+        "Times a peer's media moved to another address.",
+        |totals| totals.core.path_changes,
+    ),
+    (
+        "send_waits",
+        "Times the kernel's send buffer was full.",
+        |totals| totals.send_waits,
+    ),
+];
+
+/// Totals of what was dropped: datagrams, packets or runs by reason (`klieg_sfu_dropped_total`).
+const DROPPED: [(&str, Reading); 26] = [
+    ("refused", |totals| totals.refused),
+    ("send_buffer_full", |totals| totals.dropped_full),
+    ("shard_inbox_full", |totals| totals.dropped_messages),
+    ("unknown_protocol", |totals| {
+        totals.core.dropped_unknown_protocol
+    }),
+    ("unchecked", |totals| totals.core.dropped_unchecked),
+    ("unknown_ufrag", |totals| totals.core.dropped_unknown_ufrag),
+    ("unauthenticated", |totals| {
+        totals.core.dropped_unauthenticated
+    }),
+    ("unforwarded", |totals| totals.core.dropped_unforwarded),
+    ("duplicate", |totals| totals.core.dropped_duplicate),
+    ("oversized", |totals| totals.core.dropped_oversized),
+    ("forwarding", |totals| totals.core.dropped_forwarding),
+    ("transport_unknown_protocol", |totals| {
+        totals.core.transport.unknown_protocol
+    }),
+    ("transport_after_end", |totals| {
+        totals.core.transport.after_end
+    }),
+    ("transport_stun_malformed", |totals| {
+        totals.core.transport.stun_malformed
+    }),
+    ("transport_stun_forged", |totals| {
+        totals.core.transport.stun_forged
+    }),
+    ("transport_stun_refused", |totals| {
+        totals.core.transport.stun_refused
+    }),
+    ("transport_dtls_unchecked", |totals| {
+        totals.core.transport.dtls_unchecked
+    }),
+    ("transport_dtls_queue_full", |totals| {
+        totals.core.transport.dtls_queue_full
+    }),
+    ("transport_dtls_late", |totals| {
+        totals.core.transport.dtls_late
+    }),
+    ("transport_srtp_unchecked", |totals| {
+        totals.core.transport.srtp_unchecked
+    }),
+    ("transport_srtp_early", |totals| {
+        totals.core.transport.srtp_early
+    }),
+    ("transport_srtp_malformed", |totals| {
+        totals.core.transport.srtp_malformed
+    }),
+    ("transport_srtp_replayed", |totals| {
+        totals.core.transport.srtp_replayed
+    }),
+    ("transport_srtp_forged", |totals| {
+        totals.core.transport.srtp_forged
+    }),
+    ("transport_pairs_evicted", |totals| {
+        totals.core.transport.pairs_evicted
+    }),
+    ("transport_transmit_queue_full", |totals| {
+        totals.core.transport.transmit_queue_full
+    }),
+];
+
 /// Buckets of the join times, in seconds.
 const JOIN_BUCKETS: [f64; 11] = [0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0];
 
-/// What one shard has shown so far, so that only the difference is added.
-#[derive(Debug, Default)]
-pub(crate) struct ShardTotals {
+/// What one shard has counted since its start.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Totals {
+    /// What the core has counted.
+    pub(crate) core: Counters,
     /// Runs that the kernel refused.
     pub(crate) refused: u64,
     /// Times the kernel's send buffer was full.
@@ -20,34 +172,15 @@ pub(crate) struct ShardTotals {
     pub(crate) dropped_messages: u64,
     /// Peers and rooms here now.
     pub(crate) population: (usize, usize),
-    /// The core's counters and the four above, as last shown.
-    shown: (Counters, [u64; 4]),
-    shown_population: (usize, usize),
 }
 
-/// All metrics of the forwarding unit. Help texts and names stand in [`Metrics::register`].
+/// All metrics of the forwarding unit.
 #[derive(Debug)]
 pub(crate) struct Metrics {
-    datagrams_received: IntCounter,
-    bytes_received: IntCounter,
-    rtp_received: IntCounter,
-    rtcp_received: IntCounter,
-    probes_received: IntCounter,
-    datagrams_sent: IntCounter,
-    rtp_sent: IntCounter,
-    runs_sent: IntCounter,
-    bytes_sent: IntCounter,
-    rtcp_sent: IntCounter,
-    nacked_by_viewers: IntCounter,
-    resent: IntCounter,
-    resend_missing: IntCounter,
-    resend_refused: IntCounter,
-    nacked_to_publishers: IntCounter,
-    keyframes_wanted: IntCounter,
-    keyframes_requested: IntCounter,
-    path_changes: IntCounter,
-    dropped: IntCounterVec,
-    send_waits: IntCounter,
+    /// In the order of [`COUNTERS`].
+    counters: Vec<IntCounter>,
+    /// In the order of [`DROPPED`].
+    dropped: Vec<IntCounter>,
     peers: IntGauge,
     rooms: IntGauge,
     connect_seconds: Histogram,
@@ -57,90 +190,40 @@ pub(crate) struct Metrics {
 }
 
 impl Metrics {
-    #[expect(clippy::too_many_lines, reason = "one entry for each metric")]
     pub(crate) fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
-        let counter = |name: &str, help: &str| -> Result<IntCounter, prometheus::Error> {
-            let counter = IntCounter::new(format!("klieg_sfu_{name}_total"), help)?;
-            registry.register(Box::new(counter.clone()))?;
-            Ok(counter)
-        };
-        let by_reason = |name: &str, help: &str| -> Result<IntCounterVec, prometheus::Error> {
-            let opts = Opts::new(format!("klieg_sfu_{name}_total"), help);
-            let counter = IntCounterVec::new(opts, &["reason"])?;
-            registry.register(Box::new(counter.clone()))?;
-            Ok(counter)
-        };
-        let gauge = |name: &str, help: &str| -> Result<IntGauge, prometheus::Error> {
-            let gauge = IntGauge::new(format!("klieg_sfu_{name}"), help)?;
-            registry.register(Box::new(gauge.clone()))?;
-            Ok(gauge)
-        };
-        let seconds = |name: &str, help: &str| -> Result<Histogram, prometheus::Error> {
-            let opts = HistogramOpts::new(format!("klieg_sfu_{name}_seconds"), help);
-            let histogram = Histogram::with_opts(opts.buckets(JOIN_BUCKETS.to_vec()))?;
-            registry.register(Box::new(histogram.clone()))?;
-            Ok(histogram)
-        };
+        let dropped_by_reason = by_reason(
+            registry,
+            "dropped",
+            "Datagrams, packets or runs dropped, by reason.",
+        )?;
+        let counters = COUNTERS
+            .iter()
+            .map(|(name, help, _)| counter(registry, name, help));
+        let dropped = DROPPED
+            .iter()
+            .map(|(name, _)| dropped_by_reason.with_label_values(&[*name]));
         Ok(Self {
-            datagrams_received: counter("datagrams_received", "Datagrams from the socket.")?,
-            bytes_received: counter("bytes_received", "Bytes from the socket.")?,
-            rtp_received: counter("rtp_received", "Decrypted media packets from publishers.")?,
-            rtcp_received: counter("rtcp_received", "Decrypted RTCP compounds.")?,
-            probes_received: counter(
-                "probes_received",
-                "Empty retransmissions, with which a publisher probes its path.",
-            )?,
-            datagrams_sent: counter(
-                "datagrams_sent",
-                "Datagrams to the socket that are no media.",
-            )?,
-            rtp_sent: counter("rtp_sent", "Media packets to viewers.")?,
-            runs_sent: counter("runs_sent", "Runs that these packets left in.")?,
-            bytes_sent: counter("bytes_sent", "Bytes to the socket.")?,
-            rtcp_sent: counter("rtcp_sent", "RTCP compounds sent.")?,
-            nacked_by_viewers: counter(
-                "nacked_by_viewers",
-                "Packets that viewers asked for again.",
-            )?,
-            resent: counter("resent", "Packets sent again.")?,
-            resend_missing: counter(
-                "resend_missing",
-                "Packets asked for again that are no longer kept.",
-            )?,
-            resend_refused: counter(
-                "resend_refused",
-                "Packets not sent again because they were too often, or too many.",
-            )?,
-            nacked_to_publishers: counter(
-                "nacked_to_publishers",
-                "Packets asked for again from publishers.",
-            )?,
-            keyframes_wanted: counter("keyframes_wanted", "Keyframe requests from viewers.")?,
-            keyframes_requested: counter(
-                "keyframes_requested",
-                "Keyframe requests to publishers.",
-            )?,
-            path_changes: counter(
-                "path_changes",
-                "Times a peer's media moved to another address.",
-            )?,
-            dropped: by_reason("dropped", "Datagrams, packets or runs dropped, by reason.")?,
-            send_waits: counter("send_waits", "Times the kernel's send buffer was full.")?,
-            peers: gauge("peers", "Peers whose first check has come.")?,
+            counters: counters.collect::<Result<_, _>>()?,
+            dropped: dropped.collect(),
+            peers: gauge(registry, "peers", "Peers whose first check has come.")?,
             rooms: gauge(
+                registry,
                 "rooms",
-                "Rooms with a connected peer, counted on each shard.",
+                "Rooms with a peer, counted on each shard.",
             )?,
             connect_seconds: seconds(
+                registry,
                 "connect",
                 "From a peer's announcement to its finished handshake.",
             )?,
             first_media_seconds: seconds(
+                registry,
                 "first_media",
                 "From a viewer's finished handshake to its first keyframe.",
             )?,
-            disconnects: by_reason("disconnects", "Peers gone, by reason.")?,
+            disconnects: by_reason(registry, "disconnects", "Peers gone, by reason.")?,
             codec_mismatches: counter(
+                registry,
                 "codec_mismatches",
                 "Viewers that cannot play what their room sends.",
             )?,
@@ -162,113 +245,49 @@ impl Metrics {
         }
     }
 
-    /// Adds what a shard has counted since the last time.
-    pub(crate) fn update(&self, totals: &mut ShardTotals, now: &Counters) {
-        let (before, own_before) = totals.shown;
-        let own = [
-            totals.refused,
-            totals.send_waits,
-            totals.dropped_full,
-            totals.dropped_messages,
-        ];
-        let [refused, send_waits, full, messages] = std::array::from_fn(|at| {
-            own.get(at)
-                .zip(own_before.get(at))
-                .map_or(0, |(now, before)| now - before)
-        });
-        totals.shown = (*now, own);
-        self.datagrams_received
-            .inc_by(now.datagrams_received - before.datagrams_received);
-        self.bytes_received
-            .inc_by(now.bytes_received - before.bytes_received);
-        self.rtp_received
-            .inc_by(now.rtp_received - before.rtp_received);
-        self.rtcp_received
-            .inc_by(now.rtcp_received - before.rtcp_received);
-        self.probes_received
-            .inc_by(now.probes_received - before.probes_received);
-        self.datagrams_sent
-            .inc_by(now.datagrams_sent - before.datagrams_sent);
-        self.rtp_sent.inc_by(now.rtp_sent - before.rtp_sent);
-        self.runs_sent.inc_by(now.runs_sent - before.runs_sent);
-        self.bytes_sent.inc_by(now.bytes_sent - before.bytes_sent);
-        self.rtcp_sent.inc_by(now.rtcp_sent - before.rtcp_sent);
-        self.nacked_by_viewers
-            .inc_by(now.nacked_by_viewers - before.nacked_by_viewers);
-        self.resent.inc_by(now.resent - before.resent);
-        self.resend_missing
-            .inc_by(now.resend_missing - before.resend_missing);
-        self.resend_refused
-            .inc_by(now.resend_refused - before.resend_refused);
-        self.nacked_to_publishers
-            .inc_by(now.nacked_to_publishers - before.nacked_to_publishers);
-        self.keyframes_wanted
-            .inc_by(now.keyframes_wanted - before.keyframes_wanted);
-        self.keyframes_requested
-            .inc_by(now.keyframes_requested - before.keyframes_requested);
-        self.path_changes
-            .inc_by(now.path_changes - before.path_changes);
-        self.send_waits.inc_by(send_waits);
-        let dropped = [
-            ("refused", refused),
-            ("send_buffer_full", full),
-            ("shard_inbox_full", messages),
-            (
-                "unknown_protocol",
-                now.dropped_unknown_protocol - before.dropped_unknown_protocol,
-            ),
-            (
-                "unchecked",
-                now.dropped_unchecked - before.dropped_unchecked,
-            ),
-            (
-                "unknown_ufrag",
-                now.dropped_unknown_ufrag - before.dropped_unknown_ufrag,
-            ),
-            (
-                "unauthenticated",
-                now.dropped_unauthenticated - before.dropped_unauthenticated,
-            ),
-            (
-                "unprotected",
-                now.dropped_unprotected - before.dropped_unprotected,
-            ),
-            (
-                "handshake",
-                now.dropped_handshake - before.dropped_handshake,
-            ),
-            (
-                "unforwarded",
-                now.dropped_unforwarded - before.dropped_unforwarded,
-            ),
-            (
-                "duplicate",
-                now.dropped_duplicate - before.dropped_duplicate,
-            ),
-            (
-                "oversized",
-                now.dropped_oversized - before.dropped_oversized,
-            ),
-            (
-                "forwarding",
-                now.dropped_forwarding - before.dropped_forwarding,
-            ),
-        ];
-        for (reason, count) in dropped {
-            self.dropped.with_label_values(&[reason]).inc_by(count);
+    /// Adds what a shard has counted between two moments.
+    pub(crate) fn add(&self, before: &Totals, now: &Totals) {
+        for (counter, (_, _, read)) in self.counters.iter().zip(&COUNTERS) {
+            counter.inc_by(read(now) - read(before));
+        }
+        for (counter, (_, read)) in self.dropped.iter().zip(&DROPPED) {
+            counter.inc_by(read(now) - read(before));
         }
         self.peers
-            .add(signed(totals.population.0) - signed(totals.shown_population.0));
+            .add(signed(now.population.0) - signed(before.population.0));
         self.rooms
-            .add(signed(totals.population.1) - signed(totals.shown_population.1));
-        totals.shown_population = totals.population;
+            .add(signed(now.population.1) - signed(before.population.1));
     }
+}
 
-    /// Takes the peers and rooms of a stopped shard off.
-    pub(crate) fn forget(&self, totals: &ShardTotals) {
-        self.peers.sub(signed(totals.shown_population.0));
-        self.rooms.sub(signed(totals.shown_population.1));
-    }
+fn counter(registry: &Registry, name: &str, help: &str) -> Result<IntCounter, prometheus::Error> {
+    let counter = IntCounter::new(format!("klieg_sfu_{name}_total"), help)?;
+    registry.register(Box::new(counter.clone()))?;
+    Ok(counter)
+}
+
+fn by_reason(
+    registry: &Registry,
+    name: &str,
+    help: &str,
+) -> Result<IntCounterVec, prometheus::Error> {
+    let opts = Opts::new(format!("klieg_sfu_{name}_total"), help);
+    let counter = IntCounterVec::new(opts, &["reason"])?;
+    registry.register(Box::new(counter.clone()))?;
+    Ok(counter)
+}
+
+fn gauge(registry: &Registry, name: &str, help: &str) -> Result<IntGauge, prometheus::Error> {
+    let gauge = IntGauge::new(format!("klieg_sfu_{name}"), help)?;
+    registry.register(Box::new(gauge.clone()))?;
+    Ok(gauge)
+}
+
+fn seconds(registry: &Registry, name: &str, help: &str) -> Result<Histogram, prometheus::Error> {
+    let opts = HistogramOpts::new(format!("klieg_sfu_{name}_seconds"), help);
+    let histogram = Histogram::with_opts(opts.buckets(JOIN_BUCKETS.to_vec()))?;
+    registry.register(Box::new(histogram.clone()))?;
+    Ok(histogram)
 }
 
 fn reason_label(reason: DisconnectReason) -> &'static str {
@@ -284,4 +303,46 @@ fn reason_label(reason: DisconnectReason) -> &'static str {
 
 fn signed(count: usize) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_two_shards_count_is_added_up_and_a_stopped_one_leaves_no_peers_behind() {
+        let registry = Registry::new();
+        let metrics = Metrics::register(&registry).unwrap();
+        let nothing = Totals::default();
+        let core = Counters {
+            rtp_sent: 5,
+            ..Counters::default()
+        };
+        let some = Totals {
+            core,
+            refused: 2,
+            population: (3, 1),
+            ..nothing
+        };
+
+        metrics.add(&nothing, &some);
+        metrics.add(&nothing, &some);
+        metrics.add(
+            &some,
+            &Totals {
+                population: (0, 0),
+                ..some
+            },
+        );
+
+        let text = prometheus::TextEncoder::new()
+            .encode_to_string(&registry.gather())
+            .unwrap();
+        assert!(text.contains("klieg_sfu_rtp_sent_total 10"), "{text}");
+        assert!(
+            text.contains("klieg_sfu_dropped_total{reason=\"refused\"} 4"),
+            "{text}"
+        );
+        assert!(text.contains("klieg_sfu_peers 3"), "{text}");
+    }
 }

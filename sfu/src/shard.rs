@@ -12,7 +12,7 @@ use klieg_sfu_core::{Command, Event};
 use tokio::sync::mpsc;
 
 use crate::helpers::{Helpers, Work};
-use crate::metrics::{Metrics, ShardTotals};
+use crate::metrics::{Metrics, Totals};
 use crate::udp::{ReceiveBuffers, Sent, ShardSocket};
 
 /// Inputs that wait for one shard.
@@ -71,7 +71,9 @@ pub(crate) struct Shard {
     jobs: VecDeque<PeerHandshake<HandshakeJob>>,
     /// Events that found no room; bounded by the number of peers times the events of one.
     events: VecDeque<Event>,
-    totals: ShardTotals,
+    /// What was counted since the start, and as much of it as the metrics have.
+    totals: Totals,
+    shown: Totals,
     next_metrics: Instant,
     stopping: bool,
 }
@@ -87,7 +89,8 @@ impl Shard {
             outbox: VecDeque::new(),
             jobs: VecDeque::new(),
             events: VecDeque::new(),
-            totals: ShardTotals::default(),
+            totals: Totals::default(),
+            shown: Totals::default(),
             next_metrics: Instant::now(),
             stopping: false,
         }
@@ -109,7 +112,7 @@ impl Shard {
             }
             self.work().await;
         }
-        self.wiring.metrics.forget(&self.totals);
+        self.show_totals();
     }
 
     /// Returns when there is something to do even if nothing comes.
@@ -182,11 +185,15 @@ impl Shard {
         self.pass_events();
         if now >= self.next_metrics {
             self.next_metrics = now + METRICS_INTERVAL;
-            self.totals.population = self.node.population();
-            self.wiring
-                .metrics
-                .update(&mut self.totals, self.node.counters());
+            self.show_totals();
         }
+    }
+
+    fn show_totals(&mut self) {
+        self.totals.core = *self.node.counters();
+        self.totals.population = self.node.population();
+        self.wiring.metrics.add(&self.shown, &self.totals);
+        self.shown = self.totals;
     }
 
     fn pass_messages(&mut self) {
@@ -239,7 +246,7 @@ impl Shard {
 }
 
 /// Sends one run; waits a little when the kernel's buffer is full, then drops the rest of it.
-async fn send(socket: &ShardSocket, transmit: &Transmit, run: &[u8], totals: &mut ShardTotals) {
+async fn send(socket: &ShardSocket, transmit: &Transmit, run: &[u8], totals: &mut Totals) {
     let mut rest = run;
     loop {
         match socket.send(transmit, rest) {

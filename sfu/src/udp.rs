@@ -116,7 +116,7 @@ impl ShardSocket {
             let segment = (chunk.len() > segment_size).then_some(segment_size);
             match self.send_part(transmit, chunk, segment, index * part) {
                 Sent::Whole => {}
-                other => return other,
+                other @ (Sent::Full(_) | Sent::Refused) => return other,
             }
         }
         Sent::Whole
@@ -218,6 +218,7 @@ mod tests {
             remote,
         };
         let contents: Vec<u8> = (0..250).collect();
+        sender.writable().await.unwrap();
 
         let sent = sender.send(
             &Transmit {
@@ -249,6 +250,7 @@ mod tests {
         let plain = bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
         let plain = ShardSocket::new(plain).unwrap();
         let remote = plain.socket.local_addr().unwrap();
+        dual.writable().await.unwrap();
 
         let path = Path {
             local: None,

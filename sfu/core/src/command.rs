@@ -46,7 +46,7 @@ pub struct Fingerprint(pub [u8; 32]);
 /// Which side of the DTLS handshake the server takes (RFC 5763, section 5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DtlsRole {
-    /// `a=setup:passive`: the peer sends the ClientHello.
+    /// `a=setup:passive`: the peer sends the `ClientHello`.
     Server,
     /// `a=setup:active`: we send it. For peers that only offer `passive`.
     Client,
@@ -69,7 +69,10 @@ impl Claim {
     /// The shard that claimed the peer before.
     pub fn take(&self, shard: ShardIndex) -> Result<(), ShardIndex> {
         let wanted = u32::from(shard.0);
-        match self.0.compare_exchange(u32::MAX, wanted, Ordering::AcqRel, Ordering::Acquire) {
+        match self
+            .0
+            .compare_exchange(u32::MAX, wanted, Ordering::AcqRel, Ordering::Acquire)
+        {
             Ok(_) => Ok(()),
             Err(owner) if owner == wanted => Ok(()),
             Err(owner) => Err(ShardIndex(u16::try_from(owner).unwrap_or(u16::MAX))),
@@ -196,7 +199,10 @@ pub struct PayloadFormat {
 
 /// RTCP feedback that both ends agreed to (`a=rtcp-fb`, RFC 4585 and 5104).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[expect(clippy::struct_excessive_bools, reason = "each is one line of the session description")]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is one line of the session description"
+)]
 pub struct Feedback {
     /// `nack`.
     pub nack: bool,

@@ -1,6 +1,7 @@
 //! One room on one shard: who watches here, what is being sent, and the fan-out of a burst to every viewer.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use crate::command::{Kind, Path, ShardIndex};
 use crate::node::peers::{PeerIndex, Peers};
@@ -127,19 +128,24 @@ pub(crate) struct Run {
 impl FanOut {
     /// Starts at the first viewer.
     pub(crate) fn new(burst: Arc<Burst>) -> Self {
-        Self { burst, viewer: 0, packet: 0 }
+        Self {
+            burst,
+            viewer: 0,
+            packet: 0,
+        }
     }
 
     /// Seals the next run into `out`, which it clears; `None` when every viewer has the burst.
     pub(crate) fn next_run(
         &mut self,
+        now: Instant,
         viewers: &[PeerIndex],
         peers: &mut Peers,
         out: &mut Vec<u8>,
     ) -> Option<Run> {
         while let Some(&viewer) = viewers.get(self.viewer) {
             out.clear();
-            let run = self.seal_run(viewer, peers, out);
+            let run = self.seal_run(now, viewer, peers, out);
             if run.is_none() || self.packet >= self.burst.packets.len() {
                 self.viewer += 1;
                 self.packet = 0;
@@ -154,12 +160,13 @@ impl FanOut {
     /// Seals packets for one viewer while their sizes allow one run.
     fn seal_run(
         &mut self,
+        now: Instant,
         index: PeerIndex,
         peers: &mut Peers,
         out: &mut Vec<u8>,
     ) -> Option<Run> {
         let (transport, viewer) = peers.viewer(index)?;
-        let path = transport.media_path()?;
+        let path = transport.media_path(now)?;
         let mut run: Option<Run> = None;
         let mut payload_len = 0;
         while let Some(packet) = self.burst.packets.get(self.packet) {
@@ -178,7 +185,13 @@ impl FanOut {
             };
             let run = run.get_or_insert_with(|| {
                 payload_len = packet.payload.len();
-                Run { path, segment_size: sealed, segments: 0, viewer: index, first: false }
+                Run {
+                    path,
+                    segment_size: sealed,
+                    segments: 0,
+                    viewer: index,
+                    first: false,
+                }
             });
             run.segments += 1;
             run.first |= sendable.first;

@@ -21,7 +21,9 @@ pub(super) fn starts_keyframe(payload: &[u8]) -> bool {
     match first & 0x1f {
         IDR | SPS => true,
         STAP_A => aggregated(rest).any(|kind| kind == IDR || kind == SPS),
-        FU_A => rest.first().is_some_and(|fu| fu & 0x80 != 0 && matches!(fu & 0x1f, IDR | SPS)),
+        FU_A => rest
+            .first()
+            .is_some_and(|fu| fu & 0x80 != 0 && matches!(fu & 0x1f, IDR | SPS)),
         _ => false,
     }
 }
@@ -44,11 +46,23 @@ mod tests {
     fn a_keyframe_starts_at_parameter_sets_or_at_an_idr() {
         assert!(starts_keyframe(&[0x67, 0x42]), "sequence parameter set");
         assert!(starts_keyframe(&[0x65, 0x88]), "a whole IDR");
-        assert!(starts_keyframe(&[0x7c, 0x85, 0x88]), "first fragment of an IDR");
-        assert!(!starts_keyframe(&[0x7c, 0x05, 0x88]), "later fragment of an IDR");
-        assert!(!starts_keyframe(&[0x7c, 0x81, 0x88]), "first fragment of another slice");
+        assert!(
+            starts_keyframe(&[0x7c, 0x85, 0x88]),
+            "first fragment of an IDR"
+        );
+        assert!(
+            !starts_keyframe(&[0x7c, 0x05, 0x88]),
+            "later fragment of an IDR"
+        );
+        assert!(
+            !starts_keyframe(&[0x7c, 0x81, 0x88]),
+            "first fragment of another slice"
+        );
         assert!(!starts_keyframe(&[0x41, 0x9a]), "another slice");
-        assert!(!starts_keyframe(&[0x68, 0xce]), "picture parameter set alone");
+        assert!(
+            !starts_keyframe(&[0x68, 0xce]),
+            "picture parameter set alone"
+        );
     }
 
     #[test]
@@ -56,6 +70,9 @@ mod tests {
         assert!(starts_keyframe(&[0x78, 0, 2, 0x67, 0x42, 0, 2, 0x68, 0xce]));
         assert!(starts_keyframe(&[0x78, 0, 2, 0x09, 0x10, 0, 1, 0x65]));
         assert!(!starts_keyframe(&[0x78, 0, 1, 0x68]));
-        assert!(!starts_keyframe(&[0x78, 0xff, 0xff, 0x67]), "size beyond the packet");
+        assert!(
+            !starts_keyframe(&[0x78, 0xff, 0xff, 0x67]),
+            "size beyond the packet"
+        );
     }
 }

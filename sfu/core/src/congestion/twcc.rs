@@ -96,7 +96,10 @@ impl Arrivals {
 
     /// Takes the statuses of a run of numbers from `base` on, with the reference time in 64 ms.
     fn take_statuses(&mut self, base: SeqNo) -> (Vec<Status>, i64) {
-        let first = self.pending.first_key_value().map_or(0, |(_, &arrival)| arrival);
+        let first = self
+            .pending
+            .first_key_value()
+            .map_or(0, |(_, &arrival)| arrival);
         let reference = first.div_euclid(REFERENCE_DELTAS);
         let mut before = reference * REFERENCE_DELTAS;
         let mut statuses = Vec::new();
@@ -151,7 +154,9 @@ impl Status {
 /// Packs up to seven statuses into a vector chunk of two-bit symbols (section 3.1.4).
 fn vector_chunk(statuses: &[Status]) -> u16 {
     let symbols = statuses.iter().zip((0..7).rev());
-    symbols.fold(0xc000, |chunk, (status, place)| chunk | status.symbol() << (place * 2))
+    symbols.fold(0xc000, |chunk, (status, place)| {
+        chunk | status.symbol() << (place * 2)
+    })
 }
 
 #[cfg(test)]
@@ -159,11 +164,11 @@ mod tests {
     #![expect(clippy::disallowed_methods, reason = "a test takes one epoch")]
 
     use super::*;
+    use ::rtcp as rtcp_elsewhere;
     use proptest::prelude::*;
     use rtcp_elsewhere::transport_feedbacks::transport_layer_cc::{
         PacketStatusChunk, SymbolTypeTcc, TransportLayerCc,
     };
-    use ::rtcp as rtcp_elsewhere;
 
     /// Reads our messages with another implementation: what arrived, and when in microseconds.
     fn read_back(mut bytes: &[u8]) -> Vec<(u16, i64)> {
@@ -201,8 +206,13 @@ mod tests {
         let mut out = Vec::new();
         arrivals.poll_feedback(start + Duration::from_millis(100), 1, &mut out);
 
-        let expected =
-            [(65_534, 0), (65_535, 5_000), (1, 6_000), (2, 90_000), (3, 100_000)];
+        let expected = [
+            (65_534, 0),
+            (65_535, 5_000),
+            (1, 6_000),
+            (2, 90_000),
+            (3, 100_000),
+        ];
         assert_eq!(read_back(&out), expected);
         assert_eq!(arrivals.poll_timeout(), None);
     }
@@ -220,8 +230,14 @@ mod tests {
 
         let mut bytes = out.as_slice();
         let packets = rtcp_elsewhere::packet::unmarshal(&mut bytes).unwrap();
-        let message = packets[0].as_any().downcast_ref::<TransportLayerCc>().unwrap();
-        assert_eq!((message.base_sequence_number, message.packet_status_count), (11, 3));
+        let message = packets[0]
+            .as_any()
+            .downcast_ref::<TransportLayerCc>()
+            .unwrap();
+        assert_eq!(
+            (message.base_sequence_number, message.packet_status_count),
+            (11, 3)
+        );
     }
 
     proptest! {

@@ -6,9 +6,9 @@ use std::time::Instant;
 use crate::command::{
     Command, DisconnectReason, Event, IceCredentials, Media, PeerId, Remote, RoomKey, ShardIndex,
 };
+use crate::node::Node;
 use crate::node::directory::Place;
 use crate::node::peers::{Peer, PeerIndex, Role};
-use crate::node::Node;
 use crate::publisher::Publisher;
 use crate::relay::ShardMessage;
 use crate::transport::TransportEvent;
@@ -20,7 +20,11 @@ impl Node {
         match command {
             Command::AddPeer(spec) => self.directory.announce(now, spec),
             Command::SetRemote(peer, remote) => self.set_remote(now, peer, remote),
-            Command::RestartIce { peer, local, remote } => {
+            Command::RestartIce {
+                peer,
+                local,
+                remote,
+            } => {
                 self.restart_ice(now, peer, local, remote);
             }
             Command::RemovePeer(peer) => self.remove_announced(now, peer),
@@ -28,7 +32,10 @@ impl Node {
     }
 
     fn set_remote(&mut self, now: Instant, peer: PeerId, remote: Arc<Remote>) {
-        let Some(entry) = self.directory.get_mut(peer).filter(|entry| entry.remote.is_none())
+        let Some(entry) = self
+            .directory
+            .get_mut(peer)
+            .filter(|entry| entry.remote.is_none())
         else {
             return;
         };
@@ -53,7 +60,8 @@ impl Node {
             }
         };
         let ice = remote.ice.clone();
-        peer.transport.set_remote(now, ice, &remote.fingerprints, remote.dtls_role);
+        peer.transport
+            .set_remote(now, ice, &remote.fingerprints, remote.dtls_role);
     }
 
     fn restart_ice(
@@ -133,7 +141,10 @@ impl Node {
         };
         peer.connected = Some(now);
         let took = now.saturating_duration_since(peer.announced);
-        self.events.push_back(Event::Connected { peer: peer.id, took });
+        self.events.push_back(Event::Connected {
+            peer: peer.id,
+            took,
+        });
         let key = peer.room;
         match &mut peer.role {
             Role::Publisher(publisher) => {
@@ -159,6 +170,7 @@ impl Node {
         let Some(mut peer) = self.peers.remove(index) else {
             return;
         };
+        self.counters.transport += peer.transport.counters();
         peer.transport.close();
         let mut datagram = Vec::new();
         while let Some(path) = peer.transport.poll_transmit(&mut datagram) {
@@ -170,7 +182,10 @@ impl Node {
         self.directory.forget(peer.id, &peer.addresses);
         self.broadcast(&ShardMessage::Gone(peer.id));
         self.leave_room(&peer, index);
-        self.events.push_back(Event::Disconnected { peer: peer.id, reason });
+        self.events.push_back(Event::Disconnected {
+            peer: peer.id,
+            reason,
+        });
         let connected = peer.connected.map(|at| now.saturating_duration_since(at));
         tracing::debug!(peer = peer.id.0, ?reason, ?connected, "peer removed");
     }
@@ -195,7 +210,11 @@ impl Node {
 
     /// Another shard has the publisher: ask for its media if anybody watches here.
     pub(super) fn handle_published(&mut self, key: RoomKey, shard: ShardIndex) {
-        if self.rooms.get(&key).is_some_and(|room| !room.viewers.is_empty()) {
+        if self
+            .rooms
+            .get(&key)
+            .is_some_and(|room| !room.viewers.is_empty())
+        {
             let wanted = ShardMessage::Wanted(key, self.config.shard);
             self.messages.push_back((shard, wanted));
             self.keyframes_wanted.insert(key);
@@ -204,13 +223,19 @@ impl Node {
 
     /// Another shard has viewers: send it what our publisher sends.
     pub(super) fn handle_wanted(&mut self, key: RoomKey, shard: ShardIndex) {
-        let room = self.rooms.get_mut(&key).filter(|room| room.publisher.is_some());
+        let room = self
+            .rooms
+            .get_mut(&key)
+            .filter(|room| room.publisher.is_some());
         if let Some(room) = room
             && !room.wanted_by.contains(&shard)
         {
             room.wanted_by.push(shard);
             let clocks = room.clocks();
-            let known = clocks.into_iter().flatten().map(|clock| ShardMessage::Clock(key, clock));
+            let known = clocks
+                .into_iter()
+                .flatten()
+                .map(|clock| ShardMessage::Clock(key, clock));
             self.messages.extend(known.map(|message| (shard, message)));
         }
     }

@@ -1,6 +1,6 @@
 //! What a shard counts, for the metrics.
 
-use crate::transport::DropReason;
+use crate::transport;
 
 /// Totals since the start. Each counts packets unless it says otherwise.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -49,10 +49,6 @@ pub struct Counters {
     pub dropped_unknown_ufrag: u64,
     /// Dropped: a STUN message whose integrity or fingerprint does not hold.
     pub dropped_unauthenticated: u64,
-    /// Dropped: SRTP or SRTCP that does not authenticate, or was here before.
-    pub dropped_unprotected: u64,
-    /// Dropped: a queue of the handshake was full, or its state is gone.
-    pub dropped_handshake: u64,
     /// Dropped: no m-line, payload type or room for it.
     pub dropped_unforwarded: u64,
     /// Dropped: media that came twice.
@@ -61,13 +57,6 @@ pub struct Counters {
     pub dropped_oversized: u64,
     /// Dropped: the queue to another shard was full.
     pub dropped_forwarding: u64,
-}
-
-impl Counters {
-    /// Counts a datagram that a transport refused.
-    pub(super) fn count_drop(&mut self, reason: DropReason) {
-        match reason {
-            DropReason::Unknown => self.dropped_unknown_protocol += 1,
-        }
-    }
+    /// What the peers' transports dropped.
+    pub transport: transport::Counters,
 }

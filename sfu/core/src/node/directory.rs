@@ -72,10 +72,18 @@ impl Directory {
             return;
         }
         let local = spec.local.clone();
-        self.by_ufrag.insert(local.ufrag.clone(), (peer, local.pwd.clone()));
+        self.by_ufrag
+            .insert(local.ufrag.clone(), (peer, local.pwd.clone()));
         self.expected.insert((now + EXPECTATION, peer));
         let place = Place::Expected;
-        let entry = Entry { spec, remote: None, local, previous: None, place, announced: now };
+        let entry = Entry {
+            spec,
+            remote: None,
+            local,
+            previous: None,
+            place,
+            announced: now,
+        };
         self.entries.insert(peer, entry);
     }
 
@@ -89,7 +97,9 @@ impl Directory {
 
     /// Finds the peer that was given a user name, and its password.
     pub(crate) fn by_ufrag(&self, ufrag: &str) -> Option<(PeerId, &str)> {
-        self.by_ufrag.get(ufrag).map(|(peer, pwd)| (*peer, pwd.as_str()))
+        self.by_ufrag
+            .get(ufrag)
+            .map(|(peer, pwd)| (*peer, pwd.as_str()))
     }
 
     /// Gives a peer new credentials beside the ones it has, which stay good until the next time.
@@ -100,7 +110,8 @@ impl Directory {
         if self.by_ufrag.contains_key(&local.ufrag) {
             return;
         }
-        self.by_ufrag.insert(local.ufrag.clone(), (peer, local.pwd.clone()));
+        self.by_ufrag
+            .insert(local.ufrag.clone(), (peer, local.pwd.clone()));
         let before = std::mem::replace(&mut entry.local, local);
         if let Some(oldest) = entry.previous.replace(before.ufrag) {
             self.by_ufrag.remove(&oldest);

@@ -38,8 +38,11 @@ impl Node {
 
     fn next_run(&mut self, now: Instant, out: &mut Vec<u8>) -> Option<Transmit> {
         while let Some(fan_out) = self.fan_out.front_mut() {
-            let viewers = self.rooms.get(&fan_out.burst.room).map(|room| room.viewers.as_slice());
-            let run = fan_out.next_run(viewers.unwrap_or_default(), &mut self.peers, out);
+            let viewers = self
+                .rooms
+                .get(&fan_out.burst.room)
+                .map(|room| room.viewers.as_slice());
+            let run = fan_out.next_run(now, viewers.unwrap_or_default(), &mut self.peers, out);
             if let Some(run) = run {
                 let kind = fan_out.burst.kind();
                 self.counters.rtp_sent += run.segments as u64;
@@ -47,7 +50,10 @@ impl Node {
                 self.counters.bytes_sent += out.len() as u64;
                 self.note_shown(now, &run, kind);
                 let segment_size = (run.segments > 1).then_some(run.segment_size);
-                return Some(Transmit { path: run.path, segment_size });
+                return Some(Transmit {
+                    path: run.path,
+                    segment_size,
+                });
             }
             self.fan_out.pop_front();
         }
@@ -62,18 +68,27 @@ impl Node {
         let Some(peer) = self.peers.get_mut(run.viewer).filter(|peer| !peer.shown) else {
             return;
         };
-        let has_picture = self.rooms.get(&peer.room).is_some_and(|room| room.has(Kind::Video));
+        let has_picture = self
+            .rooms
+            .get(&peer.room)
+            .is_some_and(|room| room.has(Kind::Video));
         if kind == Kind::Video || !has_picture {
             peer.shown = true;
             let connected = peer.connected.unwrap_or(now);
             let took = now.saturating_duration_since(connected);
-            self.events.push_back(Event::ViewerMedia { peer: peer.id, took });
+            self.events.push_back(Event::ViewerMedia {
+                peer: peer.id,
+                took,
+            });
         }
     }
 
     fn count_transmit(&mut self, path: Path, bytes: usize) -> Transmit {
         self.counters.datagrams_sent += 1;
         self.counters.bytes_sent += bytes as u64;
-        Transmit { path, segment_size: None }
+        Transmit {
+            path,
+            segment_size: None,
+        }
     }
 }

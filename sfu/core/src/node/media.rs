@@ -30,7 +30,8 @@ impl Node {
                 let (room, format) = (peer.room, arrived.format);
                 if arrived.first {
                     let peer = peer.id;
-                    self.events.push_back(Event::PublisherMedia { peer, room, format });
+                    self.events
+                        .push_back(Event::PublisherMedia { peer, room, format });
                 }
                 self.gather(now, room, &arrived);
             }
@@ -45,7 +46,10 @@ impl Node {
 
     /// Adds a packet to the burst of its source.
     fn gather(&mut self, now: Instant, room: RoomKey, arrived: &Arrived<'_>) {
-        if self.open.get(&arrived.source).is_some_and(|open| open.packets.len() >= Burst::MAX_PACKETS)
+        if self
+            .open
+            .get(&arrived.source)
+            .is_some_and(|open| open.packets.len() >= Burst::MAX_PACKETS)
             && let Some(full) = self.open.remove(&arrived.source)
         {
             self.close(full);
@@ -91,7 +95,8 @@ impl Node {
         if let Some(room) = self.rooms.get(&burst.room) {
             let wanted = room.wanted_by.iter();
             let message = ShardMessage::Burst(Arc::clone(&burst));
-            self.messages.extend(wanted.map(|&shard| (shard, message.clone())));
+            self.messages
+                .extend(wanted.map(|&shard| (shard, message.clone())));
         }
         self.deliver(&burst);
     }
@@ -159,7 +164,8 @@ impl Node {
                         room.set_clock(clock);
                         let wanted = room.wanted_by.iter();
                         let message = ShardMessage::Clock(key, clock);
-                        self.messages.extend(wanted.map(|&shard| (shard, message.clone())));
+                        self.messages
+                            .extend(wanted.map(|&shard| (shard, message.clone())));
                     }
                 }
             }
@@ -182,11 +188,12 @@ impl Node {
         key: RoomKey,
         asked: &[crate::viewer::Again],
     ) {
-        let (Some(room), Some((transport, viewer))) = (self.rooms.get(&key), self.peers.viewer(index))
+        let (Some(room), Some((transport, viewer))) =
+            (self.rooms.get(&key), self.peers.viewer(index))
         else {
             return;
         };
-        let Some(path) = transport.media_path() else {
+        let Some(path) = transport.media_path(now) else {
             return;
         };
         for again in asked {
@@ -211,7 +218,7 @@ impl Node {
         let Some(peer) = self.peers.get_mut(index) else {
             return;
         };
-        let Some(path) = peer.transport.media_path() else {
+        let Some(path) = peer.transport.media_path(now) else {
             return;
         };
         let mut compound = Vec::new();

@@ -25,7 +25,7 @@ use crate::command::{Event, Path, RoomKey, ShardIndex};
 use crate::demux::{self, Protocol};
 use crate::relay::{Burst, ShardMessage, SourceId};
 use crate::room::{FanOut, Room};
-use crate::transport::{HandshakeDone, HandshakeJob, Identity, Received, Transport, ice};
+use crate::transport::{self, HandshakeDone, HandshakeJob, Identity, Received, Transport};
 
 pub use counters::Counters;
 use directory::{Directory, Place};
@@ -122,7 +122,9 @@ impl Node {
             Some(Protocol::Stun) => self.handle_stun(now, path, datagram),
             Some(Protocol::Dtls | Protocol::Rtp | Protocol::Rtcp) => {
                 match self.directory.route(&path.remote) {
-                    Some(Place::Here(index)) => self.handle_peer_datagram(now, index, path, datagram),
+                    Some(Place::Here(index)) => {
+                        self.handle_peer_datagram(now, index, path, datagram)
+                    }
                     Some(Place::There(shard)) => self.forward(shard, path, datagram),
                     Some(Place::Expected) | None => self.counters.dropped_unchecked += 1,
                 }
@@ -223,7 +225,7 @@ impl Node {
 
     /// Leads a STUN message to its peer: a request by the user name we gave, a response by its address.
     fn handle_stun(&mut self, now: Instant, path: Path, datagram: &[u8]) {
-        let Some(ufrag) = ice::local_ufrag(datagram) else {
+        let Some(ufrag) = transport::local_ufrag(datagram) else {
             if let Some(Place::Here(index)) = self.directory.route(&path.remote) {
                 self.handle_peer_datagram(now, index, path, datagram);
             } else {
@@ -235,13 +237,16 @@ impl Node {
             self.counters.dropped_unknown_ufrag += 1;
             return;
         };
-        let place = self.directory.get(peer).map_or(Place::Expected, |entry| entry.place);
+        let place = self
+            .directory
+            .get(peer)
+            .map_or(Place::Expected, |entry| entry.place);
         if let Place::Here(index) = place {
             self.handle_peer_datagram(now, index, path, datagram);
             return;
         }
         // The peer is not here (yet), so its transport cannot judge the check.
-        if !ice::authentic(datagram, pwd) {
+        if !transport::authentic(datagram, pwd) {
             self.counters.dropped_unauthenticated += 1;
             return;
         }
@@ -257,7 +262,7 @@ impl Node {
 
     /// Takes a datagram that another shard received for a peer of ours.
     fn handle_forwarded(&mut self, now: Instant, path: Path, datagram: &[u8]) {
-        let by_name = ice::local_ufrag(datagram)
+        let by_name = transport::local_ufrag(datagram)
             .filter(|_| demux::protocol(datagram) == Some(Protocol::Stun))
             .and_then(|ufrag| self.directory.by_ufrag(ufrag))
             .and_then(|(peer, _)| self.peers.find(peer));
@@ -284,12 +289,18 @@ impl Node {
         };
         let mut plaintext = std::mem::take(&mut self.plaintext);
         plaintext.clear();
-        match peer.transport.handle_datagram(now, path, datagram, &mut plaintext) {
-            Received::Checked => self.note_address(index, path),
+        match peer
+            .transport
+            .handle_datagram(now, path, datagram, &mut plaintext)
+        {
             Received::Rtp => self.handle_rtp(now, index, &plaintext),
             Received::Rtcp => self.handle_rtcp(now, index, &plaintext),
-            Received::Dtls => {}
-            Received::Dropped(reason) => self.counters.count_drop(reason),
+            Received::Nothing => {
+                self.counters.transport += peer.transport.take_counters();
+                if peer.transport.knows(path) {
+                    self.note_address(index, path);
+                }
+            }
         }
         self.plaintext = plaintext;
         self.settle_peer(now, index);
@@ -302,7 +313,8 @@ impl Node {
             return;
         };
         while let Some(work) = peer.transport.poll_handshake() {
-            self.handshakes.push_back(PeerHandshake { peer: index, work });
+            self.handshakes
+                .push_back(PeerHandshake { peer: index, work });
         }
         if self.dirty.back() != Some(&index) {
             self.dirty.push_back(index);
@@ -328,7 +340,9 @@ impl Node {
         let transport = Transport::new(now, entry.local.clone(), identity);
         let (room, announced) = (entry.spec.room, entry.announced);
         let remote = entry.remote.clone();
-        let index = self.peers.insert(Peer::new(announced, peer, room, transport));
+        let index = self
+            .peers
+            .insert(Peer::new(announced, peer, room, transport));
         let place = Place::Here(index);
         self.directory.settle(peer, place);
         if let Some(remote) = remote {
@@ -342,7 +356,10 @@ impl Node {
             return;
         }
         self.directory.route_here(path.remote, index);
-        let forgotten = self.peers.get_mut(index).and_then(|peer| peer.add_address(path.remote));
+        let forgotten = self
+            .peers
+            .get_mut(index)
+            .and_then(|peer| peer.add_address(path.remote));
         if let Some(address) = forgotten {
             self.directory.forget_address(&address, index);
         }
@@ -358,7 +375,10 @@ impl Node {
     }
 
     fn broadcast(&mut self, message: &ShardMessage) {
-        let others = (0..self.config.shards).map(ShardIndex).filter(|&shard| shard != self.config.shard);
-        self.messages.extend(others.map(|shard| (shard, message.clone())));
+        let others = (0..self.config.shards)
+            .map(ShardIndex)
+            .filter(|&shard| shard != self.config.shard);
+        self.messages
+            .extend(others.map(|shard| (shard, message.clone())));
     }
 }

@@ -110,7 +110,10 @@ impl Peers {
             self.slots.push(None);
             self.slots.len() - 1
         });
-        let index = PeerIndex { slot, peer: peer.id };
+        let index = PeerIndex {
+            slot,
+            peer: peer.id,
+        };
         self.by_id.insert(peer.id, index);
         if let Some(place) = self.slots.get_mut(slot) {
             *place = Some(peer);
@@ -119,7 +122,10 @@ impl Peers {
     }
 
     pub(crate) fn remove(&mut self, index: PeerIndex) -> Option<Peer> {
-        let peer = self.slots.get_mut(index.slot)?.take_if(|peer| peer.id == index.peer)?;
+        let peer = self
+            .slots
+            .get_mut(index.slot)?
+            .take_if(|peer| peer.id == index.peer)?;
         self.by_id.remove(&peer.id);
         self.free.push(index.slot);
         Some(peer)
@@ -132,17 +138,26 @@ impl Peers {
     /// Returns all places in use.
     pub(crate) fn indices(&self) -> Vec<PeerIndex> {
         let place = |(slot, peer): (usize, &Option<Peer>)| {
-            peer.as_ref().map(|peer| PeerIndex { slot, peer: peer.id })
+            peer.as_ref().map(|peer| PeerIndex {
+                slot,
+                peer: peer.id,
+            })
         };
         self.slots.iter().enumerate().filter_map(place).collect()
     }
 
     pub(crate) fn get(&self, index: PeerIndex) -> Option<&Peer> {
-        self.slots.get(index.slot)?.as_ref().filter(|peer| peer.id == index.peer)
+        self.slots
+            .get(index.slot)?
+            .as_ref()
+            .filter(|peer| peer.id == index.peer)
     }
 
     pub(crate) fn get_mut(&mut self, index: PeerIndex) -> Option<&mut Peer> {
-        self.slots.get_mut(index.slot)?.as_mut().filter(|peer| peer.id == index.peer)
+        self.slots
+            .get_mut(index.slot)?
+            .as_mut()
+            .filter(|peer| peer.id == index.peer)
     }
 
     /// Returns the parts of a viewer that the fan-out needs.

@@ -36,7 +36,10 @@ impl Cache {
     }
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "the remainder is below the capacity")]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "the remainder is below the capacity"
+)]
 fn place(seq: SeqNo) -> usize {
     (seq.0 % CAPACITY as u64) as usize
 }

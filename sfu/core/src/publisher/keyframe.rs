@@ -27,7 +27,9 @@ impl KeyframeRequester {
 
     /// Returns whether to ask now, and takes it as done.
     pub(crate) fn poll(&mut self, now: Instant) -> bool {
-        let due = self.due().is_some_and(|due| due.is_none_or(|due| due <= now));
+        let due = self
+            .due()
+            .is_some_and(|due| due.is_none_or(|due| due <= now));
         if due {
             self.asked = Some(now);
         }
@@ -41,7 +43,8 @@ impl KeyframeRequester {
 
     /// `None`: nobody waits. `Some(None)`: at once.
     fn due(&self) -> Option<Option<Instant>> {
-        self.wanted.then(|| self.asked.map(|asked| asked + MIN_INTERVAL))
+        self.wanted
+            .then(|| self.asked.map(|asked| asked + MIN_INTERVAL))
     }
 }
 

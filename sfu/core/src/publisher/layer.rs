@@ -82,7 +82,8 @@ impl Layer {
         if self.missing.receive(now, seq) == Arrival::Duplicate {
             return None;
         }
-        self.reception.receive(now, seq, timestamp, self.clock_rate_hz());
+        self.reception
+            .receive(now, seq, timestamp, self.clock_rate_hz());
         Some((seq, timestamp))
     }
 
@@ -110,7 +111,13 @@ impl Layer {
         }
         self.reception.last_sender_report = Some((middle(info.ntp), now));
         let timestamp = self.times.peek(info.rtp_timestamp);
-        Some(SourceClock { source: self.source, kind, ntp: info.ntp, timestamp, received: now })
+        Some(SourceClock {
+            source: self.source,
+            kind,
+            ntp: info.ntp,
+            timestamp,
+            received: now,
+        })
     }
 
     pub(super) fn report(&mut self, now: Instant) -> ReceptionReport {
@@ -130,7 +137,9 @@ impl Layer {
 
     /// Returns when [`Self::poll_nack`] has something next.
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
-        self.missing.poll_timeout().filter(|_| self.format.feedback.nack)
+        self.missing
+            .poll_timeout()
+            .filter(|_| self.format.feedback.nack)
     }
 
     pub(super) fn ssrc(&self) -> u32 {
@@ -182,7 +191,10 @@ impl Reception {
         self.at_last_report = (expected, self.received);
         let expected_now = expected.saturating_sub(expected_before);
         let lost_now = expected_now.saturating_sub(self.received - received_before);
-        let fraction = (lost_now * 256).checked_div(expected_now).unwrap_or(0).min(255);
+        let fraction = (lost_now * 256)
+            .checked_div(expected_now)
+            .unwrap_or(0)
+            .min(255);
         let (last_sender_report, delay) = self.last_sender_report.map_or((0, 0), |(ntp, at)| {
             (ntp, ticks(now.saturating_duration_since(at), 65_536))
         });

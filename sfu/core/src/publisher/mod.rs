@@ -83,7 +83,10 @@ impl Publisher {
     pub fn new(now: Instant, peer: PeerId, tracks: Vec<ReceiveTrack>) -> Self {
         let reports_arrivals = |track: &ReceiveTrack| {
             track.extensions.transport_cc.is_some()
-                && track.formats.iter().any(|format| format.feedback.transport_cc)
+                && track
+                    .formats
+                    .iter()
+                    .any(|format| format.feedback.transport_cc)
         };
         Self {
             arrivals: tracks.iter().any(reports_arrivals).then(Arrivals::default),
@@ -104,8 +107,13 @@ impl Publisher {
         packet: &'a [u8],
     ) -> Result<Arrived<'a>, Unforwarded> {
         let header = Header::parse(packet).map_err(|_| Unforwarded::Malformed)?;
-        let index = self.find_track(packet, &header).ok_or(Unforwarded::UnknownStream)?;
-        let track = self.tracks.get_mut(index).ok_or(Unforwarded::UnknownStream)?;
+        let index = self
+            .find_track(packet, &header)
+            .ok_or(Unforwarded::UnknownStream)?;
+        let track = self
+            .tracks
+            .get_mut(index)
+            .ok_or(Unforwarded::UnknownStream)?;
         if let Some(arrivals) = &mut self.arrivals {
             let extensions = Extensions::read(packet, &header, track.extension_ids());
             if let Some(sequence) = extensions.transport_sequence {
@@ -130,7 +138,11 @@ impl Publisher {
 
     /// Asks for a keyframe on every video layer, soon and not too often.
     pub fn request_keyframe(&mut self) {
-        for track in self.tracks.iter_mut().filter(|track| track.kind() == Kind::Video) {
+        for track in self
+            .tracks
+            .iter_mut()
+            .filter(|track| track.kind() == Kind::Video)
+        {
             track.request_keyframe();
         }
     }
@@ -167,13 +179,19 @@ impl Publisher {
     pub fn poll_timeout(&self) -> Option<Instant> {
         let arrivals = self.arrivals.as_ref().and_then(Arrivals::poll_timeout);
         let past = self.created;
-        let tracks = self.tracks.iter().filter_map(|track| track.poll_timeout(past));
+        let tracks = self
+            .tracks
+            .iter()
+            .filter_map(|track| track.poll_timeout(past));
         tracks.chain(arrivals).chain(self.next_report).min()
     }
 
     /// Finds the m-line of a packet: by stream, by the MID it carries, by payload type (RFC 9143, section 9.2).
     fn find_track(&self, packet: &[u8], header: &Header) -> Option<usize> {
-        let by_ssrc = self.tracks.iter().position(|track| track.has_stream(header.ssrc));
+        let by_ssrc = self
+            .tracks
+            .iter()
+            .position(|track| track.has_stream(header.ssrc));
         by_ssrc
             .or_else(|| {
                 self.tracks.iter().position(|track| {
@@ -182,7 +200,9 @@ impl Publisher {
                 })
             })
             .or_else(|| {
-                self.tracks.iter().position(|track| track.has_payload_type(header.payload_type))
+                self.tracks
+                    .iter()
+                    .position(|track| track.has_payload_type(header.payload_type))
             })
     }
 }

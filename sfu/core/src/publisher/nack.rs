@@ -56,15 +56,23 @@ impl Missing {
         };
         if seq <= highest {
             let filled = self.holes.remove(&seq).is_some();
-            return if filled { Arrival::Filled } else { Arrival::Duplicate };
+            return if filled {
+                Arrival::Filled
+            } else {
+                Arrival::Duplicate
+            };
         }
         self.highest = Some(seq);
-        let hole = Hole { requests: 0, due: Some(now + REORDERING) };
+        let hole = Hole {
+            requests: 0,
+            due: Some(now + REORDERING),
+        };
         let skipped = seq.0 - highest.0 - 1;
         if skipped > MAX_MISSING as u64 {
             self.holes.clear();
         } else {
-            self.holes.extend((highest.0 + 1..seq.0).map(|seq| (SeqNo(seq), hole)));
+            self.holes
+                .extend((highest.0 + 1..seq.0).map(|seq| (SeqNo(seq), hole)));
         }
         self.forget_old(seq);
         Arrival::New
@@ -121,8 +129,14 @@ mod tests {
         let mut missing = Missing::default();
         missing.receive(start, SeqNo(100_000));
         missing.receive(start, SeqNo(100_002));
-        assert_eq!(missing.receive(start + Duration::from_millis(5), SeqNo(100_001)), Arrival::Filled);
-        assert_eq!(due(&mut missing, start + Duration::from_secs(1)), [0_u16; 0]);
+        assert_eq!(
+            missing.receive(start + Duration::from_millis(5), SeqNo(100_001)),
+            Arrival::Filled
+        );
+        assert_eq!(
+            due(&mut missing, start + Duration::from_secs(1)),
+            [0_u16; 0]
+        );
     }
 
     #[test]
@@ -141,7 +155,11 @@ mod tests {
         assert_eq!(times[0], 10);
         assert!(times.windows(2).all(|pair| pair[1] - pair[0] >= 50));
         assert_eq!(missing.poll_timeout(), None);
-        assert_eq!(missing.receive(start, SeqNo(0x1_0001)), Arrival::Filled, "still welcome");
+        assert_eq!(
+            missing.receive(start, SeqNo(0x1_0001)),
+            Arrival::Filled,
+            "still welcome"
+        );
     }
 
     #[test]

@@ -4,25 +4,44 @@ use super::*;
 use crate::command::{Codec, ExtensionIds, Feedback, PayloadFormat, SsrcPair};
 use crate::rtp::packet::OutgoingHeader;
 
-const VP8: Format = Format { codec: Codec::Vp8, profile: 0, packetization_mode: 0 };
+const VP8: Format = Format {
+    codec: Codec::Vp8,
+    profile: 0,
+    packetization_mode: 0,
+};
 const KEYFRAME: &[u8] = &[0x10, 0x00, 1, 2, 3];
 const INTERFRAME: &[u8] = &[0x10, 0x01, 1, 2, 3];
 
 fn video(ssrcs: Vec<SsrcPair>) -> ReceiveTrack {
-    let feedback = Feedback { nack: true, pli: true, fir: false, transport_cc: false };
-    let vp8 =
-        PayloadFormat { payload_type: 96, rtx_payload_type: Some(97), format: VP8, feedback };
+    let feedback = Feedback {
+        nack: true,
+        pli: true,
+        fir: false,
+        transport_cc: false,
+    };
+    let vp8 = PayloadFormat {
+        payload_type: 96,
+        rtx_payload_type: Some(97),
+        format: VP8,
+        feedback,
+    };
     let vp9 = PayloadFormat {
         payload_type: 98,
         rtx_payload_type: None,
-        format: Format { codec: Codec::Vp9, ..VP8 },
+        format: Format {
+            codec: Codec::Vp9,
+            ..VP8
+        },
         feedback,
     };
     ReceiveTrack {
         kind: Kind::Video,
         mid: "1".into(),
         formats: vec![vp8, vp9],
-        extensions: ExtensionIds { mid: Some(4), ..ExtensionIds::default() },
+        extensions: ExtensionIds {
+            mid: Some(4),
+            ..ExtensionIds::default()
+        },
         ssrcs,
         rids: Vec::new(),
     }
@@ -33,7 +52,13 @@ fn publisher(now: Instant) -> Publisher {
 }
 
 fn packet(payload_type: u8, sequence_number: u16, ssrc: u32, payload: &[u8]) -> Vec<u8> {
-    let header = OutgoingHeader { marker: true, payload_type, sequence_number, timestamp: 3000, ssrc };
+    let header = OutgoingHeader {
+        marker: true,
+        payload_type,
+        sequence_number,
+        timestamp: 3000,
+        ssrc,
+    };
     [&header.to_bytes(), payload].concat()
 }
 
@@ -47,7 +72,7 @@ fn feedback(publisher: &mut Publisher, now: Instant) -> Vec<String> {
             }
             Rtcp::Pli { ssrc } => format!("pli {ssrc}"),
             Rtcp::Reception(report) => format!("lost {}", report.cumulative_lost),
-            other => format!("{other:?}"),
+            Rtcp::SenderReport(_) | Rtcp::Fir { .. } | Rtcp::Goodbye { .. } => format!("{item:?}"),
         })
         .collect()
 }
@@ -56,33 +81,58 @@ fn feedback(publisher: &mut Publisher, now: Instant) -> Vec<String> {
 fn a_lost_packet_is_asked_for_and_its_retransmission_takes_its_place() {
     let start = Instant::now();
     let mut publisher = publisher(start);
-    assert!(publisher.handle_rtp(start, &packet(96, 10, 7, KEYFRAME)).unwrap().first);
-    publisher.handle_rtp(start, &packet(96, 12, 7, INTERFRAME)).unwrap();
+    assert!(
+        publisher
+            .handle_rtp(start, &packet(96, 10, 7, KEYFRAME))
+            .unwrap()
+            .first
+    );
+    publisher
+        .handle_rtp(start, &packet(96, 12, 7, INTERFRAME))
+        .unwrap();
 
     let later = start + Duration::from_millis(20);
     assert_eq!(feedback(&mut publisher, later), ["nack 7 [11]"]);
 
     let again = packet(97, 500, 8, &[&[0, 11], INTERFRAME].concat());
     let arrived = publisher.handle_rtp(later, &again).unwrap();
-    assert_eq!((arrived.seq.wire(), arrived.payload, arrived.first), (11, INTERFRAME, false));
-    assert_eq!(publisher.handle_rtp(later, &again), Err(Unforwarded::Duplicate));
-    assert_eq!(feedback(&mut publisher, start + REPORT_INTERVAL), ["lost 0"]);
+    assert_eq!(
+        (arrived.seq.wire(), arrived.payload, arrived.first),
+        (11, INTERFRAME, false)
+    );
+    assert_eq!(
+        publisher.handle_rtp(later, &again),
+        Err(Unforwarded::Duplicate)
+    );
+    assert_eq!(
+        feedback(&mut publisher, start + REPORT_INTERVAL),
+        ["lost 0"]
+    );
 }
 
 #[test]
 fn probes_in_the_stream_of_retransmissions_are_not_forwarded() {
     let start = Instant::now();
     let mut publisher = publisher(start);
-    publisher.handle_rtp(start, &packet(96, 10, 7, KEYFRAME)).unwrap();
-    assert_eq!(publisher.handle_rtp(start, &packet(97, 500, 8, &[])), Err(Unforwarded::Probe));
+    publisher
+        .handle_rtp(start, &packet(96, 10, 7, KEYFRAME))
+        .unwrap();
+    assert_eq!(
+        publisher.handle_rtp(start, &packet(97, 500, 8, &[])),
+        Err(Unforwarded::Probe)
+    );
 }
 
 #[test]
 fn a_new_stream_or_codec_on_the_same_m_line_is_a_new_source_and_the_old_one_is_silenced() {
     let start = Instant::now();
     let mut publisher = publisher(start);
-    let first = publisher.handle_rtp(start, &packet(96, 10, 7, KEYFRAME)).unwrap().source;
-    let second = publisher.handle_rtp(start, &packet(96, 99, 77, KEYFRAME)).unwrap();
+    let first = publisher
+        .handle_rtp(start, &packet(96, 10, 7, KEYFRAME))
+        .unwrap()
+        .source;
+    let other_stream = packet(96, 99, 77, KEYFRAME);
+    let second = publisher.handle_rtp(start, &other_stream).unwrap();
     assert!(second.first);
     assert_ne!(second.source, first);
     assert_eq!(
@@ -90,7 +140,8 @@ fn a_new_stream_or_codec_on_the_same_m_line_is_a_new_source_and_the_old_one_is_s
         Err(Unforwarded::UnknownStream)
     );
 
-    let third = publisher.handle_rtp(start, &packet(98, 100, 77, &[0x08, 0])).unwrap();
+    let other_codec = packet(98, 100, 77, &[0x08, 0]);
+    let third = publisher.handle_rtp(start, &other_codec).unwrap();
     assert!(third.first);
     assert_eq!(third.format.codec, Codec::Vp9);
 }
@@ -100,9 +151,16 @@ fn unknown_payload_types_are_refused_and_streams_without_end_are_too() {
     let start = Instant::now();
     let mut publisher = publisher(start);
     let unknown = packet(55, 1, 7, KEYFRAME);
-    assert_eq!(publisher.handle_rtp(start, &unknown), Err(Unforwarded::UnknownStream));
+    assert_eq!(
+        publisher.handle_rtp(start, &unknown),
+        Err(Unforwarded::UnknownStream)
+    );
     let taken = (0..100)
-        .filter(|&ssrc| publisher.handle_rtp(start, &packet(96, 1, ssrc, KEYFRAME)).is_ok())
+        .filter(|&ssrc| {
+            publisher
+                .handle_rtp(start, &packet(96, 1, ssrc, KEYFRAME))
+                .is_ok()
+        })
         .count();
     assert!(taken <= 9, "{taken} streams taken");
 }
@@ -111,17 +169,27 @@ fn unknown_payload_types_are_refused_and_streams_without_end_are_too() {
 fn keyframes_are_asked_for_once_a_second_until_one_comes() {
     let start = Instant::now();
     let mut publisher = publisher(start);
-    publisher.handle_rtp(start, &packet(96, 10, 7, INTERFRAME)).unwrap();
+    publisher
+        .handle_rtp(start, &packet(96, 10, 7, INTERFRAME))
+        .unwrap();
     let mut asked = 0;
     for ms in 0..2_900 {
         publisher.request_keyframe();
         let now = start + Duration::from_millis(ms);
-        asked += feedback(&mut publisher, now).iter().filter(|item| item.starts_with("pli")).count();
+        asked += feedback(&mut publisher, now)
+            .iter()
+            .filter(|item| item.starts_with("pli"))
+            .count();
     }
     assert_eq!(asked, 3);
     let now = start + Duration::from_secs(3);
-    publisher.handle_rtp(now, &packet(96, 11, 7, KEYFRAME)).unwrap();
-    assert_eq!(feedback(&mut publisher, now + Duration::from_secs(5)), ["lost 0"]);
+    publisher
+        .handle_rtp(now, &packet(96, 11, 7, KEYFRAME))
+        .unwrap();
+    assert_eq!(
+        feedback(&mut publisher, now + Duration::from_secs(5)),
+        ["lost 0"]
+    );
 }
 
 #[test]
@@ -136,14 +204,30 @@ fn nothing_is_due_before_the_first_packet() {
 fn a_sender_report_tells_where_the_source_stands_on_the_wall_clock() {
     let start = Instant::now();
     let mut publisher = publisher(start);
-    let source = publisher.handle_rtp(start, &packet(96, 10, 7, KEYFRAME)).unwrap().source;
+    let source = publisher
+        .handle_rtp(start, &packet(96, 10, 7, KEYFRAME))
+        .unwrap()
+        .source;
     let mut report = Vec::new();
-    let info = rtcp::SenderInfo { ssrc: 7, ntp: 5 << 32, rtp_timestamp: 3090 };
+    let info = rtcp::SenderInfo {
+        ssrc: 7,
+        ntp: 5 << 32,
+        rtp_timestamp: 3090,
+    };
     rtcp::write_sender_report(&mut report, &info, 1, 1);
 
     let clocks = publisher.handle_rtcp(start, &report);
 
     let timestamp = (1 << 32) + 3090;
     let kind = Kind::Video;
-    assert_eq!(clocks, [SourceClock { source, kind, ntp: 5 << 32, timestamp, received: start }]);
+    assert_eq!(
+        clocks,
+        [SourceClock {
+            source,
+            kind,
+            ntp: 5 << 32,
+            timestamp,
+            received: start
+        }]
+    );
 }

@@ -58,7 +58,9 @@ impl Track {
     /// Returns whether `ssrc` is known to be of this m-line.
     pub(super) fn has_stream(&self, ssrc: u32) -> bool {
         let announced = |pair: &SsrcPair| pair.media == ssrc || pair.rtx == Some(ssrc);
-        self.layer.as_ref().is_some_and(|layer| layer.has_stream(ssrc))
+        self.layer
+            .as_ref()
+            .is_some_and(|layer| layer.has_stream(ssrc))
             || self.negotiated.ssrcs.iter().any(announced)
     }
 
@@ -79,8 +81,13 @@ impl Track {
         if let Some(format) = self.repaired_format(header.payload_type) {
             return self.handle_retransmission(header, payload, format);
         }
-        let format = self.media_format(header.payload_type).ok_or(Unforwarded::UnknownStream)?;
-        let goes_on = self.layer.as_ref().is_some_and(|layer| layer.goes_on(header.ssrc, &format));
+        let format = self
+            .media_format(header.payload_type)
+            .ok_or(Unforwarded::UnknownStream)?;
+        let goes_on = self
+            .layer
+            .as_ref()
+            .is_some_and(|layer| layer.goes_on(header.ssrc, &format));
         if !goes_on {
             self.begin_source(header.ssrc, format, next_source)?;
         }
@@ -88,7 +95,10 @@ impl Track {
         let (seq, timestamp) = layer.receive(now, header).ok_or(Unforwarded::Duplicate)?;
         let arrived = layer.arrived((seq, timestamp), header.marker, payload);
         self.note_keyframe(&arrived);
-        Ok(Arrived { first: !goes_on, ..arrived })
+        Ok(Arrived {
+            first: !goes_on,
+            ..arrived
+        })
     }
 
     /// Starts a new source for a stream or format not seen on this m-line.
@@ -105,7 +115,8 @@ impl Track {
         next_source.number = next_source.number.wrapping_add(1);
         let layer = Layer::new(source, ssrc, self.announced_rtx(ssrc), format);
         let replaced = self.layer.replace(layer).map(|layer| layer.ssrc());
-        self.retired.extend(replaced.filter(|&replaced| replaced != ssrc));
+        self.retired
+            .extend(replaced.filter(|&replaced| replaced != ssrc));
         Ok(())
     }
 
@@ -130,8 +141,9 @@ impl Track {
             return Err(Unforwarded::UnknownStream);
         }
         let original = u16::from_be_bytes(*original);
-        let (seq, timestamp) =
-            layer.recover(original, header.timestamp).ok_or(Unforwarded::Duplicate)?;
+        let (seq, timestamp) = layer
+            .recover(original, header.timestamp)
+            .ok_or(Unforwarded::Duplicate)?;
         let arrived = layer.arrived((seq, timestamp), header.marker, payload);
         self.note_keyframe(&arrived);
         Ok(arrived)
@@ -171,7 +183,10 @@ impl Track {
             self.fir_number = self.fir_number.wrapping_add(1);
             rtcp::write_fir(out, FEEDBACK_SSRC, layer.ssrc(), self.fir_number);
         }
-        FeedbackSent { nacked, keyframes: u32::from(asks) }
+        FeedbackSent {
+            nacked,
+            keyframes: u32::from(asks),
+        }
     }
 
     /// Returns when [`Self::poll_feedback`] has something next; a moment long past means at once.
@@ -184,16 +199,26 @@ impl Track {
 
     fn media_format(&self, payload_type: u8) -> Option<PayloadFormat> {
         let formats = &self.negotiated.formats;
-        formats.iter().find(|format| format.payload_type == payload_type).copied()
+        formats
+            .iter()
+            .find(|format| format.payload_type == payload_type)
+            .copied()
     }
 
     fn repaired_format(&self, payload_type: u8) -> Option<PayloadFormat> {
         let formats = &self.negotiated.formats;
-        formats.iter().find(|format| format.rtx_payload_type == Some(payload_type)).copied()
+        formats
+            .iter()
+            .find(|format| format.rtx_payload_type == Some(payload_type))
+            .copied()
     }
 
     fn announced_rtx(&self, media: u32) -> Option<u32> {
-        self.negotiated.ssrcs.iter().find(|pair| pair.media == media).and_then(|pair| pair.rtx)
+        self.negotiated
+            .ssrcs
+            .iter()
+            .find(|pair| pair.media == media)
+            .and_then(|pair| pair.rtx)
     }
 }
 
@@ -207,6 +232,15 @@ impl Layer {
     ) -> Arrived<'a> {
         let format = self.format();
         let keyframe = codec::starts_keyframe(format.codec, payload);
-        Arrived { source: self.source, format, first: false, seq, timestamp, marker, keyframe, payload }
+        Arrived {
+            source: self.source,
+            format,
+            first: false,
+            seq,
+            timestamp,
+            marker,
+            keyframe,
+            payload,
+        }
     }
 }

@@ -26,14 +26,14 @@ impl<'a> Extensions<'a> {
         let Some((profile, range)) = header.extension.clone() else {
             return found;
         };
-        let mut elements = Elements {
+        let elements = Elements {
             two_byte: profile & 0xfff0 == 0x1000,
             rest: packet.get(range).unwrap_or_default(),
         };
         if !elements.two_byte && profile != ONE_BYTE {
             return found;
         }
-        while let Some((id, value)) = elements.next() {
+        for (id, value) in elements {
             found.set(id, value, ids);
         }
         found
@@ -42,8 +42,7 @@ impl<'a> Extensions<'a> {
     fn set(&mut self, id: u8, value: &'a [u8], ids: &ExtensionIds) {
         let id = Some(id);
         if id == ids.transport_cc {
-            self.transport_sequence =
-                value.first_chunk().map(|bytes| u16::from_be_bytes(*bytes));
+            self.transport_sequence = value.first_chunk().map(|bytes| u16::from_be_bytes(*bytes));
         } else if id == ids.mid {
             self.mid = std::str::from_utf8(value).ok();
         } else if id == ids.rid {
@@ -91,8 +90,12 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const IDS: ExtensionIds =
-        ExtensionIds { mid: Some(1), rid: Some(2), repaired_rid: Some(3), transport_cc: Some(4) };
+    const IDS: ExtensionIds = ExtensionIds {
+        mid: Some(1),
+        rid: Some(2),
+        repaired_rid: Some(3),
+        transport_cc: Some(4),
+    };
 
     fn packet(profile: [u8; 2], elements: &[u8]) -> Vec<u8> {
         let mut packet = vec![0x90, 96, 0, 1, 0, 0, 0, 2, 0, 0, 0, 3];

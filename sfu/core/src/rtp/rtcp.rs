@@ -94,7 +94,11 @@ pub struct Compound<'a> {
 impl<'a> Compound<'a> {
     /// Starts at the first packet.
     pub fn read(compound: &'a [u8]) -> Self {
-        Self { rest: compound, blocks: &[], firs: &[] }
+        Self {
+            rest: compound,
+            blocks: &[],
+            firs: &[],
+        }
     }
 
     /// Takes one packet off: count or format, type, body.
@@ -131,7 +135,10 @@ impl<'a> Compound<'a> {
     fn take_fir(&mut self) -> Option<Rtcp<'a>> {
         let (entry, rest) = self.firs.split_at_checked(8)?;
         self.firs = rest;
-        Some(Rtcp::Fir { ssrc: word(entry, 0)?, number: *entry.get(4)? })
+        Some(Rtcp::Fir {
+            ssrc: word(entry, 0)?,
+            number: *entry.get(4)?,
+        })
     }
 
     /// Reads one packet; `None` when it holds nothing to act on.
@@ -140,18 +147,27 @@ impl<'a> Compound<'a> {
             (SENDER_REPORT, count) => {
                 self.blocks = blocks(body.get(24..).unwrap_or_default(), count);
                 let ntp = u64::from(word(body, 4)?) << 32 | u64::from(word(body, 8)?);
-                let info = SenderInfo { ssrc: word(body, 0)?, ntp, rtp_timestamp: word(body, 12)? };
+                let info = SenderInfo {
+                    ssrc: word(body, 0)?,
+                    ntp,
+                    rtp_timestamp: word(body, 12)?,
+                };
                 body.get(23).map(|_| Rtcp::SenderReport(info))
             }
             (RECEIVER_REPORT, count) => {
                 self.blocks = blocks(body.get(4..).unwrap_or_default(), count);
                 None
             }
-            (GOODBYE, 1..) => Some(Rtcp::Goodbye { ssrc: word(body, 0)? }),
-            (TRANSPORT_FEEDBACK, NACK) => {
-                Some(Rtcp::Nack { ssrc: word(body, 4)?, pairs: body.get(8..)? })
-            }
-            (PAYLOAD_FEEDBACK, PLI) => Some(Rtcp::Pli { ssrc: word(body, 4)? }),
+            (GOODBYE, 1..) => Some(Rtcp::Goodbye {
+                ssrc: word(body, 0)?,
+            }),
+            (TRANSPORT_FEEDBACK, NACK) => Some(Rtcp::Nack {
+                ssrc: word(body, 4)?,
+                pairs: body.get(8..)?,
+            }),
+            (PAYLOAD_FEEDBACK, PLI) => Some(Rtcp::Pli {
+                ssrc: word(body, 4)?,
+            }),
             (PAYLOAD_FEEDBACK, FIR) => {
                 self.firs = body.get(8..)?;
                 None
@@ -179,12 +195,15 @@ impl<'a> Iterator for Compound<'a> {
 
 /// Walks the sequence numbers named by the pairs of a NACK, at most 17 a pair.
 pub fn missing(pairs: &[u8]) -> impl Iterator<Item = u16> {
-    pairs.chunks_exact(4).filter_map(|pair| pair.first_chunk::<4>()).flat_map(|&[p0, p1, b0, b1]| {
-        let first = u16::from_be_bytes([p0, p1]);
-        let mask = u16::from_be_bytes([b0, b1]);
-        let following = (0..16).filter(move |bit| mask >> bit & 1 == 1);
-        std::iter::once(first).chain(following.map(move |bit| first.wrapping_add(bit + 1)))
-    })
+    pairs
+        .chunks_exact(4)
+        .filter_map(|pair| pair.first_chunk::<4>())
+        .flat_map(|&[p0, p1, b0, b1]| {
+            let first = u16::from_be_bytes([p0, p1]);
+            let mask = u16::from_be_bytes([b0, b1]);
+            let following = (0..16).filter(move |bit| mask >> bit & 1 == 1);
+            std::iter::once(first).chain(following.map(move |bit| first.wrapping_add(bit + 1)))
+        })
 }
 
 /// Appends a sender report without report blocks.
@@ -255,8 +274,13 @@ pub fn write_nack(out: &mut Vec<u8>, sender: u32, media: u32, missing: &[u16]) {
     out.extend_from_slice(&media.to_be_bytes());
     let mut rest = missing;
     while let Some((&first, following)) = rest.split_first() {
-        let in_reach = following.iter().take_while(|seq| seq.wrapping_sub(first) <= 16).count();
-        let (in_mask, next) = following.split_at_checked(in_reach).unwrap_or((following, &[]));
+        let in_reach = following
+            .iter()
+            .take_while(|seq| seq.wrapping_sub(first) <= 16)
+            .count();
+        let (in_mask, next) = following
+            .split_at_checked(in_reach)
+            .unwrap_or((following, &[]));
         let mask = in_mask
             .iter()
             .filter(|&&seq| seq != first)
@@ -297,7 +321,10 @@ fn blocks(body: &[u8], count: u8) -> &[u8] {
 }
 
 fn word(bytes: &[u8], at: usize) -> Option<u32> {
-    bytes.get(at..)?.first_chunk().map(|word| u32::from_be_bytes(*word))
+    bytes
+        .get(at..)?
+        .first_chunk()
+        .map(|word| u32::from_be_bytes(*word))
 }
 
 #[cfg(test)]
@@ -315,7 +342,11 @@ mod tests {
     #[test]
     fn a_compound_of_reports_is_read_block_by_block() {
         let mut out = Vec::new();
-        let info = SenderInfo { ssrc: 1, ntp: 0x0123_4567_89ab_cdef, rtp_timestamp: 99 };
+        let info = SenderInfo {
+            ssrc: 1,
+            ntp: 0x0123_4567_89ab_cdef,
+            rtp_timestamp: 99,
+        };
         write_sender_report(&mut out, &info, 5, 600);
         let report = ReceptionReport {
             ssrc: 7,
@@ -326,7 +357,11 @@ mod tests {
             last_sender_report: 7,
             delay_since_last: 8,
         };
-        write_receiver_report(&mut out, 2, &[report, ReceptionReport { ssrc: 8, ..report }]);
+        write_receiver_report(
+            &mut out,
+            2,
+            &[report, ReceptionReport { ssrc: 8, ..report }],
+        );
         write_source_description(&mut out, 1, "klieg");
         write_pli(&mut out, 1, 55);
 
@@ -352,10 +387,20 @@ mod tests {
 
         let packets = parsed_elsewhere(&out);
 
-        let nack = packets[0].as_any().downcast_ref::<TransportLayerNack>().unwrap();
-        let named: Vec<u16> = nack.nacks.iter().flat_map(|pair| pair.packet_list()).collect();
+        let nack = packets[0]
+            .as_any()
+            .downcast_ref::<TransportLayerNack>()
+            .unwrap();
+        let named: Vec<u16> = nack
+            .nacks
+            .iter()
+            .flat_map(|pair| pair.packet_list())
+            .collect();
         assert_eq!(named, [65_534, 65_535, 0, 14, 15, 100]);
-        let fir = packets[1].as_any().downcast_ref::<FullIntraRequest>().unwrap();
+        let fir = packets[1]
+            .as_any()
+            .downcast_ref::<FullIntraRequest>()
+            .unwrap();
         assert_eq!((fir.fir[0].ssrc, fir.fir[0].sequence_number), (2, 9));
         assert_eq!(
             Compound::read(&out).last(),
@@ -370,7 +415,10 @@ mod tests {
             let mut out = Vec::new();
             write_source_description(&mut out, 1, &name);
             let packets = parsed_elsewhere(&out);
-            let read = packets[0].as_any().downcast_ref::<SourceDescription>().unwrap();
+            let read = packets[0]
+                .as_any()
+                .downcast_ref::<SourceDescription>()
+                .unwrap();
             assert_eq!(read.chunks[0].items[0].text.as_ref(), name.as_bytes());
             assert_eq!(out.last(), Some(&0));
         }

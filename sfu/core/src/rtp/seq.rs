@@ -8,13 +8,19 @@ pub struct SeqNo(pub u64);
 
 impl SeqNo {
     /// Returns the number as it stands on the wire.
-    #[expect(clippy::cast_possible_truncation, reason = "the wire carries the lower 16 bits")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "the wire carries the lower 16 bits"
+    )]
     pub fn wire(self) -> u16 {
         self.0 as u16
     }
 
     /// Returns the roll-over counter (RFC 3711, section 3.3.1).
-    #[expect(clippy::cast_possible_truncation, reason = "a stream of 2^48 packets does not exist")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "a stream of 2^48 packets does not exist"
+    )]
     pub fn roll_over(self) -> u32 {
         (self.0 >> 16) as u32
     }
@@ -73,7 +79,10 @@ impl TimestampExtender {
     }
 
     /// Returns the timestamp nearest to the latest so far and leaves that as it is.
-    #[expect(clippy::cast_possible_truncation, reason = "the wire carries the lower 32 bits")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "the wire carries the lower 32 bits"
+    )]
     pub fn peek(&self, wire: u32) -> u64 {
         let Some(latest) = self.latest else {
             return (1 << 32) + u64::from(wire);

@@ -217,6 +217,11 @@ impl LiteAgent {
         self.pair(path).is_some_and(|pair| self.may_carry(pair))
     }
 
+    /// Returns whether the path is one of the pairs.
+    pub(super) fn knows(&self, path: Path) -> bool {
+        self.pair(path).is_some()
+    }
+
     /// Asks the selected pair to prove that it receives, by checks of ours.
     pub(super) fn prove(&mut self) {
         self.proving = true;

@@ -357,6 +357,16 @@ impl Transport {
         self.agent.local_ufrag()
     }
 
+    /// Returns whether a check from this path was authenticated and the path is still remembered.
+    pub fn knows(&self, path: Path) -> bool {
+        self.agent.knows(path)
+    }
+
+    /// Returns what was dropped since the last call, by reason; evicted pairs are not among it.
+    pub fn take_counters(&mut self) -> Counters {
+        std::mem::take(&mut self.counters)
+    }
+
     /// Returns what was dropped, by reason.
     pub fn counters(&self) -> Counters {
         Counters {

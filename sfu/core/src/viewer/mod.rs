@@ -59,8 +59,15 @@ pub(crate) struct Again {
 impl Viewer {
     /// Prepares to send what was negotiated. `peer` decides the first sequence numbers.
     pub fn new(now: Instant, peer: PeerId, tracks: Vec<SendTrack>) -> Self {
-        let tracks = tracks.into_iter().map(|track| Track::new(peer, track)).collect();
-        Self { tracks, round_trip: None, next_report: now + REPORT_INTERVAL }
+        let tracks = tracks
+            .into_iter()
+            .map(|track| Track::new(peer, track))
+            .collect();
+        Self {
+            tracks,
+            round_trip: None,
+            next_report: now + REPORT_INTERVAL,
+        }
     }
 
     /// Prepares one packet of a burst; `None` when this viewer does not get it.
@@ -77,12 +84,16 @@ impl Viewer {
         packet: &MediaPacket,
     ) -> Option<Sendable> {
         let round_trip = self.round_trip.unwrap_or(DEFAULT_ROUND_TRIP);
-        self.track(again.kind)?.prepare_again(now, round_trip, again, (burst, packet))
+        self.track(again.kind)?
+            .prepare_again(now, round_trip, again, (burst, packet))
     }
 
     /// Returns whether the viewer negotiated a payload type that carries `burst`, or has no such m-line.
     pub(crate) fn plays(&self, burst: &Burst) -> bool {
-        let mut tracks = self.tracks.iter().filter(|track| track.kind() == burst.kind());
+        let mut tracks = self
+            .tracks
+            .iter()
+            .filter(|track| track.kind() == burst.kind());
         tracks.all(|track| track.plays(&burst.format))
     }
 
@@ -96,7 +107,9 @@ impl Viewer {
                     let room = MAX_NACKED - asked.again.len();
                     if let Some(track) = self.tracks.iter().find(|track| track.ssrc() == ssrc) {
                         let named = rtcp::missing(pairs).take(room);
-                        asked.again.extend(named.filter_map(|seq| track.origin(seq)));
+                        asked
+                            .again
+                            .extend(named.filter_map(|seq| track.origin(seq)));
                     }
                 }
                 Rtcp::Pli { ssrc } | Rtcp::Fir { ssrc, .. } => {
@@ -133,7 +146,10 @@ impl Viewer {
     }
 
     fn measure_round_trip(&mut self, now: Instant, report: &rtcp::ReceptionReport) {
-        let measured = self.tracks.iter().find_map(|track| track.round_trip(now, report));
+        let measured = self
+            .tracks
+            .iter()
+            .find_map(|track| track.round_trip(now, report));
         self.round_trip = measured.or(self.round_trip);
     }
 

@@ -36,7 +36,11 @@ struct Sent {
 
 impl Resend {
     pub(super) fn new(first: SeqNo) -> Self {
-        Self { sent: Vec::new(), budget: MAX_BUDGET, highest: first }
+        Self {
+            sent: Vec::new(),
+            budget: MAX_BUDGET,
+            highest: first,
+        }
     }
 
     /// Notes that media was sent: retransmissions may be a quarter of it.
@@ -67,7 +71,11 @@ impl Resend {
             return false;
         }
         self.budget -= bytes;
-        *slot = Some(Sent { seq, at: now, times: before.map_or(0, |sent| sent.times) + 1 });
+        *slot = Some(Sent {
+            seq,
+            at: now,
+            times: before.map_or(0, |sent| sent.times) + 1,
+        });
         true
     }
 
@@ -78,7 +86,10 @@ impl Resend {
     }
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "the remainder is below the length")]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "the remainder is below the length"
+)]
 fn place(seq: SeqNo) -> usize {
     (seq.0 % REMEMBERED as u64) as usize
 }
@@ -98,10 +109,18 @@ mod tests {
             .step_by(10)
             .filter(|&ms| {
                 resend.earn(10_000);
-                resend.allow(start + Duration::from_millis(ms), round_trip, SeqNo(5), 1000)
+                resend.allow(
+                    start + Duration::from_millis(ms),
+                    round_trip,
+                    SeqNo(5),
+                    1000,
+                )
             })
             .collect::<Vec<_>>();
-        assert_eq!(times, [0, 300, 600, 900, 1200, 1500, 1800, 2100, 2400, 2700]);
+        assert_eq!(
+            times,
+            [0, 300, 600, 900, 1200, 1500, 1800, 2100, 2400, 2700]
+        );
     }
 
     #[test]

@@ -44,7 +44,11 @@ impl Rewrite {
     pub(super) fn new(peer: PeerId) -> Self {
         // Fibonacci hashing: any spread will do, the numbers are no secret.
         let spread = peer.0.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40;
-        Self { spans: Vec::new(), highest: SeqNo(1 + spread % FIRST_SEQ_RANGE), latest: None }
+        Self {
+            spans: Vec::new(),
+            highest: SeqNo(1 + spread % FIRST_SEQ_RANGE),
+            latest: None,
+        }
     }
 
     /// Returns the source that is shown; `None` before the first packet.
@@ -60,7 +64,9 @@ impl Rewrite {
         let time_offset = self.latest.map_or(0, |(latest, at)| {
             let gap = burst.arrived.saturating_duration_since(at).max(MIN_STEP);
             let step = ticks(gap, burst.format.codec.clock_rate_hz());
-            latest.wrapping_add(lower(step)).wrapping_sub(lower(packet.timestamp))
+            latest
+                .wrapping_add(lower(step))
+                .wrapping_sub(lower(packet.timestamp))
         });
         self.spans.push(Span {
             source: burst.source,
@@ -72,7 +78,10 @@ impl Rewrite {
 
     /// Numbers a packet of the current source; `None` for one from before its start here.
     pub(super) fn number(&mut self, burst: &Burst, packet: &MediaPacket) -> Option<(SeqNo, u32)> {
-        let span = self.spans.last().filter(|span| span.source == burst.source)?;
+        let span = self
+            .spans
+            .last()
+            .filter(|span| span.source == burst.source)?;
         let seq = SeqNo(span.sent_as.0 + packet.seq.0.checked_sub(span.first.0)?);
         let timestamp = span.timestamp(packet.timestamp);
         if seq > self.highest {
@@ -86,7 +95,11 @@ impl Rewrite {
     pub(super) fn origin(&self, wire: u16) -> Option<(SourceId, SeqNo, SeqNo)> {
         let behind = u64::from(self.highest.wire().wrapping_sub(wire));
         let sent_as = SeqNo(self.highest.0.checked_sub(behind)?);
-        let span = self.spans.iter().rev().find(|span| span.sent_as <= sent_as)?;
+        let span = self
+            .spans
+            .iter()
+            .rev()
+            .find(|span| span.sent_as <= sent_as)?;
         let seq = SeqNo(span.first.0 + (sent_as.0 - span.sent_as.0));
         Some((span.source, seq, sent_as))
     }
@@ -104,7 +117,10 @@ impl Span {
     }
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "the wire carries the lower 32 bits")]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "the wire carries the lower 32 bits"
+)]
 fn lower(timestamp: u64) -> u32 {
     timestamp as u32
 }
@@ -119,8 +135,15 @@ mod tests {
     fn burst(number: u32, arrived: Instant) -> Burst {
         Burst {
             room: RoomKey(1),
-            source: SourceId { peer: PeerId(1), number },
-            format: Format { codec: Codec::Vp8, profile: 0, packetization_mode: 0 },
+            source: SourceId {
+                peer: PeerId(1),
+                number,
+            },
+            format: Format {
+                codec: Codec::Vp8,
+                profile: 0,
+                packetization_mode: 0,
+            },
             arrived,
             packets: Vec::new(),
             bytes: Vec::new(),
@@ -128,7 +151,13 @@ mod tests {
     }
 
     fn packet(seq: u64, timestamp: u64) -> MediaPacket {
-        MediaPacket { seq: SeqNo(seq), timestamp, marker: false, keyframe: true, payload: 0..0 }
+        MediaPacket {
+            seq: SeqNo(seq),
+            timestamp,
+            marker: false,
+            keyframe: true,
+            payload: 0..0,
+        }
     }
 
     #[test]
@@ -147,7 +176,11 @@ mod tests {
 
         assert_eq!(next.0, last.0 + 1);
         assert_eq!(later.wrapping_sub(time), 180_000);
-        assert_eq!(rewrite.number(&first, &packet(70_005, 1_000)), None, "the old source is over");
+        assert_eq!(
+            rewrite.number(&first, &packet(70_005, 1_000)),
+            None,
+            "the old source is over"
+        );
     }
 
     #[test]
@@ -170,9 +203,19 @@ mod tests {
         rewrite.switch(&second, &packet(10, 0));
         let (after, _) = rewrite.number(&second, &packet(11, 0)).unwrap();
 
-        assert_eq!(rewrite.origin(before.wire()), Some((first.source, SeqNo(70_003), before)));
-        assert_eq!(rewrite.origin(after.wire()), Some((second.source, SeqNo(11), after)));
-        assert_eq!(rewrite.origin(after.wire().wrapping_add(1)), None, "never sent");
+        assert_eq!(
+            rewrite.origin(before.wire()),
+            Some((first.source, SeqNo(70_003), before))
+        );
+        assert_eq!(
+            rewrite.origin(after.wire()),
+            Some((second.source, SeqNo(11), after))
+        );
+        assert_eq!(
+            rewrite.origin(after.wire().wrapping_add(1)),
+            None,
+            "never sent"
+        );
     }
 
     #[test]

@@ -84,7 +84,12 @@ impl Track {
         self.sent = (self.sent.0.wrapping_add(1), self.sent.1.wrapping_add(bytes));
         self.resend.earn(bytes);
         let header = self.header(packet.marker, format.payload_type, (seq, timestamp));
-        Some(Sendable { header, roll_over: seq.roll_over(), original: None, first })
+        Some(Sendable {
+            header,
+            roll_over: seq.roll_over(),
+            original: None,
+            first,
+        })
     }
 
     /// Prepares a packet to go again: on the stream of retransmissions where there is one, else
@@ -96,7 +101,9 @@ impl Track {
         again: &Again,
         (burst, packet): (&Burst, &MediaPacket),
     ) -> Option<Sendable> {
-        let format = self.payload_format(&burst.format).filter(|format| format.feedback.nack)?;
+        let format = self
+            .payload_format(&burst.format)
+            .filter(|format| format.feedback.nack)?;
         let timestamp = self.rewrite.timestamp(burst.source, packet.timestamp)?;
         let bytes = u32::try_from(packet.payload.len()).unwrap_or(u32::MAX);
         if !self.resend.allow(now, round_trip, again.sent_as, bytes) {
@@ -107,7 +114,12 @@ impl Track {
             let numbers = (again.sent_as, timestamp);
             let header = self.header(packet.marker, format.payload_type, numbers);
             let roll_over = again.sent_as.roll_over();
-            return Some(Sendable { header, roll_over, original: None, first: false });
+            return Some(Sendable {
+                header,
+                roll_over,
+                original: None,
+                first: false,
+            });
         };
         let seq = self.resend.next();
         let header = self.header(packet.marker, payload_type, (seq, timestamp));
@@ -122,7 +134,12 @@ impl Track {
     /// Finds what the viewer means by one of its sequence numbers.
     pub(super) fn origin(&self, wire: u16) -> Option<Again> {
         let (source, seq, sent_as) = self.rewrite.origin(wire)?;
-        Some(Again { kind: self.kind(), source, seq, sent_as })
+        Some(Again {
+            kind: self.kind(),
+            source,
+            seq,
+            sent_as,
+        })
     }
 
     /// Appends a sender report and the canonical name, once the source's clock is known: with the
@@ -132,13 +149,19 @@ impl Track {
             return;
         }
         let elapsed = now.saturating_duration_since(clock.received);
-        let clock_rate_hz = self.format.map_or(0, |format| format.format.codec.clock_rate_hz());
+        let clock_rate_hz = self
+            .format
+            .map_or(0, |format| format.format.codec.clock_rate_hz());
         let timestamp = clock.timestamp + ticks(elapsed, clock_rate_hz);
         let Some(rtp_timestamp) = self.rewrite.timestamp(clock.source, timestamp) else {
             return;
         };
         let ntp = clock.ntp.wrapping_add(ntp_units(elapsed));
-        let info = SenderInfo { ssrc: self.ssrc(), ntp, rtp_timestamp };
+        let info = SenderInfo {
+            ssrc: self.ssrc(),
+            ntp,
+            rtp_timestamp,
+        };
         rtcp::write_sender_report(out, &info, self.sent.0, self.sent.1);
         rtcp::write_source_description(out, self.ssrc(), &self.negotiated.cname);
         self.last_report = Some((middle(ntp), now));
@@ -157,13 +180,21 @@ impl Track {
     fn payload_format(&self, sent: &Format) -> Option<PayloadFormat> {
         let formats = &self.negotiated.formats;
         let exact = formats.iter().find(|format| format.format == *sent);
-        exact.or_else(|| formats.iter().find(|format| format.format.plays(sent))).copied()
+        exact
+            .or_else(|| formats.iter().find(|format| format.format.plays(sent)))
+            .copied()
     }
 
     fn header(&self, marker: bool, payload_type: u8, numbers: (SeqNo, u32)) -> OutgoingHeader {
         let (seq, timestamp) = numbers;
         let ssrc = self.ssrc();
-        OutgoingHeader { marker, payload_type, sequence_number: seq.wire(), timestamp, ssrc }
+        OutgoingHeader {
+            marker,
+            payload_type,
+            sequence_number: seq.wire(),
+            timestamp,
+            ssrc,
+        }
     }
 }
 
