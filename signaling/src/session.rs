@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use klieg_sfu::{Claim, Command, IceCredentials, Media, PeerId, PeerSpec, Remote, RoomKey};
+use klieg_sfu::{Claim, Command, IceCredentials, Kind, Media, PeerId, PeerSpec, Remote, RoomKey};
 
 pub use crate::sdp::{MediaConfig, NegotiationError};
 
@@ -167,6 +167,14 @@ impl Session {
     /// Returns whose session it is.
     pub fn peer(&self) -> PeerId {
         self.peer
+    }
+
+    /// Returns whether it is a publisher's and media of a kind was negotiated and is not paused.
+    pub fn sends(&self, kind: Kind) -> bool {
+        match &self.side {
+            Side::Publisher(agreement) => agreement.sends(kind),
+            Side::Viewer(_) => false,
+        }
     }
 
     fn new(peer: PeerId, side: Side) -> Self {

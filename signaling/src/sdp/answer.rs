@@ -139,6 +139,14 @@ impl Agreement {
         accepted.collect()
     }
 
+    /// Returns whether the publisher sends media of a kind at present.
+    pub fn sends(&self, kind: Kind) -> bool {
+        let accepted = self.lines.iter().filter_map(|line| line.accepted.as_ref());
+        accepted
+            .filter(|accepted| accepted.kind == kind)
+            .any(|accepted| accepted.sends)
+    }
+
     /// Writes the answer.
     pub fn answer(&self, local: &Local<'_>) -> String {
         let accepted = self.lines.iter().filter(|line| line.accepted.is_some());

@@ -95,11 +95,12 @@ impl Payloads {
                 .filter(|format| format.codec.kind() == kind)?;
             let rtx = self
                 .iter()
-                .find(|(_, repair)| repair.repairs() == Some(payload_type));
+                .filter(|(_, other)| other.repairs() == Some(payload_type));
             Some(Forwarded {
                 payload: PayloadFormat {
                     payload_type,
-                    rtx_payload_type: rtx.map(|(payload_type, _)| payload_type),
+                    // Of several the lowest: preferences may change within a session, numbers not.
+                    rtx_payload_type: rtx.map(|(payload_type, _)| payload_type).min(),
                     format,
                     feedback: payload.feedback,
                 },

@@ -55,7 +55,6 @@ pub fn write(local: &Local<'_>, offered: Offered) -> String {
         .collect();
     let mut writer = Writer::start(local.origin, &bundle);
     writer.line(format_args!("a=msid-semantic: WMS {CNAME}"));
-    let mut is_first = true;
     for ((kind, mid), is_on) in sections() {
         let (media, formats) = (media_name(kind), formats(kind));
         let numbers = payload_types(formats.iter());
@@ -65,8 +64,8 @@ pub fn write(local: &Local<'_>, offered: Offered) -> String {
             continue;
         }
         let m_line = format_args!("m={media} 9 {PROTO} {numbers}");
-        writer.accepted(m_line, local, LocalSetup::Offer, is_first);
-        is_first = false;
+        // Candidates stand below each m-line, for the viewer may refuse the first.
+        writer.accepted(m_line, local, LocalSetup::Offer, true);
         writer.line(format_args!("a=mid:{mid}"));
         writer.line(format_args!("a=msid:{CNAME} {media}"));
         writer.line(format_args!("a=sendonly"));
@@ -207,7 +206,12 @@ fn write_ssrcs(writer: &mut Writer, pair: SsrcPair) {
 /// Refuses an m-line that does not stand where the offer put it (RFC 3264, section 6).
 fn check_section(section: &Section<'_>, kind: Kind, mid: &str) -> Result<(), NegotiationError> {
     let media = media_name(kind);
-    if section.media() != media || section.mid() != Some(mid) {
+    let fits = match section.mid() {
+        Some(answered) => answered == mid,
+        // An m-line that is switched off may have lost its mid.
+        None => section.is_off(),
+    };
+    if section.media() != media || !fits {
         return Err(section.unusable(format!("the offer has m={media} with a=mid:{mid} here")));
     }
     if section.sends() && !section.is_off() {

@@ -47,7 +47,7 @@ impl Description {
     /// Returns the mids bundled with `mid`, in the order of their BUNDLE group (RFC 9143).
     pub(super) fn bundled_with(&self, mid: &str) -> Vec<&str> {
         values(&self.0.attributes, "group")
-            .filter_map(|group| group.strip_prefix("BUNDLE"))
+            .filter_map(|group| group.strip_prefix("BUNDLE "))
             .map(|mids| mids.split_ascii_whitespace().collect::<Vec<_>>())
             .find(|mids| mids.contains(&mid))
             .unwrap_or_default()

@@ -86,17 +86,17 @@ impl Writer {
     /// Writes an m-line and its transport.
     ///
     /// ICE and DTLS are said again below each m-line, bundled or not: peers that look only there exist,
-    /// and the others compare and find no difference. The candidates stand below the first.
+    /// and the others compare and find no difference.
     pub(super) fn accepted(
         &mut self,
         m_line: std::fmt::Arguments<'_>,
         local: &Local<'_>,
         setup: LocalSetup,
-        is_first: bool,
+        with_candidates: bool,
     ) {
         self.line(m_line);
         self.line(format_args!("c=IN IP4 0.0.0.0"));
-        if is_first {
+        if with_candidates {
             for (index, address) in local.config.candidates.iter().enumerate() {
                 self.candidate(index, *address);
             }

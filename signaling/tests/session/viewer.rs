@@ -1,0 +1,286 @@
+//! What viewers are offered, and what browsers answer.
+
+use klieg_sfu::{Codec, DtlsRole, Kind};
+
+use super::*;
+
+fn view() -> (Session, Negotiated) {
+    Session::view(&config(), PEER, ROOM)
+}
+
+#[test]
+fn the_offer_is_as_reviewed_and_the_same_to_all() {
+    let (_, first) = view();
+    let (_, second) = view();
+    insta::assert_snapshot!("view-offer", masked(&first.sdp));
+    assert_eq!(masked(&first.sdp), masked(&second.sdp));
+    assert_ne!(first.sdp, second.sdp);
+    let [Command::AddPeer(spec)] = &first.commands[..] else {
+        panic!("{:?}", first.commands)
+    };
+    assert_eq!((spec.peer, spec.room), (PEER, ROOM));
+    assert_eq!(parts(&first.sdp).1[1].values("ice-pwd"), [&spec.local.pwd]);
+}
+
+#[test]
+fn browsers_accept_what_they_can_play() {
+    use Codec::{Av1, H264, Opus, Vp8, Vp9};
+    let chromium = vec![Vp8, H264, H264, H264, H264, Vp9, Av1];
+    for (browser, codecs) in [("chromium", chromium), ("firefox", vec![Vp8, Vp9, Av1])] {
+        let (mut session, _) = view();
+        let answer = captured(&format!("{browser}-view-answer"));
+        let commands = session.handle_answer(&answer).unwrap();
+
+        let remote = remote(&commands);
+        assert_eq!(remote.dtls_role, DtlsRole::Server);
+        assert_eq!(parts(&answer).1[0].values("ice-ufrag"), [&remote.ice.ufrag]);
+        let [audio, video] = send_tracks(&commands) else {
+            panic!("two tracks")
+        };
+        assert_eq!((audio.kind, video.kind), (Kind::Audio, Kind::Video));
+        assert_eq!(
+            audio
+                .formats
+                .iter()
+                .map(|f| f.format.codec)
+                .collect::<Vec<_>>(),
+            [Opus]
+        );
+        assert_eq!(
+            video
+                .formats
+                .iter()
+                .map(|f| f.format.codec)
+                .collect::<Vec<_>>(),
+            codecs
+        );
+        assert!(
+            video
+                .formats
+                .iter()
+                .all(|f| f.rtx_payload_type.is_some() && f.feedback.nack)
+        );
+        assert!(video.ssrc.rtx.is_some() && audio.ssrc.rtx.is_none());
+        assert_eq!(audio.cname, video.cname);
+        assert!(!session.sends(Kind::Video));
+    }
+}
+
+#[test]
+fn a_restart_offers_the_same_with_new_credentials() {
+    for browser in ["chromium", "firefox"] {
+        let (mut session, first) = view();
+        session
+            .handle_answer(&captured(&format!("{browser}-view-answer")))
+            .unwrap();
+
+        let second = session.restart(&config()).unwrap();
+        assert_eq!(
+            masked(&first.sdp).replace(" 1 IN", " 2 IN"),
+            masked(&second.sdp)
+        );
+        let [
+            Command::RestartIce {
+                peer: PEER,
+                local,
+                remote: None,
+            },
+        ] = &second.commands[..]
+        else {
+            panic!("{:?}", second.commands)
+        };
+        assert_eq!(parts(&second.sdp).1[0].values("ice-ufrag"), [&local.ufrag]);
+        assert_ne!(parts(&first.sdp).1[0].values("ice-ufrag"), [&local.ufrag]);
+
+        let answer = captured(&format!("{browser}-view-answer-restarted"));
+        let commands = session.handle_answer(&answer).unwrap();
+        let [
+            Command::RestartIce {
+                peer: PEER,
+                local: again,
+                remote: Some(remote),
+            },
+        ] = &commands[..]
+        else {
+            panic!("{commands:?}")
+        };
+        assert_eq!(again, local);
+        assert_eq!(parts(&answer).1[0].values("ice-ufrag"), [&remote.ufrag]);
+    }
+}
+
+#[test]
+fn an_answer_that_stops_the_sound_leaves_the_picture() {
+    for browser in ["chromium", "firefox"] {
+        let (mut session, _) = view();
+        let answer = captured(&format!("{browser}-view-answer-audio-stopped"));
+        let commands = session.handle_answer(&answer).unwrap();
+        let [track] = send_tracks(&commands) else {
+            panic!("one track")
+        };
+        assert_eq!(track.kind, Kind::Video);
+    }
+}
+
+#[test]
+fn an_m_line_that_was_refused_stays_off() {
+    let (mut session, _) = view();
+    let answer = captured("firefox-view-answer");
+    let refused = answer
+        .replace("m=audio 9", "m=audio 0")
+        .replace("BUNDLE 0 1", "BUNDLE 1");
+    let commands = session.handle_answer(&refused).unwrap();
+    assert_eq!(send_tracks(&commands).len(), 1);
+
+    let again = session.restart(&config()).unwrap();
+    let (head, lines) = parts(&again.sdp);
+    assert!(head.has("a=group:BUNDLE 1"));
+    assert!(
+        lines[0].is_rejected() && lines[0].has("a=mid:0") && lines[1].has("a=end-of-candidates")
+    );
+    assert!(session.handle_answer(&refused).unwrap().is_empty());
+}
+
+#[test]
+fn answers_that_do_not_fit_are_refused_and_the_offer_stands() {
+    let (mut session, _) = view();
+    let answer = captured("firefox-view-answer");
+    for (from, to, said) in [
+        (
+            "a=mid:0",
+            "a=mid:x",
+            "m-line 1 (audio): the offer has m=audio with a=mid:0 here",
+        ),
+        (
+            "m=audio",
+            "m=video",
+            "m-line 1 (video): the offer has m=audio with a=mid:0 here",
+        ),
+        ("a=recvonly", "a=sendrecv", "is a=recvonly or a=inactive"),
+        (
+            "a=rtpmap:96 VP8",
+            "a=rtpmap:96 VP9",
+            "payload type 96 was not offered so",
+        ),
+        (
+            "rtpmap:45 AV1",
+            "rtpmap:45 VP8",
+            "payload type 45 was not offered so",
+        ),
+        ("apt=96", "apt=98", "payload type 97 was not offered so"),
+        (
+            "a=setup:active",
+            "a=setup:actpass",
+            "a=setup:actpass is for offers",
+        ),
+        (
+            "a=group:BUNDLE 0 1",
+            "a=group:BUNDLE 0",
+            "is not in the a=group:BUNDLE",
+        ),
+        (
+            "s=-",
+            "s=-\r\na=x\r\nt=0 0\r\na=ice-lite",
+            "not a session description",
+        ),
+        (
+            "a=ice-options",
+            "a=ice-lite\r\na=ice-options",
+            "one end has to check",
+        ),
+        ("a=rtcp-mux", "a=x", "a=rtcp-mux is missing"),
+        ("sha-256", "sha-512", "sha-256 is needed"),
+    ] {
+        let changed = answer.replace(from, to);
+        assert_ne!(changed, answer, "{from}");
+        let error = session.handle_answer(&changed).unwrap_err();
+        assert_eq!(error.code(), "bad_sdp");
+        assert!(error.to_string().contains(said), "{from} → {to}: {error}");
+    }
+    assert_eq!(session.handle_answer(&answer).unwrap().len(), 1);
+    let error = session.handle_answer(&answer).unwrap_err();
+    assert_eq!(error, NegotiationError::NoOffer);
+}
+
+#[test]
+fn answers_with_fewer_m_lines_or_nothing_to_play_are_refused() {
+    let (mut session, _) = view();
+    let answer = captured("firefox-view-answer");
+    let first_line = &answer[..answer.find("m=video").unwrap()];
+    let error = session.handle_answer(first_line).unwrap_err();
+    assert_eq!(error.to_string(), "session: the offer has 2 m-lines");
+    for nothing in [
+        answer
+            .replace("m=audio 9", "m=audio 0")
+            .replace("m=video 9", "m=video 0"),
+        answer.replace("a=recvonly", "a=inactive"),
+    ] {
+        assert_eq!(
+            session.handle_answer(&nothing).unwrap_err().code(),
+            "no_common_codec"
+        );
+    }
+}
+
+#[test]
+fn a_passive_answer_makes_the_server_the_client() {
+    let (mut session, _) = view();
+    let answer = captured("chromium-view-answer").replace("a=setup:active", "a=setup:passive");
+    let commands = session.handle_answer(&answer).unwrap();
+    assert_eq!(remote(&commands).dtls_role, DtlsRole::Client);
+}
+
+#[test]
+fn answers_may_lack_retransmission_and_feedback() {
+    let (mut session, _) = view();
+    let answer = captured("firefox-view-answer").replace("SAVPF 96 97 98 99 45 46", "SAVPF 96");
+    let without = answer.replace("a=rtcp-fb:96 nack\r\n", "");
+    let commands = session.handle_answer(&without).unwrap();
+    let [_, video] = send_tracks(&commands) else {
+        panic!("two tracks")
+    };
+    assert_eq!(video.formats.len(), 1);
+    let payload = video.formats[0];
+    assert_eq!((payload.payload_type, payload.rtx_payload_type), (96, None));
+    assert!(!payload.feedback.nack && payload.feedback.pli && payload.feedback.fir);
+}
+
+#[test]
+fn a_restart_before_the_answer_serves_both_answers() {
+    let (mut session, _) = view();
+    session.restart(&config()).unwrap();
+    let (first, second) = (
+        captured("chromium-view-answer"),
+        captured("chromium-view-answer-restarted"),
+    );
+    assert!(matches!(
+        session.handle_answer(&first).unwrap()[..],
+        [Command::SetRemote(..)]
+    ));
+    assert!(matches!(
+        session.handle_answer(&second).unwrap()[..],
+        [Command::RestartIce { .. }]
+    ));
+}
+
+#[test]
+fn sides_are_not_confused() {
+    let (mut viewer, _) = view();
+    let offer = captured("chromium-default");
+    let (mut publisher, _) = publish(&offer).unwrap();
+    let wrong = [
+        viewer
+            .handle_offer(&config(), &offer)
+            .map(|_| ())
+            .unwrap_err(),
+        publisher
+            .handle_answer(&captured("chromium-view-answer"))
+            .map(|_| ())
+            .unwrap_err(),
+        publisher.restart(&config()).map(|_| ()).unwrap_err(),
+    ];
+    for error in wrong {
+        assert!(matches!(error, NegotiationError::WrongSide(_)));
+        assert_eq!(error.code(), "bad_sdp");
+    }
+}
