@@ -1,0 +1,19 @@
+/** Watch, publish and chat on a Klieg server: one class per role. */
+
+export * from './protocol.js';
+export { KliegError } from './error.js';
+export { Api } from './api.js';
+export type { CreatedRoom, NewRoom, RoomQuery } from './api.js';
+export { Room } from './room.js';
+export type { Connection, RoomEvents, RoomOptions, TokenSource } from './room.js';
+export { Viewer } from './viewer.js';
+export type { ViewerEvents, ViewerStatus } from './viewer.js';
+export { Publisher } from './publisher.js';
+export type { PublisherEvents, PublisherOptions, PublisherStatus } from './publisher.js';
+export { Chat } from './chat.js';
+export type { ChatEvents } from './chat.js';
+export { VIDEO_CODECS, sendableCodecs } from './codecs.js';
+export type { VideoCodec } from './codecs.js';
+export type { PublisherStats, ViewerStats } from './stats.js';
+export { describeCodec, describeError, describePublisher, describeViewer, en } from './words/index.js';
+export type { Words } from './words/index.js';

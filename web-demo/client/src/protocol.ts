@@ -1,0 +1,184 @@
+/** The messages of `klieg.v1` and the bodies of the REST calls beside it, as docs/protocol.md writes them. */
+
+/** Name of the WebSocket subprotocol. */
+export const SUBPROTOCOL = 'klieg.v1';
+
+/** What an identity is in a room. */
+export type Role = 'admin' | 'owner' | 'cohost' | 'moderator' | 'viewer' | 'guest';
+
+/** Where a room is in its life. */
+export type RoomStatus =
+  | 'scheduled' | 'ready' | 'live' | 'interrupted' | 'ended' | 'processing' | 'archived' | 'cancelled';
+
+/** Who may know of a room. */
+export type Visibility = 'public' | 'unlisted' | 'private';
+
+/** Someone with an account. */
+export interface User {
+  id: string;
+  name: string;
+}
+
+/** A room as lists and snapshots show it. */
+export interface RoomInfo {
+  id: string;
+  title: string;
+  status: RoomStatus;
+  visibility: Visibility;
+  owner: User;
+  /** RFC 3339; absent until the room was live once. */
+  startedAt?: string | null;
+  allowGuestChat: boolean;
+  /** Only in lists. */
+  viewerCount?: number;
+}
+
+/** What the publisher sends at the moment. */
+export interface PublisherState {
+  state: 'none' | 'live' | 'interrupted';
+  audio: boolean;
+  video: boolean;
+  audioMuted: boolean;
+  videoMuted: boolean;
+  /** Absent until the first video arrived. */
+  videoCodec?: string | null;
+}
+
+/** The numbers of a room. */
+export interface RoomStats {
+  viewerCount: number;
+  likes: number;
+  peak: number;
+}
+
+/** One line of the chat. */
+export interface ChatMessage {
+  messageId: string;
+  seq: number;
+  /** Milliseconds since 1970, UTC. */
+  ts: number;
+  kind: 'chat' | 'system' | 'order';
+  text: string;
+  from: User & { role: Role };
+}
+
+/** What this participant may do in the room. */
+export interface Grants {
+  publish: boolean;
+  chat: boolean;
+  react: boolean;
+  moderate: boolean;
+}
+
+/** This participant. */
+export interface You extends User {
+  role: Role;
+  grants: Grants;
+}
+
+/** Everything a participant needs to begin with. */
+export interface Snapshot {
+  room: RoomInfo;
+  publisher: PublisherState;
+  stats: RoomStats;
+  seq: number;
+  chatHistory: ChatMessage[];
+  iceServers: RTCIceServer[];
+  you: You;
+}
+
+/** A session description of the server for one peer connection. */
+export interface Description {
+  sessionId: string;
+  sdp: string;
+}
+
+/** What this viewer is sent. */
+export interface Layers {
+  available: string[];
+  selected: string | null;
+  reason: 'auto' | 'manual' | 'codec_mismatch';
+  /** What the publisher sends, where `reason` is `codec_mismatch`. */
+  codec?: string;
+}
+
+/** Where a session is in its life. */
+export interface SessionState {
+  sessionId: string;
+  state: 'connected' | 'media' | 'closed';
+  reason?: string;
+}
+
+/** Content of each client message. */
+export interface ClientMessages {
+  'auth': { token: string };
+  'join': { roomId: string };
+  'resume': { roomId: string; lastSeq: number };
+  'leave': Record<string, never>;
+  'ping': Record<string, never>;
+  'stats': Record<string, never>;
+  'rtc.subscribe': { layer: string };
+  'rtc.offer': { sdp: string; sessionId?: string };
+  'rtc.answer': Description;
+  'rtc.restart': { sessionId: string };
+  'rtc.mute': { kind: 'audio' | 'video'; muted: boolean };
+  'rtc.close': { sessionId: string };
+  'chat.send': { text: string };
+  'reaction.send': { emoji: string };
+}
+
+/** Content of each server message that is no answer. */
+export interface ServerMessages {
+  'joined': Snapshot;
+  'rtc.offer': Description;
+  'rtc.answer': Description;
+  'rtc.publisher': PublisherState;
+  'rtc.layers': Layers;
+  'rtc.state': SessionState;
+  'chat.message': ChatMessage;
+  'reaction.batch': { counts: Record<string, number> };
+  'stats': RoomStats;
+  'room.status': { status: RoomStatus; startedAt?: string | null; message?: string };
+  'server.draining': { reconnectAfterMs: number };
+}
+
+/** Content of an `ack`; which fields it has depends on the request. */
+export interface Ack {
+  re: string;
+  seq?: number;
+  sessionId?: string;
+  messageId?: string;
+  viewerCount?: number;
+  likes?: number;
+  peak?: number;
+}
+
+/** The server's settings that a page needs, `GET /api/v1/config`. */
+export interface ServerConfig {
+  devSignIn: boolean;
+  reactions: string[];
+  maxChatLength: number;
+  version: string;
+}
+
+/** Answer to a sign-in. */
+export interface SignIn {
+  accessToken: string;
+  /** RFC 3339. */
+  expiresAt: string;
+  user: User;
+}
+
+/** Answer to `POST /rooms/{id}/join`. */
+export interface JoinToken {
+  token: string;
+  expiresAt: string;
+  role: Role;
+  grants: Grants;
+}
+
+/** One page of a list. */
+export interface Page<Item> {
+  items: Item[];
+  nextCursor?: string | null;
+}

@@ -1,0 +1,266 @@
+/** Publishes into a room: one peer connection, made anew when it or the socket is lost. */
+
+import { backoff } from './backoff.js';
+import { preferred } from './codecs.js';
+import type { VideoCodec } from './codecs.js';
+import { Emitter } from './emitter.js';
+import { KliegError } from './error.js';
+import type { Description, SessionState } from './protocol.js';
+import type { Room } from './room.js';
+import { RateMeter, publisherStats } from './stats.js';
+import type { PublisherStats } from './stats.js';
+
+/** `disconnected` often heals by itself within a few seconds. */
+const RESTART_AFTER_MS = 3_000;
+const RENEW_AFTER_MS = 8_000;
+/** Our own lost session may hold the room for as long as the server's consent lasts. */
+const OWN_GHOST_MS = 45_000;
+
+/** Where publishing is, for `describePublisher` to put into words. */
+export type PublisherStatus =
+  | { kind: 'idle' }
+  | { kind: 'connecting' }
+  | { kind: 'live' }
+  /** Lost; viewers keep the last picture until it is back. */
+  | { kind: 'reconnecting' }
+  /** The server does not take it. */
+  | { kind: 'refused'; code: string };
+
+/** How to encode. */
+export interface PublisherOptions {
+  /** `auto` leaves the order to the browser. */
+  codec?: VideoCodec | 'auto';
+  maxVideoBitrateBps?: number;
+}
+
+/** What a `Publisher` tells. */
+export interface PublisherEvents {
+  status: PublisherStatus;
+}
+
+interface Session {
+  /** The server's name of it; `undefined` until it answered. */
+  id: string | undefined;
+  pc: RTCPeerConnection;
+  meter: RateMeter;
+  /** Runs while the connection is in doubt. */
+  timer: ReturnType<typeof setTimeout> | undefined;
+}
+
+/** Sends one stream into a room. */
+export class Publisher extends Emitter<PublisherEvents> {
+  #room: Room;
+  #options: PublisherOptions;
+  /** What is to be sent; `undefined` when nothing is. */
+  #stream: MediaStream | undefined;
+  #session: Session | undefined;
+  #status: PublisherStatus = { kind: 'idle' };
+  /** When the session in use was lost; 0 while none was. */
+  #lostAt = 0;
+  #attempts = 0;
+  #retry: ReturnType<typeof setTimeout> | undefined;
+  #stop: (() => void)[];
+
+  constructor(room: Room, options: PublisherOptions = {}) {
+    super();
+    this.#room = room;
+    this.#options = options;
+    this.#stop = [
+      room.on('joined', () => this.#return()),
+      room.on('resumed', () => this.#return()),
+      room.on('answer', (answer) => void this.#handleAnswer(answer)),
+      room.on('session', (state) => this.#handleSession(state)),
+      room.on('connection', ({ connection, error }) => {
+        if (connection === 'reconnecting' && this.#stream !== undefined) this.#lose();
+        if (connection === 'closed' && this.#stream !== undefined) this.#end({ kind: 'refused', code: error?.code ?? 'closed' });
+      }),
+    ];
+  }
+
+  get status(): PublisherStatus { return this.#status; }
+
+  /** Goes live with `stream`, and stays so over losses until `stop`. */
+  publish(stream: MediaStream, options: PublisherOptions = {}): void {
+    this.#options = { ...this.#options, ...options };
+    this.#stream = stream;
+    this.#lostAt = 0;
+    this.#attempts = 0;
+    this.#change({ kind: 'connecting' });
+    void this.#begin();
+  }
+
+  /** Sends another track in the place of the one of its kind, without renegotiation where there was one. */
+  async replaceTrack(track: MediaStreamTrack): Promise<void> {
+    for (const old of this.#stream?.getTracks() ?? []) {
+      if (old.kind !== track.kind || old === track) continue;
+      this.#stream?.removeTrack(old);
+      track.enabled = old.enabled;
+    }
+    this.#stream?.addTrack(track);
+    const session = this.#session;
+    const sender = session?.pc.getTransceivers().find(({ receiver }) => receiver.track.kind === track.kind)?.sender;
+    if (sender !== undefined) await sender.replaceTrack(track);
+    else if (session !== undefined) await this.#begin();
+  }
+
+  /** Silences the microphone or blackens the picture, and tells the room. */
+  mute(kind: 'audio' | 'video', muted: boolean): void {
+    for (const track of this.#stream?.getTracks() ?? []) {
+      if (track.kind === kind) track.enabled = !muted;
+    }
+    if (this.#session !== undefined) this.#room.request('rtc.mute', { kind, muted }).catch(() => {}); // Told again on return.
+  }
+
+  /** Reads the numbers of what is sent. */
+  async stats(): Promise<PublisherStats | undefined> {
+    const session = this.#session;
+    return session && publisherStats(await session.pc.getStats() as unknown as Map<string, unknown>, session.meter);
+  }
+
+  /** Goes off the air; the room and the stream's tracks stay. */
+  stop(): void {
+    if (this.#stream !== undefined) this.#end({ kind: 'idle' });
+  }
+
+  /** Stops and lets go of the room. */
+  close(): void {
+    this.stop();
+    for (const stop of this.#stop) stop();
+  }
+
+  async #begin(): Promise<void> {
+    const stream = this.#stream;
+    if (stream === undefined || this.#room.connection !== 'joined') return;
+    clearTimeout(this.#retry);
+    this.#drop();
+    const pc = new RTCPeerConnection({ iceServers: this.#room.iceServers, bundlePolicy: 'max-bundle' });
+    const session: Session = { id: undefined, pc, meter: new RateMeter(), timer: undefined };
+    this.#session = session;
+    pc.addEventListener('connectionstatechange', () => this.#handleConnection(session));
+    this.#addTracks(pc, stream);
+    try {
+      await pc.setLocalDescription();
+      // Sent before candidates are gathered: the server, which is ICE-lite, needs none.
+      const { sessionId } = await this.#room.request('rtc.offer', { sdp: pc.localDescription?.sdp ?? '' });
+      session.id = sessionId;
+    } catch (thrown) {
+      if (session === this.#session) this.#refuse(KliegError.from(thrown));
+    }
+  }
+
+  #addTracks(pc: RTCPeerConnection, stream: MediaStream): void {
+    for (const track of stream.getAudioTracks()) {
+      pc.addTransceiver(track, { direction: 'sendonly', streams: [stream] });
+    }
+    const { codec = 'auto', maxVideoBitrateBps } = this.#options;
+    for (const track of stream.getVideoTracks()) {
+      const encoding: RTCRtpEncodingParameters = maxVideoBitrateBps === undefined ? {} : { maxBitrate: maxVideoBitrateBps };
+      const transceiver = pc.addTransceiver(track, { direction: 'sendonly', streams: [stream], sendEncodings: [encoding] });
+      const formats = RTCRtpSender.getCapabilities('video')?.codecs ?? [];
+      if (codec !== 'auto') transceiver.setCodecPreferences(preferred(formats, codec));
+    }
+  }
+
+  async #handleAnswer({ sessionId, sdp }: Description): Promise<void> {
+    const session = this.#session;
+    if (session === undefined || session.id !== sessionId) return;
+    try {
+      await session.pc.setRemoteDescription({ type: 'answer', sdp });
+    } catch (thrown) {
+      if (session === this.#session) this.#refuse(KliegError.from(thrown));
+    }
+  }
+
+  #handleConnection(session: Session): void {
+    if (session !== this.#session) return;
+    clearTimeout(session.timer);
+    switch (session.pc.connectionState) {
+      case 'connected':
+        this.#attempts = 0;
+        this.#lostAt = 0;
+        this.#tellMuted();
+        this.#change({ kind: 'live' });
+        break;
+      case 'disconnected':
+        session.timer = setTimeout(() => this.#restart(session), RESTART_AFTER_MS);
+        break;
+      case 'failed':
+        this.#restart(session);
+    }
+  }
+
+  /** Looks for another path first; a session that stays dead is replaced. */
+  #restart(session: Session): void {
+    if (session !== this.#session || session.id === undefined) return;
+    this.#lose();
+    session.timer = setTimeout(() => {
+      if (session === this.#session) void this.#begin();
+    }, RENEW_AFTER_MS);
+    const { pc, id: sessionId } = session;
+    pc.createOffer({ iceRestart: true })
+      .then((offer) => pc.setLocalDescription(offer))
+      .then(() => this.#room.request('rtc.offer', { sessionId, sdp: pc.localDescription?.sdp ?? '' }))
+      .catch(() => {}); // The timer replaces the session.
+  }
+
+  #handleSession({ sessionId, state }: SessionState): void {
+    if (state !== 'closed' || this.#session?.id !== sessionId || this.#stream === undefined) return;
+    this.#lose();
+    this.#again(backoff(this.#attempts++));
+  }
+
+  /** The socket is there: the server knows nothing of a session that came over the last one. */
+  #return(): void {
+    const lost = this.#session === undefined || this.#status.kind === 'reconnecting';
+    if (this.#stream !== undefined && lost) void this.#begin();
+  }
+
+  #refuse(error: KliegError): void {
+    this.#drop();
+    if (this.#stream === undefined || error.code === 'disconnected') return;
+    const ghost = error.code === 'publisher_exists' && this.#lostAt > 0 && Date.now() - this.#lostAt < OWN_GHOST_MS;
+    if (ghost || error.code === 'busy' || error.code === 'rate_limited' || error.code === 'timeout') {
+      this.#again(error.retryAfterMs ?? backoff(this.#attempts++));
+    } else {
+      this.#end({ kind: 'refused', code: error.code });
+    }
+  }
+
+  #again(wait: number): void {
+    clearTimeout(this.#retry);
+    this.#retry = setTimeout(() => void this.#begin(), wait);
+  }
+
+  #lose(): void {
+    if (this.#lostAt === 0) this.#lostAt = Date.now();
+    this.#change({ kind: 'reconnecting' });
+  }
+
+  #tellMuted(): void {
+    for (const { kind, enabled } of this.#stream?.getTracks() ?? []) {
+      if (!enabled) this.#room.request('rtc.mute', { kind: kind as 'audio' | 'video', muted: true }).catch(() => {});
+    }
+  }
+
+  #end(status: PublisherStatus): void {
+    this.#stream = undefined;
+    clearTimeout(this.#retry);
+    this.#drop();
+    this.#change(status);
+  }
+
+  #drop(): void {
+    const session = this.#session;
+    if (session === undefined) return;
+    this.#session = undefined;
+    clearTimeout(session.timer);
+    if (session.id !== undefined) this.#room.request('rtc.close', { sessionId: session.id }).catch(() => {});
+    session.pc.close();
+  }
+
+  #change(status: PublisherStatus): void {
+    if (JSON.stringify(status) === JSON.stringify(this.#status)) return;
+    this.#status = status;
+    this.emit('status', status);
+  }
+}

@@ -1,0 +1,255 @@
+/** A room as one participant sees it: the socket, its return after a loss, and the events that come over it. */
+
+import { backoff } from './backoff.js';
+import { Emitter } from './emitter.js';
+import { KliegError } from './error.js';
+import { SUBPROTOCOL } from './protocol.js';
+import type {
+  Ack, ChatMessage, ClientMessages, Description, Layers, PublisherState, RoomInfo, RoomStats, SessionState, Snapshot, You,
+} from './protocol.js';
+import { Wire } from './wire.js';
+import type { ServerMessage } from './wire.js';
+
+/** After this long in a room, a loss counts as the first. */
+const STABLE_AFTER_MS = 10_000;
+
+/** Answers that no further attempt can change. */
+const FINAL_CODES = new Set(['not_found', 'forbidden', 'unauthenticated', 'token_invalid', 'token_expired']);
+
+/** Where the connection with the room is. */
+export type Connection = 'idle' | 'connecting' | 'joined' | 'reconnecting' | 'closed';
+
+/** Returns a token for this room; `renew` asks for another one than before, which was refused or ran out. */
+export type TokenSource = (renew: boolean) => Promise<string>;
+
+/** How to reach a room. */
+export interface RoomOptions {
+  /** `wss://host/ws` */
+  url: string | URL;
+  roomId: string;
+  token: TokenSource;
+  /** Opens a socket, for places without a global `WebSocket`. */
+  socket?: (url: string | URL, protocol: string) => WebSocket;
+}
+
+/** What a `Room` tells. */
+export interface RoomEvents {
+  /** The connection changed; `error` says why it ended for good. */
+  connection: { connection: Connection; error?: KliegError };
+  /** The socket is open and the join on its way: what is requested now is carried out right after it. */
+  open: void;
+  /** The room as it is, at first and whenever too much was missed. */
+  joined: Snapshot;
+  /** The connection is back and the events in between were told. */
+  resumed: void;
+  info: RoomInfo;
+  publisher: PublisherState;
+  stats: RoomStats;
+  message: ChatMessage;
+  reactions: Record<string, number>;
+  offer: Description;
+  answer: Description;
+  layers: Layers;
+  session: SessionState;
+}
+
+/** Keeps one participant in one room until `close`. */
+export class Room extends Emitter<RoomEvents> {
+  #options: RoomOptions;
+  /** The socket in use; `undefined` between two. */
+  #wire: Wire | undefined;
+  #connection: Connection = 'idle';
+  #snapshot: Snapshot | undefined;
+  /** Number of the last event seen; `undefined` asks for a snapshot. */
+  #lastSeq: number | undefined;
+  /** Losses since the connection was last stable. */
+  #losses = 0;
+  #joinedAt = 0;
+  /** When the server that is about to stop wants us back. */
+  #drainMs: number | undefined;
+  /** The token was refused once: the next is asked for anew. */
+  #renew = false;
+  #timer: ReturnType<typeof setTimeout> | undefined;
+
+  constructor(options: RoomOptions) {
+    super();
+    this.#options = options;
+  }
+
+  get id(): string { return this.#options.roomId; }
+  get connection(): Connection { return this.#connection; }
+  get info(): RoomInfo | undefined { return this.#snapshot?.room; }
+  get publisher(): PublisherState | undefined { return this.#snapshot?.publisher; }
+  get stats(): RoomStats | undefined { return this.#snapshot?.stats; }
+  get you(): You | undefined { return this.#snapshot?.you; }
+  get iceServers(): RTCIceServer[] { return this.#snapshot?.iceServers ?? []; }
+
+  /** Connects and joins. */
+  open(): void {
+    if (this.#connection !== 'idle') return;
+    this.#change('connecting');
+    this.#connect();
+  }
+
+  /** Sends a request over the present socket. */
+  request<Type extends keyof ClientMessages>(t: Type, d: ClientMessages[Type], id?: string): Promise<Ack> {
+    return this.#wire?.request(t, d, id) ?? Promise.reject(new KliegError('disconnected'));
+  }
+
+  /** Cuts a wait short: the network is back. */
+  retryNow(): void {
+    if (this.#connection !== 'reconnecting' || this.#wire !== undefined) return;
+    clearTimeout(this.#timer);
+    this.#connect();
+  }
+
+  /** Joins again as whoever the token source now names. */
+  rejoin(): void {
+    if (this.#connection === 'idle') return;
+    clearTimeout(this.#timer);
+    const wire = this.#wire;
+    this.#wire = undefined;
+    wire?.close();
+    this.#lastSeq = undefined;
+    this.#renew = false;
+    this.#change(this.#snapshot === undefined ? 'connecting' : 'reconnecting');
+    this.#connect();
+  }
+
+  /** Leaves for good. */
+  close(): void {
+    this.#end();
+  }
+
+  #connect(): void {
+    const { url, socket = (to, protocol) => new WebSocket(to, protocol), token } = this.#options;
+    const wire = new Wire(socket(url, SUBPROTOCOL));
+    this.#wire = wire;
+    const opened = new Promise<void>((resolve) => wire.on('open', resolve));
+    wire.on('message', (message) => this.#handle(message));
+    wire.on('closed', () => this.#lose(wire));
+    // The token is fetched while the socket opens.
+    Promise.all([token(this.#renew), opened])
+      .then(([value]) => this.#enter(wire, value))
+      .catch((thrown: unknown) => this.#refuse(wire, KliegError.from(thrown)));
+  }
+
+  async #enter(wire: Wire, token: string): Promise<void> {
+    if (wire !== this.#wire) return;
+    const roomId = this.#options.roomId;
+    const lastSeq = this.#lastSeq;
+    const answers = Promise.all([
+      wire.request('auth', { token }),
+      lastSeq === undefined ? wire.request('join', { roomId }) : wire.request('resume', { roomId, lastSeq }),
+    ]);
+    this.emit('open', undefined);
+    const [, { seq }] = await answers;
+    if (wire !== this.#wire) return;
+    this.#renew = false;
+    this.#joinedAt = Date.now();
+    this.#drainMs = undefined;
+    if (this.#connection !== 'joined') this.#change('joined');
+    if (lastSeq !== undefined && seq !== undefined) {
+      this.#lastSeq = Math.max(this.#lastSeq ?? 0, seq);
+      this.emit('resumed', undefined);
+      this.#refreshStats(wire);
+    }
+  }
+
+  /** Numbers are no events: what changed meanwhile has to be asked for. */
+  #refreshStats(wire: Wire): void {
+    wire.request('stats', {}).then(
+      ({ viewerCount = 0, likes = 0, peak = 0 }) => this.#setStats({ viewerCount, likes, peak }),
+      () => {}, // The next `stats` brings them.
+    );
+  }
+
+  #refuse(wire: Wire, error: KliegError): void {
+    if (wire !== this.#wire) return;
+    const tokenRefused = error.code === 'token_expired' || error.code === 'token_invalid';
+    if (tokenRefused && !this.#renew) {
+      this.#renew = true;
+      wire.close();
+    } else if (FINAL_CODES.has(error.code)) {
+      this.#end(error);
+    } else {
+      wire.close();
+    }
+  }
+
+  #lose(wire: Wire): void {
+    if (wire !== this.#wire) return;
+    this.#wire = undefined;
+    if (this.#joinedAt > 0 && Date.now() - this.#joinedAt > STABLE_AFTER_MS) this.#losses = 0;
+    this.#joinedAt = 0;
+    const wait = (this.#drainMs ?? 0) + backoff(this.#losses++);
+    this.#drainMs = undefined;
+    this.#timer = setTimeout(() => this.#connect(), wait);
+    this.#change('reconnecting');
+  }
+
+  #end(error?: KliegError): void {
+    if (this.#connection === 'closed') return;
+    clearTimeout(this.#timer);
+    const wire = this.#wire;
+    this.#wire = undefined;
+    wire?.close();
+    this.#change('closed', error);
+  }
+
+  #change(connection: Connection, error?: KliegError): void {
+    this.#connection = connection;
+    this.emit('connection', error === undefined ? { connection } : { connection, error });
+  }
+
+  #handle(message: ServerMessage): void {
+    if (message.seq !== undefined) {
+      // A replay may overlap with what was seen before the loss.
+      if (this.#lastSeq !== undefined && message.seq <= this.#lastSeq) return;
+      this.#lastSeq = message.seq;
+    }
+    switch (message.t) {
+      case 'joined': return this.#handleJoined(message.d);
+      case 'rtc.publisher': return this.#setPublisher(message.d);
+      case 'room.status': return this.#setStatus(message.d);
+      case 'stats': return this.#setStats(message.d);
+      case 'chat.message': return this.emit('message', message.d);
+      case 'reaction.batch': return this.emit('reactions', message.d.counts);
+      case 'rtc.offer': return this.emit('offer', message.d);
+      case 'rtc.answer': return this.emit('answer', message.d);
+      case 'rtc.layers': return this.emit('layers', message.d);
+      case 'rtc.state': return this.emit('session', message.d);
+      case 'server.draining': this.#drainMs = message.d.reconnectAfterMs;
+    }
+  }
+
+  #handleJoined(snapshot: Snapshot): void {
+    this.#snapshot = snapshot;
+    this.#lastSeq = snapshot.seq;
+    this.#change('joined');
+    this.emit('joined', snapshot);
+    this.emit('info', snapshot.room);
+    this.emit('publisher', snapshot.publisher);
+    this.emit('stats', snapshot.stats);
+  }
+
+  #setPublisher(publisher: PublisherState): void {
+    if (this.#snapshot === undefined) return;
+    this.#snapshot = { ...this.#snapshot, publisher };
+    this.emit('publisher', publisher);
+  }
+
+  #setStatus({ status, startedAt }: { status: RoomInfo['status']; startedAt?: string | null }): void {
+    if (this.#snapshot === undefined) return;
+    const room = { ...this.#snapshot.room, status };
+    if (startedAt !== undefined) room.startedAt = startedAt;
+    this.#snapshot = { ...this.#snapshot, room };
+    this.emit('info', room);
+  }
+
+  #setStats(stats: RoomStats): void {
+    if (this.#snapshot === undefined) return;
+    this.#snapshot = { ...this.#snapshot, stats };
+    this.emit('stats', stats);
+  }
+}

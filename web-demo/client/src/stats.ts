@@ -1,0 +1,121 @@
+/** Reads the few numbers that people understand out of `getStats` (webrtc-stats). */
+
+/** What a viewer receives. */
+export interface ViewerStats {
+  /** `undefined` in the first reading: a rate needs two. */
+  bitrateBps: number | undefined;
+  framesPerSecond: number;
+  framesDecoded: number;
+  width: number;
+  height: number;
+  /** Such as `VP8`; `undefined` until something came. */
+  codec: string | undefined;
+  roundTripMs: number | undefined;
+  /** Mean wait of a frame before it is shown. */
+  jitterBufferMs: number | undefined;
+  packetsLost: number;
+  freezes: number;
+  /** Rises while sound is heard. */
+  audioEnergy: number;
+}
+
+/** What a publisher sends. */
+export interface PublisherStats {
+  bitrateBps: number | undefined;
+  framesPerSecond: number;
+  framesSent: number;
+  width: number;
+  height: number;
+  codec: string | undefined;
+  roundTripMs: number | undefined;
+  /** Share of packets that did not arrive, 0 to 1. */
+  lossRatio: number | undefined;
+  /** What holds the picture back. */
+  limitedBy: 'none' | 'cpu' | 'bandwidth' | 'other';
+}
+
+/** A member of a report; which fields it has depends on its type and the browser. */
+type Entry = { type: string; id: string; timestamp: number } & Record<string, unknown>;
+
+/** Turns counters into a rate, from one reading to the next. */
+export class RateMeter {
+  #bytes: number | undefined;
+  #timestamp = 0;
+
+  /** Returns bits a second since the last call; a counter that fell began anew. */
+  read(bytes: number, timestamp: number): number | undefined {
+    const before = this.#bytes;
+    const elapsed = timestamp - this.#timestamp;
+    if (before !== undefined && elapsed <= 0) return undefined;
+    this.#bytes = bytes;
+    this.#timestamp = timestamp;
+    return before === undefined || bytes < before ? undefined : ((bytes - before) * 8000) / elapsed;
+  }
+}
+
+/** Summarises a viewer's report. */
+export function viewerStats(report: Iterable<readonly [string, unknown]>, meter: RateMeter): ViewerStats {
+  const entries = read(report);
+  const video = entries.find((entry) => entry.type === 'inbound-rtp' && entry['kind'] === 'video');
+  const audio = entries.find((entry) => entry.type === 'inbound-rtp' && entry['kind'] === 'audio');
+  const timestamp = video?.timestamp ?? audio?.timestamp ?? 0;
+  const emitted = number(video?.['jitterBufferEmittedCount']);
+  return {
+    bitrateBps: meter.read(number(video?.['bytesReceived']) + number(audio?.['bytesReceived']), timestamp),
+    framesPerSecond: number(video?.['framesPerSecond']),
+    framesDecoded: number(video?.['framesDecoded']),
+    width: number(video?.['frameWidth']),
+    height: number(video?.['frameHeight']),
+    codec: codecOf(entries, video),
+    roundTripMs: milliseconds(activePair(entries)?.['currentRoundTripTime']),
+    jitterBufferMs: emitted > 0 ? (number(video?.['jitterBufferDelay']) / emitted) * 1000 : undefined,
+    packetsLost: number(video?.['packetsLost']) + number(audio?.['packetsLost']),
+    freezes: number(video?.['freezeCount']),
+    audioEnergy: number(audio?.['totalAudioEnergy']),
+  };
+}
+
+/** Summarises a publisher's report; with several layers, the largest one's size. */
+export function publisherStats(report: Iterable<readonly [string, unknown]>, meter: RateMeter): PublisherStats {
+  const entries = read(report);
+  const sent = entries.filter((entry) => entry.type === 'outbound-rtp');
+  const video = sent
+    .filter((entry) => entry['kind'] === 'video')
+    .reduce<Entry | undefined>((best, entry) => number(entry['frameWidth']) > number(best?.['frameWidth']) || best === undefined ? entry : best, undefined);
+  const remote = entries.find((entry) => entry.type === 'remote-inbound-rtp' && entry['kind'] === 'video')
+    ?? entries.find((entry) => entry.type === 'remote-inbound-rtp');
+  const bytes = sent.reduce((sum, entry) => sum + number(entry['bytesSent']), 0);
+  const limit = video?.['qualityLimitationReason'];
+  return {
+    bitrateBps: meter.read(bytes, sent[0]?.timestamp ?? 0),
+    framesPerSecond: number(video?.['framesPerSecond']),
+    framesSent: number(video?.['framesSent']),
+    width: number(video?.['frameWidth']),
+    height: number(video?.['frameHeight']),
+    codec: codecOf(entries, video),
+    roundTripMs: milliseconds(remote?.['roundTripTime'] ?? activePair(entries)?.['currentRoundTripTime']),
+    lossRatio: typeof remote?.['fractionLost'] === 'number' ? remote['fractionLost'] : undefined,
+    limitedBy: limit === 'cpu' || limit === 'bandwidth' || limit === 'other' ? limit : 'none',
+  };
+}
+
+function read(report: Iterable<readonly [string, unknown]>): Entry[] {
+  return Array.from(report, ([, entry]) => entry as Entry);
+}
+
+function codecOf(entries: Entry[], stream: Entry | undefined): string | undefined {
+  const mimeType = entries.find((entry) => entry.id === stream?.['codecId'])?.['mimeType'];
+  return typeof mimeType === 'string' ? mimeType.replace(/^(video|audio)\//i, '') : undefined;
+}
+
+function activePair(entries: Entry[]): Entry | undefined {
+  return entries.find((entry) => entry.type === 'candidate-pair' && entry['nominated'] === true && entry['state'] === 'succeeded');
+}
+
+function number(value: unknown): number {
+  return typeof value === 'number' ? value : 0;
+}
+
+function milliseconds(seconds: unknown): number | undefined {
+  return typeof seconds === 'number' ? seconds * 1000 : undefined;
+}

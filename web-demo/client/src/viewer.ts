@@ -1,0 +1,276 @@
+/** Watches a room: one peer connection that outlives the publisher's, renewed when its picture stands still. */
+
+import { backoff } from './backoff.js';
+import { Emitter } from './emitter.js';
+import { KliegError } from './error.js';
+import type { Description, Layers, SessionState } from './protocol.js';
+import type { Connection, Room } from './room.js';
+import { RateMeter, viewerStats } from './stats.js';
+import type { ViewerStats } from './stats.js';
+import { Watchdog } from './watchdog.js';
+
+const SAMPLE_EVERY_MS = 1_000;
+/** Until the first frame, so that the picture is announced when it is there. */
+const SAMPLE_FIRST_MS = 100;
+
+/** What a viewer sees and why, for `describeViewer` to put into words. */
+export type ViewerStatus =
+  /** No answer from the server yet. */
+  | { kind: 'connecting' }
+  /** Nobody publishes. */
+  | { kind: 'waiting' }
+  /** The publisher is live, the first frame is on its way. */
+  | { kind: 'starting' }
+  | { kind: 'playing' }
+  /** The publisher was lost; the last picture stays. */
+  | { kind: 'interrupted' }
+  /** Frames are missing; a repair is under way. */
+  | { kind: 'stalled' }
+  /** The socket was lost; what still comes is shown. */
+  | { kind: 'reconnecting' }
+  /** This browser has no decoder for what is sent. */
+  | { kind: 'unplayable'; codec: string }
+  /** It is over; `code` says why, where something failed. */
+  | { kind: 'closed'; code?: string };
+
+/** What a `Viewer` tells. */
+export interface ViewerEvents {
+  status: ViewerStatus;
+  /** What to show; another one after a new session. */
+  stream: MediaStream;
+  /** The first frame of a session was decoded, so long after the session was asked for. */
+  firstFrame: { afterMs: number };
+}
+
+/** One peer connection on its way from the server. */
+interface Session {
+  id: string;
+  pc: RTCPeerConnection;
+  stream: MediaStream;
+  meter: RateMeter;
+  /** Frames decoded at the last sample. */
+  frames: number;
+}
+
+/** Receives a room's picture and sound. */
+export class Viewer extends Emitter<ViewerEvents> {
+  #room: Room;
+  /** What is shown; stays in place, frozen, until its successor has a frame. */
+  #session: Session | undefined;
+  /** The successor. */
+  #next: Session | undefined;
+  /** The server's name of the session asked for last; offers for others are late. */
+  #wanted: string | undefined;
+  #layers: Layers | undefined;
+  #status: ViewerStatus = { kind: 'connecting' };
+  #error: KliegError | undefined;
+  #watchdog = new Watchdog();
+  #video: HTMLVideoElement | undefined;
+  #askedAt = 0;
+  #attempts = 0;
+  #timers = new Set<ReturnType<typeof setTimeout>>();
+  /** Descriptions are applied one after the other. */
+  #queue: Promise<void> = Promise.resolve();
+  #stop: (() => void)[];
+  #closed = false;
+
+  constructor(room: Room) {
+    super();
+    this.#room = room;
+    this.#stop = [
+      room.on('open', () => this.#subscribe()),
+      room.on('offer', (offer) => this.#handleOffer(offer)),
+      room.on('session', (state) => this.#handleSession(state)),
+      room.on('layers', (layers) => { this.#layers = layers; this.#judge(); }),
+      room.on('publisher', () => this.#judge()),
+      room.on('connection', ({ error }) => { this.#error = error; this.#judge(); }),
+    ];
+    if (room.connection === 'joined') this.#subscribe();
+    this.#later(SAMPLE_FIRST_MS, () => void this.#sample());
+  }
+
+  get status(): ViewerStatus { return this.#status; }
+  get stream(): MediaStream | undefined { return this.#session?.stream; }
+
+  /** Shows the stream, and each that follows it, in `video`. */
+  attach(video: HTMLVideoElement): void {
+    this.#video = video;
+    if (this.#session !== undefined) video.srcObject = this.#session.stream;
+  }
+
+  /** Reads the numbers of the picture and sound that are shown. */
+  async stats(): Promise<ViewerStats | undefined> {
+    const session = this.#session;
+    return session && viewerStats(await session.pc.getStats() as unknown as Map<string, unknown>, session.meter);
+  }
+
+  /** Stops watching; the room stays open. */
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    for (const stop of this.#stop) stop();
+    for (const timer of this.#timers) clearTimeout(timer);
+    if (this.#wanted !== undefined) this.#room.request('rtc.close', { sessionId: this.#wanted }).catch(() => {});
+    this.#next?.pc.close();
+    this.#session?.pc.close();
+    if (this.#video !== undefined) this.#video.srcObject = null;
+  }
+
+  #subscribe(): void {
+    this.#askedAt = performance.now();
+    this.#room.request('rtc.subscribe', { layer: 'auto' }).then(
+      ({ sessionId }) => { this.#wanted = sessionId; },
+      (error: KliegError) => {
+        // After a loss the next `open` subscribes.
+        if (error.code === 'disconnected' || this.#room.connection !== 'joined') return;
+        this.#later(error.retryAfterMs ?? backoff(this.#attempts++), () => this.#subscribe());
+      },
+    );
+  }
+
+  /** Gives the session up for a new one; its last picture stays. */
+  #renew(): void {
+    const sessionId = this.#wanted;
+    if (sessionId !== undefined) this.#room.request('rtc.close', { sessionId }).catch(() => {});
+    this.#wanted = undefined;
+    this.#subscribe();
+  }
+
+  #handleOffer(offer: Description): void {
+    this.#queue = this.#queue.then(() => this.#answer(offer)).catch((thrown: unknown) => {
+      if (KliegError.from(thrown).code === 'disconnected' || this.#closed) return;
+      this.#later(backoff(this.#attempts++), () => this.#renew());
+    });
+  }
+
+  async #answer({ sessionId, sdp }: Description): Promise<void> {
+    if (this.#closed || (this.#wanted !== undefined && this.#wanted !== sessionId)) return;
+    const { pc } = [this.#session, this.#next].find((session) => session?.id === sessionId) ?? this.#begin(sessionId);
+    await pc.setRemoteDescription({ type: 'offer', sdp });
+    await pc.setLocalDescription();
+    // Sent before candidates are gathered: the server, which is ICE-lite, learns them from our checks.
+    await this.#room.request('rtc.answer', { sessionId, sdp: pc.localDescription?.sdp ?? '' });
+  }
+
+  #begin(id: string): Session {
+    const pc = new RTCPeerConnection({ iceServers: this.#room.iceServers, bundlePolicy: 'max-bundle' });
+    const session: Session = { id, pc, stream: new MediaStream(), meter: new RateMeter(), frames: 0 };
+    pc.addEventListener('track', ({ track }) => session.stream.addTrack(track));
+    pc.addEventListener('connectionstatechange', () => {
+      if (pc.connectionState === 'failed') this.#restart(session);
+    });
+    this.#next?.pc.close();
+    this.#next = session;
+    if (this.#session === undefined) this.#promote();
+    return session;
+  }
+
+  /** Shows the successor in the place of what was shown. */
+  #promote(): void {
+    const session = this.#next;
+    if (session === undefined) return;
+    this.#session?.pc.close();
+    this.#session = session;
+    this.#next = undefined;
+    if (this.#video !== undefined) this.#video.srcObject = session.stream;
+    this.emit('stream', session.stream);
+  }
+
+  #restart(session: Session): void {
+    if (session.id !== this.#wanted) return;
+    this.#room.request('rtc.restart', { sessionId: session.id }).catch(() => {}); // A new session is next.
+  }
+
+  #handleSession({ sessionId, state }: SessionState): void {
+    if (state !== 'closed' || sessionId !== this.#wanted) return;
+    this.#wanted = undefined;
+    this.#later(backoff(this.#attempts++), () => {
+      if (this.#wanted === undefined && this.#room.connection === 'joined') this.#subscribe();
+    });
+  }
+
+  async #sample(): Promise<void> {
+    for (const session of [this.#session, this.#next]) {
+      if (session !== undefined) await this.#count(session).catch(() => {}); // Closed meanwhile.
+    }
+    if (this.#closed) return;
+    const current = this.#next ?? this.#session;
+    if (this.#next !== undefined && this.#next.frames > 0) this.#promote();
+    const remedy = this.#watchdog.sample(performance.now(), current?.frames ?? 0, this.#framesExpected());
+    if (remedy === 'restart' && current !== undefined) this.#restart(current);
+    if (remedy === 'renew') this.#renew();
+    this.#judge();
+    const pending = this.#status.kind === 'connecting' || this.#status.kind === 'starting' || this.#next !== undefined;
+    this.#later(pending ? SAMPLE_FIRST_MS : SAMPLE_EVERY_MS, () => void this.#sample());
+  }
+
+  async #count(session: Session): Promise<void> {
+    const report = await session.pc.getStats() as unknown as Map<string, Record<string, unknown>>;
+    for (const entry of report.values()) {
+      if (entry['type'] !== 'inbound-rtp' || entry['kind'] !== 'video') continue;
+      const frames = Number(entry['framesDecoded'] ?? 0);
+      if (session.frames === 0 && frames > 0) {
+        this.#attempts = 0;
+        this.emit('firstFrame', { afterMs: performance.now() - this.#askedAt });
+      }
+      session.frames = frames;
+    }
+  }
+
+  #framesExpected(): boolean {
+    const publisher = this.#room.publisher;
+    return this.#room.connection === 'joined' && publisher?.state === 'live' && publisher.video
+      && !publisher.videoMuted && !mismatched(this.#layers);
+  }
+
+  #judge(): void {
+    const status = judge({
+      connection: this.#room.connection,
+      publisher: this.#room.publisher,
+      layers: this.#layers,
+      frames: (this.#next ?? this.#session)?.frames ?? 0,
+      stalled: this.#watchdog.stalled,
+      error: this.#error,
+    });
+    if (JSON.stringify(status) === JSON.stringify(this.#status)) return;
+    this.#status = status;
+    this.emit('status', status);
+  }
+
+  #later(ms: number, act: () => void): void {
+    if (this.#closed) return;
+    const timer = setTimeout(() => {
+      this.#timers.delete(timer);
+      act();
+    }, ms);
+    this.#timers.add(timer);
+  }
+}
+
+/** Everything that the status of a viewer depends on. */
+export interface Evidence {
+  connection: Connection;
+  publisher: Room['publisher'];
+  layers: Layers | undefined;
+  /** Decoded in the present session. */
+  frames: number;
+  stalled: boolean;
+  error: KliegError | undefined;
+}
+
+/** Says what a viewer sees. */
+export function judge({ connection, publisher, layers, frames, stalled, error }: Evidence): ViewerStatus {
+  if (connection === 'closed') return error === undefined ? { kind: 'closed' } : { kind: 'closed', code: error.code };
+  if (connection === 'reconnecting') return { kind: 'reconnecting' };
+  if (connection !== 'joined' || publisher === undefined) return { kind: 'connecting' };
+  if (publisher.state === 'none') return { kind: 'waiting' };
+  if (publisher.state === 'interrupted') return { kind: 'interrupted' };
+  if (mismatched(layers)) return { kind: 'unplayable', codec: layers?.codec ?? publisher.videoCodec ?? '' };
+  if (stalled) return { kind: 'stalled' };
+  const pictureComes = publisher.video && !publisher.videoMuted;
+  return frames === 0 && pictureComes ? { kind: 'starting' } : { kind: 'playing' };
+}
+
+function mismatched(layers: Layers | undefined): boolean {
+  return layers?.reason === 'codec_mismatch' && layers.selected === null;
+}

@@ -1,0 +1,43 @@
+/** The library's sentences in English. */
+
+export const en = {
+  viewer: {
+    connecting: 'Connecting…',
+    waiting: 'Waiting for the host',
+    starting: 'Starting the picture…',
+    playing: 'Live',
+    interrupted: 'The host is reconnecting…',
+    stalled: 'The picture is stuck. Trying again…',
+    reconnecting: 'Connection lost. Reconnecting…',
+    unplayable: 'The host sends {codec}, which this browser cannot play. Another browser may.',
+    closed: 'You left the room.',
+  },
+  publisher: {
+    idle: 'Off air',
+    connecting: 'Going live…',
+    live: 'Live',
+    reconnecting: 'Connection lost. Going live again…',
+  },
+  codec: { vp8: 'VP8', h264: 'H.264', vp9: 'VP9', av1: 'AV1', unknown: 'a format' },
+  error: {
+    offline: 'The server cannot be reached. Check your connection.',
+    disconnected: 'The connection was lost. Try again in a moment.',
+    timeout: 'The server did not answer in time. Try again.',
+    closed: 'The room was closed.',
+    unauthenticated: 'Please sign in.',
+    token_invalid: 'Your sign-in is no longer valid. Please sign in again.',
+    token_expired: 'Your sign-in ran out. Please sign in again.',
+    forbidden: 'You are not allowed to do this here.',
+    not_found: 'This room does not exist, or is not open to you.',
+    publisher_exists: 'Someone is already live in this room.',
+    no_common_codec: 'The server does not take any of the video formats this browser offers.',
+    bad_sdp: 'The server could not use what this browser offered.',
+    text_empty: 'Write something first.',
+    text_too_long: 'That message is too long.',
+    emoji_unknown: 'That reaction is not known here.',
+    rate_limited: 'Slow down a little.',
+    busy: 'The server is busy. Try again in a moment.',
+    internal: 'Something went wrong on the server.',
+    unknown: 'Something went wrong ({code}).',
+  },
+};

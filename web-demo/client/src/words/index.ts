@@ -1,0 +1,42 @@
+/** States and errors in words; another language is one more catalogue of the same shape. */
+
+import type { KliegError } from '../error.js';
+import type { PublisherStatus } from '../publisher.js';
+import type { ViewerStatus } from '../viewer.js';
+import { en } from './en.js';
+
+export { en };
+
+/** A catalogue. */
+export type Words = typeof en;
+
+/** Says what a viewer sees. */
+export function describeViewer(status: ViewerStatus, words: Words = en): string {
+  switch (status.kind) {
+    case 'unplayable': return words.viewer.unplayable.replace('{codec}', describeCodec(status.codec, words));
+    case 'closed': return status.code === undefined ? words.viewer.closed : describeCode(status.code, words);
+    default: return words.viewer[status.kind];
+  }
+}
+
+/** Says where publishing is. */
+export function describePublisher(status: PublisherStatus, words: Words = en): string {
+  return status.kind === 'refused' ? describeCode(status.code, words) : words.publisher[status.kind];
+}
+
+/** Says what went wrong, and where possible what to do. */
+export function describeError(error: KliegError, words: Words = en): string {
+  return describeCode(error.code, words);
+}
+
+/** Returns the name people know a codec by. */
+export function describeCodec(codec: string, words: Words = en): string {
+  const name = codec.toLowerCase();
+  return Object.hasOwn(words.codec, name) ? words.codec[name as keyof Words['codec']] : codec || words.codec.unknown;
+}
+
+function describeCode(code: string, words: Words): string {
+  return Object.hasOwn(words.error, code)
+    ? words.error[code as keyof Words['error']]
+    : words.error.unknown.replace('{code}', code);
+}

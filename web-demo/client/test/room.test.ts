@@ -1,0 +1,147 @@
+import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import { join, joinedRoom, line, openRoom, settle, snapshot } from './joined-room.js';
+
+beforeEach(() => { vi.useFakeTimers(); });
+afterEach(() => { vi.useRealTimers(); });
+
+test('auth and join are sent at once, and what listeners of open add follows them', async () => {
+  const { room, sockets } = openRoom();
+  room.on('open', () => void room.request('rtc.subscribe', { layer: 'auto' }));
+  sockets[0]!.open();
+  await settle();
+  expect(sockets[0]!.types()).toEqual(['auth', 'join', 'rtc.subscribe']);
+});
+
+test('the snapshot fills the room', async () => {
+  const { room } = await joinedRoom();
+  expect(room.connection).toBe('joined');
+  expect(room.info?.title).toBe('Demo');
+  expect(room.publisher?.state).toBe('live');
+  expect(room.you?.name).toBe('Cy');
+});
+
+test('a lost room resumes after the last event it saw, and hears no event twice', async () => {
+  const { room, sockets, socket } = await joinedRoom();
+  const heard: string[] = [];
+  room.on('message', ({ text }) => heard.push(text));
+  socket.receive({ t: 'chat.message', seq: 11, d: line(11, 'one') });
+  socket.drop();
+  expect(room.connection).toBe('reconnecting');
+  await vi.advanceTimersByTimeAsync(1000);
+  sockets[1]!.open();
+  await settle();
+  expect(sockets[1]!.last('resume').d).toEqual({ roomId: 'demo', lastSeq: 11 });
+  sockets[1]!.ack('auth');
+  sockets[1]!.receive({ t: 'chat.message', seq: 11, d: line(11, 'one') });
+  sockets[1]!.receive({ t: 'chat.message', seq: 12, d: line(12, 'two') });
+  sockets[1]!.ack('resume', { seq: 12 });
+  await settle();
+  expect(heard).toEqual(['one', 'two']);
+  expect(room.connection).toBe('joined');
+  sockets[1]!.ack('stats', { viewerCount: 7, likes: 0, peak: 9 });
+  await settle();
+  expect(room.stats?.viewerCount).toBe(7);
+});
+
+test('a server that forgot the room answers resume with a snapshot', async () => {
+  const { room, sockets, socket } = await joinedRoom();
+  socket.drop();
+  await vi.advanceTimersByTimeAsync(1000);
+  sockets[1]!.open();
+  await settle();
+  sockets[1]!.ack('auth');
+  sockets[1]!.receive({ t: 'joined', d: snapshot(2) });
+  sockets[1]!.ack('resume');
+  const heard: number[] = [];
+  room.on('message', ({ seq }) => heard.push(seq));
+  sockets[1]!.receive({ t: 'chat.message', seq: 3, d: line(3, 'again') });
+  await settle();
+  expect(heard).toEqual([3]);
+});
+
+test('losses in a row wait longer and longer', async () => {
+  const { room, sockets } = openRoom();
+  const waits: number[] = [];
+  for (let round = 0; round < 5; round++) {
+    const before = Date.now();
+    sockets[round]!.drop();
+    while (sockets.length === round + 1) await vi.advanceTimersByTimeAsync(50);
+    waits.push(Date.now() - before);
+  }
+  expect(waits[4]).toBeGreaterThan(waits[0]! * 4);
+  room.close();
+});
+
+test('a refused token is asked for anew once', async () => {
+  const asked: boolean[] = [];
+  const { room, sockets } = openRoom(async (renew) => { asked.push(renew); return 'token'; });
+  sockets[0]!.open();
+  await settle();
+  sockets[0]!.refuse('auth', 'token_expired');
+  await vi.advanceTimersByTimeAsync(1000);
+  sockets[1]!.open();
+  await settle();
+  sockets[1]!.refuse('auth', 'token_expired');
+  await settle();
+  expect(asked).toEqual([false, true]);
+  expect(room.connection).toBe('closed');
+});
+
+test('a room that does not exist is not asked for again', async () => {
+  const { room, sockets } = openRoom();
+  const errors: (string | undefined)[] = [];
+  room.on('connection', ({ error }) => errors.push(error?.code));
+  sockets[0]!.open();
+  await settle();
+  sockets[0]!.ack('auth');
+  sockets[0]!.refuse('join', 'not_found');
+  await vi.advanceTimersByTimeAsync(60_000);
+  expect(errors).toEqual(['not_found']);
+  expect(sockets).toHaveLength(1);
+});
+
+test('a path that went silent is noticed by the missing pong', async () => {
+  const { room, socket } = await joinedRoom();
+  await vi.advanceTimersByTimeAsync(15_000);
+  expect(socket.types()).toContain('ping');
+  await vi.advanceTimersByTimeAsync(10_000);
+  expect(room.connection).toBe('reconnecting');
+});
+
+test('a server that drains is given the time it asked for', async () => {
+  const { sockets, socket } = await joinedRoom();
+  socket.receive({ t: 'server.draining', d: { reconnectAfterMs: 5000 } });
+  socket.drop(1001);
+  await vi.advanceTimersByTimeAsync(4900);
+  expect(sockets).toHaveLength(1);
+  await vi.advanceTimersByTimeAsync(1000);
+  expect(sockets).toHaveLength(2);
+});
+
+test('joining again as someone else asks for a snapshot', async () => {
+  const { room, sockets } = await joinedRoom();
+  room.rejoin();
+  await join(sockets[1]!);
+  expect(sockets[1]!.types()).toEqual(['auth', 'join']);
+  expect(room.connection).toBe('joined');
+});
+
+test('frames that are no envelope, and types from the future, change nothing', async () => {
+  const { room, socket } = await joinedRoom();
+  for (const frame of ['', 'x', 'null', '[]', '{}', '{"t":1}', '{"t":"new.thing","d":{"a":1}}', '{"t":"ack","d":{"re":"nobody"}}']) {
+    socket.receive(frame);
+  }
+  expect(room.connection).toBe('joined');
+});
+
+test('after close nothing is heard and nothing comes back', async () => {
+  const { room, sockets, socket } = await joinedRoom();
+  room.close();
+  const heard: unknown[] = [];
+  room.on('message', (message) => heard.push(message));
+  socket.receive({ t: 'chat.message', seq: 11, d: line(11, 'late') });
+  await vi.advanceTimersByTimeAsync(60_000);
+  expect(heard).toEqual([]);
+  expect(sockets).toHaveLength(1);
+  await expect(room.request('ping', {})).rejects.toThrow('disconnected');
+});

@@ -1,0 +1,153 @@
+/** Chromium and Firefox behind one small interface: a tab that a test can look into and click in. */
+
+import { chromium } from 'playwright-core';
+import type { Browser as ChromiumBrowser, Page as ChromiumPage } from 'playwright-core';
+import puppeteer from 'puppeteer-core';
+import type { Browser as FirefoxBrowser, Page as FirefoxPage } from 'puppeteer-core';
+import { remember } from './probe.js';
+
+const ACT_WITHIN_MS = 15_000;
+const LOOK_EVERY_MS = 100;
+
+const CHROMIUM_FLAGS = [
+  '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update',
+  '--disable-sync', '--use-fake-ui-for-media-stream', '--use-fake-device-for-media-stream=fps=30',
+  '--disable-features=WebRtcHideLocalIpsWithMdns', '--allow-loopback-in-peer-connection',
+];
+
+const FIREFOX_PREFS = {
+  'media.navigator.streams.fake': true,
+  'media.navigator.permission.disabled': true,
+  'media.peerconnection.ice.loopback': true,
+  'media.peerconnection.ice.obfuscate_host_addresses': false,
+  'media.autoplay.default': 0,
+};
+
+/** Size of the pages, and of their pictures. */
+export const VIEWPORT = { width: 1280, height: 800 };
+
+/** One visitor's page. */
+export interface Tab {
+  /** Names it in messages. */
+  name: string;
+  /** What the page reported as errors. */
+  errors: string[];
+  open(url: string): Promise<void>;
+  /** Runs a function of `probe.ts` in the page. */
+  look<Seen>(probe: () => Seen | Promise<Seen>): Promise<Seen>;
+  click(selector: string): Promise<void>;
+  /** Writes into a field as a visitor does, then presses Enter. */
+  enter(selector: string, text: string): Promise<void>;
+  choose(selector: string, value: string): Promise<void>;
+  picture(): Promise<Uint8Array>;
+  close(): Promise<void>;
+}
+
+/** A browser; each of its tabs is another visitor unless it asks for the same one. */
+export interface Browser {
+  visit(name: string): Promise<Tab>;
+  close(): Promise<void>;
+}
+
+export async function launchChromium(): Promise<Browser> {
+  const browser = await chromium.launch({ executablePath: '/usr/bin/chromium', args: CHROMIUM_FLAGS });
+  return { visit: (name) => chromiumTab(browser, name), close: () => browser.close() };
+}
+
+export async function launchFirefox(): Promise<Browser> {
+  const browser = await puppeteer.launch({
+    browser: 'firefox',
+    executablePath: '/usr/bin/firefox-esr',
+    headless: true,
+    extraPrefsFirefox: FIREFOX_PREFS,
+  });
+  return { visit: (name) => firefoxTab(browser, name), close: () => browser.close() };
+}
+
+async function chromiumTab(browser: ChromiumBrowser, name: string): Promise<Tab> {
+  const context = await browser.newContext({ viewport: VIEWPORT, colorScheme: 'dark' });
+  context.setDefaultTimeout(ACT_WITHIN_MS);
+  await context.addInitScript(remember);
+  const errors: string[] = [];
+  let page: ChromiumPage | undefined;
+
+  async function current(): Promise<ChromiumPage> {
+    if (page !== undefined) return page;
+    page = await context.newPage();
+    page.on('pageerror', (error) => errors.push(String(error)));
+    page.on('console', (message) => {
+      if (message.type() === 'error') errors.push(`${message.text()} (${message.location().url})`);
+    });
+    return page;
+  }
+
+  return {
+    name,
+    errors,
+    open: async (url) => void await (await current()).goto(url),
+    look: async (probe) => (await current()).evaluate(probe),
+    click: async (selector) => (await current()).click(selector),
+    async enter(selector, text) {
+      const field = (await current()).locator(selector);
+      await field.fill(text);
+      await field.press('Enter');
+    },
+    choose: async (selector, value) => void await (await current()).selectOption(selector, value),
+    picture: async () => (await current()).screenshot(),
+    // The visitor stays: a page opened later has the same storage.
+    async close() {
+      await page?.close();
+      page = undefined;
+    },
+  };
+}
+
+async function firefoxTab(browser: FirefoxBrowser, name: string): Promise<Tab> {
+  const context = await browser.createBrowserContext();
+  const errors: string[] = [];
+  let page: FirefoxPage | undefined;
+
+  async function current(): Promise<FirefoxPage> {
+    if (page !== undefined) return page;
+    page = await context.newPage();
+    page.setDefaultTimeout(ACT_WITHIN_MS);
+    await page.setViewport(VIEWPORT);
+    await page.evaluateOnNewDocument(remember);
+    page.on('pageerror', (error) => errors.push(String(error)));
+    page.on('console', (message) => {
+      if (message.type() === 'error') errors.push(`${message.text()} (${message.location().url})`);
+    });
+    return page;
+  }
+
+  return {
+    name,
+    errors,
+    open: async (url) => void await (await current()).goto(url),
+    look: async <Seen>(probe: () => Seen | Promise<Seen>) => await (await current()).evaluate(probe) as Seen,
+    click: async (selector) => (await current()).locator(selector).click(),
+    async enter(selector, text) {
+      await (await current()).locator(selector).fill(text);
+      await (await current()).keyboard.press('Enter');
+    },
+    choose: async (selector, value) => void await (await current()).select(selector, value),
+    picture: async () => (await current()).screenshot(),
+    async close() {
+      await page?.close();
+      page = undefined;
+    },
+  };
+}
+
+/** Waits until what `look` sees is right; fails with what it saw last. */
+export async function until<Seen>(
+  what: string, look: () => Promise<Seen>, right: (seen: Seen) => boolean, withinMs = 30_000,
+): Promise<Seen> {
+  const deadline = Date.now() + withinMs;
+  for (;;) {
+    const seen = await look();
+    if (right(seen)) return seen;
+    if (Date.now() > deadline) throw new Error(`${what}: not within ${withinMs / 1000} s; last seen: ${JSON.stringify(seen)}`);
+    await new Promise((resolve) => setTimeout(resolve, LOOK_EVERY_MS));
+  }
+}

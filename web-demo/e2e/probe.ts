@@ -1,0 +1,97 @@
+/** What a test can learn inside a page; each function is sent to the browser, so it uses nothing from outside itself. */
+
+declare global {
+  interface Window {
+    /** Every peer connection the page made, oldest first. */
+    kliegPeers: RTCPeerConnection[];
+    /** Every reaction that began to float up. */
+    kliegReactions: string[];
+  }
+}
+
+/** Runs before the page's scripts: remembers its peer connections and reactions. */
+export function remember(): void {
+  const Native = window.RTCPeerConnection;
+  window.kliegPeers = [];
+  window.kliegReactions = [];
+  window.RTCPeerConnection = class extends Native {
+    constructor(configuration?: RTCConfiguration) {
+      super(configuration);
+      window.kliegPeers.push(this);
+    }
+  };
+  // They are gone after two seconds, which a busy test may miss.
+  new MutationObserver((changes) => {
+    for (const { addedNodes } of changes) {
+      for (const node of addedNodes) {
+        if (node instanceof HTMLElement && node.dataset['test'] === 'reaction') window.kliegReactions.push(node.textContent ?? '');
+      }
+    }
+  }).observe(document, { childList: true, subtree: true });
+}
+
+/** What the newest peer connection received. */
+export interface Received {
+  peers: number;
+  connection: string;
+  frames: number;
+  width: number;
+  codec: string;
+  audioEnergy: number;
+  /** How far the element played, in seconds. */
+  played: number;
+  muted: boolean;
+  status: string;
+}
+
+export async function received(): Promise<Received> {
+  const peer = window.kliegPeers.at(-1);
+  const video = document.querySelector<HTMLVideoElement>('[data-test=video]');
+  const seen: Received = {
+    peers: window.kliegPeers.length,
+    connection: peer?.connectionState ?? 'none',
+    frames: 0,
+    width: 0,
+    codec: '',
+    audioEnergy: 0,
+    played: video?.currentTime ?? 0,
+    muted: video?.muted ?? true,
+    status: document.querySelector<HTMLElement>('[data-test=status]')?.dataset['status'] ?? '',
+  };
+  const report = new Map((peer ? await peer.getStats() : new Map()) as unknown as Map<string, Record<string, unknown>>);
+  for (const entry of report.values()) {
+    if (entry['type'] !== 'inbound-rtp') continue;
+    if (entry['kind'] === 'audio') seen.audioEnergy = Number(entry['totalAudioEnergy'] ?? 0);
+    if (entry['kind'] !== 'video') continue;
+    seen.frames = Number(entry['framesDecoded'] ?? 0);
+    seen.width = Number(entry['frameWidth'] ?? 0);
+    seen.codec = String(report.get(String(entry['codecId']))?.['mimeType'] ?? '').replace('video/', '');
+  }
+  return seen;
+}
+
+/** Whether the preview of the studio shows a picture. */
+export function previewing(): { width: number; ready: boolean } {
+  const video = document.querySelector<HTMLVideoElement>('[data-test=preview]');
+  return { width: video?.videoWidth ?? 0, ready: (video?.readyState ?? 0) >= 2 };
+}
+
+export function publishStatus(): string {
+  return document.querySelector<HTMLElement>('[data-test=publish-status]')?.dataset['status'] ?? '';
+}
+
+export function chatLines(): string[] {
+  return Array.from(document.querySelectorAll('[data-test=chat-line]'), (line) => line.textContent ?? '');
+}
+
+export function reactions(): string[] {
+  return window.kliegReactions;
+}
+
+export function viewerCount(): number {
+  return Number(document.querySelector<HTMLElement>('[data-test=viewer-count]')?.dataset['count'] ?? -1);
+}
+
+export function statusWords(): string {
+  return document.querySelector('[data-test=status]')?.textContent ?? '';
+}

@@ -1,0 +1,70 @@
+/** What visitors do on the pages, step by step as a person would. */
+
+import type { Received } from './probe.js';
+import { chatLines, previewing, publishStatus, reactions, received } from './probe.js';
+import { until } from './browsers.js';
+import type { Tab } from './browsers.js';
+
+/** Signs in in the lobby, opens a room and enters its studio; returns the room's id. */
+export async function openStudio(host: Tab, server: string, name: string, title: string): Promise<string> {
+  await host.open(`${server}/`);
+  await host.click('[data-test=create-room]');
+  await host.enter('#sign-in-name', name);
+  await host.enter('#create-title', title);
+  const address = await until(
+    `${host.name} enters the studio`, () => host.look(() => location.pathname), (path) => path.startsWith('/studio/'),
+  );
+  return address.slice('/studio/'.length);
+}
+
+/** Waits for the camera, in a size that a small machine encodes for several tests at once. */
+export async function prepareCamera(host: Tab): Promise<void> {
+  await until(`${host.name} sees the camera`, () => host.look(previewing), ({ ready }) => ready);
+  await host.choose('#quality', '360p');
+  await until(`${host.name} sees the small picture`, () => host.look(previewing), ({ ready, width }) => ready && width === 640);
+}
+
+export async function goLive(host: Tab): Promise<void> {
+  await host.click('[data-test=go-live]:not(:disabled)');
+  await until(`${host.name} is live`, () => host.look(publishStatus), (status) => status === 'live');
+}
+
+export async function stop(host: Tab): Promise<void> {
+  await host.click('[data-test=go-live]');
+  await until(`${host.name} is off air`, () => host.look(publishStatus), (status) => status === 'idle');
+}
+
+/** Opens the viewers' page and waits for a picture; says how long it took. */
+export async function watch(viewer: Tab, server: string, roomId: string): Promise<void> {
+  const began = Date.now();
+  await viewer.open(`${server}/r/${roomId}`);
+  await until(`${viewer.name} sees a picture`, () => viewer.look(received), ({ frames, played }) => frames > 0 && played > 0);
+  console.log(`${viewer.name}: first frame ${Date.now() - began} ms after the address was entered`);
+}
+
+export function frames(viewer: Tab, wanted: number): Promise<Received> {
+  return until(`${viewer.name} decodes ${wanted} frames`, () => viewer.look(received), (seen) => seen.frames >= wanted);
+}
+
+/** Unmutes by the large button, and listens until the sound has grown. */
+export async function listen(viewer: Tab): Promise<void> {
+  await viewer.click('[data-test=unmute]');
+  const { audioEnergy } = await viewer.look(received);
+  await until(
+    `${viewer.name} hears`, () => viewer.look(received), (seen) => !seen.muted && seen.audioEnergy > audioEnergy && seen.audioEnergy > 0,
+  );
+}
+
+export async function signIn(visitor: Tab, name: string): Promise<void> {
+  await visitor.click('[data-test=chat-sign-in]');
+  await visitor.enter('#sign-in-name', name);
+  await until(`${name} may write`, () => visitor.look(() => document.querySelector('[data-test=chat-draft]') !== null), Boolean);
+}
+
+export function reads(visitor: Tab, text: string): Promise<string[]> {
+  return until(`${visitor.name} reads “${text}”`, () => visitor.look(chatLines), (lines) => lines.some((line) => line.includes(text)));
+}
+
+export function seesReaction(visitor: Tab, emoji: string): Promise<string[]> {
+  return until(`${visitor.name} sees ${emoji}`, () => visitor.look(reactions), (seen) => seen.includes(emoji));
+}

@@ -1,0 +1,41 @@
+import { expect, test } from 'vitest';
+import { hueOf } from '../hue.js';
+import { en } from '../messages/en.js';
+import { problemOf } from './useDevices.js';
+import { loudness } from './useMicLevel.js';
+import { pick } from './useReactions.js';
+
+test('a flood of one reaction does not hide the others', () => {
+  expect(pick({ '❤': 10_000, '👏': 1, '🔥': 2 }, 5)).toEqual(['❤', '👏', '🔥', '❤', '🔥']);
+  expect(pick({ '❤': 2, '👏': 0 }, 8)).toEqual(['❤', '❤']);
+  expect(pick({ '❤': 2 }, 0)).toEqual([]);
+});
+
+test('silence and full scale are the ends of the meter', () => {
+  expect(loudness(new Float32Array(1024))).toBe(0);
+  expect(loudness(new Float32Array(1024).fill(1))).toBe(1);
+  const quiet = loudness(new Float32Array(1024).fill(0.03));
+  expect(quiet).toBeGreaterThan(0.4);
+  expect(quiet).toBeLessThan(0.6);
+  expect(loudness([])).toBe(0);
+});
+
+test('what the browser refuses is told apart', () => {
+  expect(problemOf({ name: 'NotAllowedError' })).toBe('denied');
+  expect(problemOf({ name: 'NotFoundError' })).toBe('missing');
+  expect(problemOf({ name: 'NotReadableError' })).toBe('busy');
+  expect(problemOf(new Error('else'))).toBe('failed');
+});
+
+test('a room keeps its colour', () => {
+  expect(hueOf('demo')).toBe(hueOf('demo'));
+  expect(hueOf('demo')).not.toBe(hueOf('demp'));
+});
+
+test('numbers are worded for people', () => {
+  expect(en.viewers(1)).toBe('1 viewer');
+  expect(en.viewers(1234)).toBe('1.2K viewers');
+  expect(en.lobby.startedAgo(0)).toBe('just started');
+  expect(en.lobby.startedAgo(75)).toBe('for 1 h 15 min');
+  expect(en.studio.kbps(2_345_678)).toBe('2.3 Mb/s');
+});

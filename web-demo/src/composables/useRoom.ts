@@ -1,0 +1,51 @@
+/** A room as values that a page can show. */
+
+import { Room } from '@klieg/client';
+import type { Connection, KliegError, PublisherState, RoomInfo, RoomStats, You } from '@klieg/client';
+import { onScopeDispose, ref, shallowRef, watch } from 'vue';
+import { api, useSession } from './useSession.js';
+
+/** Joins a room for as long as the page is open, as whoever is signed in. */
+export function useRoom(roomId: string) {
+  const { token, signOut } = useSession();
+  const connection = ref<Connection>('idle');
+  const error = shallowRef<KliegError>();
+  const info = shallowRef<RoomInfo>();
+  const publisher = shallowRef<PublisherState>();
+  const stats = shallowRef<RoomStats>();
+  const you = shallowRef<You>();
+
+  const room = new Room({
+    url: api.socketUrl,
+    roomId,
+    async token(renew) {
+      // A sign-in that the server no longer takes is worth nothing: go on as a guest.
+      if (renew && token.value !== undefined) signOut();
+      return token.value ?? (await api.join(roomId)).token;
+    },
+  });
+  room.on('connection', (change) => {
+    connection.value = change.connection;
+    error.value = change.error;
+  });
+  room.on('joined', (snapshot) => { you.value = snapshot.you; });
+  room.on('info', (value) => { info.value = value; });
+  room.on('publisher', (value) => { publisher.value = value; });
+  room.on('stats', (value) => { stats.value = value; });
+
+  watch(token, () => room.rejoin());
+
+  const handleNetwork = () => room.retryNow();
+  const handleVisibility = () => {
+    if (!document.hidden) room.retryNow();
+  };
+  window.addEventListener('online', handleNetwork);
+  document.addEventListener('visibilitychange', handleVisibility);
+  onScopeDispose(() => {
+    window.removeEventListener('online', handleNetwork);
+    document.removeEventListener('visibilitychange', handleVisibility);
+    room.close();
+  });
+
+  return { room, connection, error, info, publisher, stats, you };
+}
