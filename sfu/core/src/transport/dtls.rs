@@ -203,19 +203,19 @@ impl Dtls {
     ///
     /// The goodbye can be sealed early because nothing else will be sent under its key.
     pub(super) fn retire(&mut self) -> bool {
-        if matches!(self.engine, Engine::Away) {
-            return false;
-        }
-        let engine = std::mem::replace(
-            &mut self.engine,
-            Engine::Gone {
-                goodbye: Vec::new(),
-            },
-        );
-        if let Engine::Here(engine) = engine {
-            self.engine = Engine::Gone {
-                goodbye: say_goodbye(*engine),
-            };
+        match std::mem::replace(&mut self.engine, Engine::Away) {
+            Engine::Away => return false,
+            Engine::Unmade => {
+                self.engine = Engine::Gone {
+                    goodbye: Vec::new(),
+                }
+            }
+            Engine::Here(engine) => {
+                self.engine = Engine::Gone {
+                    goodbye: say_goodbye(*engine),
+                }
+            }
+            gone @ Engine::Gone { .. } => self.engine = gone,
         }
         self.waiting = Vec::new();
         self.wake_at = None;

@@ -1,60 +1,44 @@
 //! One peer's 5-tuple: ICE-lite, DTLS and SRTP, the same for publishers and viewers
 //! (RFC 8445, 7675, 5764, 3711).
 
-mod counters;
-mod dtls;
 mod ice;
+mod pair;
+mod pairs;
+mod stun;
+
+mod dtls;
+
+mod cipher;
 mod replay;
 mod srtp;
-mod stun;
+
+mod outgoing;
+mod receive;
+mod report;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-pub use counters::Counters;
+pub use cipher::TAG_ROOM;
 pub use dtls::{HANDSHAKE, HandshakeDone, HandshakeJob, Identity, IdentityError, MAX_WAITING};
-pub use ice::{CONSENT, MAX_PAIRS, authentic, local_ufrag};
-pub use srtp::TAG_ROOM;
+pub use ice::{CONSENT, authentic, local_ufrag};
+pub use pairs::MAX_PAIRS;
+pub use report::{Counters, Received, TransportEvent};
 
 use crate::command::{DisconnectReason, DtlsRole, Fingerprint, IceCredentials, Path};
 use crate::demux::{Protocol, protocol};
 use dtls::Dtls;
-use ice::{LiteAgent, Outcome};
-use srtp::{Refusal, Srtp};
+use ice::LiteAgent;
+use outgoing::{Outgoing, To};
+use srtp::Srtp;
 
-/// Datagrams that wait to be sent; when there are more the oldest is dropped.
-const MAX_OUTGOING: usize = 32;
 /// How long DTLS is kept after the handshake: the peer asks again for a lost last flight within this.
 const DTLS_KEPT: Duration = Duration::from_secs(60);
 /// The wait for a helper that has the state when it is to be dropped.
 const DTLS_AWAY: Duration = Duration::from_secs(1);
 /// Certificates a peer may announce; more are not looked at.
 const MAX_FINGERPRINTS: usize = 8;
-
-/// What a datagram brought.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Received {
-    /// An RTP packet is in `plaintext`.
-    Rtp,
-    /// An RTCP compound is in `plaintext`.
-    Rtcp,
-    /// Nothing for the caller: consumed, or dropped and counted.
-    Nothing,
-}
-
-/// What the caller has to know.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TransportEvent {
-    /// DTLS is done and the certificate matches.
-    Connected,
-    /// Media goes this way from now on.
-    PathChanged(Path),
-    /// The peer left.
-    Closed,
-    /// It is over.
-    Failed(DisconnectReason),
-}
 
 /// How far it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,25 +49,6 @@ enum Phase {
     Connected,
     /// Nothing is looked at any more.
     Over,
-}
-
-/// Where a datagram goes.
-#[derive(Clone, Copy, Debug)]
-enum To {
-    /// To a pair, as far as its credit reaches.
-    Pair(Path),
-    /// To where a request came from: shorter than three times the request, and no pair was made.
-    Asker(Path),
-    /// To the pair selected when it leaves. DTLS only.
-    Selected,
-}
-
-/// Where the flights of the handshake went.
-#[derive(Clone, Copy, Debug)]
-enum Flights {
-    None,
-    Only(Path),
-    Several,
 }
 
 /// One peer's transport.
@@ -97,16 +62,13 @@ pub struct Transport {
     /// The keys, `None` before DTLS is done and after the end.
     srtp: Option<Box<Srtp>>,
     phase: Phase,
-    /// Which addresses got flights: a finished handshake proves one that got them all.
-    flights: Flights,
     /// When a handshake that is not finished is over.
     handshake_until: Instant,
     /// When the DTLS state is dropped, `None` before the handshake is finished and after the drop.
     retire_at: Option<Instant>,
     /// The media path that the caller knows of.
     announced: Option<Path>,
-    /// At most [`MAX_OUTGOING`].
-    outgoing: VecDeque<(To, Vec<u8>)>,
+    outgoing: Outgoing,
     /// A handful: one for each change of state or path.
     events: VecDeque<TransportEvent>,
     counters: Counters,
@@ -131,11 +93,10 @@ impl Transport {
             certificate: None,
             srtp: None,
             phase: Phase::Handshake,
-            flights: Flights::None,
             handshake_until: now + HANDSHAKE,
             retire_at: None,
             announced: None,
-            outgoing: VecDeque::new(),
+            outgoing: Outgoing::default(),
             events: VecDeque::new(),
             counters: Counters::default(),
         }
@@ -211,20 +172,7 @@ impl Transport {
 
     /// Writes the next datagram to send into `out`, replacing what was there, and returns where it goes.
     pub fn poll_transmit(&mut self, out: &mut Vec<u8>) -> Option<Path> {
-        for place in 0..self.outgoing.len() {
-            let Some((to, datagram)) = self.outgoing.get(place) else {
-                break;
-            };
-            let (to, len) = (*to, datagram.len());
-            let Some(path) = self.leave(to, len) else {
-                continue;
-            };
-            let (_, datagram) = self.outgoing.remove(place)?;
-            out.clear();
-            out.extend_from_slice(&datagram);
-            return Some(path);
-        }
-        None
+        self.outgoing.poll(&mut self.agent, out)
     }
 
     /// Returns the next event.
@@ -244,7 +192,7 @@ impl Transport {
     pub fn handle_handshake(&mut self, now: Instant, mut done: HandshakeDone) {
         let goodbye = self.dtls.handle_done(&mut done);
         if self.phase == Phase::Over {
-            self.push_all(goodbye);
+            self.outgoing.push_flight(goodbye);
             return;
         }
         self.certificate = self.certificate.or(done.certificate);
@@ -257,7 +205,7 @@ impl Transport {
         if done.closed && self.phase != Phase::Over {
             self.end(TransportEvent::Closed);
         }
-        self.push_all(std::mem::take(&mut done.flight));
+        self.outgoing.push_flight(std::mem::take(&mut done.flight));
         self.compare_certificate(now);
         self.settle(now);
     }
@@ -347,7 +295,7 @@ impl Transport {
         }
         let goodbye = self.dtls.close();
         self.outgoing.clear();
-        self.push_all(goodbye);
+        self.outgoing.push_flight(goodbye);
         self.phase = Phase::Over;
         self.srtp = None;
     }
@@ -362,85 +310,22 @@ impl Transport {
         self.agent.knows(path)
     }
 
-    /// Returns what was dropped since the last call, by reason; evicted pairs are not among it.
+    /// Returns what was dropped since the last call, by reason, and begins to count anew.
     pub fn take_counters(&mut self) -> Counters {
-        std::mem::take(&mut self.counters)
+        let taken = self.counters();
+        self.counters = Counters::default();
+        self.agent.forget_evicted();
+        self.outgoing.forget_dropped();
+        taken
     }
 
     /// Returns what was dropped, by reason.
     pub fn counters(&self) -> Counters {
         Counters {
             pairs_evicted: self.agent.evicted(),
+            transmit_queue_full: self.outgoing.dropped(),
             ..self.counters
         }
-    }
-
-    fn handle_stun(&mut self, now: Instant, path: Path, datagram: &[u8]) {
-        match self.agent.handle(now, path, datagram) {
-            Outcome::Malformed => self.counters.stun_malformed += 1,
-            Outcome::Forged => self.counters.stun_forged += 1,
-            Outcome::Refused(answer) => {
-                self.counters.stun_refused += 1;
-                self.push(To::Asker(path), answer);
-            }
-            Outcome::Answered(answer) => {
-                self.push(To::Pair(path), answer);
-                if !self.fingerprints.is_empty() {
-                    self.dtls.begin();
-                }
-            }
-            Outcome::Validated => {}
-        }
-        self.settle(now);
-    }
-
-    fn handle_dtls(&mut self, now: Instant, path: Path, datagram: &[u8]) {
-        if !self.agent.accepts(path) {
-            self.counters.dtls_unchecked += 1;
-            return;
-        }
-        self.agent.received(path, datagram.len());
-        self.agent.heard(now, path);
-        if self.dtls.is_gone() {
-            self.counters.dtls_late += 1;
-            if dtls::is_sealed_alert(datagram) {
-                self.agent.leave(now);
-            }
-        } else if !self.dtls.handle_datagram(datagram) {
-            self.counters.dtls_queue_full += 1;
-        }
-        self.settle(now);
-    }
-
-    fn open(
-        &mut self,
-        now: Instant,
-        path: Path,
-        open: impl FnOnce(&mut Srtp) -> Result<Received, Refusal>,
-    ) -> Received {
-        if !self.agent.accepts(path) {
-            self.counters.srtp_unchecked += 1;
-            return Received::Nothing;
-        }
-        let Some(srtp) = self
-            .srtp
-            .as_mut()
-            .filter(|_| self.phase == Phase::Connected)
-        else {
-            self.counters.srtp_early += 1;
-            return Received::Nothing;
-        };
-        match open(srtp) {
-            Ok(received) => {
-                self.agent.heard(now, path);
-                self.announce();
-                return received;
-            }
-            Err(Refusal::Malformed) => self.counters.srtp_malformed += 1,
-            Err(Refusal::Replayed) => self.counters.srtp_replayed += 1,
-            Err(Refusal::Forged) => self.counters.srtp_forged += 1,
-        }
-        Received::Nothing
     }
 
     fn finish_handshake(&mut self, now: Instant, done: &mut HandshakeDone) {
@@ -450,7 +335,7 @@ impl Transport {
             return;
         }
         self.retire_at = Some(now + DTLS_KEPT);
-        if let Flights::Only(path) = self.flights {
+        if let Some(path) = self.outgoing.only_flight_path() {
             self.agent.validate(path);
         }
         self.agent.prove();
@@ -482,7 +367,7 @@ impl Transport {
             return;
         }
         while let Some((path, datagram)) = self.agent.poll_check(now) {
-            self.push(To::Pair(path), datagram);
+            self.outgoing.push(To::Pair(path), datagram);
         }
         self.announce();
     }
@@ -499,42 +384,6 @@ impl Transport {
             self.announced = Some(path);
             self.events.push_back(TransportEvent::PathChanged(path));
         }
-    }
-
-    /// Takes leave to send, or returns `None` while it has to wait.
-    fn leave(&mut self, to: To, size_bytes: usize) -> Option<Path> {
-        let path = match to {
-            To::Asker(path) => return Some(path),
-            To::Pair(path) => path,
-            To::Selected => self.agent.selected()?,
-        };
-        if !self.agent.spend(path, size_bytes) {
-            // The peer's answer to a check of ours will lift the limit.
-            self.agent.prove();
-            return None;
-        }
-        if matches!(to, To::Selected) {
-            self.flights = match self.flights {
-                Flights::None => Flights::Only(path),
-                Flights::Only(only) if only == path => Flights::Only(path),
-                Flights::Only(_) | Flights::Several => Flights::Several,
-            };
-        }
-        Some(path)
-    }
-
-    fn push_all(&mut self, flight: Vec<Vec<u8>>) {
-        for datagram in flight {
-            self.push(To::Selected, datagram);
-        }
-    }
-
-    fn push(&mut self, to: To, datagram: Vec<u8>) {
-        if self.outgoing.len() >= MAX_OUTGOING {
-            self.outgoing.pop_front();
-            self.counters.transmit_queue_full += 1;
-        }
-        self.outgoing.push_back((to, datagram));
     }
 
     fn fail(&mut self, reason: DisconnectReason) {

@@ -1,4 +1,30 @@
-//! What a transport dropped, by reason: a closed set.
+//! What a transport tells its caller: packets, events, and what was dropped by reason.
+
+use crate::command::{DisconnectReason, Path};
+
+/// What a datagram brought.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Received {
+    /// An RTP packet is in `plaintext`.
+    Rtp,
+    /// An RTCP compound is in `plaintext`.
+    Rtcp,
+    /// Nothing for the caller: consumed, or dropped and counted.
+    Nothing,
+}
+
+/// What the caller has to know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TransportEvent {
+    /// DTLS is done and the certificate matches.
+    Connected,
+    /// Media goes this way from now on.
+    PathChanged(Path),
+    /// The peer left.
+    Closed,
+    /// It is over.
+    Failed(DisconnectReason),
+}
 
 /// Dropped datagrams, and what had to give way. All grow only.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
