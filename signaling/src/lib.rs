@@ -1,5 +1,45 @@
-//! Klieg's control plane: rooms, signaling, chat and the store.
+//! Klieg's control plane: who may do what, in which room, and what everybody is told about it. Media is the
+//! business of `klieg-sfu`; this crate tells it who comes and goes.
+
+mod cli;
+
+mod config;
+
+mod server;
+
+mod app;
+
+mod router;
+
+mod http;
+
+mod ws;
 
 pub mod session;
 
 pub mod sdp;
+
+mod room;
+
+mod chat;
+
+mod media;
+
+mod auth;
+
+mod store;
+
+mod id;
+
+mod time;
+
+mod limit;
+
+mod metrics;
+
+mod error;
+
+pub use auth::{Secret, VideoGrants, mint};
+pub use cli::{Cli, Command, Settings, TokenArguments};
+pub use config::{Config, ConfigError, LogFormat};
+pub use server::{Server, StartError};

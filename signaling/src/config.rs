@@ -1,0 +1,385 @@
+//! What an operator can set: in `klieg.toml`, as `KLIEG_…` in the environment, or as a flag, the later
+//! winning over the earlier. Everything is checked before the first port is bound.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use axum::http::Uri;
+use figment::Figment;
+use figment::providers::{Env, Format, Serialized, Toml};
+use serde::{Deserialize, Serialize};
+
+use crate::auth::Secret;
+
+/// The settings.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Whether anybody signs in by name and the room `demo` exists.
+    pub dev: bool,
+    /// Where the database and the signing secret are.
+    pub data: PathBuf,
+    /// Where HTTP is served, WebSocket and pages included.
+    pub http: SocketAddr,
+    /// Where media comes and goes (UDP).
+    pub media: SocketAddr,
+    /// The addresses that clients are told; empty: found from `media` and the interfaces.
+    pub media_addresses: Vec<IpAddr>,
+    /// Threads that forward media; 0: one per core.
+    pub media_shards: usize,
+    /// Whether each of them keeps to a core.
+    pub media_pin_threads: bool,
+    /// How clients reach the server, `https://live.example`, where a proxy stands in front.
+    pub public_url: Option<String>,
+    /// Other sites whose pages may use the API and the WebSocket, `https://shop.example`.
+    pub allowed_origins: Vec<String>,
+    /// Applications that sign tokens: the name of the key and its secret.
+    pub api_keys: BTreeMap<String, Secret>,
+    /// Lets `/metrics` be read from elsewhere than this machine.
+    pub metrics_token: Option<Secret>,
+    /// How logs are written.
+    pub log_format: LogFormat,
+    /// Which logs are written, as `RUST_LOG` has it.
+    pub log: String,
+    /// STUN and TURN servers for clients.
+    pub ice: klieg_turn::Config,
+    /// How long a room waits for a publisher that was lost.
+    pub publisher_grace_ms: u64,
+    /// How long a socket may stay without a token.
+    pub auth_timeout_ms: u64,
+    /// After how long without anything from a client it is asked whether it lives; after three times as long
+    /// it is given up.
+    pub socket_ping_ms: u64,
+    /// How long a room without anybody stays in memory.
+    pub room_idle_ms: u64,
+    /// How long clients have to move after the server said that it stops.
+    pub drain_ms: u64,
+    /// How many sockets there may be at once.
+    pub max_sockets: usize,
+    /// How long a sign-in holds.
+    pub access_token_ttl_s: u64,
+    /// How long a join token may be used to connect.
+    pub join_token_ttl_s: u64,
+}
+
+/// How logs are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    Human,
+    /// One JSON object a line.
+    Json,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            dev: false,
+            data: PathBuf::from("data"),
+            http: SocketAddr::from((Ipv4Addr::UNSPECIFIED, HTTP_PORT)),
+            media: SocketAddr::from((Ipv4Addr::UNSPECIFIED, MEDIA_PORT)),
+            media_addresses: Vec::new(),
+            media_shards: 0,
+            media_pin_threads: false,
+            public_url: None,
+            allowed_origins: Vec::new(),
+            api_keys: BTreeMap::new(),
+            metrics_token: None,
+            log_format: LogFormat::Human,
+            log: "info".to_owned(),
+            ice: klieg_turn::Config::default(),
+            publisher_grace_ms: 30_000,
+            auth_timeout_ms: 10_000,
+            socket_ping_ms: 20_000,
+            room_idle_ms: 60_000,
+            drain_ms: 1_000,
+            max_sockets: 15_000,
+            access_token_ttl_s: 12 * 60 * 60,
+            join_token_ttl_s: 10 * 60,
+        }
+    }
+}
+
+/// Why the settings cannot be used; one line.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// A file or a value cannot be read.
+    #[error("config: {0}")]
+    Unreadable(String),
+    /// A value makes no sense.
+    #[error("config: {setting}: {reason}")]
+    Invalid {
+        /// Which setting.
+        setting: &'static str,
+        /// What is wrong with it.
+        reason: String,
+    },
+}
+
+impl Config {
+    /// Returns the settings of `klieg --dev`.
+    pub fn development() -> Self {
+        let built_in = Development::default();
+        let secrets = built_in.api_keys.into_iter();
+        Self {
+            dev: true,
+            http: built_in.http,
+            media: built_in.media,
+            api_keys: secrets
+                .map(|(key, text)| (key.to_owned(), Secret::new(text)))
+                .collect(),
+            ..Self::default()
+        }
+    }
+
+    /// Puts the settings together: what is built in, the file, the environment, `flags`.
+    ///
+    /// # Errors
+    /// The first setting that cannot be used.
+    pub fn load(file: Option<&Path>, flags: impl Serialize) -> Result<Self, ConfigError> {
+        let unreadable =
+            |error: figment::Error| ConfigError::Unreadable(error.to_string().replace('\n', " "));
+        let file = match file {
+            Some(path) if path.is_file() => Toml::file_exact(path),
+            Some(path) => {
+                let path = path.display();
+                return Err(ConfigError::Unreadable(format!(
+                    "{path}: there is no such file"
+                )));
+            }
+            None => Toml::file("klieg.toml"),
+        };
+        let said = Figment::new()
+            .merge(file)
+            .merge(environment())
+            .merge(Serialized::globals(flags));
+        let dev = said.extract_inner("dev").unwrap_or(false);
+        let built_in = dev.then(|| Serialized::defaults(Development::default()));
+        let figment = built_in.map_or_else(Figment::new, Figment::from);
+        let config: Self = figment.merge(said).extract().map_err(unreadable)?;
+        config.validate()?;
+        Ok(config)
+    }
+
+    /// Checks what can be checked without a port or a network.
+    ///
+    /// # Errors
+    /// The first setting that makes no sense.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        let ice = klieg_turn::IceServers::new(self.ice.clone());
+        ice.map_err(|error| invalid("ice", error.to_string()))?;
+        if let Some(url) = &self.public_url {
+            origin_of(url).map_err(|reason| invalid("public_url", reason))?;
+        }
+        for origin in &self.allowed_origins {
+            origin_of(origin).map_err(|reason| invalid("allowed_origins", reason))?;
+        }
+        for (key, secret) in &self.api_keys {
+            self.validate_key(key, secret)
+                .map_err(|reason| invalid("api_keys", reason))?;
+        }
+        if self
+            .metrics_token
+            .as_ref()
+            .is_some_and(|token| token.expose().len() < 16)
+        {
+            return Err(invalid("metrics_token", "shorter than 16 characters"));
+        }
+        if self.dev && !self.http.ip().is_loopback() {
+            return Err(invalid(
+                "http",
+                "with `dev` anybody signs in: only loopback is allowed",
+            ));
+        }
+        for (setting, value) in [
+            ("auth_timeout_ms", self.auth_timeout_ms),
+            ("socket_ping_ms", self.socket_ping_ms),
+            ("access_token_ttl_s", self.access_token_ttl_s),
+            ("join_token_ttl_s", self.join_token_ttl_s),
+        ] {
+            if value == 0 {
+                return Err(invalid(setting, "must be more than 0"));
+            }
+        }
+        if self.media_addresses.iter().any(IpAddr::is_unspecified) {
+            return Err(invalid(
+                "media_addresses",
+                "0.0.0.0 and :: are no addresses to send to",
+            ));
+        }
+        if self.max_sockets == 0 {
+            return Err(invalid("max_sockets", "must be more than 0"));
+        }
+        Ok(())
+    }
+
+    fn validate_key(&self, key: &str, secret: &Secret) -> Result<(), String> {
+        if key.is_empty() || key == "klieg" {
+            return Err(format!("{key:?} cannot be the name of a key"));
+        }
+        if !self.dev && secret.expose().len() < 32 {
+            return Err(format!(
+                "the secret of {key:?} is shorter than 32 characters"
+            ));
+        }
+        Ok(())
+    }
+
+    /// Returns the grace period of a lost publisher.
+    pub(crate) fn publisher_grace(&self) -> Duration {
+        Duration::from_millis(self.publisher_grace_ms)
+    }
+}
+
+/// What `dev` changes in what is built in.
+#[derive(Serialize)]
+struct Development {
+    http: SocketAddr,
+    media: SocketAddr,
+    api_keys: BTreeMap<&'static str, &'static str>,
+}
+
+impl Default for Development {
+    fn default() -> Self {
+        Self {
+            http: SocketAddr::from((Ipv4Addr::LOCALHOST, HTTP_PORT)),
+            media: SocketAddr::from((Ipv4Addr::LOCALHOST, MEDIA_PORT)),
+            api_keys: BTreeMap::from([("devkey", "devsecret")]),
+        }
+    }
+}
+
+fn environment() -> Env {
+    Env::prefixed("KLIEG_").only(KEYS).map(|key| {
+        let of_ice = key.starts_with("stun_") || key.starts_with("turn_");
+        if of_ice {
+            format!("ice.{key}").into()
+        } else {
+            key.into()
+        }
+    })
+}
+
+fn invalid(setting: &'static str, reason: impl Into<String>) -> ConfigError {
+    ConfigError::Invalid {
+        setting,
+        reason: reason.into(),
+    }
+}
+
+/// Checks that the text is scheme and host of a site, nothing more.
+fn origin_of(text: &str) -> Result<(), String> {
+    let uri: Uri = text.parse().map_err(|_| format!("{text:?} is no URL"))?;
+    let web = matches!(uri.scheme_str(), Some("http" | "https"));
+    if !web || uri.authority().is_none() || text.ends_with('/') || uri.path() != "/" {
+        return Err(format!(
+            "{text:?}: expected http(s)://host[:port] and nothing after it"
+        ));
+    }
+    Ok(())
+}
+
+/// What the environment may set; other `KLIEG_…` variables belong to others.
+const KEYS: &[&str] = &[
+    "dev",
+    "data",
+    "http",
+    "media",
+    "media_addresses",
+    "media_shards",
+    "media_pin_threads",
+    "public_url",
+    "allowed_origins",
+    "api_keys",
+    "metrics_token",
+    "log_format",
+    "log",
+    "stun_urls",
+    "turn_urls",
+    "turn_secret",
+    "turn_credential_ttl_s",
+    "publisher_grace_ms",
+    "auth_timeout_ms",
+    "socket_ping_ms",
+    "room_idle_ms",
+    "drain_ms",
+    "max_sockets",
+    "access_token_ttl_s",
+    "join_token_ttl_s",
+];
+
+const HTTP_PORT: u16 = 8080;
+const MEDIA_PORT: u16 = 7882;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_built_in_is_valid() {
+        Config::default().validate().unwrap();
+        Config::development().validate().unwrap();
+    }
+
+    #[test]
+    fn a_setting_that_makes_no_sense_is_named() {
+        let broken = |change: fn(&mut Config)| {
+            let mut config = Config::default();
+            change(&mut config);
+            config.validate().unwrap_err().to_string()
+        };
+        let cases: [(fn(&mut Config), &str); 5] = [
+            (
+                |c| c.allowed_origins = vec!["shop.example".into()],
+                "allowed_origins",
+            ),
+            (
+                |c| c.public_url = Some("https://live.example/".into()),
+                "public_url",
+            ),
+            (|c| c.dev = true, "http"),
+            (|c| c.auth_timeout_ms = 0, "auth_timeout_ms"),
+            (
+                |c| c.api_keys = BTreeMap::from([("k".into(), Secret::new("s"))]),
+                "api_keys",
+            ),
+        ];
+        for (change, setting) in cases {
+            let text = broken(change);
+            assert!(text.starts_with(&format!("config: {setting}: ")), "{text}");
+        }
+    }
+
+    #[test]
+    fn flags_win_and_a_wrong_one_is_one_line() {
+        #[derive(Serialize)]
+        struct Flags {
+            dev: bool,
+            http: &'static str,
+        }
+        let config = Config::load(
+            None,
+            Flags {
+                dev: true,
+                http: "127.0.0.1:0",
+            },
+        )
+        .unwrap();
+        assert_eq!(config.http.port(), 0);
+        assert!(config.api_keys.contains_key("devkey"));
+
+        let error = Config::load(
+            None,
+            Flags {
+                dev: true,
+                http: "nowhere",
+            },
+        )
+        .unwrap_err();
+        assert_eq!(error.to_string().lines().count(), 1, "{error}");
+        assert!(error.to_string().contains("http"), "{error}");
+    }
+}

@@ -1,0 +1,211 @@
+//! The errors that clients see: one list of codes for the WebSocket and for REST (RFC 9457).
+
+use std::borrow::Cow;
+use std::error::Error;
+use std::time::Duration;
+
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+
+/// What went wrong, as programs read it. The names on the wire are those of docs/protocol.md.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Code {
+    /// The frame or body is no JSON.
+    BadJson,
+    /// Fields are missing or wrong.
+    BadMessage,
+    /// No message has this type.
+    UnknownType,
+    /// The message or body is longer than allowed.
+    TooLarge,
+    /// No token was shown.
+    Unauthenticated,
+    /// The token does not hold.
+    TokenInvalid,
+    /// The token held once.
+    TokenExpired,
+    /// The role or the token's grants do not allow it.
+    Forbidden,
+    /// There is nothing by this name, or nothing that may be known.
+    NotFound,
+    /// The route does not know this method.
+    MethodNotAllowed,
+    /// The message needs a room.
+    NotJoined,
+    /// The socket is in a room.
+    AlreadyJoined,
+    /// The session description cannot be used.
+    BadSdp,
+    /// The session description has no codec that Klieg forwards.
+    NoCommonCodec,
+    /// The room has a publisher.
+    PublisherExists,
+    /// The text has no characters.
+    TextEmpty,
+    /// The text has too many characters.
+    TextTooLong,
+    /// The emoji is not one of the allowed.
+    EmojiUnknown,
+    /// Too often.
+    RateLimited,
+    /// A queue is full, or the server is about to stop.
+    Busy,
+    /// A fault of the server.
+    Internal,
+}
+
+impl Code {
+    fn status(self) -> StatusCode {
+        match self {
+            Self::BadJson
+            | Self::BadMessage
+            | Self::UnknownType
+            | Self::BadSdp
+            | Self::TextEmpty
+            | Self::TextTooLong
+            | Self::EmojiUnknown => StatusCode::BAD_REQUEST,
+            Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Unauthenticated | Self::TokenInvalid | Self::TokenExpired => {
+                StatusCode::UNAUTHORIZED
+            }
+            Self::Forbidden => StatusCode::FORBIDDEN,
+            Self::NotFound => StatusCode::NOT_FOUND,
+            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::NotJoined | Self::AlreadyJoined | Self::PublisherExists => StatusCode::CONFLICT,
+            Self::NoCommonCodec => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::RateLimited => StatusCode::TOO_MANY_REQUESTS,
+            Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    fn title(self) -> &'static str {
+        match self {
+            Self::BadJson => "Not JSON",
+            Self::BadMessage => "Wrong or missing fields",
+            Self::UnknownType => "Unknown type of message",
+            Self::TooLarge => "Too large",
+            Self::Unauthenticated => "Sign in first",
+            Self::TokenInvalid => "The token does not hold",
+            Self::TokenExpired => "The token has expired",
+            Self::Forbidden => "Not allowed",
+            Self::NotFound => "Not found",
+            Self::MethodNotAllowed => "Method not allowed",
+            Self::NotJoined => "Join a room first",
+            Self::AlreadyJoined => "Already in a room",
+            Self::BadSdp => "The session description cannot be used",
+            Self::NoCommonCodec => "No common codec",
+            Self::PublisherExists => "The room has a publisher",
+            Self::TextEmpty => "The text is empty",
+            Self::TextTooLong => "The text is too long",
+            Self::EmojiUnknown => "Not one of the reactions",
+            Self::RateLimited => "Too often",
+            Self::Busy => "Busy, try again",
+            Self::Internal => "A fault of the server",
+        }
+    }
+}
+
+/// An answer that says no: to people by `message`, to programs by `code`.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub(crate) struct ApiError {
+    /// What went wrong.
+    pub code: Code,
+    /// One sentence for the person at the other end; never holds secrets or what others said.
+    pub message: Cow<'static, str>,
+    /// When it may work; `None` when waiting does not help.
+    pub retry_after: Option<Duration>,
+    /// The cause, for the log alone.
+    #[source]
+    source: Option<Box<dyn Error + Send + Sync>>,
+}
+
+impl ApiError {
+    /// Says no with a sentence.
+    pub(crate) fn new(code: Code, message: impl Into<Cow<'static, str>>) -> Self {
+        Self {
+            code,
+            message: message.into(),
+            retry_after: None,
+            source: None,
+        }
+    }
+
+    /// Says that the server is at fault, and keeps the cause for the log.
+    pub(crate) fn internal(source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self {
+            source: Some(source.into()),
+            ..Self::new(
+                Code::Internal,
+                "The server could not do it; its log has the cause.",
+            )
+        }
+    }
+
+    /// Says that nothing is known by this name, in the same words for missing and for hidden rooms.
+    pub(crate) fn no_room() -> Self {
+        Self::new(Code::NotFound, "There is no such room.")
+    }
+
+    /// Says that a queue is full.
+    pub(crate) fn busy() -> Self {
+        Self::new(Code::Busy, "The server is busy; nothing was done.")
+            .retry_after(Duration::from_secs(1))
+    }
+
+    /// Adds when to try again.
+    pub(crate) fn retry_after(self, wait: Duration) -> Self {
+        Self {
+            retry_after: Some(wait),
+            ..self
+        }
+    }
+
+    /// Writes faults of the server to the log. The two ends that answer clients call it, nobody else.
+    pub(crate) fn report(&self) {
+        if let Some(source) = &self.source {
+            tracing::error!(error = %source, "a request failed");
+        }
+    }
+}
+
+/// What clients get over HTTP (RFC 9457, section 3.1).
+#[derive(Serialize)]
+struct Problem<'a> {
+    r#type: &'static str,
+    title: &'static str,
+    status: u16,
+    detail: &'a str,
+    code: Code,
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        self.report();
+        let status = self.code.status();
+        let problem = Problem {
+            r#type: "about:blank",
+            title: self.code.title(),
+            status: status.as_u16(),
+            detail: &self.message,
+            code: self.code,
+        };
+        let body = serde_json::to_string(&problem).unwrap_or_default();
+        let content_type = (header::CONTENT_TYPE, "application/problem+json");
+        let mut response = (status, [content_type], body).into_response();
+        let headers = response.headers_mut();
+        if let Some(wait) = self.retry_after {
+            headers.insert(
+                header::RETRY_AFTER,
+                HeaderValue::from(wait.as_secs().max(1)),
+            );
+        }
+        if status == StatusCode::UNAUTHORIZED {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        response
+    }
+}

@@ -1,0 +1,114 @@
+//! The pages: files of the build, and the one page for every address that the pages themselves know.
+
+use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
+use axum::response::{Html, IntoResponse, Response};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use rust_embed::{EmbeddedFile, RustEmbed};
+
+use crate::error::{ApiError, Code};
+
+#[derive(RustEmbed)]
+#[folder = "../web-demo/dist"]
+struct Pages;
+
+/// Serves a file of the pages; `index.html` for what is no file, for the pages have addresses of their own.
+pub(crate) async fn serve(method: Method, uri: Uri, headers: HeaderMap) -> Response {
+    std::future::ready(answer(&method, uri.path(), &headers)).await
+}
+
+fn answer(method: &Method, path: &str, headers: &HeaderMap) -> Response {
+    if method != Method::GET && method != Method::HEAD {
+        let text = "This address does not know the method.";
+        return ApiError::new(Code::MethodNotAllowed, text).into_response();
+    }
+    let path = path.trim_start_matches('/');
+    let hashed = path.starts_with(HASHED);
+    if let Some(file) = Pages::get(path).filter(|_| !path.is_empty()) {
+        return respond(path, &file, hashed, headers);
+    }
+    if hashed || path == "api" || path.starts_with("api/") {
+        let text = "There is nothing at this address.";
+        return ApiError::new(Code::NotFound, text).into_response();
+    }
+    match Pages::get("index.html") {
+        Some(index) => respond("index.html", &index, false, headers),
+        None => (StatusCode::SERVICE_UNAVAILABLE, Html(NOT_BUILT)).into_response(),
+    }
+}
+
+fn respond(path: &str, file: &EmbeddedFile, hashed: bool, headers: &HeaderMap) -> Response {
+    let tag = format!(
+        "\"{}\"",
+        URL_SAFE_NO_PAD.encode(file.metadata.sha256_hash())
+    );
+    let caching = if hashed {
+        "public, max-age=31536000, immutable"
+    } else {
+        "no-cache"
+    };
+    let common = [
+        (header::ETAG, tag.as_str()),
+        (header::CACHE_CONTROL, caching),
+    ];
+    let known = headers
+        .get(header::IF_NONE_MATCH)
+        .is_some_and(|value| value == tag.as_str());
+    if known {
+        return (StatusCode::NOT_MODIFIED, common).into_response();
+    }
+    let mime = file.metadata.mimetype();
+    let content_type = match mime {
+        "text/html" | "text/css" | "text/javascript" => format!("{mime}; charset=utf-8"),
+        _ if path.ends_with(".map") => "application/json".to_owned(),
+        _ => mime.to_owned(),
+    };
+    (
+        common,
+        [(header::CONTENT_TYPE, content_type)],
+        file.data.to_vec(),
+    )
+        .into_response()
+}
+
+/// Vite names these files after their content.
+const HASHED: &str = "assets/";
+
+const NOT_BUILT: &str = "<!doctype html>
+<html lang=\"en\"><meta charset=\"utf-8\"><title>Klieg</title>
+<h1>The pages are not built</h1>
+<p>The server runs. Run <code>make pages</code> and load this page again.</p>
+</html>
+";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_of_the_api_and_missing_files_are_no_pages() {
+        for path in [
+            "/api/v2/x",
+            "/api",
+            "/assets/missing.js",
+            "/assets/../../Cargo.toml",
+        ] {
+            let status = answer(&Method::GET, path, &HeaderMap::new()).status();
+            assert_eq!(status, StatusCode::NOT_FOUND, "{path}");
+        }
+    }
+
+    #[test]
+    fn nothing_outside_the_pages_is_served() {
+        for path in [
+            "/../Cargo.toml",
+            "/%2e%2e/Cargo.toml",
+            "//etc/passwd",
+            "/..\\Cargo.toml",
+        ] {
+            let response = answer(&Method::GET, path, &HeaderMap::new());
+            let html = response.headers()[header::CONTENT_TYPE].to_str().unwrap();
+            assert!(html.starts_with("text/html"), "{path}: {html}");
+        }
+    }
+}

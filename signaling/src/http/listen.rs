@@ -1,0 +1,130 @@
+//! Accepts connections and serves HTTP/1.1 on them, with a deadline for each header.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::{ConnectInfo, Request};
+use hyper::body::Incoming;
+use hyper::service::{Service, service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
+use tracing::debug;
+
+use crate::app::Phase;
+
+/// Binds the port.
+///
+/// # Errors
+/// It is taken or not ours to take.
+pub(crate) fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() {
+        TcpSocket::new_v4()?
+    } else {
+        TcpSocket::new_v6()?
+    };
+    socket.set_reuseaddr(true)?;
+    // Connections inherit it. What a slow reader does not read waits in its own bounded queue, where it can
+    // be counted, and not in megabytes of the kernel's.
+    socket.set_send_buffer_size(SEND_BUFFER_BYTES)?;
+    socket.bind(address)?;
+    socket.listen(1024)
+}
+
+/// Serves until the phase is `Closing`, and then finishes what is under way.
+pub(crate) async fn serve(
+    listener: TcpListener,
+    router: Router,
+    mut phase: watch::Receiver<Phase>,
+    max_connections: usize,
+) {
+    let mut connections = JoinSet::new();
+    let places = Arc::new(Semaphore::new(max_connections));
+    let closing = phase.clone();
+    loop {
+        tokio::select! {
+            accepted = accept(&listener, &places) => {
+                let (stream, remote, place) = accepted;
+                let (router, closing) = (router.clone(), closing.clone());
+                connections.spawn(async move {
+                    connection(stream, remote, router, closing).await;
+                    drop(place);
+                });
+            }
+            Some(_) = connections.join_next() => {}
+            () = closed(&mut phase) => break,
+        }
+    }
+    drop(listener);
+    let finish = async { while connections.join_next().await.is_some() {} };
+    let _ = tokio::time::timeout(FINISH, finish).await;
+}
+
+async fn accept(
+    listener: &TcpListener,
+    places: &Arc<Semaphore>,
+) -> (TcpStream, SocketAddr, tokio::sync::OwnedSemaphorePermit) {
+    loop {
+        let Ok(place) = Arc::clone(places).acquire_owned().await else {
+            std::future::pending().await
+        };
+        match listener.accept().await {
+            Ok((stream, remote)) => return (stream, remote, place),
+            Err(error) => {
+                // Out of descriptors, mostly: closing connections will free some.
+                tracing::warn!(%error, "a connection was not accepted");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+async fn connection(
+    stream: TcpStream,
+    remote: SocketAddr,
+    router: Router,
+    mut phase: watch::Receiver<Phase>,
+) {
+    // Messages are small and wait for nobody.
+    let _ = stream.set_nodelay(true);
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(ConnectInfo(remote));
+        TowerToHyperService::new(router.clone()).call(request)
+    });
+    let connection = hyper::server::conn::http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADER_TIMEOUT)
+        .max_buf_size(MAX_HEADER_BYTES)
+        .serve_connection(TokioIo::new(stream), service)
+        .with_upgrades();
+    let mut connection = std::pin::pin!(connection);
+    let served = tokio::select! {
+        served = &mut connection => served,
+        () = closed(&mut phase) => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = served {
+        debug!(%error, "a connection broke");
+    }
+}
+
+/// Waits until the server closes what is open.
+async fn closed(phase: &mut watch::Receiver<Phase>) {
+    // An error means that the server itself is gone.
+    let _ = phase.wait_for(|phase| *phase == Phase::Closing).await;
+}
+
+const SEND_BUFFER_BYTES: u32 = 128 * 1024;
+const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
+const MAX_HEADER_BYTES: usize = 64 * 1024;
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// What a request may take once the server stops.
+const FINISH: Duration = Duration::from_secs(3);

@@ -1,0 +1,117 @@
+//! What is served over HTTP: the REST API, probes and the pages.
+
+pub(crate) mod listen;
+
+pub(crate) mod origin;
+
+pub(crate) mod accounts;
+
+pub(crate) mod rooms;
+
+pub(crate) mod probes;
+
+pub(crate) mod assets;
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::rejection::JsonRejection;
+use axum::extract::{FromRequest, FromRequestParts, Request};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, StatusCode, header};
+use serde::de::DeserializeOwned;
+
+use crate::app::App;
+use crate::auth::Identity;
+use crate::error::{ApiError, Code};
+
+/// Who asks, by the token of the `Authorization` header; `None` without one.
+pub(crate) struct Bearer(pub(crate) Option<Identity>);
+
+impl Bearer {
+    /// Returns who asks.
+    ///
+    /// # Errors
+    /// `unauthenticated` without a token.
+    pub(crate) fn required(self) -> Result<Identity, ApiError> {
+        self.0
+            .ok_or_else(|| ApiError::new(Code::Unauthenticated, "A bearer token is needed."))
+    }
+}
+
+impl FromRequestParts<Arc<App>> for Bearer {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, ApiError> {
+        let token = bearer_token(&parts.headers)?;
+        token
+            .map(|token| app.authority.verify(token))
+            .transpose()
+            .map(Self)
+    }
+}
+
+/// Returns the token of the `Authorization` header (RFC 6750, section 2.1).
+pub(crate) fn bearer_token(headers: &HeaderMap) -> Result<Option<&str>, ApiError> {
+    let Some(value) = headers.get(header::AUTHORIZATION) else {
+        return Ok(None);
+    };
+    let credentials = value.to_str().ok().and_then(|value| value.split_once(' '));
+    match credentials {
+        Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => Ok(Some(token.trim())),
+        Some(_) | None => Err(ApiError::new(
+            Code::TokenInvalid,
+            "The Authorization header has no bearer token.",
+        )),
+    }
+}
+
+/// A JSON body, with our errors.
+pub(crate) struct Body<T>(pub(crate) T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
+        match Json::from_request(request, state).await {
+            Ok(Json(value)) => Ok(Self(value)),
+            Err(JsonRejection::JsonSyntaxError(_)) => {
+                Err(ApiError::new(Code::BadJson, "The body is no JSON."))
+            }
+            Err(JsonRejection::JsonDataError(_)) => Err(ApiError::new(
+                Code::BadMessage,
+                "The body has wrong or missing fields.",
+            )),
+            Err(JsonRejection::MissingJsonContentType(_)) => {
+                let text = "The body must be application/json.";
+                Err(ApiError::new(Code::BadMessage, text))
+            }
+            Err(other) if other.status() == StatusCode::PAYLOAD_TOO_LARGE => Err(ApiError::new(
+                Code::TooLarge,
+                "The body has more than 1 MiB.",
+            )),
+            Err(_) => Err(ApiError::new(
+                Code::BadMessage,
+                "The body could not be read.",
+            )),
+        }
+    }
+}
+
+/// Answers for addresses of the API that there are not.
+pub(crate) async fn unknown_route() -> ApiError {
+    std::future::ready(ApiError::new(
+        Code::NotFound,
+        "There is nothing at this address.",
+    ))
+    .await
+}
+
+/// Answers for methods that an address does not know.
+pub(crate) async fn unknown_method() -> ApiError {
+    let error = ApiError::new(
+        Code::MethodNotAllowed,
+        "This address does not know the method.",
+    );
+    std::future::ready(error).await
+}

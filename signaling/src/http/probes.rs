@@ -1,0 +1,54 @@
+//! What machines ask: alive, ready, how much.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::extract::{ConnectInfo, State};
+use axum::http::{HeaderMap, header};
+use axum::response::{IntoResponse, Response};
+
+use crate::app::{App, Phase};
+use crate::error::{ApiError, Code};
+
+use super::bearer_token;
+
+/// `GET /healthz`: the process answers.
+pub(crate) async fn healthz() -> &'static str {
+    std::future::ready("ok\n").await
+}
+
+/// `GET /readyz`: the server takes new clients.
+pub(crate) async fn readyz(State(app): State<Arc<App>>) -> Result<&'static str, ApiError> {
+    let serving = *app.phase.borrow() == Phase::Serving;
+    let stopping = || ApiError::new(Code::Busy, "The server is about to stop.");
+    std::future::ready(serving.then_some("ready\n").ok_or_else(stopping)).await
+}
+
+/// `GET /metrics`: for this machine, and for who has the token.
+pub(crate) async fn metrics(
+    State(app): State<Arc<App>>,
+    ConnectInfo(remote): ConnectInfo<SocketAddr>,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    // What a proxy on this machine hands on is not from this machine.
+    let forwarded = ["forwarded", "x-forwarded-for", "x-real-ip", "via"];
+    let direct = !forwarded.into_iter().any(|name| headers.contains_key(name));
+    let token = bearer_token(&headers).ok().flatten();
+    let known = match (&app.config.metrics_token, token) {
+        (Some(secret), Some(token)) => secret.is(token),
+        (_, _) => false,
+    };
+    let from_here = direct && remote.ip().to_canonical().is_loopback();
+    if !known && !from_here {
+        return Err(ApiError::new(
+            Code::Forbidden,
+            "Metrics need a token from here.",
+        ));
+    }
+    let text = app.metrics.text().map_err(ApiError::internal)?;
+    let content_type = [(
+        header::CONTENT_TYPE,
+        "text/plain; version=0.0.4; charset=utf-8",
+    )];
+    std::future::ready(Ok((content_type, text).into_response())).await
+}

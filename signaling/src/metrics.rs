@@ -1,0 +1,126 @@
+//! What can be measured of the control plane, beside what the forwarding unit counts itself.
+
+use prometheus::{
+    Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder,
+};
+
+use crate::error::ApiError;
+
+/// The counters; the field docs are the help texts.
+#[derive(Clone, Debug)]
+pub(crate) struct Metrics {
+    registry: Registry,
+    /// Sockets that are open.
+    pub(crate) sockets: IntGauge,
+    /// Sockets that were opened.
+    pub(crate) sockets_opened: IntCounter,
+    /// Sockets that the server closed, by close code.
+    pub(crate) sockets_closed: IntCounterVec,
+    /// Messages from clients, refused ones included.
+    pub(crate) messages: IntCounter,
+    /// Errors that clients were answered on the WebSocket, by code.
+    pub(crate) errors: IntCounterVec,
+    /// Rooms in memory.
+    pub(crate) rooms: IntGauge,
+    /// Viewing sessions that are open.
+    pub(crate) viewers: IntGauge,
+    /// Rooms whose publisher's media is coming.
+    pub(crate) live_rooms: IntGauge,
+    /// Chat messages that were stored.
+    pub(crate) chat_messages: IntCounter,
+    /// Transactions of room events that failed.
+    pub(crate) commit_failures: IntCounter,
+    /// How long a transaction of room events took.
+    pub(crate) commit_seconds: Histogram,
+    /// Reactions that were sent.
+    pub(crate) reactions: IntCounter,
+    /// Commands that the forwarding unit had no room for.
+    pub(crate) media_busy: IntCounter,
+}
+
+impl Metrics {
+    pub(crate) fn new(registry: Registry) -> Result<Self, prometheus::Error> {
+        let make = Maker(&registry);
+        Ok(Self {
+            sockets: make.gauge("klieg_sockets", "Sockets that are open")?,
+            sockets_opened: make.counter("klieg_sockets_total", "Sockets that were opened")?,
+            sockets_closed: make.counters(
+                "klieg_sockets_closed_total",
+                "Sockets that the server closed, by close code",
+            )?,
+            messages: make.counter(
+                "klieg_messages_total",
+                "Messages from clients, refused ones included",
+            )?,
+            errors: make.counters(
+                "klieg_errors_total",
+                "Errors that clients were answered on the WebSocket, by code",
+            )?,
+            rooms: make.gauge("klieg_rooms", "Rooms in memory")?,
+            viewers: make.gauge("klieg_viewers", "Viewing sessions that are open")?,
+            live_rooms: make.gauge(
+                "klieg_live_rooms",
+                "Rooms whose publisher's media is coming",
+            )?,
+            chat_messages: make.counter(
+                "klieg_chat_messages_total",
+                "Chat messages that were stored",
+            )?,
+            commit_failures: make.counter(
+                "klieg_commit_failures_total",
+                "Transactions of room events that failed",
+            )?,
+            commit_seconds: make.histogram(
+                "klieg_commit_seconds",
+                "How long a transaction of room events took",
+            )?,
+            reactions: make.counter("klieg_reactions_total", "Reactions that were sent")?,
+            media_busy: make.counter(
+                "klieg_media_busy_total",
+                "Commands that the forwarding unit had no room for",
+            )?,
+            registry,
+        })
+    }
+
+    /// Counts an error that a client was answered.
+    pub(crate) fn refused(&self, error: &ApiError) {
+        let code = serde_json::to_value(error.code).unwrap_or_default();
+        self.errors
+            .with_label_values(&[code.as_str().unwrap_or_default()])
+            .inc();
+    }
+
+    /// Writes everything in the registry as Prometheus reads it.
+    pub(crate) fn text(&self) -> Result<String, prometheus::Error> {
+        TextEncoder::new().encode_to_string(&self.registry.gather())
+    }
+}
+
+struct Maker<'a>(&'a Registry);
+
+impl Maker<'_> {
+    fn gauge(&self, name: &str, help: &str) -> Result<IntGauge, prometheus::Error> {
+        let metric = IntGauge::new(name, help)?;
+        self.0.register(Box::new(metric.clone()))?;
+        Ok(metric)
+    }
+
+    fn counter(&self, name: &str, help: &str) -> Result<IntCounter, prometheus::Error> {
+        let metric = IntCounter::new(name, help)?;
+        self.0.register(Box::new(metric.clone()))?;
+        Ok(metric)
+    }
+
+    fn counters(&self, name: &str, help: &str) -> Result<IntCounterVec, prometheus::Error> {
+        let metric = IntCounterVec::new(Opts::new(name, help), &["code"])?;
+        self.0.register(Box::new(metric.clone()))?;
+        Ok(metric)
+    }
+
+    fn histogram(&self, name: &str, help: &str) -> Result<Histogram, prometheus::Error> {
+        let metric = Histogram::with_opts(HistogramOpts::new(name, help))?;
+        self.0.register(Box::new(metric.clone()))?;
+        Ok(metric)
+    }
+}

@@ -1,0 +1,138 @@
+//! What happened in a room lately: for those who come, and for those who come back.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use axum::extract::ws::Utf8Bytes;
+use serde::Serialize;
+
+use crate::store::{ChatMessage, Event};
+use crate::time::Timestamp;
+use crate::ws::protocol;
+
+/// The last events, as they were sent, and the last chat messages.
+#[derive(Debug)]
+pub(super) struct EventLog {
+    /// The number of the last event, whether it is still here or not.
+    last_seq: u64,
+    /// At most 1000, in order; older ones make room.
+    events: VecDeque<(u64, Utf8Bytes)>,
+    /// At most 100, oldest first; older ones make room.
+    chat: VecDeque<ChatMessage>,
+}
+
+impl EventLog {
+    /// Starts with what was stored.
+    pub(super) fn new(last_seq: u64, stored: Vec<Event>, chat: Vec<ChatMessage>) -> Self {
+        let events = stored
+            .into_iter()
+            .map(|event| (event.seq(), written(&event)))
+            .collect();
+        Self {
+            last_seq,
+            events,
+            chat: chat.into(),
+        }
+    }
+
+    /// Adds an event and returns what everybody is to be sent.
+    pub(super) fn push(&mut self, event: Event) -> Utf8Bytes {
+        let text = written(&event);
+        self.last_seq = event.seq();
+        self.events.push_back((event.seq(), text.clone()));
+        if self.events.len() > KEPT_EVENTS as usize {
+            self.events.pop_front();
+        }
+        if let Event::Chat(message) = event {
+            self.chat.push_back(message);
+            if self.chat.len() > KEPT_CHAT as usize {
+                self.chat.pop_front();
+            }
+        }
+        text
+    }
+
+    /// Returns the number of the last event.
+    pub(super) fn last_seq(&self) -> u64 {
+        self.last_seq
+    }
+
+    /// Returns the last chat messages, oldest first.
+    pub(super) fn chat(&self) -> impl Iterator<Item = &ChatMessage> {
+        self.chat.iter()
+    }
+
+    /// Returns what came after an event; `None` when that is more than is kept, or never was.
+    pub(super) fn after(&self, seq: u64) -> Option<Vec<Utf8Bytes>> {
+        // The numbers of the kept events are not always one after the other: a failed transaction may
+        // leave a gap. What counts is that nothing after `seq` was dropped.
+        let first = self
+            .events
+            .front()
+            .map_or(self.last_seq + 1, |(first, _)| *first);
+        let complete = seq.saturating_add(1) >= first && seq <= self.last_seq;
+        complete.then(|| {
+            let from = self.events.partition_point(|(number, _)| *number <= seq);
+            self.events
+                .range(from..)
+                .map(|(_, text)| text.clone())
+                .collect()
+        })
+    }
+}
+
+fn written(event: &Event) -> Utf8Bytes {
+    match event {
+        Event::Chat(message) => {
+            let ts = Timestamp::from_millis(message.ts);
+            protocol::event("chat.message", Some(message.seq), ts, message)
+        }
+        Event::Other {
+            seq,
+            ts,
+            kind,
+            content,
+        } => protocol::event_of_json(kind, Some(*seq), *ts, content),
+    }
+}
+
+/// Writes the content of an event for the store.
+pub(super) fn json(content: &impl Serialize) -> Arc<str> {
+    serde_json::to_string(content).unwrap_or_default().into()
+}
+
+/// Events kept for those who come back.
+pub(super) const KEPT_EVENTS: u32 = 1000;
+
+/// Chat messages shown to those who come.
+pub(super) const KEPT_CHAT: u32 = 100;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(seq: u64) -> Event {
+        let ts = Timestamp::from_millis(0);
+        Event::Other {
+            seq,
+            ts,
+            kind: "x".into(),
+            content: "{}".into(),
+        }
+    }
+
+    #[test]
+    fn what_came_after_a_number_is_complete_or_nothing() {
+        let mut log = EventLog::new(0, Vec::new(), Vec::new());
+        assert_eq!(log.after(0).unwrap().len(), 0);
+        assert!(log.after(1).is_none());
+        for seq in 1..=1003 {
+            log.push(event(seq));
+        }
+        assert_eq!(log.after(1003).unwrap().len(), 0);
+        assert_eq!(log.after(1001).unwrap().len(), 2);
+        assert_eq!(log.after(3).unwrap().len(), 1000);
+        assert!(log.after(2).is_none());
+        assert!(log.after(u64::MAX).is_none());
+    }
+}

@@ -1,0 +1,85 @@
+//! Somebody in a room: a socket, and the sessions it has open.
+
+use crate::auth::{Grants, Identity, Role};
+use crate::id::SocketId;
+use crate::store::Author;
+use crate::ws::outbox::Outbox;
+use crate::ws::protocol::{LayerChoice, Layers, LayersReason, Participant};
+
+use super::SessionRef;
+
+/// Somebody who comes.
+#[derive(Debug)]
+pub(crate) struct NewMember {
+    pub(crate) socket: SocketId,
+    pub(crate) identity: Identity,
+    pub(crate) role: Role,
+    pub(crate) grants: Grants,
+    pub(crate) outbox: Outbox,
+}
+
+/// Somebody who is there.
+#[derive(Debug)]
+pub(super) struct Member {
+    pub(super) identity: Identity,
+    pub(super) role: Role,
+    pub(super) outbox: Outbox,
+    /// `None` while they do not watch.
+    pub(super) viewing: Option<Viewing>,
+}
+
+/// A viewing session.
+#[derive(Debug)]
+pub(super) struct Viewing {
+    pub(super) session: SessionRef,
+    /// What was asked for last.
+    pub(super) layer: LayerChoice,
+    /// The publisher's coding that this viewer cannot play; `None` when it can, or nothing is known.
+    pub(super) mismatch: Option<&'static str>,
+}
+
+impl NewMember {
+    pub(super) fn participant(&self) -> Participant {
+        Participant {
+            id: self.identity.id.clone(),
+            name: self.identity.name.clone(),
+            role: self.role,
+        }
+    }
+}
+
+impl Member {
+    pub(super) fn new(member: NewMember) -> Self {
+        Self {
+            identity: member.identity,
+            role: member.role,
+            outbox: member.outbox,
+            viewing: None,
+        }
+    }
+
+    pub(super) fn author(&self) -> Author {
+        Author {
+            id: self.identity.id.clone(),
+            name: self.identity.name.clone(),
+            role: self.role,
+        }
+    }
+}
+
+impl Viewing {
+    /// Says what this viewer gets of a publisher that is live.
+    pub(super) fn layers(&self) -> Layers {
+        let reason = match (self.mismatch, self.layer) {
+            (Some(_), _) => LayersReason::CodecMismatch,
+            (None, LayerChoice::Auto) => LayersReason::Auto,
+            (None, LayerChoice::Full) => LayersReason::Manual,
+        };
+        Layers {
+            available: ["full"],
+            selected: self.mismatch.is_none().then_some("full"),
+            reason,
+            codec: self.mismatch,
+        }
+    }
+}

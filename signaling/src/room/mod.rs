@@ -1,0 +1,294 @@
+//! Rooms: one task owns one room's state; everybody else reaches it through its mailbox.
+
+mod events;
+
+mod journal;
+
+mod member;
+
+mod stage;
+
+mod task;
+
+mod talk;
+
+mod sessions;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use dashmap::DashMap;
+use dashmap::mapref::entry::Entry as Slot;
+use klieg_sfu::{PeerId, RoomKey};
+use klieg_turn::IceServers;
+use tokio::sync::{mpsc, oneshot, watch};
+
+pub(crate) use member::NewMember;
+
+use crate::error::ApiError;
+use crate::id::{RoomId, SocketId};
+use crate::media::Media;
+use crate::metrics::Metrics;
+use crate::store::{Entry, RoomStatus, RoomUpdate, StoreError, Stores};
+use crate::time::Timestamp;
+use crate::ws::protocol::{LayerChoice, PublisherState, PublisherView, RoomStatusView, RtcMute};
+
+/// The rooms in memory.
+#[derive(Debug)]
+pub(crate) struct Rooms {
+    open: DashMap<RoomId, RoomHandle>,
+    /// The next room's number for the forwarding unit.
+    next_key: AtomicU64,
+    context: Context,
+}
+
+/// What every room uses.
+#[derive(Clone, Debug)]
+pub(crate) struct Context {
+    pub(crate) stores: Stores,
+    pub(crate) media: Arc<Media>,
+    pub(crate) ice: Arc<IceServers>,
+    pub(crate) metrics: Arc<Metrics>,
+    /// How long a room waits for a publisher that was lost.
+    pub(crate) grace: Duration,
+    /// How long a room without anybody stays in memory.
+    pub(crate) idle: Duration,
+}
+
+/// The way to one room.
+#[derive(Clone, Debug)]
+pub(crate) struct RoomHandle {
+    /// The room's number for the forwarding unit.
+    pub(crate) key: RoomKey,
+    mailbox: mpsc::Sender<RoomMessage>,
+    summary: watch::Receiver<RoomSummary>,
+}
+
+/// What lists of rooms show.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct RoomSummary {
+    pub(crate) status: RoomStatus,
+    pub(crate) started_at: Option<Timestamp>,
+    pub(crate) viewer_count: u64,
+}
+
+/// What a room is told. Its mailbox holds 1024; beyond it the sender is told that the server is busy.
+#[derive(Debug)]
+pub(crate) enum RoomMessage {
+    /// Somebody comes; the reply says that they are in, and what they were sent.
+    Join {
+        member: Box<NewMember>,
+        last_seq: Option<u64>,
+        reply: oneshot::Sender<Entered>,
+    },
+    /// Somebody goes.
+    Leave { socket: SocketId, why: Departure },
+    /// Somebody is about to publish; the reply says whether they may.
+    OpenPublisher {
+        socket: SocketId,
+        session: SessionRef,
+        reply: oneshot::Sender<Opened>,
+    },
+    /// Somebody is about to watch.
+    OpenViewer {
+        socket: SocketId,
+        session: SessionRef,
+        layer: LayerChoice,
+    },
+    /// Somebody who watches wants something else.
+    SelectLayer {
+        socket: SocketId,
+        layer: LayerChoice,
+    },
+    /// Somebody closes one of their sessions.
+    CloseSession { socket: SocketId, peer: PeerId },
+    /// The publisher mutes or unmutes; the reply says whether it was the publisher.
+    Mute {
+        socket: SocketId,
+        mute: RtcMute,
+        reply: oneshot::Sender<Result<(), ApiError>>,
+    },
+    /// Somebody says something; the room answers once it is stored.
+    Chat {
+        socket: SocketId,
+        re: Option<String>,
+        text: String,
+    },
+    /// Somebody reacts.
+    React { emoji: &'static str },
+    /// Somebody asks for the numbers; the room answers.
+    Stats {
+        socket: SocketId,
+        re: Option<String>,
+    },
+    /// Something happened to a peer.
+    Media(klieg_sfu::Event),
+}
+
+/// What somebody who came was sent: the missed events up to this number, or (`None`) the snapshot.
+pub(crate) type Entered = Option<u64>;
+
+/// Whether somebody may publish.
+pub(crate) type Opened = Result<(), ApiError>;
+
+/// How somebody goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Departure {
+    /// They said so.
+    Left,
+    /// Their socket is gone.
+    Lost,
+}
+
+/// A session as the room knows it; the socket owns its negotiation.
+#[derive(Clone, Debug)]
+pub(crate) struct SessionRef {
+    /// The name on the wire.
+    pub(crate) id: Arc<str>,
+    /// The name in the forwarding unit.
+    pub(crate) peer: PeerId,
+    /// Set by the room when the peer is gone, read by the socket.
+    pub(crate) closed: Arc<AtomicBool>,
+}
+
+impl SessionRef {
+    pub(crate) fn new(peer: PeerId) -> Self {
+        Self {
+            id: crate::id::random().into(),
+            peer,
+            closed: Arc::new(AtomicBool::new(false)),
+        }
+    }
+
+    pub(crate) fn close(&self) {
+        self.closed.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
+    }
+}
+
+impl RoomHandle {
+    /// Puts a message into the mailbox.
+    ///
+    /// # Errors
+    /// `busy` when it is full.
+    pub(crate) fn tell(&self, message: RoomMessage) -> Result<(), ApiError> {
+        self.mailbox.try_send(message).map_err(|_| ApiError::busy())
+    }
+
+    /// Puts a message that must arrive into the mailbox, waiting for its turn.
+    pub(crate) async fn tell_surely(&self, message: RoomMessage) {
+        // Fails only when the room's task has ended, and its state with it.
+        let _ = self.mailbox.send(message).await;
+    }
+
+    /// Asks something and waits for the reply.
+    ///
+    /// # Errors
+    /// `busy` when the mailbox is full or the room was just leaving memory.
+    pub(crate) async fn ask<T>(
+        &self,
+        question: impl FnOnce(oneshot::Sender<T>) -> RoomMessage,
+    ) -> Result<T, ApiError> {
+        let (reply, answer) = oneshot::channel();
+        self.tell(question(reply))?;
+        answer.await.map_err(|_| ApiError::busy())
+    }
+
+    /// Names a new peer whose events go to this room.
+    pub(crate) fn new_session(&self, media: &Media) -> SessionRef {
+        SessionRef::new(media.new_peer(self.mailbox.clone()))
+    }
+
+    fn is_closed(&self) -> bool {
+        self.mailbox.is_closed()
+    }
+}
+
+impl Rooms {
+    pub(crate) fn new(context: Context) -> Self {
+        Self {
+            open: DashMap::new(),
+            next_key: AtomicU64::new(1),
+            context,
+        }
+    }
+
+    /// Returns a room that is known to exist, bringing it into memory when it is not.
+    pub(crate) fn open(self: &Arc<Self>, id: &RoomId) -> RoomHandle {
+        match self.open.entry(id.clone()) {
+            Slot::Occupied(slot) if !slot.get().is_closed() => slot.get().clone(),
+            Slot::Occupied(mut slot) => {
+                let handle = self.start(id);
+                slot.insert(handle.clone());
+                handle
+            }
+            Slot::Vacant(slot) => slot.insert(self.start(id)).clone(),
+        }
+    }
+
+    /// Returns what a list shows of a room that is in memory.
+    pub(crate) fn summary(&self, id: &RoomId) -> Option<RoomSummary> {
+        self.open.get(id).map(|room| *room.summary.borrow())
+    }
+
+    fn start(self: &Arc<Self>, id: &RoomId) -> RoomHandle {
+        let key = RoomKey(self.next_key.fetch_add(1, Ordering::Relaxed));
+        let (mailbox, messages) = mpsc::channel(MAILBOX);
+        let start = RoomSummary {
+            status: RoomStatus::Ready,
+            started_at: None,
+            viewer_count: 0,
+        };
+        let (shown, summary) = watch::channel(start);
+        let rooms = Arc::clone(self);
+        let id = id.clone();
+        tokio::spawn(async move {
+            task::run(&id, rooms.context.clone(), messages, shown).await;
+            rooms.open.remove_if(&id, |_, room| room.key == key);
+        });
+        RoomHandle {
+            key,
+            mailbox,
+            summary,
+        }
+    }
+
+    /// Ends what the last process left live: its publishers went with it.
+    pub(crate) async fn recover(&self) -> Result<(), StoreError> {
+        let stores = &self.context.stores;
+        for room in stores.rooms.unfinished().await? {
+            let record = stores.rooms.find(&room).await?;
+            let status = RoomStatusView {
+                status: RoomStatus::Ready,
+                started_at: None,
+                message: Some("The server was restarted."),
+            };
+            let update = RoomUpdate {
+                status: RoomStatus::Ready,
+                started_at: None,
+                peak_viewers: record.map_or(0, |record| record.peak_viewers),
+            };
+            let entries = [
+                Entry::Event {
+                    kind: "room.status",
+                    content: events::json(&status),
+                    update: Some(update),
+                },
+                Entry::Event {
+                    kind: "rtc.publisher",
+                    content: events::json(&PublisherView::absent(PublisherState::None)),
+                    update: None,
+                },
+            ];
+            stores.journal.append(&room, &entries).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Messages that may wait for a room.
+const MAILBOX: usize = 1024;

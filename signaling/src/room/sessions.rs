@@ -1,0 +1,232 @@
+//! Who publishes in a room, who watches, and what the forwarding unit says about them.
+
+use std::time::Instant;
+
+use klieg_sfu::{Event, Format, Kind, PeerId};
+use tracing::{debug, info};
+
+use crate::error::{ApiError, Code};
+use crate::id::SocketId;
+use crate::ws::protocol::{LayerChoice, RtcMute, SessionState, codec_name, message, reason_name};
+
+use super::member::Viewing;
+use super::stage::{Exit, Publisher};
+use super::task::Room;
+use super::{Opened, SessionRef};
+
+impl Room {
+    /// Gives the publisher's place to a session. A session of the same identity that is still there makes
+    /// way: it is what a reloaded page or a lost network leaves behind.
+    pub(super) fn open_publisher(&mut self, socket: SocketId, session: SessionRef) -> Opened {
+        let Some(member) = self.members.get(&socket) else {
+            return Err(ApiError::new(Code::NotJoined, "Join a room first."));
+        };
+        let identity = member.identity.id.clone();
+        if let Some(publisher) = self.stage.publisher() {
+            if publisher.identity != identity {
+                let text = "Somebody else publishes in this room.";
+                return Err(ApiError::new(Code::PublisherExists, text));
+            }
+            let (old_socket, old) = (publisher.socket, publisher.session.clone());
+            self.tell_state(old_socket, &old, "closed", Some("removed"));
+            self.publisher_gone(Exit::Lost);
+        }
+        info!(peer = session.peer.0, "publisher came");
+        self.stage.enter(Publisher::new(socket, identity, session));
+        Ok(())
+    }
+
+    pub(super) fn open_viewer(
+        &mut self,
+        socket: SocketId,
+        session: SessionRef,
+        layer: LayerChoice,
+    ) {
+        let Some(member) = self.members.get_mut(&socket) else {
+            self.context.media.remove(session.peer);
+            return;
+        };
+        debug!(peer = session.peer.0, "viewer came");
+        self.viewers.insert(session.peer, socket);
+        let earlier = member.viewing.replace(Viewing {
+            session,
+            layer,
+            mismatch: None,
+        });
+        self.context.metrics.viewers.inc();
+        self.note_viewers();
+        if let Some(earlier) = earlier {
+            self.viewer_gone(&earlier.session);
+        }
+        self.tell_layers(socket);
+    }
+
+    pub(super) fn select_layer(&mut self, socket: SocketId, layer: LayerChoice) {
+        if let Some(viewing) = self.viewing(socket) {
+            viewing.layer = layer;
+            self.tell_layers(socket);
+        }
+    }
+
+    pub(super) fn close_session(&mut self, socket: SocketId, peer: PeerId) {
+        let publishes = self.stage.publisher();
+        if publishes.is_some_and(|it| it.socket == socket && it.session.peer == peer) {
+            self.publisher_gone(Exit::Closed);
+        } else if let Some(session) = self.take_viewing(socket, peer) {
+            self.viewer_gone(&session);
+        }
+    }
+
+    pub(super) fn mute(&mut self, socket: SocketId, mute: RtcMute) -> Result<(), ApiError> {
+        let changes = self
+            .stage
+            .mute(socket, Kind::from(mute.kind), mute.muted)
+            .ok_or_else(|| {
+                ApiError::new(
+                    Code::Forbidden,
+                    "Only the publisher mutes what it publishes.",
+                )
+            })?;
+        self.tell(changes);
+        Ok(())
+    }
+
+    pub(super) fn handle_media(&mut self, event: Event) {
+        match event {
+            Event::Connected { peer, took } => {
+                debug!(peer = peer.0, took_ms = took.as_millis(), "peer connected");
+                self.tell_peer(peer, "connected", None);
+            }
+            Event::ViewerMedia { peer, took } => {
+                debug!(
+                    peer = peer.0,
+                    took_ms = took.as_millis(),
+                    "first media to a viewer"
+                );
+                self.tell_peer(peer, "media", None);
+            }
+            Event::PublisherMedia { peer, format, .. } => self.publisher_media(peer, format),
+            Event::CodecMismatch { peer, sent } => {
+                if let Some(socket) = self.viewers.get(&peer).copied()
+                    && let Some(viewing) = self.viewing(socket)
+                {
+                    viewing.mismatch = Some(codec_name(sent.codec));
+                    self.tell_layers(socket);
+                }
+            }
+            Event::Disconnected { peer, reason } => {
+                self.tell_peer(peer, "closed", Some(reason_name(reason)));
+                info!(peer = peer.0, reason = reason_name(reason), "peer gone");
+                if self
+                    .stage
+                    .publisher()
+                    .is_some_and(|it| it.session.peer == peer)
+                {
+                    self.publisher_gone(Exit::Lost);
+                } else if let Some(socket) = self.viewers.get(&peer).copied()
+                    && let Some(session) = self.take_viewing(socket, peer)
+                {
+                    self.viewer_gone(&session);
+                }
+            }
+        }
+    }
+
+    fn publisher_media(&mut self, peer: PeerId, format: Format) {
+        let was_live = self.stage.is_live();
+        let changes = self.stage.handle_media(peer, format);
+        if changes.status {
+            self.context.metrics.live_rooms.inc();
+        }
+        self.tell(changes);
+        let is_video = format.codec.kind() == Kind::Video;
+        if !changes.publisher || (was_live && !is_video) {
+            return;
+        }
+        let codec = codec_name(format.codec);
+        let mut sockets = Vec::new();
+        for (socket, member) in &mut self.members {
+            let Some(viewing) = &mut member.viewing else {
+                continue;
+            };
+            if is_video && viewing.mismatch.is_some_and(|sent| sent != codec) {
+                viewing.mismatch = None;
+            }
+            sockets.push(*socket);
+        }
+        for socket in sockets {
+            self.tell_layers(socket);
+        }
+    }
+
+    /// Lets the publisher go, whatever became of its peer.
+    pub(super) fn publisher_gone(&mut self, exit: Exit) {
+        let Some(publisher) = self.stage.publisher() else {
+            return;
+        };
+        let was_live = self.stage.is_live();
+        publisher.session.close();
+        self.context.media.remove(publisher.session.peer);
+        info!(peer = publisher.session.peer.0, ?exit, "publisher went");
+        let changes = self.stage.leave(exit, Instant::now(), self.context.grace);
+        if was_live {
+            self.context.metrics.live_rooms.dec();
+        }
+        self.tell(changes);
+    }
+
+    /// Lets a viewer go that is no member's any more, whatever became of its peer.
+    pub(super) fn viewer_gone(&mut self, session: &SessionRef) {
+        session.close();
+        self.context.media.remove(session.peer);
+        self.context.metrics.viewers.dec();
+        self.viewers.remove(&session.peer);
+        self.note_viewers();
+    }
+
+    fn viewing(&mut self, socket: SocketId) -> Option<&mut Viewing> {
+        self.members.get_mut(&socket)?.viewing.as_mut()
+    }
+
+    fn take_viewing(&mut self, socket: SocketId, peer: PeerId) -> Option<SessionRef> {
+        let viewing = &mut self.members.get_mut(&socket)?.viewing;
+        viewing
+            .take_if(|viewing| viewing.session.peer == peer)
+            .map(|viewing| viewing.session)
+    }
+
+    /// Tells a viewer what it gets, while there is something to get.
+    fn tell_layers(&self, socket: SocketId) {
+        let member = self.members.get(&socket);
+        if let Some(viewing) = member.and_then(|member| member.viewing.as_ref())
+            && self.stage.is_live()
+        {
+            self.send(socket, message("rtc.layers", &viewing.layers()));
+        }
+    }
+
+    fn tell_peer(&self, peer: PeerId, state: &'static str, reason: Option<&'static str>) {
+        if let Some(publisher) = self.stage.publisher().filter(|it| it.session.peer == peer) {
+            self.tell_state(publisher.socket, &publisher.session, state, reason);
+        } else if let Some(socket) = self.viewers.get(&peer).copied()
+            && let Some(viewing) = self.members.get(&socket).and_then(|it| it.viewing.as_ref())
+        {
+            self.tell_state(socket, &viewing.session, state, reason);
+        }
+    }
+
+    fn tell_state(
+        &self,
+        socket: SocketId,
+        session: &SessionRef,
+        state: &'static str,
+        reason: Option<&'static str>,
+    ) {
+        let view = SessionState {
+            session_id: &session.id,
+            state,
+            reason,
+        };
+        self.send(socket, message("rtc.state", &view));
+    }
+}

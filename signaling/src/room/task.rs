@@ -1,0 +1,470 @@
+//! The task of one room: its mailbox, its clock and what follows from them.
+
+use std::collections::{BTreeMap, HashMap};
+use std::time::{Duration, Instant};
+
+use axum::extract::ws::Utf8Bytes;
+use klieg_sfu::PeerId;
+use serde::Serialize;
+use tokio::sync::{mpsc, watch};
+use tracing::{Instrument, info, info_span, warn};
+
+use crate::chat::ChatLimiter;
+use crate::error::ApiError;
+use crate::id::{RoomId, SocketId};
+use crate::store::{Entry, Event, Outcome, RoomRecord, RoomUpdate, StoreError};
+use crate::time::Timestamp;
+use crate::ws::protocol::{self, Ack, Joined, ReactionBatch, RoomStatusView, RoomView, Stats, You};
+
+use super::events::{EventLog, KEPT_CHAT, KEPT_EVENTS, json};
+use super::journal::{Committed, Draft, Journal};
+use super::member::{Member, NewMember};
+use super::stage::{Changes, Exit, Stage};
+use super::{Context, Departure, Entered, RoomMessage, RoomSummary};
+
+/// Runs a room until nobody has needed it for a while.
+pub(super) async fn run(
+    id: &RoomId,
+    context: Context,
+    messages: mpsc::Receiver<RoomMessage>,
+    summary: watch::Sender<RoomSummary>,
+) {
+    let span = info_span!("room", room = %id);
+    let work = async {
+        match Room::load(id, context, summary).await {
+            Ok(Some(room)) => room.run(messages).await,
+            // Those who wait for a reply are told that the server is busy, and try again.
+            Ok(None) => warn!("a room was removed while it was opened"),
+            Err(error) => tracing::error!(%error, "a room could not be loaded"),
+        }
+    };
+    work.instrument(span).await;
+}
+
+/// One room.
+pub(super) struct Room {
+    pub(super) context: Context,
+    /// As stored; status and times as of now.
+    pub(super) record: RoomRecord,
+    pub(super) members: HashMap<SocketId, Member>,
+    pub(super) stage: Stage,
+    log: EventLog,
+    journal: Journal,
+    pub(super) chat_limiter: ChatLimiter,
+    /// Reactions since the last batch.
+    reactions: BTreeMap<&'static str, u64>,
+    /// When the next batch goes; `None` while there are no reactions.
+    reactions_due: Option<Instant>,
+    reactions_sent: Instant,
+    /// The numbers as they were sent last.
+    stats: Stats,
+    /// When the numbers are compared and sent; `None` while nothing changed.
+    stats_due: Option<Instant>,
+    stats_sent: Instant,
+    /// The most viewers the room ever had.
+    peak: u64,
+    /// Whose peer is whose, of those who watch.
+    pub(super) viewers: HashMap<PeerId, SocketId>,
+    /// Since when nobody needs the room; `None` while somebody does.
+    idle_since: Option<Instant>,
+    summary: watch::Sender<RoomSummary>,
+}
+
+impl Room {
+    async fn load(
+        id: &RoomId,
+        context: Context,
+        summary: watch::Sender<RoomSummary>,
+    ) -> Result<Option<Self>, StoreError> {
+        let Some(record) = context.stores.rooms.find(id).await? else {
+            return Ok(None);
+        };
+        let (last_seq, events) = context.stores.journal.tail(id, KEPT_EVENTS).await?;
+        let mut chat = context.stores.journal.chat(id, u64::MAX, KEPT_CHAT).await?;
+        chat.reverse();
+        let journal = Journal::new(id.clone(), context.stores.journal.clone());
+        let peak = record.peak_viewers;
+        let stats = Stats {
+            peak,
+            ..Stats::default()
+        };
+        let now = Instant::now();
+        context.metrics.rooms.inc();
+        Ok(Some(Self {
+            context,
+            record,
+            members: HashMap::new(),
+            stage: Stage::new(),
+            log: EventLog::new(last_seq, events, chat),
+            journal,
+            chat_limiter: ChatLimiter::default(),
+            reactions: BTreeMap::new(),
+            reactions_due: None,
+            reactions_sent: now,
+            stats,
+            stats_due: None,
+            stats_sent: now,
+            peak,
+            viewers: HashMap::new(),
+            idle_since: Some(now),
+            summary,
+        }))
+    }
+
+    async fn run(mut self, mut messages: mpsc::Receiver<RoomMessage>) {
+        info!("room opened");
+        loop {
+            let wake = self.next_wake();
+            tokio::select! {
+                message = messages.recv() => match message {
+                    Some(message) => self.handle(message),
+                    None => break,
+                },
+                committed = self.journal.committed() => self.handle_committed(committed),
+                () = sleep_until(wake) => {
+                    self.handle_timeout(Instant::now());
+                    if self.is_over(Instant::now()) && messages.is_empty() {
+                        break;
+                    }
+                }
+            }
+            self.note_idle();
+        }
+        // Who sends from here on finds the mailbox closed, or gets no reply, and opens the room anew.
+        messages.close();
+        self.context.metrics.rooms.dec();
+        info!("room closed");
+    }
+
+    fn handle(&mut self, message: RoomMessage) {
+        match message {
+            RoomMessage::Join {
+                member,
+                last_seq,
+                reply,
+            } => {
+                let _ = reply.send(self.join(*member, last_seq));
+            }
+            RoomMessage::Leave { socket, why } => self.leave(socket, why),
+            RoomMessage::OpenPublisher {
+                socket,
+                session,
+                reply,
+            } => {
+                let _ = reply.send(self.open_publisher(socket, session));
+            }
+            RoomMessage::OpenViewer {
+                socket,
+                session,
+                layer,
+            } => {
+                self.open_viewer(socket, session, layer);
+            }
+            RoomMessage::SelectLayer { socket, layer } => self.select_layer(socket, layer),
+            RoomMessage::CloseSession { socket, peer } => self.close_session(socket, peer),
+            RoomMessage::Mute {
+                socket,
+                mute,
+                reply,
+            } => {
+                let _ = reply.send(self.mute(socket, mute));
+            }
+            RoomMessage::Chat { socket, re, text } => self.say(socket, re, text),
+            RoomMessage::React { emoji } => self.react(emoji),
+            RoomMessage::Stats { socket, re } => {
+                let ack = Ack {
+                    stats: Some(self.current_stats()),
+                    ..Ack::default()
+                };
+                self.acknowledge(socket, re.as_deref(), &ack);
+            }
+            RoomMessage::Media(event) => self.handle_media(event),
+        }
+    }
+
+    fn join(&mut self, member: NewMember, last_seq: Option<u64>) -> Entered {
+        let missed = last_seq.and_then(|seq| self.log.after(seq));
+        let entered = missed.is_some().then(|| self.log.last_seq());
+        match missed {
+            Some(events) => member.outbox.replay(events),
+            None => member.outbox.send(self.snapshot(&member)),
+        }
+        self.members.insert(member.socket, Member::new(member));
+        entered
+    }
+
+    fn snapshot(&self, member: &NewMember) -> Utf8Bytes {
+        let mut room = RoomView::from(&self.record);
+        room.status = self.stage.status();
+        room.started_at = self.stage.started_at();
+        let now = std::time::SystemTime::now();
+        let joined = Joined {
+            room,
+            publisher: self.stage.view(),
+            stats: self.current_stats(),
+            seq: self.log.last_seq(),
+            chat_history: self.log.chat().collect(),
+            products: [],
+            ice_servers: self.context.ice.for_identity(&member.identity.id, now),
+            you: You {
+                participant: member.participant(),
+                grants: member.grants,
+            },
+        };
+        protocol::message("joined", &joined)
+    }
+
+    fn leave(&mut self, socket: SocketId, why: Departure) {
+        let Some(mut member) = self.members.remove(&socket) else {
+            return;
+        };
+        if let Some(viewing) = member.viewing.take() {
+            self.viewer_gone(&viewing.session);
+        }
+        if self
+            .stage
+            .publisher()
+            .is_some_and(|publisher| publisher.socket == socket)
+        {
+            let exit = match why {
+                Departure::Left => Exit::Closed,
+                Departure::Lost => Exit::Lost,
+            };
+            self.publisher_gone(exit);
+        }
+    }
+
+    /// Sends something to one.
+    pub(super) fn send(&self, socket: SocketId, text: Utf8Bytes) {
+        if let Some(member) = self.members.get(&socket) {
+            member.outbox.send(text);
+        }
+    }
+
+    /// Sends something to everybody, written once.
+    fn broadcast(&self, text: &Utf8Bytes) {
+        for member in self.members.values() {
+            member.outbox.send(text.clone());
+        }
+    }
+
+    pub(super) fn acknowledge(&self, socket: SocketId, re: Option<&str>, ack: &Ack) {
+        if let Some(re) = re {
+            self.send(socket, protocol::ack(re, ack));
+        }
+    }
+
+    pub(super) fn refuse(&self, socket: SocketId, re: Option<&str>, error: &ApiError) {
+        self.context.metrics.refused(error);
+        self.send(socket, protocol::error(re, error));
+    }
+
+    /// Tells everybody, and those who come back later, what changed.
+    pub(super) fn tell(&mut self, changes: Changes) {
+        if changes.status {
+            let (status, started_at) = (self.stage.status(), self.stage.started_at());
+            info!(?status, "room status changed");
+            let view = RoomStatusView {
+                status,
+                started_at,
+                message: None,
+            };
+            let peak_viewers = self.peak;
+            self.event(
+                "room.status",
+                &view,
+                Some(RoomUpdate {
+                    status,
+                    started_at,
+                    peak_viewers,
+                }),
+            );
+        }
+        if changes.publisher {
+            let view = self.stage.view();
+            self.event("rtc.publisher", &view, None);
+        }
+        self.summarize();
+    }
+
+    fn event(&mut self, kind: &'static str, view: &impl Serialize, update: Option<RoomUpdate>) {
+        let entry = Entry::Event {
+            kind,
+            content: json(view),
+            update,
+        };
+        if let Err(draft) = self.journal.push(Draft {
+            entry,
+            author: None,
+        }) {
+            self.tell_unnumbered(&draft.entry);
+        }
+    }
+
+    /// Queues what somebody said.
+    pub(super) fn write(&mut self, draft: Draft) -> Result<(), ApiError> {
+        self.journal.push(draft).map_err(|_| ApiError::busy())
+    }
+
+    fn handle_committed(&mut self, committed: Committed) {
+        self.context
+            .metrics
+            .commit_seconds
+            .observe(committed.took.as_secs_f64());
+        match committed.outcomes {
+            Ok(outcomes) => {
+                for (draft, outcome) in committed.drafts.into_iter().zip(outcomes) {
+                    self.handle_outcome(draft, outcome);
+                }
+            }
+            Err(error) => {
+                self.context.metrics.commit_failures.inc();
+                let error = ApiError::internal(error);
+                for draft in committed.drafts {
+                    match draft.author {
+                        Some((socket, re)) => self.refuse(socket, re.as_deref(), &error),
+                        // Media goes on without the store, and so does what is said about it.
+                        None => self.tell_unnumbered(&draft.entry),
+                    }
+                }
+            }
+        }
+    }
+
+    fn handle_outcome(&mut self, draft: Draft, outcome: Outcome) {
+        match (draft.entry, outcome) {
+            (Entry::Event { kind, content, .. }, Outcome::Event { seq, ts }) => {
+                let (kind, content) = (kind.to_owned(), content.as_ref().to_owned());
+                let text = self.log.push(Event::Other {
+                    seq,
+                    ts,
+                    kind,
+                    content,
+                });
+                self.broadcast(&text);
+            }
+            (Entry::Chat(chat), outcome) => self.handle_said(draft.author, &chat, outcome),
+            (Entry::Event { .. }, Outcome::Chat(_) | Outcome::Duplicate(_)) => {}
+        }
+    }
+
+    /// Puts a stored message into the log and sends it to everybody.
+    pub(super) fn publish_chat(&mut self, message: crate::store::ChatMessage) {
+        self.context.metrics.chat_messages.inc();
+        let text = self.log.push(Event::Chat(message));
+        self.broadcast(&text);
+    }
+
+    /// Tells those who are there what could not be stored; who comes back later learns it from the snapshot.
+    fn tell_unnumbered(&self, entry: &Entry) {
+        if let Entry::Event { kind, content, .. } = entry {
+            self.broadcast(&protocol::event_of_json(
+                kind,
+                None,
+                Timestamp::now(),
+                content,
+            ));
+        }
+    }
+
+    fn react(&mut self, emoji: &'static str) {
+        *self.reactions.entry(emoji).or_default() += 1;
+        self.context.metrics.reactions.inc();
+        if self.reactions_due.is_none() {
+            self.reactions_due = Some(Instant::now().max(self.reactions_sent + REACTIONS_EVERY));
+        }
+    }
+
+    /// Takes note of viewers that came or went.
+    pub(super) fn note_viewers(&mut self) {
+        self.summarize();
+        self.peak = self.peak.max(self.viewer_count());
+        if self.stats_due.is_none() {
+            self.stats_due = Some(Instant::now().max(self.stats_sent + STATS_EVERY));
+        }
+    }
+
+    fn viewer_count(&self) -> u64 {
+        u64::try_from(self.viewers.len()).unwrap_or(u64::MAX)
+    }
+
+    fn current_stats(&self) -> Stats {
+        Stats {
+            viewer_count: self.viewer_count(),
+            likes: 0,
+            peak: self.peak,
+        }
+    }
+
+    fn summarize(&self) {
+        self.summary.send_replace(RoomSummary {
+            status: self.stage.status(),
+            started_at: self.stage.started_at(),
+            viewer_count: self.viewer_count(),
+        });
+    }
+
+    fn next_wake(&self) -> Option<Instant> {
+        let idle_ends = self.idle_since.map(|since| since + self.context.idle);
+        [
+            self.stage.grace_ends(),
+            self.reactions_due,
+            self.stats_due,
+            idle_ends,
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+    }
+
+    fn handle_timeout(&mut self, now: Instant) {
+        if self.reactions_due.is_some_and(|due| due <= now) {
+            self.reactions_due = None;
+            self.reactions_sent = now;
+            let batch = ReactionBatch {
+                counts: &self.reactions,
+            };
+            self.broadcast(&protocol::message("reaction.batch", &batch));
+            self.reactions.clear();
+        }
+        if self.stats_due.is_some_and(|due| due <= now) {
+            self.stats_due = None;
+            let stats = self.current_stats();
+            if stats != self.stats {
+                self.stats = stats;
+                self.stats_sent = now;
+                self.broadcast(&protocol::message("stats", &stats));
+            }
+        }
+        let changes = self.stage.handle_timeout(now);
+        self.tell(changes);
+    }
+
+    fn note_idle(&mut self) {
+        let needed = !self.members.is_empty() || !self.stage.is_empty() || !self.journal.is_idle();
+        self.idle_since = match (needed, self.idle_since) {
+            (true, _) => None,
+            (false, None) => Some(Instant::now()),
+            (false, since) => since,
+        };
+    }
+
+    fn is_over(&self, now: Instant) -> bool {
+        self.idle_since
+            .is_some_and(|since| since + self.context.idle <= now)
+    }
+}
+
+/// Waits for a moment; for ever when there is none.
+async fn sleep_until(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => tokio::time::sleep_until(moment.into()).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Four batches of reactions a second at most.
+const REACTIONS_EVERY: Duration = Duration::from_millis(250);
+
+/// One set of numbers a second at most.
+const STATS_EVERY: Duration = Duration::from_secs(1);

@@ -1,0 +1,81 @@
+//! Every URL of the server.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::http::header::{self, HeaderName};
+use axum::http::{HeaderValue, StatusCode};
+use axum::routing::{get, post};
+use tower_http::limit::RequestBodyLimitLayer;
+use tower_http::set_header::SetResponseHeaderLayer;
+use tower_http::timeout::TimeoutLayer;
+
+use crate::app::App;
+use crate::http::origin::cors;
+use crate::http::{accounts, assets, probes, rooms, unknown_method, unknown_route};
+use crate::ws;
+
+/// Puts the addresses and their handlers together.
+pub(crate) fn router(app: Arc<App>) -> Router {
+    let api = Router::new()
+        .route("/config", get(accounts::config))
+        .route("/auth/login", post(accounts::login))
+        .route("/me", get(accounts::me))
+        .route("/rooms", get(rooms::list).post(rooms::create))
+        .route("/rooms/{id}", get(rooms::show))
+        .route("/rooms/{id}/join", post(rooms::join))
+        .route("/rooms/{id}/chat", get(rooms::chat))
+        .fallback(unknown_route)
+        .layer(cors(&app.config))
+        .layer(SetResponseHeaderLayer::overriding(
+            header::CACHE_CONTROL,
+            HeaderValue::from_static("no-store"),
+        ));
+
+    let mut router = Router::new()
+        .nest("/api/v1", api)
+        .route("/ws", get(ws::upgrade))
+        .route("/healthz", get(probes::healthz))
+        .route("/readyz", get(probes::readyz))
+        .route("/metrics", get(probes::metrics))
+        .fallback(assets::serve)
+        .method_not_allowed_fallback(unknown_method)
+        .with_state(app)
+        .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
+        .layer(RequestBodyLimitLayer::new(MAX_BODY_BYTES))
+        .layer(TimeoutLayer::with_status_code(
+            StatusCode::REQUEST_TIMEOUT,
+            REQUEST_TIMEOUT,
+        ));
+    for (name, value) in SECURITY_HEADERS {
+        let name = HeaderName::from_static(name);
+        let value = HeaderValue::from_static(value);
+        router = router.layer(SetResponseHeaderLayer::if_not_present(name, value));
+    }
+    router
+}
+
+const MAX_BODY_BYTES: usize = 1024 * 1024;
+
+/// From the end of the header to the answer; the upgrade of a WebSocket is an answer.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The pages load nothing from elsewhere, show what a camera or a blob holds, and are in nobody's frame.
+const SECURITY_HEADERS: [(&str, &str); 5] = [
+    (
+        "content-security-policy",
+        "default-src 'self'; connect-src 'self' ws: wss:; img-src 'self' data: blob:; \
+         media-src 'self' blob: mediastream:; worker-src 'self' blob:; \
+         style-src 'self' 'unsafe-inline'; object-src 'none'; base-uri 'none'; \
+         form-action 'self'; frame-ancestors 'none'",
+    ),
+    ("x-content-type-options", "nosniff"),
+    ("referrer-policy", "no-referrer"),
+    ("x-frame-options", "DENY"),
+    (
+        "permissions-policy",
+        "camera=(self), microphone=(self), display-capture=(self)",
+    ),
+];

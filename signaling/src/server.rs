@@ -1,0 +1,232 @@
+//! Starts the server's parts in order and stops them in order.
+
+use std::io;
+use std::net::SocketAddr;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use klieg_sfu::{Handle, Sfu};
+use klieg_turn::IceServers;
+use prometheus::Registry;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tracing::info;
+
+use crate::app::{App, DEMO_KEY, DEMO_ROOM, Phase};
+use crate::auth::{Authority, Secret, signing_secret};
+use crate::config::{Config, ConfigError};
+use crate::http::listen;
+use crate::id::RoomId;
+use crate::media::Media;
+use crate::metrics::Metrics;
+use crate::room::{Context, Rooms};
+use crate::router::router;
+use crate::store::{self, RoomRecord, RoomStatus, StoreError, Stores, User, Visibility};
+use crate::time::Timestamp;
+
+/// A server that runs.
+#[derive(Debug)]
+pub struct Server {
+    http: SocketAddr,
+    media: Vec<SocketAddr>,
+    app: Arc<App>,
+    sfu: Handle,
+    phase: watch::Sender<Phase>,
+    serving: JoinHandle<()>,
+}
+
+/// Why a server does not start; one line.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The settings make no sense.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The directory of the data cannot be used.
+    #[error("data directory {path}: {source}")]
+    Data {
+        /// Which.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// The database cannot be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The port for HTTP cannot be bound.
+    #[error("HTTP port {address}: {source}; choose another with --http")]
+    Http {
+        /// Which.
+        address: SocketAddr,
+        /// Why not.
+        source: io::Error,
+    },
+    /// The forwarding unit does not start.
+    #[error(transparent)]
+    Media(#[from] klieg_sfu::StartError),
+    /// A metric is registered twice.
+    #[error("metrics: {0}")]
+    Metrics(#[from] prometheus::Error),
+}
+
+impl Server {
+    /// Starts a server.
+    ///
+    /// # Errors
+    /// The first part that does not start; those before it are stopped.
+    pub async fn start(config: Config) -> Result<Self, StartError> {
+        config.validate()?;
+        let ice = IceServers::new(config.ice.clone()).map_err(|error| ConfigError::Invalid {
+            setting: "ice",
+            reason: error.to_string(),
+        })?;
+        let (own_secret, stores) = open_data(&config).await?;
+        let address = config.http;
+        let unbound = |source| StartError::Http { address, source };
+        let listener = listen::bind(address).map_err(unbound)?;
+        let http = listener.local_addr().map_err(unbound)?;
+
+        let registry = Registry::new();
+        let metrics = Arc::new(Metrics::new(registry.clone())?);
+        let (sfu, events) = Sfu::start(media_settings(&config), &registry)?;
+        let media = Arc::new(Media::new(sfu.clone(), metrics.media_busy.clone()));
+        tokio::spawn(Arc::clone(&media).route(events));
+
+        let ice = Arc::new(ice);
+        let rooms = Arc::new(Rooms::new(Context {
+            stores: stores.clone(),
+            media: Arc::clone(&media),
+            ice: Arc::clone(&ice),
+            metrics: Arc::clone(&metrics),
+            grace: config.publisher_grace(),
+            idle: Duration::from_millis(config.room_idle_ms),
+        }));
+        rooms.recover().await?;
+
+        let (phase, watched) = watch::channel(Phase::Serving);
+        let app = Arc::new(App {
+            authority: Authority::new(own_secret, config.api_keys.clone()),
+            config,
+            stores,
+            rooms,
+            media,
+            ice,
+            metrics,
+            phase: watched.clone(),
+            next_socket: AtomicU64::new(1),
+        });
+        let connections = app.config.max_sockets;
+        let serving = listen::serve(listener, router(Arc::clone(&app)), watched, connections);
+        let serving = tokio::spawn(serving);
+        let candidates = sfu.candidates().to_vec();
+        info!(%http, media = ?candidates, dev = app.config.dev, "server started");
+        Ok(Self {
+            http,
+            media: candidates,
+            app,
+            sfu,
+            phase,
+            serving,
+        })
+    }
+
+    /// Returns where HTTP is served.
+    pub fn http(&self) -> SocketAddr {
+        self.http
+    }
+
+    /// Returns the addresses that clients are told for media.
+    pub fn media(&self) -> &[SocketAddr] {
+        &self.media
+    }
+
+    /// Stops: says so to clients, gives them a moment, closes their sockets, then everything else.
+    pub async fn stop(self) {
+        info!("server stopping");
+        self.phase.send_replace(Phase::Draining);
+        self.sockets_gone(Duration::from_millis(self.app.config.drain_ms))
+            .await;
+        self.phase.send_replace(Phase::Closing);
+        self.sockets_gone(CLOSE).await;
+        let _ = self.serving.await;
+        if tokio::time::timeout(STOP_MEDIA, self.sfu.stop())
+            .await
+            .is_err()
+        {
+            tracing::warn!("the forwarding unit did not stop in time");
+        }
+        info!("server stopped");
+    }
+
+    /// Waits until no socket is left, but not for ever.
+    async fn sockets_gone(&self, at_most: Duration) {
+        let gone = async {
+            while self.app.metrics.sockets.get() > 0 {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        let _ = tokio::time::timeout(at_most, gone).await;
+    }
+}
+
+async fn open_data(config: &Config) -> Result<(Secret, Stores), StartError> {
+    let path = config.data.clone();
+    let unusable = |source| StartError::Data {
+        path: path.clone(),
+        source,
+    };
+    // Chat and secrets are in it.
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(&path)
+        .map_err(unusable)?;
+    let secret = signing_secret(&path.join("signing-secret")).map_err(unusable)?;
+    let stores = store::open(&path.join("klieg.db")).await?;
+    if config.dev {
+        create_demo(&stores).await?;
+    }
+    Ok((secret, stores))
+}
+
+async fn create_demo(stores: &Stores) -> Result<(), StoreError> {
+    let Some(id) = RoomId::parse(DEMO_ROOM) else {
+        return Ok(());
+    };
+    let record = RoomRecord {
+        id,
+        title: "Demo".to_owned(),
+        visibility: Visibility::Public,
+        status: RoomStatus::Ready,
+        owner: User {
+            id: "klieg".to_owned(),
+            name: "Klieg".to_owned(),
+        },
+        allow_guest_chat: false,
+        created_at: Timestamp::now(),
+        started_at: None,
+        peak_viewers: 0,
+    };
+    stores
+        .rooms
+        .create(&record, &Secret::new(DEMO_KEY).hash())
+        .await?;
+    Ok(())
+}
+
+fn media_settings(config: &Config) -> klieg_sfu::Config {
+    klieg_sfu::Config {
+        listen: config.media,
+        shards: config.media_shards,
+        addresses: config.media_addresses.clone(),
+        pin_threads: config.media_pin_threads,
+    }
+}
+
+/// How long sockets may take to close.
+const CLOSE: Duration = Duration::from_secs(3);
+
+/// How long the forwarding unit may take to stop.
+const STOP_MEDIA: Duration = Duration::from_secs(3);

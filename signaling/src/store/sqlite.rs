@@ -1,0 +1,444 @@
+//! The stores in one `SQLite` file. The statements are plain SQL with `$1`, so that they run on PostgreSQL too.
+
+use std::path::Path;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteRow,
+    SqliteSynchronous,
+};
+use sqlx::{Row, SqliteConnection};
+use uuid::Uuid;
+
+use super::{
+    Author, ChatMessage, Entry, Event, JournalStore, NewChat, Outcome, RoomQuery, RoomRecord,
+    RoomStatus, RoomStore, RoomUpdate, StoreError, Stored, Stores, User, UserStore, Visibility,
+};
+use crate::auth::Role;
+use crate::id::RoomId;
+use crate::time::Timestamp;
+
+/// Opens or creates the database, brings its tables to this version and returns the stores.
+///
+/// # Errors
+/// The file cannot be opened, or its tables are not ours.
+pub(crate) async fn open(file: &Path) -> Result<Stores, StoreError> {
+    let options = SqliteConnectOptions::new()
+        .filename(file)
+        .create_if_missing(true)
+        .foreign_keys(true)
+        .busy_timeout(Duration::from_secs(5))
+        .journal_mode(SqliteJournalMode::Wal)
+        // An acknowledged message survives the loss of power, not only that of the process.
+        .synchronous(SqliteSynchronous::Full);
+    // SQLite has one writer: waiting in our queue is fair, waiting for its lock is not.
+    let writer = SqlitePoolOptions::new()
+        .max_connections(1)
+        .connect_with(options.clone())
+        .await?;
+    sqlx::migrate!().run(&writer).await?;
+    let readers = SqlitePoolOptions::new()
+        .max_connections(READERS)
+        .acquire_timeout(Duration::from_secs(5))
+        .connect_with(options.read_only(true))
+        .await?;
+    let store = Arc::new(Sqlite { writer, readers });
+    Ok(Stores {
+        users: store.clone(),
+        rooms: store.clone(),
+        journal: store,
+    })
+}
+
+struct Sqlite {
+    /// One connection, for everything that changes something.
+    writer: SqlitePool,
+    /// The others.
+    readers: SqlitePool,
+}
+
+impl UserStore for Sqlite {
+    fn sign_in<'a>(&'a self, name: &'a str) -> Stored<'a, User> {
+        Box::pin(async move {
+            let row = sqlx::query(
+                "INSERT INTO users (id, name, name_key, created_at) VALUES ($1, $2, $3, $4)
+                 ON CONFLICT (name_key) DO UPDATE SET name_key = users.name_key
+                 RETURNING id, name",
+            )
+            .bind(Uuid::now_v7().to_string())
+            .bind(name)
+            .bind(name.to_lowercase())
+            .bind(Timestamp::now().millis())
+            .fetch_one(&self.writer)
+            .await?;
+            Ok(User {
+                id: row.try_get("id")?,
+                name: row.try_get("name")?,
+            })
+        })
+    }
+}
+
+impl RoomStore for Sqlite {
+    fn create<'a>(&'a self, room: &'a RoomRecord, key_hash: &'a str) -> Stored<'a, bool> {
+        Box::pin(async move {
+            let done = sqlx::query(
+                "INSERT INTO rooms (id, title, visibility, status, owner_id, owner_name,
+                                    allow_guest_chat, stream_key_hash, created_at)
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT (id) DO NOTHING",
+            )
+            .bind(room.id.as_str())
+            .bind(&room.title)
+            .bind(visibility_name(room.visibility))
+            .bind(status_name(room.status))
+            .bind(&room.owner.id)
+            .bind(&room.owner.name)
+            .bind(room.allow_guest_chat)
+            .bind(key_hash)
+            .bind(room.created_at.millis())
+            .execute(&self.writer)
+            .await?;
+            Ok(done.rows_affected() == 1)
+        })
+    }
+
+    fn find<'a>(&'a self, id: &'a RoomId) -> Stored<'a, Option<RoomRecord>> {
+        Box::pin(async move {
+            let row = sqlx::query("SELECT * FROM rooms WHERE id = $1")
+                .bind(id.as_str())
+                .fetch_optional(&self.readers)
+                .await?;
+            row.as_ref().map(room_record).transpose()
+        })
+    }
+
+    fn list<'a>(&'a self, query: &'a RoomQuery) -> Stored<'a, Vec<RoomRecord>> {
+        Box::pin(async move {
+            let after = query.after.as_ref();
+            let pattern = query.text.as_deref().map(like_pattern).unwrap_or_default();
+            let rows = sqlx::query(
+                "SELECT * FROM (
+                   SELECT rooms.*, CASE WHEN status = 'ready' THEN 0 ELSE 1 END AS on_air,
+                          COALESCE(started_at, created_at) AS since
+                   FROM rooms
+                 ) AS placed
+                 WHERE (visibility = 'public' OR owner_id = $1)
+                   AND ($2 = '' OR status = $2)
+                   AND ($3 = '' OR LOWER(title) LIKE $3 ESCAPE '!')
+                   AND (on_air, since, id) < ($4, $5, $6)
+                 ORDER BY on_air DESC, since DESC, id DESC LIMIT $7",
+            )
+            .bind(query.viewer.as_deref().unwrap_or_default())
+            .bind(query.status.map(status_name).unwrap_or_default())
+            .bind(pattern)
+            .bind(after.map_or(2, |place| i64::from(place.on_air)))
+            .bind(after.map_or(i64::MAX, |place| place.since.millis()))
+            .bind(after.map_or("", |place| &place.id))
+            .bind(i64::from(query.limit))
+            .fetch_all(&self.readers)
+            .await?;
+            rows.iter().map(room_record).collect()
+        })
+    }
+
+    fn unfinished(&self) -> Stored<'_, Vec<RoomId>> {
+        Box::pin(async move {
+            let rows = sqlx::query("SELECT id FROM rooms WHERE status <> 'ready' ORDER BY id")
+                .fetch_all(&self.readers)
+                .await?;
+            rows.iter().map(room_id).collect()
+        })
+    }
+}
+
+impl JournalStore for Sqlite {
+    fn append<'a>(&'a self, room: &'a RoomId, entries: &'a [Entry]) -> Stored<'a, Vec<Outcome>> {
+        Box::pin(async move {
+            let mut transaction = self.writer.begin().await?;
+            // Writing the room's row first takes the lock before anything is read.
+            let row = sqlx::query(
+                "UPDATE rooms SET last_seq = last_seq WHERE id = $1 RETURNING last_seq",
+            )
+            .bind(room.as_str())
+            .fetch_one(&mut *transaction)
+            .await?;
+            let mut batch = Batch {
+                room: room.as_str(),
+                last_seq: row.try_get("last_seq")?,
+                ts: Timestamp::now(),
+            };
+            let mut outcomes = Vec::with_capacity(entries.len());
+            for entry in entries {
+                outcomes.push(match entry {
+                    Entry::Chat(chat) => batch.chat(&mut transaction, chat).await?,
+                    Entry::Event {
+                        kind,
+                        content,
+                        update,
+                    } => {
+                        if let Some(update) = update {
+                            batch.update(&mut transaction, update).await?;
+                        }
+                        batch.event(&mut transaction, kind, content).await?
+                    }
+                });
+            }
+            sqlx::query("UPDATE rooms SET last_seq = $2 WHERE id = $1")
+                .bind(room.as_str())
+                .bind(batch.last_seq)
+                .execute(&mut *transaction)
+                .await?;
+            transaction.commit().await?;
+            Ok(outcomes)
+        })
+    }
+
+    fn tail<'a>(&'a self, room: &'a RoomId, limit: u32) -> Stored<'a, (u64, Vec<Event>)> {
+        Box::pin(async move {
+            let row = sqlx::query("SELECT last_seq FROM rooms WHERE id = $1")
+                .bind(room.as_str())
+                .fetch_one(&self.readers)
+                .await?;
+            let last: i64 = row.try_get("last_seq")?;
+            let first = last - i64::from(limit);
+            sqlx::query("DELETE FROM room_events WHERE room_id = $1 AND seq <= $2")
+                .bind(room.as_str())
+                .bind(first)
+                .execute(&self.writer)
+                .await?;
+            let chat = sqlx::query("SELECT * FROM chat_messages WHERE room_id = $1 AND seq > $2")
+                .bind(room.as_str())
+                .bind(first)
+                .fetch_all(&self.readers)
+                .await?;
+            let others = sqlx::query("SELECT * FROM room_events WHERE room_id = $1 AND seq > $2")
+                .bind(room.as_str())
+                .bind(first)
+                .fetch_all(&self.readers)
+                .await?;
+            let chat = chat.iter().map(|row| chat_message(row).map(Event::Chat));
+            let mut events: Vec<Event> = chat
+                .chain(others.iter().map(other_event))
+                .collect::<Result<_, _>>()?;
+            events.sort_by_key(Event::seq);
+            Ok((number(last), events))
+        })
+    }
+
+    fn chat<'a>(
+        &'a self,
+        room: &'a RoomId,
+        before: u64,
+        limit: u32,
+    ) -> Stored<'a, Vec<ChatMessage>> {
+        Box::pin(async move {
+            let rows = sqlx::query(
+                "SELECT * FROM chat_messages WHERE room_id = $1 AND seq < $2
+                 ORDER BY seq DESC LIMIT $3",
+            )
+            .bind(room.as_str())
+            .bind(i64::try_from(before).unwrap_or(i64::MAX))
+            .bind(i64::from(limit))
+            .fetch_all(&self.readers)
+            .await?;
+            rows.iter().map(chat_message).collect()
+        })
+    }
+}
+
+/// One transaction of the journal.
+struct Batch<'a> {
+    room: &'a str,
+    /// The last number given.
+    last_seq: i64,
+    /// The time of all its entries.
+    ts: Timestamp,
+}
+
+impl Batch<'_> {
+    async fn chat(
+        &mut self,
+        connection: &mut SqliteConnection,
+        chat: &NewChat,
+    ) -> Result<Outcome, StoreError> {
+        let earlier = sqlx::query(
+            "SELECT * FROM chat_messages WHERE room_id = $1 AND sender_id = $2 AND client_id = $3",
+        )
+        .bind(self.room)
+        .bind(&chat.from.id)
+        .bind(&chat.client_id)
+        .fetch_optional(&mut *connection)
+        .await?;
+        if let Some(row) = earlier {
+            return Ok(Outcome::Duplicate(chat_message(&row)?));
+        }
+        self.last_seq += 1;
+        let message = ChatMessage {
+            message_id: Uuid::now_v7().to_string(),
+            seq: number(self.last_seq),
+            ts: self.ts.millis(),
+            kind: "chat".to_owned(),
+            text: chat.text.clone(),
+            from: chat.from.clone(),
+        };
+        sqlx::query(
+            "INSERT INTO chat_messages (room_id, seq, id, ts, kind, body, sender_id, sender_name,
+                                        sender_role, client_id)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+        )
+        .bind(self.room)
+        .bind(self.last_seq)
+        .bind(&message.message_id)
+        .bind(message.ts)
+        .bind(&message.kind)
+        .bind(&message.text)
+        .bind(&message.from.id)
+        .bind(&message.from.name)
+        .bind(message.from.role.as_str())
+        .bind(&chat.client_id)
+        .execute(connection)
+        .await?;
+        Ok(Outcome::Chat(message))
+    }
+
+    async fn event(
+        &mut self,
+        connection: &mut SqliteConnection,
+        kind: &str,
+        content: &str,
+    ) -> Result<Outcome, StoreError> {
+        self.last_seq += 1;
+        sqlx::query(
+            "INSERT INTO room_events (room_id, seq, ts, kind, content) VALUES ($1, $2, $3, $4, $5)",
+        )
+        .bind(self.room)
+        .bind(self.last_seq)
+        .bind(self.ts.millis())
+        .bind(kind)
+        .bind(content)
+        .execute(connection)
+        .await?;
+        Ok(Outcome::Event {
+            seq: number(self.last_seq),
+            ts: self.ts,
+        })
+    }
+
+    async fn update(
+        &self,
+        connection: &mut SqliteConnection,
+        update: &RoomUpdate,
+    ) -> Result<(), StoreError> {
+        sqlx::query(
+            "UPDATE rooms SET status = $2, started_at = $3, peak_viewers = $4 WHERE id = $1",
+        )
+        .bind(self.room)
+        .bind(status_name(update.status))
+        .bind(update.started_at.map(Timestamp::millis))
+        .bind(i64::try_from(update.peak_viewers).unwrap_or(i64::MAX))
+        .execute(connection)
+        .await?;
+        Ok(())
+    }
+}
+
+fn room_id(row: &SqliteRow) -> Result<RoomId, StoreError> {
+    RoomId::parse(row.try_get("id")?).ok_or(StoreError::Unreadable("rooms.id"))
+}
+
+fn room_record(row: &SqliteRow) -> Result<RoomRecord, StoreError> {
+    let visibility = match row.try_get("visibility")? {
+        "public" => Visibility::Public,
+        "unlisted" => Visibility::Unlisted,
+        "private" => Visibility::Private,
+        _ => return Err(StoreError::Unreadable("rooms.visibility")),
+    };
+    let status = match row.try_get("status")? {
+        "ready" => RoomStatus::Ready,
+        "live" => RoomStatus::Live,
+        "interrupted" => RoomStatus::Interrupted,
+        _ => return Err(StoreError::Unreadable("rooms.status")),
+    };
+    Ok(RoomRecord {
+        id: room_id(row)?,
+        title: row.try_get("title")?,
+        visibility,
+        status,
+        owner: User {
+            id: row.try_get("owner_id")?,
+            name: row.try_get("owner_name")?,
+        },
+        allow_guest_chat: row.try_get("allow_guest_chat")?,
+        created_at: Timestamp::from_millis(row.try_get("created_at")?),
+        started_at: row
+            .try_get::<Option<i64>, _>("started_at")?
+            .map(Timestamp::from_millis),
+        peak_viewers: number(row.try_get("peak_viewers")?),
+    })
+}
+
+fn chat_message(row: &SqliteRow) -> Result<ChatMessage, StoreError> {
+    let role = Role::from_str(row.try_get("sender_role")?)
+        .map_err(|_| StoreError::Unreadable("chat_messages.sender_role"))?;
+    Ok(ChatMessage {
+        message_id: row.try_get("id")?,
+        seq: number(row.try_get("seq")?),
+        ts: row.try_get("ts")?,
+        kind: row.try_get("kind")?,
+        text: row.try_get("body")?,
+        from: Author {
+            id: row.try_get("sender_id")?,
+            name: row.try_get("sender_name")?,
+            role,
+        },
+    })
+}
+
+fn other_event(row: &SqliteRow) -> Result<Event, StoreError> {
+    Ok(Event::Other {
+        seq: number(row.try_get("seq")?),
+        ts: Timestamp::from_millis(row.try_get("ts")?),
+        kind: row.try_get("kind")?,
+        content: row.try_get("content")?,
+    })
+}
+
+fn visibility_name(visibility: Visibility) -> &'static str {
+    match visibility {
+        Visibility::Public => "public",
+        Visibility::Unlisted => "unlisted",
+        Visibility::Private => "private",
+    }
+}
+
+fn status_name(status: RoomStatus) -> &'static str {
+    match status {
+        RoomStatus::Ready => "ready",
+        RoomStatus::Live => "live",
+        RoomStatus::Interrupted => "interrupted",
+    }
+}
+
+/// Matches the text anywhere, and its wildcards as themselves.
+fn like_pattern(text: &str) -> String {
+    let mut pattern = String::with_capacity(text.len() + 2);
+    pattern.push('%');
+    for character in text.to_lowercase().chars() {
+        if matches!(character, '%' | '_' | '!') {
+            pattern.push('!');
+        }
+        pattern.push(character);
+    }
+    pattern.push('%');
+    pattern
+}
+
+/// Numbers in the database are never negative.
+fn number(value: i64) -> u64 {
+    u64::try_from(value).unwrap_or_default()
+}
+
+/// Reading is quick; more connections than this only cost memory.
+const READERS: u32 = 4;

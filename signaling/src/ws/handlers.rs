@@ -1,0 +1,278 @@
+//! What each message does.
+
+use std::sync::Arc;
+
+use crate::app::App;
+use crate::auth::{Grants, Identity};
+use crate::error::{ApiError, Code};
+use crate::id::SocketId;
+use crate::room::{Departure, Entered, NewMember, RoomHandle, RoomMessage};
+
+use super::outbox::Outbox;
+use super::protocol::{
+    self, Ack, Auth, ChatSend, ClientMessage, Participant, REACTIONS, ReactionSend,
+};
+use super::sessions::Sessions;
+
+/// One client's side of the protocol: who it is, where it is, and what it has open.
+pub(super) struct Conversation {
+    pub(super) app: Arc<App>,
+    pub(super) socket: SocketId,
+    pub(super) outbox: Outbox,
+    /// `None` until a token held.
+    identity: Option<Identity>,
+    /// `None` while it is in no room.
+    pub(super) place: Option<Place>,
+}
+
+/// Where a client is.
+pub(super) struct Place {
+    pub(super) room: RoomHandle,
+    pub(super) grants: Grants,
+    pub(super) sessions: Sessions,
+}
+
+/// What a handler says when it has done its work.
+pub(super) enum Answer {
+    /// Acknowledge it.
+    Ack(Box<Ack>),
+    /// Nothing: it was acknowledged, or the room will.
+    Given,
+}
+
+impl From<Ack> for Answer {
+    fn from(ack: Ack) -> Self {
+        Self::Ack(Box::new(ack))
+    }
+}
+
+impl Conversation {
+    pub(super) fn new(
+        app: Arc<App>,
+        socket: SocketId,
+        identity: Option<Identity>,
+        outbox: Outbox,
+    ) -> Self {
+        Self {
+            app,
+            socket,
+            outbox,
+            identity,
+            place: None,
+        }
+    }
+
+    pub(super) fn is_authenticated(&self) -> bool {
+        self.identity.is_some()
+    }
+
+    /// Carries out one message and answers it.
+    pub(super) async fn handle(&mut self, text: &str) {
+        self.app.metrics.messages.inc();
+        let (id, message) = match protocol::read(text) {
+            Ok(read) => read,
+            Err((id, error)) => return self.refuse(id.as_deref(), &error),
+        };
+        match self.dispatch(id.as_deref(), message).await {
+            Ok(Answer::Ack(ack)) => self.acknowledge(id.as_deref(), &ack),
+            Ok(Answer::Given) => {}
+            Err(error) => self.refuse(id.as_deref(), &error),
+        }
+    }
+
+    /// Answers a message that is not carried out, whatever it says.
+    pub(super) fn refuse_unread(&self, text: &str, error: &ApiError) {
+        self.app.metrics.messages.inc();
+        let id = match protocol::read(text) {
+            Ok((id, _)) | Err((id, _)) => id,
+        };
+        self.refuse(id.as_deref(), error);
+    }
+
+    pub(super) fn acknowledge(&self, re: Option<&str>, ack: &Ack) {
+        if let Some(re) = re {
+            self.outbox.send(protocol::ack(re, ack));
+        }
+    }
+
+    pub(super) fn refuse(&self, re: Option<&str>, error: &ApiError) {
+        self.app.metrics.refused(error);
+        self.outbox.send(protocol::error(re, error));
+    }
+
+    /// Ends the conversation without a word: the socket is gone.
+    pub(super) async fn close(&mut self) {
+        self.depart(Departure::Lost).await;
+    }
+
+    async fn dispatch(
+        &mut self,
+        re: Option<&str>,
+        message: ClientMessage,
+    ) -> Result<Answer, ApiError> {
+        match message {
+            ClientMessage::Auth(auth) => self.authenticate(&auth),
+            ClientMessage::Ping => Ok(Ack::default().into()),
+            ClientMessage::Join(join) => self.join(&join.room_id, None).await,
+            ClientMessage::Resume(resume) => {
+                self.join(&resume.room_id, Some(resume.last_seq)).await
+            }
+            ClientMessage::Leave => {
+                self.place()?;
+                self.depart(Departure::Left).await;
+                Ok(Ack::default().into())
+            }
+            ClientMessage::RtcSubscribe(subscribe) => self.subscribe(re, subscribe.layer),
+            ClientMessage::RtcAnswer(answer) => self.answer(&answer),
+            ClientMessage::RtcOffer(offer) => match &offer.session_id {
+                Some(session) => self.renegotiate(re, session, &offer.sdp),
+                None => self.publish(re, &offer.sdp).await,
+            },
+            ClientMessage::RtcCandidate(candidate) => self.candidate(&candidate),
+            ClientMessage::RtcRestart(session) => self.restart(re, &session.session_id),
+            ClientMessage::RtcMute(mute) => {
+                let socket = self.socket;
+                let room = self.place()?.room.clone();
+                room.ask(|reply| RoomMessage::Mute {
+                    socket,
+                    mute,
+                    reply,
+                })
+                .await??;
+                Ok(Ack::default().into())
+            }
+            ClientMessage::RtcClose(session) => self.close_session(&session.session_id).await,
+            ClientMessage::ChatSend(chat) => self.say(re, chat),
+            ClientMessage::ReactionSend(reaction) => self.react(&reaction),
+            ClientMessage::Stats => {
+                let re = re.map(str::to_owned);
+                let socket = self.socket;
+                self.place()?.room.tell(RoomMessage::Stats { socket, re })?;
+                Ok(Answer::Given)
+            }
+        }
+    }
+
+    /// Returns who it is.
+    fn identity(&self) -> Result<&Identity, ApiError> {
+        self.identity
+            .as_ref()
+            .ok_or_else(|| ApiError::new(Code::Unauthenticated, "Send `auth` with a token first."))
+    }
+
+    /// Returns where it is.
+    pub(super) fn place(&mut self) -> Result<&mut Place, ApiError> {
+        self.identity()?;
+        self.place
+            .as_mut()
+            .ok_or_else(|| ApiError::new(Code::NotJoined, "Join a room first."))
+    }
+
+    fn authenticate(&mut self, auth: &Auth) -> Result<Answer, ApiError> {
+        if self.place.is_some() {
+            let text = "Leave the room before you become somebody else.";
+            return Err(ApiError::new(Code::AlreadyJoined, text));
+        }
+        let identity = self.app.authority.verify(&auth.token)?;
+        let shown = Participant {
+            id: identity.id.clone(),
+            name: identity.name.clone(),
+            role: identity.usual_role(),
+        };
+        self.identity = Some(identity);
+        Ok(Ack {
+            identity: Some(shown),
+            ..Ack::default()
+        }
+        .into())
+    }
+
+    async fn join(&mut self, room: &str, last_seq: Option<u64>) -> Result<Answer, ApiError> {
+        let identity = self.identity()?;
+        if self.place.is_some() {
+            let text = "The socket is in a room; leave it first.";
+            return Err(ApiError::new(Code::AlreadyJoined, text));
+        }
+        let (record, role, grants) = self.app.enter(identity, room).await?;
+        let member = || NewMember {
+            socket: self.socket,
+            identity: identity.clone(),
+            role,
+            grants,
+            outbox: self.outbox.clone(),
+        };
+        let enter = async || {
+            let room = self.app.rooms.open(&record.id);
+            let member = Box::new(member());
+            let entered = room
+                .ask(|reply| RoomMessage::Join {
+                    member,
+                    last_seq,
+                    reply,
+                })
+                .await;
+            entered.map(|entered| (room, entered))
+        };
+        // A room that was just leaving memory gives no reply; the next attempt opens it anew.
+        let (room, entered): (RoomHandle, Entered) = match enter().await {
+            Ok(entered) => entered,
+            Err(_) => enter().await?,
+        };
+        self.place = Some(Place {
+            room,
+            grants,
+            sessions: Sessions::default(),
+        });
+        Ok(Ack {
+            seq: entered,
+            ..Ack::default()
+        }
+        .into())
+    }
+
+    async fn depart(&mut self, why: Departure) {
+        if let Some(place) = self.place.take() {
+            place
+                .room
+                .tell_surely(RoomMessage::Leave {
+                    socket: self.socket,
+                    why,
+                })
+                .await;
+        }
+    }
+
+    fn say(&mut self, re: Option<&str>, chat: ChatSend) -> Result<Answer, ApiError> {
+        let socket = self.socket;
+        let place = self.place()?;
+        if !place.grants.chat {
+            return Err(ApiError::new(
+                Code::Forbidden,
+                "You may not write in this room.",
+            ));
+        }
+        let re = re.map(str::to_owned);
+        place.room.tell(RoomMessage::Chat {
+            socket,
+            re,
+            text: chat.text,
+        })?;
+        Ok(Answer::Given)
+    }
+
+    fn react(&mut self, reaction: &ReactionSend) -> Result<Answer, ApiError> {
+        let place = self.place()?;
+        if !place.grants.react {
+            return Err(ApiError::new(
+                Code::Forbidden,
+                "You may not react in this room.",
+            ));
+        }
+        let known = REACTIONS.into_iter().find(|emoji| *emoji == reaction.emoji);
+        let emoji = known.ok_or_else(|| {
+            ApiError::new(Code::EmojiUnknown, "This is not one of the reactions.")
+        })?;
+        place.room.tell(RoomMessage::React { emoji })?;
+        Ok(Ack::default().into())
+    }
+}

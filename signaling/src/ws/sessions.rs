@@ -1,0 +1,237 @@
+//! What `rtc.*` messages do: negotiation here, in the socket's task; the room knows only who has a session.
+
+use klieg_sfu::Command;
+
+use crate::error::{ApiError, Code};
+use crate::room::{RoomMessage, SessionRef};
+use crate::sdp::NegotiationError;
+use crate::session::{Negotiated, Session};
+
+use super::handlers::{Answer, Conversation};
+use super::protocol::{self, Ack, LayerChoice, RtcAnswer, RtcCandidate, SessionSdp};
+
+/// The sessions of one socket, at most one of each kind.
+#[derive(Debug, Default)]
+pub(super) struct Sessions {
+    publishing: Option<Open>,
+    viewing: Option<Open>,
+}
+
+/// A session that is open, as far as the socket knows.
+#[derive(Debug)]
+struct Open {
+    session: Session,
+    known_as: SessionRef,
+}
+
+impl Sessions {
+    /// Returns the session of this name, unless the room has closed it.
+    fn find(&mut self, id: &str) -> Result<&mut Open, ApiError> {
+        [&mut self.publishing, &mut self.viewing]
+            .into_iter()
+            .flatten()
+            .find(|open| &*open.known_as.id == id && !open.known_as.is_closed())
+            .ok_or_else(|| ApiError::new(Code::NotFound, "There is no such session."))
+    }
+
+    fn viewing(&self) -> Option<&SessionRef> {
+        self.viewing
+            .as_ref()
+            .map(|open| &open.known_as)
+            .filter(|session| !session.is_closed())
+    }
+
+    fn forget(&mut self, id: &str) {
+        for slot in [&mut self.publishing, &mut self.viewing] {
+            slot.take_if(|open| &*open.known_as.id == id);
+        }
+    }
+}
+
+impl Conversation {
+    pub(super) fn subscribe(
+        &mut self,
+        re: Option<&str>,
+        layer: LayerChoice,
+    ) -> Result<Answer, ApiError> {
+        let (socket, app) = (self.socket, self.app.clone());
+        let place = self.place()?;
+        if !place.grants.watch {
+            return Err(ApiError::new(
+                Code::Forbidden,
+                "You may not watch this room.",
+            ));
+        }
+        if let Some(session) = place.sessions.viewing() {
+            let session_id = Some(session.id.clone());
+            place
+                .room
+                .tell(RoomMessage::SelectLayer { socket, layer })?;
+            return Ok(Ack {
+                session_id,
+                ..Ack::default()
+            }
+            .into());
+        }
+        let known_as = place.room.new_session(&app.media);
+        let told = place.room.tell(RoomMessage::OpenViewer {
+            socket,
+            session: known_as.clone(),
+            layer,
+        });
+        if let Err(error) = told {
+            app.media.remove(known_as.peer);
+            return Err(error);
+        }
+        let (session, negotiated) = Session::view(&app.media.config, known_as.peer, place.room.key);
+        self.carry_out(&known_as, negotiated.commands)?;
+        let place = self.place()?;
+        place.sessions.viewing = Some(Open {
+            session,
+            known_as: known_as.clone(),
+        });
+        Ok(self.describe(re, "rtc.offer", &known_as, &negotiated.sdp))
+    }
+
+    pub(super) async fn publish(
+        &mut self,
+        re: Option<&str>,
+        offer: &str,
+    ) -> Result<Answer, ApiError> {
+        let (socket, app) = (self.socket, self.app.clone());
+        let place = self.place()?;
+        if !place.grants.publish {
+            return Err(ApiError::new(
+                Code::Forbidden,
+                "You may not publish in this room.",
+            ));
+        }
+        let room = place.room.clone();
+        let known_as = room.new_session(&app.media);
+        let negotiated =
+            Session::publish(&app.media.config, known_as.peer, room.key, offer).map_err(bad_sdp);
+        let opened = match negotiated {
+            Ok(negotiated) => {
+                let session = known_as.clone();
+                room.ask(|reply| RoomMessage::OpenPublisher {
+                    socket,
+                    session,
+                    reply,
+                })
+                .await
+                .flatten()
+                .map(|()| negotiated)
+            }
+            Err(error) => Err(error),
+        };
+        let (session, negotiated) = opened.inspect_err(|_| app.media.remove(known_as.peer))?;
+        self.carry_out(&known_as, negotiated.commands)?;
+        self.place()?.sessions.publishing = Some(Open {
+            session,
+            known_as: known_as.clone(),
+        });
+        Ok(self.describe(re, "rtc.answer", &known_as, &negotiated.sdp))
+    }
+
+    pub(super) fn answer(&mut self, answer: &RtcAnswer) -> Result<Answer, ApiError> {
+        let open = self.place()?.sessions.find(&answer.session_id)?;
+        let commands = open.session.handle_answer(&answer.sdp).map_err(bad_sdp)?;
+        let known_as = open.known_as.clone();
+        self.carry_out(&known_as, commands)?;
+        Ok(Ack::default().into())
+    }
+
+    pub(super) fn renegotiate(
+        &mut self,
+        re: Option<&str>,
+        id: &str,
+        offer: &str,
+    ) -> Result<Answer, ApiError> {
+        let app = self.app.clone();
+        let open = self.place()?.sessions.find(id)?;
+        let negotiated = open
+            .session
+            .handle_offer(&app.media.config, offer)
+            .map_err(bad_sdp)?;
+        let known_as = open.known_as.clone();
+        self.carry_out(&known_as, negotiated.commands)?;
+        Ok(self.describe(re, "rtc.answer", &known_as, &negotiated.sdp))
+    }
+
+    pub(super) fn restart(&mut self, re: Option<&str>, id: &str) -> Result<Answer, ApiError> {
+        let app = self.app.clone();
+        let open = self.place()?.sessions.find(id)?;
+        let Negotiated { sdp, commands } =
+            open.session.restart(&app.media.config).map_err(bad_sdp)?;
+        let known_as = open.known_as.clone();
+        self.carry_out(&known_as, commands)?;
+        Ok(self.describe(re, "rtc.offer", &known_as, &sdp))
+    }
+
+    pub(super) fn candidate(&mut self, candidate: &RtcCandidate) -> Result<Answer, ApiError> {
+        self.place()?.sessions.find(&candidate.session_id)?;
+        if !candidate.candidate.is_well_formed() {
+            return Err(ApiError::new(Code::BadMessage, "This is no ICE candidate."));
+        }
+        Ok(Ack::default().into())
+    }
+
+    pub(super) async fn close_session(&mut self, id: &str) -> Result<Answer, ApiError> {
+        let socket = self.socket;
+        let place = self.place()?;
+        let peer = place.sessions.find(id)?.known_as.peer;
+        place.sessions.forget(id);
+        place
+            .room
+            .tell_surely(RoomMessage::CloseSession { socket, peer })
+            .await;
+        Ok(Ack::default().into())
+    }
+
+    /// Acknowledges first, so that the client knows the session when its description comes.
+    fn describe(&self, re: Option<&str>, t: &str, session: &SessionRef, sdp: &str) -> Answer {
+        self.acknowledge(
+            re,
+            &Ack {
+                session_id: Some(session.id.clone()),
+                ..Ack::default()
+            },
+        );
+        let description = SessionSdp {
+            session_id: &session.id,
+            sdp,
+        };
+        self.outbox.send(protocol::message(t, &description));
+        Answer::Given
+    }
+
+    /// Has commands carried out. A session that the forwarding unit has no room for is closed: half of a
+    /// negotiation is of no use to either end.
+    fn carry_out(&mut self, session: &SessionRef, commands: Vec<Command>) -> Result<(), ApiError> {
+        let Err(error) = self.app.media.carry_out(commands) else {
+            return Ok(());
+        };
+        let (socket, peer) = (self.socket, session.peer);
+        self.app.media.remove(peer);
+        let place = self.place()?;
+        place.sessions.forget(&session.id);
+        place
+            .room
+            .tell(RoomMessage::CloseSession { socket, peer })?;
+        Err(error)
+    }
+}
+
+fn bad_sdp(error: NegotiationError) -> ApiError {
+    let code = match error {
+        NegotiationError::NoCommonCodec => Code::NoCommonCodec,
+        NegotiationError::TooLarge(_)
+        | NegotiationError::Limit { .. }
+        | NegotiationError::Line { .. }
+        | NegotiationError::Grammar(_)
+        | NegotiationError::Unusable { .. }
+        | NegotiationError::NoOffer
+        | NegotiationError::WrongSide(_) => Code::BadSdp,
+    };
+    ApiError::new(code, error.to_string())
+}
