@@ -10,6 +10,8 @@ mod stage;
 
 mod task;
 
+mod news;
+
 mod talk;
 
 mod sessions;

@@ -1,22 +1,26 @@
 //! The stores in one `SQLite` file. The statements are plain SQL with `$1`, so that they run on PostgreSQL too.
 
+mod row;
+
 use std::path::Path;
-use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::sqlite::{
-    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteRow,
-    SqliteSynchronous,
+    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
 use sqlx::{Row, SqliteConnection};
 use uuid::Uuid;
 
-use super::{
-    Author, ChatMessage, Entry, Event, JournalStore, NewChat, Outcome, RoomQuery, RoomRecord,
-    RoomStatus, RoomStore, RoomUpdate, StoreError, Stored, Stores, User, UserStore, Visibility,
+use row::{
+    chat_message, like_pattern, number, other_event, room_id, room_record, status_name,
+    visibility_name,
 };
-use crate::auth::Role;
+
+use super::{
+    ChatMessage, Entry, Event, JournalStore, NewChat, Outcome, RoomQuery, RoomRecord, RoomStore,
+    RoomUpdate, StoreError, Stored, Stores, User, UserStore,
+};
 use crate::id::RoomId;
 use crate::time::Timestamp;
 
@@ -342,102 +346,6 @@ impl Batch<'_> {
         .await?;
         Ok(())
     }
-}
-
-fn room_id(row: &SqliteRow) -> Result<RoomId, StoreError> {
-    RoomId::parse(row.try_get("id")?).ok_or(StoreError::Unreadable("rooms.id"))
-}
-
-fn room_record(row: &SqliteRow) -> Result<RoomRecord, StoreError> {
-    let visibility = match row.try_get("visibility")? {
-        "public" => Visibility::Public,
-        "unlisted" => Visibility::Unlisted,
-        "private" => Visibility::Private,
-        _ => return Err(StoreError::Unreadable("rooms.visibility")),
-    };
-    let status = match row.try_get("status")? {
-        "ready" => RoomStatus::Ready,
-        "live" => RoomStatus::Live,
-        "interrupted" => RoomStatus::Interrupted,
-        _ => return Err(StoreError::Unreadable("rooms.status")),
-    };
-    Ok(RoomRecord {
-        id: room_id(row)?,
-        title: row.try_get("title")?,
-        visibility,
-        status,
-        owner: User {
-            id: row.try_get("owner_id")?,
-            name: row.try_get("owner_name")?,
-        },
-        allow_guest_chat: row.try_get("allow_guest_chat")?,
-        created_at: Timestamp::from_millis(row.try_get("created_at")?),
-        started_at: row
-            .try_get::<Option<i64>, _>("started_at")?
-            .map(Timestamp::from_millis),
-        peak_viewers: number(row.try_get("peak_viewers")?),
-    })
-}
-
-fn chat_message(row: &SqliteRow) -> Result<ChatMessage, StoreError> {
-    let role = Role::from_str(row.try_get("sender_role")?)
-        .map_err(|_| StoreError::Unreadable("chat_messages.sender_role"))?;
-    Ok(ChatMessage {
-        message_id: row.try_get("id")?,
-        seq: number(row.try_get("seq")?),
-        ts: row.try_get("ts")?,
-        kind: row.try_get("kind")?,
-        text: row.try_get("body")?,
-        from: Author {
-            id: row.try_get("sender_id")?,
-            name: row.try_get("sender_name")?,
-            role,
-        },
-    })
-}
-
-fn other_event(row: &SqliteRow) -> Result<Event, StoreError> {
-    Ok(Event::Other {
-        seq: number(row.try_get("seq")?),
-        ts: Timestamp::from_millis(row.try_get("ts")?),
-        kind: row.try_get("kind")?,
-        content: row.try_get("content")?,
-    })
-}
-
-fn visibility_name(visibility: Visibility) -> &'static str {
-    match visibility {
-        Visibility::Public => "public",
-        Visibility::Unlisted => "unlisted",
-        Visibility::Private => "private",
-    }
-}
-
-fn status_name(status: RoomStatus) -> &'static str {
-    match status {
-        RoomStatus::Ready => "ready",
-        RoomStatus::Live => "live",
-        RoomStatus::Interrupted => "interrupted",
-    }
-}
-
-/// Matches the text anywhere, and its wildcards as themselves.
-fn like_pattern(text: &str) -> String {
-    let mut pattern = String::with_capacity(text.len() + 2);
-    pattern.push('%');
-    for character in text.to_lowercase().chars() {
-        if matches!(character, '%' | '_' | '!') {
-            pattern.push('!');
-        }
-        pattern.push(character);
-    }
-    pattern.push('%');
-    pattern
-}
-
-/// Numbers in the database are never negative.
-fn number(value: i64) -> u64 {
-    u64::try_from(value).unwrap_or_default()
 }
 
 /// Reading is quick; more connections than this only cost memory.

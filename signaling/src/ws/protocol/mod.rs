@@ -1,0 +1,14 @@
+//! Every message of `klieg.v1` (docs/protocol.md), as it stands on the wire.
+
+mod incoming;
+
+mod outgoing;
+
+pub(crate) use incoming::*;
+pub(crate) use outgoing::*;
+
+/// The subprotocol of the WebSocket.
+pub(crate) const SUBPROTOCOL: &str = "klieg.v1";
+
+/// The reactions there are.
+pub(crate) const REACTIONS: [&str; 6] = ["❤", "👏", "😂", "😮", "🔥", "🎉"];

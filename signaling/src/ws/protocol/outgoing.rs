@@ -1,0 +1,302 @@
+//! What the server sends, and how it is written.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axum::extract::ws::Utf8Bytes;
+use klieg_sfu::{Codec, DisconnectReason};
+use klieg_turn::IceServer;
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use crate::auth::{Grants, Role};
+use crate::error::{ApiError, Code};
+use crate::store::{ChatMessage, RoomRecord, RoomStatus, User, Visibility};
+use crate::time::Timestamp;
+
+/// The answer to a message that was carried out. What is `None` is not in the answer.
+#[derive(Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Ack {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) identity: Option<Participant>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) session_id: Option<Arc<str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) message_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) seq: Option<u64>,
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    pub(crate) stats: Option<Stats>,
+}
+
+/// Somebody as others see them.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Participant {
+    pub(crate) id: String,
+    pub(crate) name: String,
+    pub(crate) role: Role,
+}
+
+/// `joined`: all there is to know about a room at this moment.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Joined<'a> {
+    pub(crate) room: RoomView<'a>,
+    pub(crate) publisher: PublisherView,
+    pub(crate) stats: Stats,
+    /// The number of the last event that the snapshot contains.
+    pub(crate) seq: u64,
+    /// Oldest first.
+    pub(crate) chat_history: Vec<&'a ChatMessage>,
+    /// The room's shop; rooms have none before the shop exists, and clients get an empty list.
+    pub(crate) products: [(); 0],
+    pub(crate) ice_servers: Vec<IceServer>,
+    pub(crate) you: You,
+}
+
+/// The receiver of `joined`.
+#[derive(Debug, Serialize)]
+pub(crate) struct You {
+    #[serde(flatten)]
+    pub(crate) participant: Participant,
+    pub(crate) grants: Grants,
+}
+
+/// A room, on the socket and in REST.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct RoomView<'a> {
+    pub(crate) id: &'a str,
+    pub(crate) title: &'a str,
+    pub(crate) status: RoomStatus,
+    pub(crate) visibility: Visibility,
+    pub(crate) owner: &'a User,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) started_at: Option<Timestamp>,
+    pub(crate) allow_guest_chat: bool,
+}
+
+impl<'a> From<&'a RoomRecord> for RoomView<'a> {
+    fn from(room: &'a RoomRecord) -> Self {
+        Self {
+            id: room.id.as_str(),
+            title: &room.title,
+            status: room.status,
+            visibility: room.visibility,
+            owner: &room.owner,
+            started_at: room.started_at,
+            allow_guest_chat: room.allow_guest_chat,
+        }
+    }
+}
+
+/// `rtc.publisher`: the one whom everybody watches.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is one field on the wire"
+)]
+pub(crate) struct PublisherView {
+    pub(crate) state: PublisherState,
+    pub(crate) audio: bool,
+    pub(crate) video: bool,
+    pub(crate) audio_muted: bool,
+    pub(crate) video_muted: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) video_codec: Option<&'static str>,
+}
+
+/// Whether there is something to watch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum PublisherState {
+    None,
+    Live,
+    Interrupted,
+}
+
+/// `stats`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Stats {
+    /// Sockets with a viewing session.
+    pub(crate) viewer_count: u64,
+    pub(crate) likes: u64,
+    /// The most viewers the room ever had.
+    pub(crate) peak: u64,
+}
+
+/// `rtc.offer` and `rtc.answer` of the server.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct SessionSdp<'a> {
+    pub(crate) session_id: &'a str,
+    pub(crate) sdp: &'a str,
+}
+
+/// `rtc.layers`.
+#[derive(Debug, Serialize)]
+pub(crate) struct Layers {
+    pub(crate) available: [&'static str; 1],
+    pub(crate) selected: Option<&'static str>,
+    pub(crate) reason: LayersReason,
+    /// What the publisher sends, where that is the reason.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) codec: Option<&'static str>,
+}
+
+/// Why a viewer gets what it gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum LayersReason {
+    Auto,
+    Manual,
+    CodecMismatch,
+}
+
+/// `rtc.state`.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct SessionState<'a> {
+    pub(crate) session_id: &'a str,
+    pub(crate) state: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) reason: Option<&'static str>,
+}
+
+/// `room.status`.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct RoomStatusView {
+    pub(crate) status: RoomStatus,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) started_at: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) message: Option<&'static str>,
+}
+
+/// `reaction.batch`.
+#[derive(Debug, Serialize)]
+pub(crate) struct ReactionBatch<'a> {
+    pub(crate) counts: &'a BTreeMap<&'static str, u64>,
+}
+
+/// `server.draining`.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Draining {
+    pub(crate) reconnect_after_ms: u64,
+}
+
+/// Writes a message that is no room event.
+pub(crate) fn message(t: &str, d: &impl Serialize) -> Utf8Bytes {
+    write(&Outgoing {
+        t,
+        seq: None,
+        ts: Timestamp::now().millis(),
+        d,
+    })
+}
+
+/// Writes a room event: once, for everybody.
+pub(crate) fn event(t: &str, seq: Option<u64>, ts: Timestamp, d: &impl Serialize) -> Utf8Bytes {
+    write(&Outgoing {
+        t,
+        seq,
+        ts: ts.millis(),
+        d,
+    })
+}
+
+/// Writes a room event whose content is JSON already.
+pub(crate) fn event_of_json(t: &str, seq: Option<u64>, ts: Timestamp, json: &str) -> Utf8Bytes {
+    match serde_json::from_str::<&RawValue>(json) {
+        Ok(d) => event(t, seq, ts, &d),
+        Err(_) => event(t, seq, ts, &serde_json::Map::new()),
+    }
+}
+
+/// Writes the answer to a message that was carried out.
+pub(crate) fn ack(re: &str, ack: &Ack) -> Utf8Bytes {
+    message(
+        "ack",
+        &Answer {
+            re: Some(re),
+            content: ack,
+        },
+    )
+}
+
+/// Writes the answer to a message that was not.
+pub(crate) fn error(re: Option<&str>, error: &ApiError) -> Utf8Bytes {
+    error.report();
+    let millis = |wait: std::time::Duration| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+    let content = Refusal {
+        code: error.code,
+        message: &error.message,
+        retry_after_ms: error.retry_after.map(|wait| millis(wait).max(1)),
+    };
+    message(
+        "error",
+        &Answer {
+            re,
+            content: &content,
+        },
+    )
+}
+
+#[derive(Serialize)]
+struct Outgoing<'a, T> {
+    t: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seq: Option<u64>,
+    ts: i64,
+    d: &'a T,
+}
+
+#[derive(Serialize)]
+struct Answer<'a, T> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    re: Option<&'a str>,
+    #[serde(flatten)]
+    content: &'a T,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Refusal<'a> {
+    code: Code,
+    message: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retry_after_ms: Option<u64>,
+}
+
+fn write(message: &impl Serialize) -> Utf8Bytes {
+    // Nothing of ours has maps with other keys than text, the one thing that JSON cannot hold.
+    serde_json::to_string(message).unwrap_or_default().into()
+}
+
+/// Returns the name of a coding on the wire.
+pub(crate) fn codec_name(codec: Codec) -> &'static str {
+    match codec {
+        Codec::Opus => "opus",
+        Codec::Vp8 => "vp8",
+        Codec::Vp9 => "vp9",
+        Codec::H264 => "h264",
+        Codec::Av1 => "av1",
+    }
+}
+
+/// Returns the name of a reason on the wire.
+pub(crate) fn reason_name(reason: DisconnectReason) -> &'static str {
+    match reason {
+        DisconnectReason::Removed => "removed",
+        DisconnectReason::Closed => "closed",
+        DisconnectReason::ConsentLost => "consent_lost",
+        DisconnectReason::HandshakeTimeout => "handshake_timeout",
+        DisconnectReason::HandshakeFailed => "handshake_failed",
+        DisconnectReason::FingerprintMismatch => "fingerprint_mismatch",
+    }
+}
