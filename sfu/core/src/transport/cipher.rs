@@ -314,3 +314,90 @@ fn derive(key: &[u8], salt: &[u8], label: u8, out: &mut [u8]) -> Option<()> {
     }
     Some(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEY: [u8; 32] = {
+        let mut key = [0; 32];
+        let mut place = 0;
+        while place < 32 {
+            key[place as usize] = place;
+            place += 1;
+        }
+        key
+    };
+    /// The packet of RFC 7714, section 16.1: "Gallia est omnis divisa in partes tres".
+    const PLAIN: &str = "8040f17b8041f8d35501a0b2\
+        47616c6c696120657374206f6d6e697320646976697361\
+        20696e207061727465732074726573";
+    const GALLIA: MediaIndex = MediaIndex {
+        ssrc: 0x5501_a0b2,
+        index: 0xf17b,
+    };
+
+    fn bytes(hex: &str) -> Vec<u8> {
+        let digit = |place: usize| u8::from_str_radix(&hex[place..place + 2], 16).unwrap();
+        (0..hex.len()).step_by(2).map(digit).collect()
+    }
+
+    fn gcm(algorithm: &'static aws_lc_rs::aead::Algorithm, key: &[u8]) -> Cipher {
+        let key = LessSafeKey::new(UnboundKey::new(algorithm, key).unwrap());
+        Cipher::Gcm {
+            key,
+            salt: bytes("517569642070726f2071756f").try_into().unwrap(),
+        }
+    }
+
+    #[test]
+    fn the_packets_of_rfc_7714_come_out() {
+        let sealed_128 = "8040f17b8041f8d35501a0b2\
+            f24de3a3fb34de6cacba861c9d7e4bcabe633bd50d294e6f42a5f47a51c7d19b36de3adf8833\
+            899d7f27beb16a9152cf765ee4390cce";
+        let sealed_256 = "8040f17b8041f8d35501a0b2\
+            32b1de78a822fe12ef9f78fa332e33aab18012389a58e2f3b50b2a0276ffae0f1ba63799b87b\
+            7aa3db36dfffd6b0f9bb7878d7a76c13";
+        let ciphers = [gcm(&AES_128_GCM, &KEY[..16]), gcm(&AES_256_GCM, &KEY)];
+        for (mut cipher, sealed) in ciphers.into_iter().zip([sealed_128, sealed_256]) {
+            let mut packet = bytes(PLAIN);
+            let len = packet.len();
+            packet.resize(len + TAG_ROOM, 0);
+            assert_eq!(
+                cipher.seal_rtp(&mut packet, 12, len, GALLIA),
+                Some(len + 16)
+            );
+            assert_eq!(packet, bytes(sealed));
+            assert_eq!(cipher.open_rtp(&mut packet, 12, GALLIA), Ok(len));
+            assert_eq!(packet[..len], bytes(PLAIN));
+        }
+    }
+
+    #[test]
+    fn the_keys_of_rfc_3711_come_out() {
+        let key = bytes("e1f97a0d3e018be0d64fa32c06de4139");
+        let salt = bytes("0ec675ad498afeebb6960b3aabe6");
+        let derived = |label, len| {
+            let mut out = vec![0; len];
+            derive(&key, &salt, label, &mut out).unwrap();
+            out
+        };
+        assert_eq!(derived(0, 16), bytes("c61e7a93744f39ee10734afe3ff7a087"));
+        assert_eq!(derived(2, 14), bytes("30cbbc08863d8c85d49db34a9ae1"));
+        assert_eq!(
+            derived(1, 20),
+            bytes("cebe321f6ff7716b6fd4ab49af256a156d38baa4")
+        );
+    }
+
+    #[test]
+    fn a_packet_without_room_for_the_tag_is_not_sealed() {
+        let mut cipher = gcm(&AES_128_GCM, &KEY[..16]);
+        let mut packet = bytes(PLAIN);
+        let len = packet.len();
+        assert_eq!(cipher.seal_rtp(&mut packet, 12, len, GALLIA), None);
+        assert_eq!(cipher.seal_rtp(&mut packet, 12, len + 1, GALLIA), None);
+        assert_eq!(cipher.seal_rtp(&mut packet, len, 12, GALLIA), None);
+        assert_eq!(packet, bytes(PLAIN), "untouched");
+    }
+}

@@ -238,10 +238,11 @@ impl LiteAgent {
 
     /// Returns a check of ours that is due.
     pub(super) fn poll_check(&mut self, now: Instant) -> Option<(Path, Vec<u8>)> {
-        let remote = self.current.remote.as_ref()?;
         let due = |pair: &&Pair| self.must_prove(pair) && pair.check_at() <= now;
-        let path = self.pairs.iter().find(due)?.path;
-        let (transaction, datagram) = stun::check(&self.current.local, remote)?;
+        let pair = self.pairs.iter().find(due)?;
+        let (path, generation) = (pair.path, self.generation_of(pair)?);
+        let remote = generation.remote.as_ref()?;
+        let (transaction, datagram) = stun::check(&generation.local, remote)?;
         self.pairs.get_mut(path)?.ask(now, transaction);
         Some((path, datagram))
     }
@@ -253,19 +254,19 @@ impl LiteAgent {
         transaction: [u8; 12],
         datagram: &[u8],
     ) -> Outcome {
-        let Some(remote) = self.current.remote.as_ref() else {
-            return Outcome::Forged;
-        };
-        let Some(pair) = self
+        let asked = |pair: &&Pair| pair.asked(transaction);
+        let pwd = self
             .pairs
-            .get_mut(path)
-            .filter(|pair| pair.asked(transaction))
-        else {
-            return Outcome::Forged;
-        };
-        if !stun::is_authentic(datagram, &remote.pwd) {
+            .get(path)
+            .filter(asked)
+            .and_then(|pair| self.generation_of(pair)?.remote.as_ref())
+            .map(|remote| remote.pwd.as_str());
+        if !pwd.is_some_and(|pwd| stun::is_authentic(datagram, pwd)) {
             return Outcome::Forged;
         }
+        let Some(pair) = self.pairs.get_mut(path) else {
+            return Outcome::Forged;
+        };
         pair.validate();
         pair.heard_at = now;
         let is_next = self.previous.is_some() && pair.generation == self.current.number;
@@ -346,6 +347,17 @@ impl LiteAgent {
     fn must_prove(&self, pair: &Pair) -> bool {
         let is_next = self.previous.is_some() && pair.generation == self.current.number;
         let is_selected = self.proving && self.selected() == Some(pair.path);
-        !pair.validated && (is_next || is_selected) && self.current.remote.is_some()
+        let may_ask = self
+            .generation_of(pair)
+            .is_some_and(|own| own.remote.is_some());
+        !pair.validated && (is_next || is_selected) && may_ask
+    }
+
+    /// Returns the credentials under which a pair was checked.
+    fn generation_of(&self, pair: &Pair) -> Option<&Generation> {
+        let mut generations = [Some(&self.current), self.previous.as_ref()]
+            .into_iter()
+            .flatten();
+        generations.find(|generation| generation.number == pair.generation)
     }
 }

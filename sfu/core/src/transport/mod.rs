@@ -398,3 +398,68 @@ impl Transport {
         self.events.push_back(event);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn transport(now: Instant) -> Transport {
+        let local = IceCredentials {
+            ufrag: "ufrag".to_owned(),
+            pwd: "p".repeat(22),
+        };
+        Transport::new(now, local, Arc::new(Identity::generate().unwrap()))
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "a test takes one epoch")]
+    fn epoch() -> Instant {
+        Instant::now()
+    }
+
+    #[test]
+    fn a_handshake_without_use_srtp_has_failed() {
+        let now = epoch();
+        let mut transport = transport(now);
+        let mut done = HandshakeDone::default();
+        done.connected = true;
+        transport.handle_handshake(now, done);
+        let failed = TransportEvent::Failed(DisconnectReason::HandshakeFailed);
+        assert_eq!(transport.poll_event(), Some(failed));
+        assert_eq!(transport.poll_event(), None);
+        assert_eq!(transport.poll_timeout(), None);
+    }
+
+    #[test]
+    fn nothing_is_sealed_before_the_certificate_matches() {
+        let now = epoch();
+        let mut transport = transport(now);
+        let srtp = Srtp::new(
+            dimpl::SrtpProfile::AEAD_AES_128_GCM,
+            &[7; 56],
+            DtlsRole::Server,
+        );
+        let mut done = HandshakeDone::default();
+        done.connected = true;
+        done.srtp = srtp.map(Box::new);
+        done.certificate = Some(Fingerprint([1; 32]));
+        transport.handle_handshake(now, done);
+        let mut packet = [0x80; 60];
+        assert_eq!(transport.seal_rtp(&mut packet, 12, 40, 0), None);
+        assert!(!transport.seal_rtcp(&[0x80; 8], &mut Vec::new()));
+        assert_eq!(transport.media_path(now), None);
+    }
+
+    #[test]
+    fn jobs_may_go_to_other_threads() {
+        fn goes<T: Send>() {}
+        goes::<HandshakeJob>();
+        goes::<HandshakeDone>();
+        goes::<Transport>();
+    }
+
+    #[test]
+    fn a_transport_is_small() {
+        assert!(size_of::<Transport>() <= 1024, "{}", size_of::<Transport>());
+        assert!(size_of::<Srtp>() <= 4096, "{}", size_of::<Srtp>());
+    }
+}

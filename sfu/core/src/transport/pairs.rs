@@ -165,3 +165,119 @@ impl Pairs {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn path(port: u16) -> Path {
+        Path {
+            local: None,
+            remote: ([10, 0, 0, 1], port).into(),
+        }
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "a test takes one epoch")]
+    fn epoch() -> Instant {
+        Instant::now()
+    }
+
+    /// Makes pairs of two paths, the second of higher priority, checked at `now`.
+    fn two(now: Instant) -> Pairs {
+        let mut pairs = Pairs::default();
+        for port in [1, 2] {
+            pairs.keep(now, path(port), u32::from(port), 0);
+            pairs.select(now, path(port), false);
+        }
+        pairs
+    }
+
+    fn selected(pairs: &Pairs) -> Option<Path> {
+        pairs.selected().map(|pair| pair.path)
+    }
+
+    #[test]
+    fn the_first_valid_pair_is_used_until_one_is_nominated() {
+        let now = epoch();
+        let mut pairs = two(now);
+        assert_eq!(selected(&pairs), Some(path(1)));
+        assert!(pairs.accepts(path(1)) && pairs.accepts(path(2)) && !pairs.accepts(path(3)));
+        pairs.nominate(now, path(2));
+        pairs.select(now, path(2), true);
+        assert_eq!(selected(&pairs), Some(path(2)));
+        assert!(!pairs.accepts(path(1)) && pairs.accepts(path(2)));
+    }
+
+    #[test]
+    fn of_an_aggressive_nomination_the_highest_priority_counts() {
+        let now = epoch();
+        let mut pairs = two(now);
+        for port in [2, 1] {
+            pairs.nominate(now, path(port));
+            pairs.select(now, path(port), true);
+        }
+        assert_eq!(selected(&pairs), Some(path(2)));
+        assert!(pairs.accepts(path(1)), "both are nominated");
+        pairs.heard(now, path(1));
+        assert_eq!(selected(&pairs), Some(path(1)), "the peer speaks there");
+    }
+
+    #[test]
+    fn a_later_nomination_counts_whatever_its_priority() {
+        let now = epoch();
+        let mut pairs = two(now);
+        pairs.nominate(now, path(2));
+        pairs.select(now, path(2), true);
+        let later = now + 2 * AGGRESSIVE;
+        pairs.keep(later, path(1), 1, 0);
+        pairs.nominate(later, path(1));
+        pairs.select(later, path(1), true);
+        assert_eq!(selected(&pairs), Some(path(1)));
+        assert!(!pairs.accepts(path(2)));
+    }
+
+    #[test]
+    fn a_silent_pair_gives_way_to_one_that_is_checked() {
+        let now = epoch();
+        let mut pairs = two(now);
+        pairs.nominate(now, path(2));
+        pairs.select(now, path(2), true);
+        let later = now + SILENCE / 2;
+        pairs.keep(later, path(1), 1, 0);
+        pairs.select(later, path(1), false);
+        assert_eq!(selected(&pairs), Some(path(2)));
+        assert_eq!(pairs.challenge(), Some((now + SILENCE, path(1))));
+        pairs.give_way(now + SILENCE);
+        assert_eq!(selected(&pairs), Some(path(1)));
+        assert_eq!(pairs.challenge(), None);
+    }
+
+    #[test]
+    fn a_pair_that_is_heard_does_not_give_way() {
+        let now = epoch();
+        let mut pairs = two(now);
+        pairs.nominate(now, path(2));
+        pairs.select(now, path(2), true);
+        let later = now + SILENCE;
+        pairs.heard(later, path(2));
+        pairs.keep(later, path(1), 1, 0);
+        pairs.select(later, path(1), false);
+        assert_eq!(selected(&pairs), Some(path(2)));
+    }
+
+    #[test]
+    fn pairs_are_bounded_and_the_selected_one_stays() {
+        let now = epoch();
+        let mut pairs = two(now);
+        for port in 3..1000 {
+            pairs.keep(
+                now + Duration::from_millis(u64::from(port)),
+                path(port),
+                0,
+                0,
+            );
+        }
+        assert_eq!(pairs.iter().count(), MAX_PAIRS);
+        assert!(pairs.get(path(1)).is_some());
+    }
+}

@@ -81,6 +81,11 @@ impl<const WORDS: usize> Streams<WORDS> {
         self.streams.push(stream);
     }
 
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.streams.len()
+    }
+
     fn find(&self, ssrc: u32) -> Option<&Stream<WORDS>> {
         self.streams.iter().find(|stream| stream.ssrc == ssrc)
     }

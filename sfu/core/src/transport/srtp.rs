@@ -177,3 +177,160 @@ fn rtcp_ssrc(packet: &[u8]) -> Option<u32> {
     let &[_, _, _, _, r0, r1, r2, r3] = packet.first_chunk::<RTCP_CLEAR_LEN>()?;
     Some(u32::from_be_bytes([r0, r1, r2, r3]))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::transport::TAG_ROOM;
+    use crate::transport::stun::CRYPTO;
+    use rtc_crypto::RTCCryptoProvider;
+    use srtp::context::Context;
+    use srtp::protection_profile::ProtectionProfile;
+
+    const PROFILES: [(SrtpProfile, ProtectionProfile, usize, usize); 3] = [
+        (
+            SrtpProfile::AEAD_AES_128_GCM,
+            ProtectionProfile::AeadAes128Gcm,
+            16,
+            12,
+        ),
+        (
+            SrtpProfile::AEAD_AES_256_GCM,
+            ProtectionProfile::AeadAes256Gcm,
+            32,
+            12,
+        ),
+        (
+            SrtpProfile::AES128_CM_SHA1_80,
+            ProtectionProfile::Aes128CmHmacSha1_80,
+            16,
+            14,
+        ),
+    ];
+
+    fn rtp(seq: u16, with_extension: bool) -> (Vec<u8>, usize) {
+        let first = if with_extension { 0x90 } else { 0x80 };
+        let [s0, s1] = seq.to_be_bytes();
+        let mut packet = vec![first, 0x60, s0, s1, 0, 0, 0, 9, 0, 0, 0, 7];
+        if with_extension {
+            // Padded, as browsers do.
+            packet.extend_from_slice(&[0xbe, 0xde, 0, 2, 0x51, 1, 2, 0, 0, 0, 0, 0]);
+        }
+        let header_len = packet.len();
+        packet.extend_from_slice(&[0xab; 300]);
+        (packet, header_len)
+    }
+
+    /// A server, the client's context for what it sends, and the one for what it gets.
+    fn ends(number: usize) -> (Srtp, Context, Context) {
+        let (profile, theirs, key_len, salt_len) = PROFILES[number];
+        let material: Vec<u8> = (0..=255).take(2 * (key_len + salt_len)).collect();
+        let (keys, salts) = material.split_at(2 * key_len);
+        let context = |key: &[u8], salt: &[u8]| {
+            Context::new(key, salt, theirs, None, None, CRYPTO.crypto()).unwrap()
+        };
+        let client = context(&keys[..key_len], &salts[..salt_len]);
+        let server = context(&keys[key_len..], &salts[salt_len..]);
+        (
+            Srtp::new(profile, &material, DtlsRole::Server).unwrap(),
+            client,
+            server,
+        )
+    }
+
+    #[test]
+    fn another_implementation_opens_what_is_sealed_over_rollovers() {
+        for number in 0..PROFILES.len() {
+            let (mut server, _, mut opener) = ends(number);
+            for index in (0..200_000u32).step_by(997) {
+                let (roc, seq) = (index >> 16, u16::try_from(index & 0xffff).unwrap());
+                let (plain, header_len) = rtp(seq, index % 2 == 0);
+                let mut packet = plain.clone();
+                packet.resize(plain.len() + TAG_ROOM, 0);
+                let len = server
+                    .seal_rtp(&mut packet, header_len, plain.len(), roc)
+                    .unwrap();
+                let opened = opener.decrypt_rtp(&packet[..len]).unwrap();
+                assert_eq!(opened, plain, "profile {number}, index {index}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_another_implementation_seals_is_opened_over_rollovers() {
+        for number in 0..PROFILES.len() {
+            let (mut server, mut sealer, _) = ends(number);
+            let mut opened = Vec::new();
+            for index in (0..200_000u32).step_by(997) {
+                let (plain, _) = rtp(u16::try_from(index & 0xffff).unwrap(), false);
+                let sealed = sealer.encrypt_rtp(&plain).unwrap();
+                assert_eq!(server.open_rtp(&sealed, &mut opened), Ok(()));
+                assert_eq!(opened, plain, "profile {number}, index {index}");
+                assert_eq!(
+                    server.open_rtp(&sealed, &mut opened),
+                    Err(Refusal::Replayed)
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn control_goes_both_ways() {
+        let report = [
+            0x80, 201, 0, 1, 0, 0, 0, 7, 0x81, 202, 0, 2, 0, 0, 0, 7, 1, 1, b'a', 0,
+        ];
+        for number in 0..PROFILES.len() {
+            let (mut server, mut sealer, mut opener) = ends(number);
+            for _ in 0..100 {
+                let mut sealed = b"before".to_vec();
+                assert!(server.seal_rtcp(&report, &mut sealed));
+                assert_eq!(
+                    opener.decrypt_rtcp(&sealed[6..]).unwrap(),
+                    report.as_slice()
+                );
+                let sealed = sealer.encrypt_rtcp(&report).unwrap();
+                let mut opened = Vec::new();
+                assert_eq!(server.open_rtcp(&sealed, &mut opened), Ok(()));
+                assert_eq!(opened, report);
+                assert_eq!(
+                    server.open_rtcp(&sealed, &mut opened),
+                    Err(Refusal::Replayed)
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_changed_byte_is_refused_and_moves_nothing() {
+        for number in 0..PROFILES.len() {
+            let (mut server, mut sealer, _) = ends(number);
+            let sealed = sealer.encrypt_rtp(&rtp(5, true).0).unwrap();
+            let mut opened = Vec::new();
+            for place in 0..sealed.len() {
+                let mut changed = sealed.to_vec();
+                changed[place] ^= 0x01;
+                assert!(
+                    server.open_rtp(&changed, &mut opened).is_err(),
+                    "byte {place}"
+                );
+                assert!(server.open_rtp(&sealed[..place], &mut opened).is_err());
+            }
+            assert_eq!(server.open_rtp(&sealed, &mut opened), Ok(()));
+        }
+    }
+
+    #[test]
+    fn a_flood_of_forged_streams_leaves_no_state() {
+        let (mut server, mut sealer, _) = ends(1);
+        let mut opened = Vec::new();
+        for ssrc in 0..5000u32 {
+            let mut forged = rtp(1, false).0;
+            forged[8..12].copy_from_slice(&ssrc.to_be_bytes());
+            assert_eq!(server.open_rtp(&forged, &mut opened), Err(Refusal::Forged));
+        }
+        assert_eq!(server.media.len(), 0);
+        let sealed = sealer.encrypt_rtp(&rtp(1, false).0).unwrap();
+        assert_eq!(server.open_rtp(&sealed, &mut opened), Ok(()));
+        assert_eq!(server.media.len(), 1);
+    }
+}

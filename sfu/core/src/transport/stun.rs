@@ -271,3 +271,109 @@ impl<'a> Iterator for Attributes<'a> {
         Some((u16::from_be_bytes([t0, t1]), value))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn credentials(letter: &str) -> IceCredentials {
+        IceCredentials {
+            ufrag: letter.repeat(4),
+            pwd: letter.repeat(22),
+        }
+    }
+
+    fn own_check() -> Vec<u8> {
+        check(&credentials("a"), &credentials("b")).unwrap().1
+    }
+
+    #[test]
+    fn a_check_is_read_back() {
+        let datagram = own_check();
+        let Some(Binding::Request(request)) = parse(&datagram) else {
+            panic!("a Binding request");
+        };
+        assert_eq!(
+            (request.local_ufrag, request.remote_ufrag),
+            ("bbbb", "aaaa")
+        );
+        assert_eq!(request.priority, PEER_REFLEXIVE_PRIORITY);
+        assert!(request.controlled && !request.use_candidate && !request.is_beyond_us());
+        assert!(is_authentic(&datagram, &credentials("b").pwd));
+        assert!(!is_authentic(&datagram, &credentials("a").pwd));
+    }
+
+    #[test]
+    fn every_changed_byte_breaks_a_check() {
+        let datagram = own_check();
+        let pwd = credentials("b").pwd;
+        for place in 0..datagram.len() {
+            let mut changed = datagram.clone();
+            if let Some(byte) = changed.get_mut(place) {
+                *byte ^= 0x04;
+            }
+            assert!(
+                parse(&changed).is_none() || !is_authentic(&changed, &pwd),
+                "byte {place}"
+            );
+        }
+    }
+
+    #[test]
+    fn answers_are_never_longer_than_three_times_the_shortest_check() {
+        let datagram = own_check();
+        let Some(Binding::Request(mut request)) = parse(&datagram) else {
+            panic!("a Binding request");
+        };
+        request.unknown = [1; MAX_UNKNOWN];
+        let pwd = credentials("b").pwd;
+        let remote = "[2001:db8::1]:5000".parse().unwrap();
+        let answers = [request.accept(&pwd, remote), request.refuse_role(&pwd)];
+        for answer in answers.into_iter().chain([request.refuse_unknown(&pwd)]) {
+            // Header, the shortest user name, integrity and fingerprint.
+            assert!(answer.unwrap().len() <= 3 * (20 + 12 + 24 + 8));
+        }
+    }
+
+    #[test]
+    fn an_ipv4_address_seen_through_an_ipv6_socket_is_told_as_ipv4() {
+        let datagram = own_check();
+        let Some(Binding::Request(request)) = parse(&datagram) else {
+            panic!("a Binding request");
+        };
+        let mapped = "[::ffff:192.0.2.1]:5000".parse().unwrap();
+        let plain = "192.0.2.1:5000".parse().unwrap();
+        assert_eq!(request.accept("x", mapped), request.accept("x", plain));
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_panics(datagram in prop::collection::vec(any::<u8>(), 0..200)) {
+            let _ = parse(&datagram);
+            let _ = is_authentic(&datagram, "password");
+        }
+
+        #[test]
+        fn nothing_panics_behind_a_right_header(
+            typ in prop::sample::select(vec![0x0001_u16, 0x0101]),
+            body in prop::collection::vec(any::<u8>(), 0..200),
+        ) {
+            let mut datagram = typ.to_be_bytes().to_vec();
+            datagram.extend_from_slice(&u16::try_from(body.len()).unwrap().to_be_bytes());
+            datagram.extend_from_slice(&MAGIC_COOKIE.to_be_bytes());
+            datagram.extend_from_slice(&[7; 12]);
+            datagram.extend_from_slice(&body);
+            let _ = parse(&datagram);
+            let end = datagram.len().saturating_sub(FINGERPRINT_LEN);
+            if let Some((covered, tail)) = datagram.split_at_mut_checked(end) {
+                // With a right checksum, so that the integrity is looked at as well.
+                let sum = fingerprint_value(covered).to_be_bytes();
+                for (place, byte) in tail.iter_mut().skip(4).zip(sum) {
+                    *place = byte;
+                }
+            }
+            let _ = is_authentic(&datagram, "password");
+        }
+    }
+}
