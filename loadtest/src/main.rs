@@ -14,6 +14,8 @@ mod meter;
 
 mod publisher;
 
+mod keyframe;
+
 mod vp8;
 
 mod report;

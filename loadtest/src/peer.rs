@@ -11,6 +11,7 @@ use webrtc::peer_connection::{
     RTCPeerConnectionState, Registry, SettingEngineBuilder, register_default_interceptors,
 };
 
+use crate::keyframe::KeyframeRequests;
 use crate::options::Options;
 
 /// What happens to a connection.
@@ -31,11 +32,12 @@ pub(crate) trait TakeTrack: Send + Sync + 'static {
     fn take(&self, track: Arc<dyn TrackRemote>);
 }
 
-/// Makes a peer; `link` follows its state.
+/// Makes a peer; `link` follows its state, `requests` counts what the server asks for.
 pub(crate) async fn build(
     options: &Options,
     link: watch::Sender<Link>,
     tracks: impl TakeTrack,
+    requests: &KeyframeRequests,
 ) -> anyhow::Result<Arc<dyn PeerConnection>> {
     let mut engine = MediaEngine::default();
     engine.register_default_codecs()?;
@@ -46,7 +48,7 @@ pub(crate) async fn build(
         .build();
     let peer = PeerConnectionBuilder::new()
         .with_media_engine(engine)
-        .with_interceptor_registry(interceptors)
+        .with_interceptor_registry(requests.listen_to(interceptors))
         .with_setting_engine(settings)
         .with_handler(Arc::new(Handler { link, tracks }))
         .with_udp_addrs(vec![local_address(options)])

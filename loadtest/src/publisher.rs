@@ -19,10 +19,11 @@ use tracing::{info, warn};
 use webrtc::media_stream::track_local::TrackLocal;
 use webrtc::media_stream::track_local::static_rtp::TrackLocalStaticRTP;
 use webrtc::media_stream::track_remote::TrackRemote;
-use webrtc::peer_connection::{PeerConnection, RTCSessionDescription, StatsSelector};
+use webrtc::peer_connection::{PeerConnection, RTCSessionDescription};
 use webrtc::rtp_transceiver::RtpSender;
 
 use crate::api::Api;
+use crate::keyframe::KeyframeRequests;
 use crate::options::Options;
 use crate::peer::{self, Link, TakeTrack};
 use crate::socket::Socket;
@@ -64,7 +65,8 @@ impl Publisher {
 
         let link = watch::Sender::default();
         let mut state = link.subscribe();
-        let peer = peer::build(options, link, NoTracks).await?;
+        let requests = KeyframeRequests::default();
+        let peer = peer::build(options, link, NoTracks, &requests).await?;
         let video = Stream::add(peer.as_ref(), RtpCodecKind::Video).await?;
         let audio = Stream::add(peer.as_ref(), RtpCodecKind::Audio).await?;
         timeout(CONNECT_TIME, negotiate(&mut socket, peer.as_ref()))
@@ -84,10 +86,11 @@ impl Publisher {
         let sender = Sender {
             video,
             audio,
+            requests,
             frame_bytes,
             sent: Sent::default(),
         };
-        let sending = tokio::spawn(sender.run(Arc::clone(&peer), stop.subscribe()));
+        let sending = tokio::spawn(sender.run(stop.subscribe()));
         Ok(Self {
             room,
             stop,
@@ -159,17 +162,14 @@ async fn listen(mut socket: Socket, mut stop: watch::Receiver<bool>) {
 struct Sender {
     video: Stream,
     audio: Stream,
+    requests: KeyframeRequests,
     /// The size of every frame, so that the rate is constant.
     frame_bytes: usize,
     sent: Sent,
 }
 
 impl Sender {
-    async fn run(
-        mut self,
-        peer: Arc<dyn PeerConnection>,
-        mut stop: watch::Receiver<bool>,
-    ) -> anyhow::Result<Sent> {
+    async fn run(mut self, mut stop: watch::Receiver<bool>) -> anyhow::Result<Sent> {
         self.video.negotiated().await?;
         self.audio.negotiated().await?;
         let mut frames = interval(Duration::from_secs(1) / FRAMES_PER_SECOND);
@@ -178,7 +178,7 @@ impl Sender {
         loop {
             tokio::select! {
                 _ = frames.tick() => {
-                    let asked = keyframe_requests(peer.as_ref()).await;
+                    let asked = self.requests.count();
                     let keyframe = answered != Some(asked);
                     answered = Some(asked);
                     self.send_frame(keyframe).await?;
@@ -216,17 +216,6 @@ const CLOCK_RATE_HZ: u32 = 90_000;
 
 /// 20 ms of silence in stereo.
 const OPUS_SILENCE: [u8; 3] = [0xfc, 0xff, 0xfe];
-
-/// Counts PLI and FIR so far; the library keeps their content to itself.
-async fn keyframe_requests(peer: &dyn PeerConnection) -> u32 {
-    let report = peer
-        .get_stats(std::time::Instant::now(), StatsSelector::None)
-        .await;
-    report
-        .outbound_rtp_streams()
-        .map(|stream| stream.pli_count + stream.fir_count)
-        .sum()
-}
 
 /// One outgoing RTP stream.
 struct Stream {

@@ -14,6 +14,7 @@ use webrtc::media_stream::track_remote::{TrackRemote, TrackRemoteEvent};
 use webrtc::peer_connection::{PeerConnection, RTCSessionDescription};
 
 use crate::api::Api;
+use crate::keyframe::KeyframeRequests;
 use crate::meter::{Counts, Meter};
 use crate::options::Options;
 use crate::peer::{self, Link, TakeTrack};
@@ -123,7 +124,13 @@ impl Viewer<'_> {
             Some(peer) => Arc::clone(peer),
             None => {
                 let tracks = Tracks(Arc::clone(&self.received));
-                let peer = peer::build(self.options, self.link.clone(), tracks).await?;
+                let peer = peer::build(
+                    self.options,
+                    self.link.clone(),
+                    tracks,
+                    &KeyframeRequests::default(),
+                )
+                .await?;
                 Arc::clone(self.peer.insert(peer))
             }
         };
