@@ -21,6 +21,9 @@ const FIREFOX_PREFS = {
   'media.peerconnection.ice.loopback': true,
   'media.peerconnection.ice.obfuscate_host_addresses': false,
   'media.autoplay.default': 0,
+  // A page that may use neither gets candidates of the default route alone: none on loopback.
+  'permissions.default.camera': 1,
+  'permissions.default.microphone': 1,
 };
 
 /** Size of the pages, and of their pictures. */

@@ -46,10 +46,10 @@ export function frames(viewer: Tab, wanted: number): Promise<Received> {
   return until(`${viewer.name} decodes ${wanted} frames`, () => viewer.look(received), (seen) => seen.frames >= wanted);
 }
 
-/** Unmutes by the large button, and listens until the sound has grown. */
+/** Unmutes by the large button where the page began silently, and listens until the sound has grown. */
 export async function listen(viewer: Tab): Promise<void> {
-  await viewer.click('[data-test=unmute]');
-  const { audioEnergy } = await viewer.look(received);
+  const { muted, audioEnergy } = await viewer.look(received);
+  if (muted) await viewer.click('[data-test=unmute]');
   await until(
     `${viewer.name} hears`, () => viewer.look(received), (seen) => !seen.muted && seen.audioEnergy > audioEnergy && seen.audioEnergy > 0,
   );

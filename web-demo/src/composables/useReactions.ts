@@ -31,8 +31,8 @@ export function useReactions(chat: Chat) {
     const fresh = pick(counts, Math.min(MOST_PER_BATCH, room)).map((emoji, index): Floating => ({
       key: key++,
       emoji,
-      left: Math.random() * 80,
-      sway: (Math.random() - 0.5) * 60,
+      left: 16 + Math.random() * 60,
+      sway: (Math.random() - 0.5) * 48,
       tilt: (Math.random() - 0.5) * 40,
       delayMs: (index * SPREAD_MS) / MOST_PER_BATCH,
       durationMs: 2200 + Math.random() * 900,
