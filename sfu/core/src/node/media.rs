@@ -136,9 +136,15 @@ impl Node {
 
     /// Asks the room's publisher for a keyframe, wherever it is. It is asked once a second at most.
     pub(super) fn request_keyframe(&mut self, now: Instant, key: RoomKey) {
-        let Some(index) = self.rooms.get(&key).and_then(|room| room.publisher) else {
+        if !self.request_keyframe_here(now, key) {
             self.keyframes_wanted.insert(key);
-            return;
+        }
+    }
+
+    /// Asks the room's publisher for a keyframe if it is on this shard; returns whether it is.
+    pub(super) fn request_keyframe_here(&mut self, now: Instant, key: RoomKey) -> bool {
+        let Some(index) = self.rooms.get(&key).and_then(|room| room.publisher) else {
+            return false;
         };
         if let Some(peer) = self.peers.get_mut(index)
             && let Role::Publisher(publisher) = &mut peer.role
@@ -147,6 +153,7 @@ impl Node {
             self.send_due_reports(now, index);
             self.settle_peer(now, index);
         }
+        true
     }
 
     /// Takes a decrypted compound of RTCP packets.
@@ -218,9 +225,8 @@ impl Node {
         let Some(peer) = self.peers.get_mut(index) else {
             return;
         };
-        let Some(path) = peer.transport.media_path(now) else {
-            return;
-        };
+        // Taken even where it cannot be sent, while an address proves itself say: what is due would
+        // stay due, and the shard would spin on it.
         let mut compound = Vec::new();
         match &mut peer.role {
             Role::Unknown => {}
@@ -236,7 +242,10 @@ impl Node {
             }
         }
         let mut datagram = Vec::new();
-        if !compound.is_empty() && peer.transport.seal_rtcp(&compound, &mut datagram) {
+        if !compound.is_empty()
+            && let Some(path) = peer.transport.media_path(now)
+            && peer.transport.seal_rtcp(&compound, &mut datagram)
+        {
             self.counters.rtcp_sent += 1;
             self.ready.push_back((path, datagram));
         }

@@ -121,13 +121,7 @@ impl Node {
         match demux::protocol(datagram) {
             Some(Protocol::Stun) => self.handle_stun(now, path, datagram),
             Some(Protocol::Dtls | Protocol::Rtp | Protocol::Rtcp) => {
-                match self.directory.route(&path.remote) {
-                    Some(Place::Here(index)) => {
-                        self.handle_peer_datagram(now, index, path, datagram)
-                    }
-                    Some(Place::There(shard)) => self.forward(shard, path, datagram),
-                    Some(Place::Expected) | None => self.counters.dropped_unchecked += 1,
-                }
+                self.handle_checked(now, path, datagram);
             }
             None => self.counters.dropped_unknown_protocol += 1,
         }
@@ -154,7 +148,9 @@ impl Node {
                     room.wanted_by.retain(|&wanting| wanting != shard);
                 }
             }
-            ShardMessage::KeyframeWanted(room) => self.request_keyframe(now, room),
+            ShardMessage::KeyframeWanted(room) => {
+                self.request_keyframe_here(now, room);
+            }
             ShardMessage::Gone(peer) => {
                 self.directory.forget(peer, &[]);
             }
@@ -223,14 +219,19 @@ impl Node {
         (self.peers.len(), self.rooms.len())
     }
 
+    /// Leads a datagram to the peer whose check came from the same address, here or elsewhere.
+    fn handle_checked(&mut self, now: Instant, path: Path, datagram: &[u8]) {
+        match self.directory.route(&path.remote) {
+            Some(Place::Here(index)) => self.handle_peer_datagram(now, index, path, datagram),
+            Some(Place::There(shard)) => self.forward(shard, path, datagram),
+            Some(Place::Expected) | None => self.counters.dropped_unchecked += 1,
+        }
+    }
+
     /// Leads a STUN message to its peer: a request by the user name we gave, a response by its address.
     fn handle_stun(&mut self, now: Instant, path: Path, datagram: &[u8]) {
         let Some(ufrag) = transport::local_ufrag(datagram) else {
-            if let Some(Place::Here(index)) = self.directory.route(&path.remote) {
-                self.handle_peer_datagram(now, index, path, datagram);
-            } else {
-                self.counters.dropped_unchecked += 1;
-            }
+            self.handle_checked(now, path, datagram);
             return;
         };
         let Some((peer, pwd)) = self.directory.by_ufrag(ufrag) else {

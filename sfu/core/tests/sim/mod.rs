@@ -13,7 +13,10 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 /// Returns the moment at which virtual time begins: one for all tests of a process.
-#[expect(clippy::disallowed_methods, reason = "virtual time begins at one epoch")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "virtual time begins at one epoch"
+)]
 pub(crate) fn epoch() -> Instant {
     static EPOCH: std::sync::OnceLock<Instant> = std::sync::OnceLock::new();
     *EPOCH.get_or_init(Instant::now)

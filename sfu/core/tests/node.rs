@@ -1,0 +1,451 @@
+//! A forwarding unit of one or more shards, seen from its clients, in virtual time.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use klieg_sfu_core::command::{Command, DisconnectReason, Event, IceCredentials, Media, PeerId};
+
+use crate::sim::Link;
+use crate::sim::actor::Watching;
+use crate::sim::stage::{OPUS, ROOM, Role, Stage, VP8, VP9, count, send_tracks};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+#[test]
+fn a_viewer_gets_its_first_frame_over_every_link() {
+    for (seed, loss) in [0, 2, 5, 10].into_iter().enumerate() {
+        for round_trip in [20, 100, 500] {
+            let mut stage = Stage::new(seed as u64 * 10 + round_trip, 2);
+            stage.publish(1, Link::round_trip(20));
+            let viewer = stage.watch(2, Link::bad(loss, round_trip));
+            let shown = stage.run_until(20 * SECOND, |stage| stage.watching(viewer).frames > 60);
+            let watching = stage.watching(viewer);
+            assert!(
+                shown,
+                "loss {loss} %, round trip {round_trip} ms: {} frames, {:?}",
+                watching.frames, stage.events
+            );
+        }
+    }
+}
+
+#[test]
+fn a_publisher_on_a_bad_link_is_repaired_for_everyone() {
+    let mut stage = Stage::new(3, 2);
+    let publisher = stage.publish(1, Link::bad(10, 60));
+    let viewers = [2, 3].map(|id| stage.watch(id, Link::round_trip(20)));
+    stage.run(20 * SECOND);
+    let sent = stage.publishing(publisher).next_seq;
+    for viewer in viewers {
+        let watching = stage.watching(viewer);
+        assert!(
+            watching.frames > 450,
+            "{} frames of {sent} packets",
+            watching.frames
+        );
+        assert!(watching.audio > 700, "{} packets of sound", watching.audio);
+    }
+    let nacked: u64 = stage
+        .nodes
+        .iter()
+        .map(|node| node.counters().nacked_to_publishers)
+        .sum();
+    assert!(nacked > 50, "{nacked} packets asked for again");
+}
+
+#[test]
+fn a_viewer_on_a_bad_link_is_repaired_without_asking_the_publisher() {
+    let mut stage = Stage::new(4, 1);
+    stage.publish(1, Link::round_trip(20));
+    let viewer = stage.watch(2, Link::bad(5, 100));
+    stage.run(20 * SECOND);
+    let watching = stage.watching(viewer);
+    assert!(watching.frames > 550, "{} frames", watching.frames);
+    assert!(
+        watching.repaired > 50,
+        "{} packets repaired",
+        watching.repaired
+    );
+    assert_eq!(stage.nodes[0].counters().nacked_to_publishers, 0);
+}
+
+#[test]
+fn viewers_on_every_shard_get_the_same_media() {
+    let mut stage = Stage::new(5, 4);
+    stage.publish(1, Link::round_trip(20));
+    let viewers: Vec<_> = (2..40)
+        .map(|id| stage.watch(id, Link::round_trip(30)))
+        .collect();
+    stage.run(5 * SECOND);
+    let populated = stage
+        .nodes
+        .iter()
+        .filter(|node| node.population().0 > 0)
+        .count();
+    assert_eq!(populated, 4, "every shard owns somebody");
+    for viewer in viewers {
+        let frames = stage.watching(viewer).frames;
+        assert!(frames > 110, "{frames} frames");
+    }
+}
+
+#[test]
+fn a_thousand_wishes_for_a_keyframe_are_one_request_a_second() {
+    let mut stage = Stage::new(6, 2);
+    let publisher = stage.publish(1, Link::round_trip(20));
+    let viewers: Vec<_> = (2..60)
+        .map(|id| stage.watch(id, Link::round_trip(30)))
+        .collect();
+    stage.run(2 * SECOND);
+    let before = stage.publishing(publisher).requests.len();
+    for _ in 0..100 {
+        for &viewer in &viewers {
+            let mut pli = Vec::new();
+            klieg_sfu_core::rtp::rtcp::write_pli(&mut pli, 1, 2002);
+            stage.actors[viewer].peer.send_rtcp(&pli);
+        }
+        stage.run(SECOND / 10);
+    }
+    let asked = stage.publishing(publisher).requests.len() - before;
+    assert!((9..=11).contains(&asked), "{asked} requests in 10 s");
+}
+
+#[test]
+fn a_publisher_that_returns_is_seen_again_with_numbers_and_time_going_on() {
+    let mut stage = Stage::new(7, 2);
+    let first = stage.publish(1, Link::round_trip(20));
+    let viewer = stage.watch(2, Link::round_trip(30));
+    stage.run(3 * SECOND);
+    stage.publishing(first).is_sending = false;
+    stage.command(&Command::RemovePeer(PeerId(1)));
+    stage.run(2 * SECOND);
+    let before = stage.watching(viewer).frames;
+    let (&last, packet) = stage.watching(viewer).received.last_key_value().unwrap();
+    let last_time = u32::from_be_bytes(packet[4..8].try_into().unwrap());
+
+    stage.publish(3, Link::round_trip(20));
+    stage.run(3 * SECOND);
+
+    let watching = stage.watching(viewer);
+    assert!(
+        watching.frames > before + 70,
+        "{} frames, {before} before",
+        watching.frames
+    );
+    let (&next, packet) = watching.received.range(last + 1..).next().unwrap();
+    let next_time = u32::from_be_bytes(packet[4..8].try_into().unwrap());
+    assert_eq!(next, last + 1, "no sequence number is left out");
+    let gap_ms = next_time.wrapping_sub(last_time) / 90;
+    assert!(
+        (1900..2500).contains(&gap_ms),
+        "time goes on by {gap_ms} ms"
+    );
+    assert_eq!(
+        count(&stage, |event| matches!(
+            event,
+            Event::Disconnected {
+                peer: PeerId(2),
+                ..
+            }
+        )),
+        0
+    );
+}
+
+#[test]
+fn viewers_before_the_publisher_get_its_first_frame() {
+    let mut stage = Stage::new(8, 2);
+    let viewers = [2, 3, 4].map(|id| stage.watch(id, Link::round_trip(30)));
+    stage.run(2 * SECOND);
+    stage.publish(1, Link::round_trip(20));
+    stage.run(3 * SECOND);
+    for viewer in viewers {
+        let frames = stage.watching(viewer).frames;
+        assert!(frames > 70, "{frames} frames");
+    }
+}
+
+#[test]
+fn sender_reports_tell_the_publishers_clock_in_the_viewers_numbers() {
+    let mut stage = Stage::new(9, 2);
+    stage.publish(1, Link::round_trip(20));
+    let viewer = stage.watch(2, Link::round_trip(30));
+    stage.run(6 * SECOND);
+    let reports = &stage.watching(viewer).reports;
+    assert!(reports.len() >= 3, "{} reports", reports.len());
+    for pair in reports.windows(2) {
+        let [(ntp, rtp), (later_ntp, later_rtp)] = [pair[0], pair[1]];
+        // The simulated publisher's own clock stands still, so only what passed since counts.
+        assert!(later_ntp.abs_diff(ntp) < 1 << 32);
+        assert!(later_rtp.wrapping_sub(rtp) < 2 * 90_000);
+    }
+}
+
+#[test]
+fn a_viewer_that_cannot_play_the_codec_is_named_and_gets_sound() {
+    let mut stage = Stage::new(10, 2);
+    let media = Media::View(send_tracks(&[(98, None, VP9)]));
+    let watching = Role::Watching(Box::new(Watching::new(stage.now)));
+    let viewer = stage.add(2, Link::round_trip(20), media, watching);
+    stage.publish(1, Link::round_trip(20));
+    stage.run(3 * SECOND);
+    let mismatch = Event::CodecMismatch {
+        peer: PeerId(2),
+        sent: VP8,
+    };
+    assert_eq!(count(&stage, |event| *event == mismatch), 1);
+    assert_eq!(stage.watching(viewer).frames, 0);
+    assert!(stage.watching(viewer).audio > 100);
+}
+
+#[test]
+fn events_tell_the_life_of_a_publisher_and_a_viewer() {
+    let mut stage = Stage::new(11, 1);
+    stage.publish(1, Link::round_trip(20));
+    stage.watch(2, Link::round_trip(20));
+    stage.run(3 * SECOND);
+    stage.command(&Command::RemovePeer(PeerId(2)));
+    stage.run(SECOND);
+
+    for peer in [1, 2].map(PeerId) {
+        let connected =
+            |event: &Event| matches!(event, Event::Connected { peer: who, .. } if *who == peer);
+        assert_eq!(count(&stage, connected), 1);
+    }
+    for format in [VP8, OPUS] {
+        let media = Event::PublisherMedia {
+            peer: PeerId(1),
+            room: ROOM,
+            format,
+        };
+        assert_eq!(
+            count(&stage, |event| *event == media),
+            1,
+            "{:?}",
+            stage.events
+        );
+    }
+    assert_eq!(
+        count(&stage, |event| matches!(
+            event,
+            Event::ViewerMedia {
+                peer: PeerId(2),
+                ..
+            }
+        )),
+        1
+    );
+    let removed = Event::Disconnected {
+        peer: PeerId(2),
+        reason: DisconnectReason::Removed,
+    };
+    assert_eq!(count(&stage, |event| *event == removed), 1);
+    assert!(stage.actors[1].peer.is_closed, "the viewer was told");
+}
+
+#[test]
+fn media_stops_within_thirty_seconds_of_the_last_check() {
+    let mut stage = Stage::new(12, 2);
+    stage.publish(1, Link::round_trip(20));
+    let viewer = stage.watch(2, Link::round_trip(20));
+    stage.run(2 * SECOND);
+    stage.actors[viewer].peer.is_checking = false;
+    stage.run(31 * SECOND);
+    let lost = Event::Disconnected {
+        peer: PeerId(2),
+        reason: DisconnectReason::ConsentLost,
+    };
+    assert_eq!(count(&stage, |event| *event == lost), 1);
+    let address = stage.actors[viewer].peer.config.address;
+    let before = stage.sent_to[&address];
+    stage.run(5 * SECOND);
+    assert_eq!(stage.sent_to[&address], before, "nothing more is sent");
+}
+
+#[test]
+fn a_peer_that_never_comes_is_given_up_once() {
+    let mut stage = Stage::new(13, 4);
+    let viewer = stage.watch(
+        2,
+        Link {
+            loss_percent: 100,
+            ..Link::default()
+        },
+    );
+    stage.run(60 * SECOND);
+    let late = Event::Disconnected {
+        peer: PeerId(2),
+        reason: DisconnectReason::HandshakeTimeout,
+    };
+    assert_eq!(
+        stage
+            .events
+            .iter()
+            .map(|(_, event)| event)
+            .collect::<Vec<_>>(),
+        [&late]
+    );
+    let address = stage.actors[viewer].peer.config.address;
+    assert_eq!(stage.sent_to.get(&address), None);
+}
+
+#[test]
+fn a_viewer_whose_address_changes_to_another_shard_goes_on() {
+    let mut stage = Stage::new(14, 4);
+    stage.publish(1, Link::round_trip(20));
+    let viewer = stage.watch(2, Link::round_trip(30));
+    stage.run(3 * SECOND);
+    for port in 41_000..41_008 {
+        let before = stage.watching(viewer).frames;
+        let old = stage.actors[viewer].peer.config.address;
+        stage.actors[viewer].peer.config.address = SocketAddr::from(([10, 99, 0, 1], port));
+        let now = stage.now;
+        stage.actors[viewer].peer.check(now);
+        stage.run(SECOND);
+        let sent_to_old = stage.sent_to[&old];
+        stage.run(4 * SECOND);
+        let frames = stage.watching(viewer).frames - before;
+        assert!(frames > 140, "{frames} frames at port {port}");
+        assert_eq!(
+            stage.sent_to[&old], sent_to_old,
+            "nothing more to the old address"
+        );
+    }
+    assert_eq!(
+        count(&stage, |event| matches!(event, Event::Disconnected { .. })),
+        0
+    );
+}
+
+#[test]
+fn an_ice_restart_keeps_the_media() {
+    let mut stage = Stage::new(15, 2);
+    stage.publish(1, Link::round_trip(20));
+    let viewer = stage.watch(2, Link::round_trip(30));
+    stage.run(3 * SECOND);
+    for round in 0..4 {
+        let before = stage.watching(viewer).frames;
+        let fresh = |side: &str| IceCredentials {
+            ufrag: format!("{side}new{round}"),
+            pwd: format!("{side}{round:030}"),
+        };
+        let (local, remote) = (fresh("serv"), fresh("peer"));
+        stage.actors[viewer].peer.config.local = remote.clone();
+        stage.actors[viewer].peer.config.remote = local.clone();
+        let (peer, remote) = (PeerId(2), Some(remote));
+        stage.command(&Command::RestartIce {
+            peer,
+            local,
+            remote,
+        });
+        let now = stage.now;
+        stage.actors[viewer].peer.check(now);
+        stage.run(5 * SECOND);
+        let frames = stage.watching(viewer).frames - before;
+        assert!(frames > 130, "{frames} frames after restart {round}");
+    }
+    assert_eq!(
+        count(&stage, |event| matches!(event, Event::Disconnected { .. })),
+        0
+    );
+}
+
+#[test]
+fn when_everybody_has_left_nothing_is_left() {
+    let mut stage = Stage::new(16, 4);
+    for round in 0..20 {
+        let publisher = round * 100 + 1;
+        stage.publish(publisher, Link::round_trip(20));
+        for id in 2..12 {
+            stage.watch(round * 100 + id, Link::round_trip(20));
+        }
+        stage.run(SECOND);
+        for id in 1..12 {
+            stage.command(&Command::RemovePeer(PeerId(round * 100 + id)));
+        }
+        stage.actors.clear();
+        stage.run(SECOND);
+    }
+    stage.run(60 * SECOND);
+    for node in &stage.nodes {
+        assert_eq!(node.population(), (0, 0));
+        assert_eq!(node.poll_timeout(), None, "no timer is left");
+    }
+}
+
+#[test]
+fn no_short_datagram_is_answered_or_harms_a_running_room() {
+    let mut stage = Stage::new(17, 2);
+    stage.publish(1, Link::round_trip(20));
+    let viewer = stage.watch(2, Link::round_trip(20));
+    stage.run(2 * SECOND);
+    let stranger = SocketAddr::from(([10, 200, 0, 1], 9));
+    let known = stage.actors[viewer].peer.config.address;
+    let before = stage.watching(viewer).frames;
+    for first in 0..=255_u8 {
+        for len in 0..=64_usize {
+            let mut datagram = vec![first; len];
+            datagram
+                .iter_mut()
+                .skip(1)
+                .zip(1_u8..)
+                .for_each(|(byte, at)| *byte ^= at);
+            stage.inject(stranger, &datagram);
+            stage.inject(known, &datagram);
+        }
+    }
+    stage.run(2 * SECOND);
+    assert_eq!(
+        stage.sent_to.get(&stranger),
+        None,
+        "a stranger got an answer"
+    );
+    assert!(stage.watching(viewer).frames > before + 50);
+}
+
+#[test]
+fn twenty_stalled_viewers_take_nothing_from_the_others() {
+    let mut stage = Stage::new(18, 2);
+    stage.publish(1, Link::round_trip(20));
+    let stalled: Vec<_> = (2..22)
+        .map(|id| stage.watch(id, Link::round_trip(20)))
+        .collect();
+    let well: Vec<_> = (30..50)
+        .map(|id| stage.watch(id, Link::round_trip(20)))
+        .collect();
+    stage.run(2 * SECOND);
+    for viewer in stalled {
+        stage.actors[viewer].link.loss_percent = 100;
+    }
+    let before: Vec<_> = well
+        .iter()
+        .map(|&viewer| stage.watching(viewer).frames)
+        .collect();
+    stage.run(10 * SECOND);
+    for (&viewer, before) in well.iter().zip(before) {
+        let frames = stage.watching(viewer).frames - before;
+        assert!(frames > 290, "{frames} frames");
+    }
+}
+
+#[test]
+fn a_second_description_for_the_same_peer_changes_nothing() {
+    let mut stage = Stage::new(19, 1);
+    stage.publish(1, Link::round_trip(20));
+    let viewer = stage.watch(2, Link::round_trip(20));
+    stage.run(2 * SECOND);
+    let before = stage.watching(viewer).frames;
+    let remote = klieg_sfu_core::command::Remote {
+        ice: IceCredentials {
+            ufrag: "evil".into(),
+            pwd: "x".repeat(24),
+        },
+        fingerprints: vec![klieg_sfu_core::command::Fingerprint([0; 32])],
+        dtls_role: klieg_sfu_core::command::DtlsRole::Server,
+        media: Media::View(Vec::new()),
+    };
+    stage.command(&Command::SetRemote(PeerId(2), Arc::new(remote)));
+    stage.run(2 * SECOND);
+    assert!(stage.watching(viewer).frames > before + 50);
+}

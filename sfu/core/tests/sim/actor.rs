@@ -1,0 +1,371 @@
+//! What clients do: a publisher that repairs and restarts on request, a viewer that asks for what it misses.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use klieg_sfu_core::rtp::packet::{Header, OutgoingHeader};
+use klieg_sfu_core::rtp::rtcp::{self, Compound, Rtcp};
+use klieg_sfu_core::rtp::seq::SeqExtender;
+
+use super::peer::Peer;
+use super::stage::Received;
+
+/// Between two frames of video, and of sound.
+const VIDEO_FRAME: Duration = Duration::from_millis(33);
+const AUDIO_FRAME: Duration = Duration::from_millis(20);
+/// Packets of a keyframe and of another frame.
+const KEYFRAME_PACKETS: u8 = 12;
+const FRAME_PACKETS: u8 = 4;
+const PAYLOAD_LEN: usize = 1000;
+/// Between two looks of a viewer at what it misses.
+const LOOK: Duration = Duration::from_millis(50);
+/// How long a viewer waits for a packet before it asks again.
+const PATIENCE: Duration = Duration::from_millis(150);
+/// How long a viewer stands still before it asks for a keyframe.
+const STALL: Duration = Duration::from_millis(700);
+
+/// A source of VP8 and Opus.
+pub(crate) struct Publishing {
+    /// Its video SSRC; the next ones are its retransmissions and its sound.
+    pub(crate) ssrc: u32,
+    /// When keyframes were asked for.
+    pub(crate) requests: Vec<Instant>,
+    /// Whether it sends.
+    pub(crate) is_sending: bool,
+    /// The wire number of the first packet and the first frame's time may be chosen before it sends.
+    pub(crate) next_seq: u16,
+    pub(crate) timestamp: u32,
+    frame: u32,
+    wants_keyframe: bool,
+    next_video: Instant,
+    next_audio: Instant,
+    next_report: Instant,
+    audio_seq: u16,
+    rtx_seq: u16,
+    transport_seq: u16,
+    sent: BTreeMap<u16, Vec<u8>>,
+    seen: usize,
+}
+
+impl Publishing {
+    pub(crate) fn new(now: Instant, ssrc: u32) -> Self {
+        Self {
+            ssrc,
+            requests: Vec::new(),
+            is_sending: true,
+            next_seq: 65_000,
+            timestamp: 0xffff_0000,
+            frame: 0,
+            wants_keyframe: true,
+            next_video: now,
+            next_audio: now,
+            next_report: now,
+            audio_seq: 1,
+            rtx_seq: 1,
+            transport_seq: 65_500,
+            sent: BTreeMap::new(),
+            seen: 0,
+        }
+    }
+
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
+        self.is_sending
+            .then(|| self.next_video.min(self.next_audio).min(self.next_report))
+    }
+
+    pub(crate) fn handle_timeout(&mut self, now: Instant, peer: &mut Peer) {
+        if !self.is_sending {
+            return;
+        }
+        if self.next_report <= now {
+            self.next_report = now + Duration::from_millis(500);
+            self.send_report(peer);
+        }
+        if self.next_audio <= now {
+            self.next_audio = now + AUDIO_FRAME;
+            self.audio_seq = self.audio_seq.wrapping_add(1);
+            let timestamp = u32::from(self.audio_seq) * 960;
+            self.send(
+                peer,
+                (111, self.audio_seq, self.ssrc + 2, timestamp),
+                &[9; 80],
+                false,
+            );
+        }
+        if self.next_video <= now {
+            self.next_video = now + VIDEO_FRAME;
+            self.send_frame(peer);
+        }
+    }
+
+    /// Acts on what the server asks for.
+    pub(crate) fn take_feedback(&mut self, now: Instant, peer: &mut Peer) {
+        for compound in peer.rtcp[self.seen..].to_vec() {
+            self.seen += 1;
+            for item in Compound::read(&compound) {
+                match item {
+                    Rtcp::Pli { .. } | Rtcp::Fir { .. } => {
+                        self.requests.push(now);
+                        self.wants_keyframe = true;
+                    }
+                    Rtcp::Nack { pairs, .. } => self.repair(peer, pairs),
+                    Rtcp::SenderReport(_) | Rtcp::Reception(_) | Rtcp::Goodbye { .. } => {}
+                }
+            }
+        }
+    }
+
+    fn repair(&mut self, peer: &mut Peer, pairs: &[u8]) {
+        for seq in rtcp::missing(pairs) {
+            let Some(packet) = self.sent.get(&seq).cloned() else {
+                continue;
+            };
+            let header = Header::parse(&packet).unwrap();
+            self.rtx_seq = self.rtx_seq.wrapping_add(1);
+            let payload = [&seq.to_be_bytes(), &packet[header.payload.clone()]].concat();
+            let numbers = (97, self.rtx_seq, self.ssrc + 1, header.timestamp);
+            self.send(peer, numbers, &payload, header.marker);
+        }
+    }
+
+    fn send_frame(&mut self, peer: &mut Peer) {
+        let is_keyframe = std::mem::take(&mut self.wants_keyframe);
+        let packets = if is_keyframe {
+            KEYFRAME_PACKETS
+        } else {
+            FRAME_PACKETS
+        };
+        for index in 0..packets {
+            let payload = video_payload(is_keyframe, self.frame, index);
+            let numbers = (96, self.next_seq, self.ssrc, self.timestamp);
+            let packet = self.send(peer, numbers, &payload, index + 1 == packets);
+            self.sent.insert(self.next_seq, packet);
+            self.next_seq = self.next_seq.wrapping_add(1);
+        }
+        self.frame += 1;
+        self.timestamp = self.timestamp.wrapping_add(3000);
+    }
+
+    fn send_report(&self, peer: &mut Peer) {
+        let mut compound = Vec::new();
+        let info = rtcp::SenderInfo {
+            ssrc: self.ssrc,
+            ntp: 77 << 32,
+            rtp_timestamp: self.timestamp,
+        };
+        rtcp::write_sender_report(&mut compound, &info, 1, 1);
+        peer.send_rtcp(&compound);
+    }
+
+    /// Sends a packet with a transport-wide number.
+    fn send(
+        &mut self,
+        peer: &mut Peer,
+        (payload_type, sequence_number, ssrc, timestamp): (u8, u16, u32, u32),
+        payload: &[u8],
+        marker: bool,
+    ) -> Vec<u8> {
+        let header = OutgoingHeader {
+            marker,
+            payload_type,
+            sequence_number,
+            timestamp,
+            ssrc,
+        };
+        let mut packet = header.to_bytes().to_vec();
+        packet[0] |= 0x10;
+        let [high, low] = self.transport_seq.to_be_bytes();
+        self.transport_seq = self.transport_seq.wrapping_add(1);
+        packet.extend_from_slice(&[0xbe, 0xde, 0, 1, 0x31, high, low, 0]);
+        packet.extend_from_slice(payload);
+        peer.send_rtp(&packet);
+        packet
+    }
+}
+
+/// A VP8 payload that says which frame and packet it is and can be checked byte by byte.
+fn video_payload(is_keyframe: bool, frame: u32, index: u8) -> Vec<u8> {
+    let descriptor = if index == 0 { 0x10 } else { 0x00 };
+    let mut payload = vec![descriptor, u8::from(!is_keyframe)];
+    payload.extend_from_slice(&frame.to_be_bytes());
+    payload.push(index);
+    payload.resize(PAYLOAD_LEN, frame.to_le_bytes()[0] ^ index);
+    payload
+}
+
+/// A player that counts what it could decode.
+pub(crate) struct Watching {
+    /// Frames decoded without a gap since a keyframe.
+    pub(crate) frames: u32,
+    /// When the first one was.
+    pub(crate) first_frame: Option<Instant>,
+    /// When the last one was.
+    pub(crate) last_frame: Option<Instant>,
+    /// Packets of sound.
+    pub(crate) audio: u32,
+    /// Video packets, by extended number.
+    pub(crate) received: Received,
+    /// Retransmissions that came.
+    pub(crate) repaired: u32,
+    /// Sender reports that came: NTP and RTP time.
+    pub(crate) reports: Vec<(u64, u32)>,
+    /// Whether it asks for what it misses.
+    pub(crate) asks: bool,
+    seqs: SeqExtender,
+    /// The next packet to decode; `None` while waiting for a keyframe.
+    next: Option<u64>,
+    asked: BTreeMap<u64, Instant>,
+    asked_keyframe: Instant,
+    next_look: Instant,
+    seen: (usize, usize),
+}
+
+impl Watching {
+    pub(crate) fn new(now: Instant) -> Self {
+        Self {
+            frames: 0,
+            first_frame: None,
+            last_frame: None,
+            audio: 0,
+            received: BTreeMap::new(),
+            repaired: 0,
+            reports: Vec::new(),
+            asks: true,
+            seqs: SeqExtender::default(),
+            next: None,
+            asked: BTreeMap::new(),
+            asked_keyframe: now,
+            next_look: now + LOOK,
+            seen: (0, 0),
+        }
+    }
+
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
+        Some(self.next_look)
+    }
+
+    /// Asks for what is missing.
+    pub(crate) fn handle_timeout(&mut self, now: Instant, peer: &mut Peer) {
+        if self.next_look > now {
+            return;
+        }
+        self.next_look = now + LOOK;
+        if !self.asks {
+            return;
+        }
+        let mut compound = Vec::new();
+        let missing = self.missing(now);
+        rtcp::write_nack(&mut compound, 1, 2002, &missing);
+        let stalled = self.last_frame.is_none_or(|last| now - last > STALL);
+        if stalled && now - self.asked_keyframe > STALL && !self.received.is_empty() {
+            self.asked_keyframe = now;
+            self.next = None;
+            rtcp::write_pli(&mut compound, 1, 2002);
+        }
+        if !compound.is_empty() {
+            peer.send_rtcp(&compound);
+        }
+    }
+
+    pub(crate) fn take_media(&mut self, now: Instant, peer: &mut Peer) {
+        for packet in &peer.rtp[self.seen.0..] {
+            self.seen.0 += 1;
+            let header = Header::parse(packet).unwrap();
+            match header.ssrc {
+                2001 => self.audio += 1,
+                2002 => {
+                    let seq = self.seqs.extend(header.sequence_number);
+                    self.received.insert(seq.0, packet.clone());
+                }
+                2003 => self.take_retransmission(packet, &header),
+                other => panic!("a stream that was not announced: {other}"),
+            }
+        }
+        for compound in &peer.rtcp[self.seen.1..] {
+            self.seen.1 += 1;
+            for item in Compound::read(compound) {
+                if let Rtcp::SenderReport(info) = item
+                    && info.ssrc == 2002
+                {
+                    self.reports.push((info.ntp, info.rtp_timestamp));
+                }
+            }
+        }
+        self.decode(now);
+    }
+
+    fn take_retransmission(&mut self, packet: &[u8], header: &Header) {
+        self.repaired += 1;
+        let (original, payload) = packet[header.payload.clone()]
+            .split_first_chunk::<2>()
+            .unwrap();
+        let seq = self.seqs.peek(u16::from_be_bytes(*original));
+        let header = OutgoingHeader {
+            marker: header.marker,
+            payload_type: 96,
+            sequence_number: seq.wire(),
+            timestamp: header.timestamp,
+            ssrc: 2002,
+        };
+        self.received
+            .entry(seq.0)
+            .or_insert_with(|| [&header.to_bytes(), payload].concat());
+    }
+
+    fn missing(&mut self, now: Instant) -> Vec<u16> {
+        let (Some(&first), Some(highest)) = (
+            self.next.as_ref().or_else(|| self.received.keys().next()),
+            self.seqs.highest(),
+        ) else {
+            return Vec::new();
+        };
+        let mut missing = Vec::new();
+        for seq in first..highest.0 {
+            let asked = self.asked.get(&seq).is_some_and(|at| now - *at < PATIENCE);
+            if !self.received.contains_key(&seq) && !asked && missing.len() < 100 {
+                self.asked.insert(seq, now);
+                missing.push(seq as u16);
+            }
+        }
+        missing
+    }
+
+    /// Counts the frames that are whole, in order, from a keyframe on.
+    fn decode(&mut self, now: Instant) {
+        if self.next.is_none() {
+            let after = self.asked_keyframe;
+            let mut starts = self
+                .received
+                .iter()
+                .filter(|(_, packet)| is_keyframe_start(packet));
+            self.next = starts
+                .next_back()
+                .filter(|_| now >= after)
+                .map(|(seq, _)| *seq);
+        }
+        while let Some(packet) = self.next.and_then(|next| self.received.get(&next)) {
+            check_payload(packet);
+            if Header::parse(packet).unwrap().marker {
+                self.frames += 1;
+                self.first_frame.get_or_insert(now);
+                self.last_frame = Some(now);
+            }
+            self.next = self.next.map(|next| next + 1);
+        }
+    }
+}
+
+fn is_keyframe_start(packet: &[u8]) -> bool {
+    let payload = &packet[Header::parse(packet).unwrap().payload];
+    payload.starts_with(&[0x10, 0x00])
+}
+
+fn check_payload(packet: &[u8]) {
+    let payload = &packet[Header::parse(packet).unwrap().payload];
+    let (frame, index) = (payload[5], payload[6]);
+    assert_eq!(payload.len(), PAYLOAD_LEN);
+    assert!(
+        payload[7..].iter().all(|&byte| byte == frame ^ index),
+        "a packet was changed"
+    );
+}

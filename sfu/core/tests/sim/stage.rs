@@ -1,0 +1,392 @@
+//! A whole forwarding unit of several shards, with publishers and viewers around it.
+
+use std::collections::{BTreeMap, HashMap};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use klieg_sfu_core::command::{
+    Claim, Codec, Command, DtlsRole, Event, ExtensionIds, Feedback, Format, IceCredentials, Kind,
+    Media, Path, PayloadFormat, PeerId, PeerSpec, ReceiveTrack, Remote, RoomKey, SendTrack,
+    ShardIndex, SsrcPair,
+};
+use klieg_sfu_core::node::{Node, NodeConfig, PeerHandshake};
+
+use super::actor::{Publishing, Watching};
+use super::peer::{Nomination, Peer, PeerConfig};
+use super::world::{SERVER, identity};
+use super::{Link, Network, Parcel, Seed, address, epoch};
+
+/// The room that everybody is in.
+pub(crate) const ROOM: RoomKey = RoomKey(5);
+
+pub(crate) const VP8: Format = Format {
+    codec: Codec::Vp8,
+    profile: 0,
+    packetization_mode: 0,
+};
+pub(crate) const VP9: Format = Format {
+    codec: Codec::Vp9,
+    profile: 0,
+    packetization_mode: 0,
+};
+pub(crate) const OPUS: Format = Format {
+    codec: Codec::Opus,
+    profile: 0,
+    packetization_mode: 0,
+};
+
+/// One client and what it does.
+pub(crate) struct Actor {
+    pub(crate) peer: Peer,
+    pub(crate) link: Link,
+    pub(crate) role: Role,
+}
+
+/// What a client does with its media.
+pub(crate) enum Role {
+    Publishing(Box<Publishing>),
+    Watching(Box<Watching>),
+}
+
+/// The server and everybody around it.
+pub(crate) struct Stage {
+    pub(crate) now: Instant,
+    pub(crate) nodes: Vec<Node>,
+    pub(crate) actors: Vec<Actor>,
+    /// Events of all shards, with their moments.
+    pub(crate) events: Vec<(Duration, Event)>,
+    /// Bytes that the server sent, by destination.
+    pub(crate) sent_to: HashMap<SocketAddr, usize>,
+    network: Network,
+    _seed: Seed,
+}
+
+impl Stage {
+    pub(crate) fn new(seed: u64, shards: u16) -> Self {
+        let node = |shard| {
+            Node::new(NodeConfig {
+                shard: ShardIndex(shard),
+                shards,
+                identity: identity(),
+            })
+        };
+        Self {
+            now: epoch(),
+            nodes: (0..shards).map(node).collect(),
+            actors: Vec::new(),
+            events: Vec::new(),
+            sent_to: HashMap::new(),
+            network: Network::new(seed),
+            _seed: Seed(seed),
+        }
+    }
+
+    /// Adds a publisher of VP8 and Opus; returns its place.
+    pub(crate) fn publish(&mut self, id: u64, link: Link) -> usize {
+        let publishing = Publishing::new(self.now, u32::try_from(id).unwrap_or(0) * 100);
+        let media = Media::Publish(receive_tracks());
+        self.add(id, link, media, Role::Publishing(Box::new(publishing)))
+    }
+
+    /// Adds a viewer; returns its place.
+    pub(crate) fn watch(&mut self, id: u64, link: Link) -> usize {
+        let media = Media::View(send_tracks(&[(96, Some(97), VP8), (98, None, VP9)]));
+        self.add(
+            id,
+            link,
+            media,
+            Role::Watching(Box::new(Watching::new(self.now))),
+        )
+    }
+
+    /// Adds a client whose server side is already negotiated.
+    pub(crate) fn add(&mut self, id: u64, link: Link, media: Media, role: Role) -> usize {
+        let credentials = |side: &str| IceCredentials {
+            ufrag: format!("{side}{id:06}"),
+            pwd: format!("{side}{id:030}"),
+        };
+        let (local, remote) = (credentials("serv"), credentials("peer"));
+        let host = u16::try_from(id).unwrap_or(0);
+        let config = PeerConfig {
+            address: SocketAddr::from(([10, 9, (host >> 8) as u8, host as u8], 40_000 + host)),
+            server: address(SERVER),
+            local: remote.clone(),
+            remote: local.clone(),
+            fingerprint: identity().fingerprint(),
+            is_active: true,
+            nomination: Nomination::Regular,
+        };
+        let peer = Peer::new(self.now, config);
+        let id = PeerId(id);
+        let spec = PeerSpec {
+            peer: id,
+            room: ROOM,
+            local,
+            claim: Claim::default(),
+        };
+        self.command(&Command::AddPeer(Arc::new(spec)));
+        let remote = Remote {
+            ice: remote,
+            fingerprints: vec![peer.fingerprint()],
+            dtls_role: DtlsRole::Server,
+            media,
+        };
+        self.command(&Command::SetRemote(id, Arc::new(remote)));
+        self.actors.push(Actor { peer, link, role });
+        self.actors.len() - 1
+    }
+
+    /// Gives a command to every shard.
+    pub(crate) fn command(&mut self, command: &Command) {
+        for node in &mut self.nodes {
+            node.handle_command(self.now, command.clone());
+        }
+        self.settle();
+    }
+
+    pub(crate) fn watching(&self, place: usize) -> &Watching {
+        match &self.actors[place].role {
+            Role::Watching(watching) => watching,
+            Role::Publishing(_) => panic!("a publisher"),
+        }
+    }
+
+    pub(crate) fn publishing(&mut self, place: usize) -> &mut Publishing {
+        match &mut self.actors[place].role {
+            Role::Publishing(publishing) => publishing,
+            Role::Watching(_) => panic!("a viewer"),
+        }
+    }
+
+    pub(crate) fn elapsed(&self) -> Duration {
+        self.now - epoch()
+    }
+
+    /// Lets time pass.
+    pub(crate) fn run(&mut self, span: Duration) {
+        self.run_until(span, |_| false);
+    }
+
+    /// Lets time pass until a condition holds or the span is over; returns whether it holds.
+    pub(crate) fn run_until(&mut self, span: Duration, is_met: impl Fn(&Self) -> bool) -> bool {
+        let end = self.now + span;
+        loop {
+            self.settle();
+            if is_met(self) {
+                return true;
+            }
+            let nodes = self.nodes.iter().filter_map(Node::poll_timeout);
+            let actors = self.actors.iter().filter_map(Actor::poll_timeout);
+            let next = nodes.chain(actors).chain(self.network.poll_timeout()).min();
+            let Some(next) = next.filter(|next| *next <= end) else {
+                self.now = end;
+                return is_met(self);
+            };
+            self.now = self.now.max(next);
+            for node in &mut self.nodes {
+                node.handle_timeout(self.now);
+            }
+            for actor in &mut self.actors {
+                actor.handle_timeout(self.now);
+            }
+            while let Some(parcel) = self.network.poll_arrival(self.now) {
+                self.deliver(&parcel);
+            }
+        }
+    }
+
+    /// Hands a datagram to the shard that the kernel would choose.
+    pub(crate) fn inject(&mut self, from: SocketAddr, datagram: &[u8]) {
+        let mut hasher = DefaultHasher::new();
+        from.hash(&mut hasher);
+        let shard = usize::try_from(hasher.finish() % self.nodes.len() as u64).unwrap();
+        let path = Path {
+            local: None,
+            remote: from,
+        };
+        self.nodes[shard].handle_datagram(self.now, path, datagram);
+        self.settle();
+    }
+
+    fn deliver(&mut self, parcel: &Parcel) {
+        if parcel.to == address(SERVER) {
+            self.inject(parcel.from, &parcel.datagram);
+        } else if let Some(actor) = self
+            .actors
+            .iter_mut()
+            .find(|actor| actor.peer.config.address == parcel.to)
+        {
+            actor.peer.handle_datagram(self.now, parcel);
+            actor.take_media(self.now);
+        }
+    }
+
+    /// Moves messages, handshakes, datagrams and events until nothing moves.
+    fn settle(&mut self) {
+        let mut moved = true;
+        while moved {
+            moved = false;
+            for shard in 0..self.nodes.len() {
+                moved |= self.settle_node(shard);
+            }
+        }
+        for actor in &mut self.actors {
+            while let Some(parcel) = actor.peer.poll_transmit() {
+                self.network.send(self.now, &actor.link, parcel);
+            }
+        }
+    }
+
+    fn settle_node(&mut self, shard: usize) -> bool {
+        let mut moved = false;
+        while let Some((to, message)) = self.nodes[shard].poll_message() {
+            self.nodes[usize::from(to.0)].handle_message(self.now, message);
+            moved = true;
+        }
+        while let Some(job) = self.nodes[shard].poll_handshake() {
+            let work = job.work.run(self.now);
+            self.nodes[shard].handle_handshake(
+                self.now,
+                PeerHandshake {
+                    peer: job.peer,
+                    work,
+                },
+            );
+            moved = true;
+        }
+        let mut out = Vec::new();
+        while let Some(transmit) = self.nodes[shard].poll_transmit(self.now, &mut out) {
+            for datagram in out.chunks(transmit.segment_size.unwrap_or(usize::MAX)) {
+                self.transmit(transmit.path.remote, datagram);
+            }
+            moved = true;
+        }
+        while let Some(event) = self.nodes[shard].poll_event() {
+            self.events.push((self.elapsed(), event));
+        }
+        moved
+    }
+
+    fn transmit(&mut self, to: SocketAddr, datagram: &[u8]) {
+        *self.sent_to.entry(to).or_default() += datagram.len();
+        let link = self
+            .actors
+            .iter()
+            .find(|actor| actor.peer.config.address == to);
+        let link = link.map_or(Link::default(), |actor| actor.link);
+        let parcel = Parcel {
+            from: address(SERVER),
+            to,
+            datagram: datagram.to_vec(),
+        };
+        self.network.send(self.now, &link, parcel);
+    }
+}
+
+impl Actor {
+    fn poll_timeout(&self) -> Option<Instant> {
+        let media = match &self.role {
+            Role::Publishing(publishing) => publishing.poll_timeout(),
+            Role::Watching(watching) => watching.poll_timeout(),
+        };
+        let media = media.filter(|_| self.peer.is_connected());
+        self.peer.poll_timeout().into_iter().chain(media).min()
+    }
+
+    fn handle_timeout(&mut self, now: Instant) {
+        self.peer.handle_timeout(now);
+        if self.peer.is_connected() {
+            match &mut self.role {
+                Role::Publishing(publishing) => publishing.handle_timeout(now, &mut self.peer),
+                Role::Watching(watching) => watching.handle_timeout(now, &mut self.peer),
+            }
+        }
+    }
+
+    fn take_media(&mut self, now: Instant) {
+        match &mut self.role {
+            Role::Publishing(publishing) => publishing.take_feedback(now, &mut self.peer),
+            Role::Watching(watching) => watching.take_media(now, &mut self.peer),
+        }
+    }
+}
+
+fn format(payload_type: u8, rtx_payload_type: Option<u8>, format: Format) -> PayloadFormat {
+    let video = format.codec.kind() == Kind::Video;
+    let feedback = Feedback {
+        nack: video,
+        pli: video,
+        fir: false,
+        transport_cc: true,
+    };
+    PayloadFormat {
+        payload_type,
+        rtx_payload_type,
+        format,
+        feedback,
+    }
+}
+
+pub(crate) fn receive_tracks() -> Vec<ReceiveTrack> {
+    let extensions = ExtensionIds {
+        transport_cc: Some(3),
+        ..ExtensionIds::default()
+    };
+    let track = |kind, mid: &str, formats| ReceiveTrack {
+        kind,
+        mid: mid.into(),
+        formats,
+        extensions,
+        ssrcs: Vec::new(),
+        rids: Vec::new(),
+    };
+    vec![
+        track(Kind::Audio, "0", vec![format(111, None, OPUS)]),
+        track(Kind::Video, "1", vec![format(96, Some(97), VP8)]),
+    ]
+}
+
+pub(crate) fn send_tracks(video: &[(u8, Option<u8>, Format)]) -> Vec<SendTrack> {
+    let track = |kind, formats, ssrc| SendTrack {
+        kind,
+        formats,
+        ssrc,
+        cname: "klieg".into(),
+    };
+    let video = video
+        .iter()
+        .map(|&(pt, rtx, sent)| format(pt, rtx, sent))
+        .collect();
+    vec![
+        track(
+            Kind::Audio,
+            vec![format(111, None, OPUS)],
+            SsrcPair {
+                media: 2001,
+                rtx: None,
+            },
+        ),
+        track(
+            Kind::Video,
+            video,
+            SsrcPair {
+                media: 2002,
+                rtx: Some(2003),
+            },
+        ),
+    ]
+}
+
+/// Counts events by what they are.
+pub(crate) fn count(stage: &Stage, is_meant: impl Fn(&Event) -> bool) -> usize {
+    stage
+        .events
+        .iter()
+        .filter(|(_, event)| is_meant(event))
+        .count()
+}
+
+/// Keeps what a viewer has of a stream, by extended sequence number.
+pub(crate) type Received = BTreeMap<u64, Vec<u8>>;
