@@ -2,6 +2,13 @@
 //!
 //! One program for all of it, so that the simulation is compiled once and nothing in it is unused.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::cast_possible_truncation,
+    reason = "what does not hold fails the test"
+)]
+
 mod sim;
 
 mod transport;

@@ -100,7 +100,7 @@ impl Publishing {
 
     /// Acts on what the server asks for.
     pub(crate) fn take_feedback(&mut self, now: Instant, peer: &mut Peer) {
-        for compound in peer.rtcp[self.seen..].to_vec() {
+        while let Some(compound) = peer.rtcp.get(self.seen).cloned() {
             self.seen += 1;
             for item in Compound::read(&compound) {
                 match item {

@@ -275,7 +275,7 @@ impl Stage {
             .actors
             .iter()
             .find(|actor| actor.peer.config.address == to);
-        let link = link.map_or(Link::default(), |actor| actor.link);
+        let link = link.map_or_else(Link::default, |actor| actor.link);
         let parcel = Parcel {
             from: address(SERVER),
             to,
