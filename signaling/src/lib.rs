@@ -43,3 +43,9 @@ pub use auth::{Secret, VideoGrants, mint};
 pub use cli::{Cli, Command, Settings, TokenArguments};
 pub use config::{Config, ConfigError, LogFormat};
 pub use server::{Server, StartError};
+
+/// Tells whether a text frame holds a message of `klieg.v1`: the door through which fuzzing reaches its reader.
+#[doc(hidden)]
+pub fn is_client_message(text: &str) -> bool {
+    ws::protocol::read(text).is_ok()
+}
