@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::command::{Kind, Path, ShardIndex};
+use crate::command::{Format, Kind, Path, ShardIndex};
 use crate::node::peers::{PeerIndex, Peers};
 use crate::publisher::cache::Cache;
 use crate::relay::{Burst, MediaPacket, SourceClock, SourceId};
@@ -30,8 +30,8 @@ pub(crate) struct Room {
 /// What a room gets of one kind.
 #[derive(Debug, Default)]
 struct Stream {
-    /// The source being sent; `None` before the first packet.
-    source: Option<SourceId>,
+    /// The source being sent and its coding; `None` before the first packet.
+    source: Option<(SourceId, Format)>,
     /// Its clock; `None` before its first sender report.
     clock: Option<SourceClock>,
     /// Its last packets. Only video is kept: no repair of sound is negotiated.
@@ -47,9 +47,9 @@ impl Room {
     /// Takes a burst as what is being sent now; returns whether it begins another source.
     pub(crate) fn accept(&mut self, burst: &Arc<Burst>) -> bool {
         let stream = self.stream_mut(burst.kind());
-        let begins = stream.source != Some(burst.source);
+        let begins = !stream.shows(burst.source);
         if begins {
-            stream.source = Some(burst.source);
+            stream.source = Some((burst.source, burst.format));
             stream.clock = None;
         }
         if burst.kind() == Kind::Video {
@@ -61,7 +61,7 @@ impl Room {
     /// Notes where a source's timestamps stand.
     pub(crate) fn set_clock(&mut self, clock: SourceClock) {
         let stream = self.stream_mut(clock.kind);
-        if stream.source == Some(clock.source) {
+        if stream.shows(clock.source) {
             stream.clock = Some(clock);
         }
     }
@@ -69,6 +69,14 @@ impl Room {
     /// Returns the known clocks of what is being sent.
     pub(crate) fn clocks(&self) -> [Option<SourceClock>; 2] {
         self.streams.each_ref().map(|stream| stream.clock)
+    }
+
+    /// Returns what is being sent.
+    pub(crate) fn formats(&self) -> impl Iterator<Item = Format> {
+        self.streams
+            .iter()
+            .filter_map(|stream| stream.source)
+            .map(|(_, format)| format)
     }
 
     /// Returns whether anything of this kind has been sent.
@@ -95,6 +103,12 @@ impl Room {
             Kind::Audio => audio,
             Kind::Video => video,
         }
+    }
+}
+
+impl Stream {
+    fn shows(&self, source: SourceId) -> bool {
+        self.source.is_some_and(|(shown, _)| shown == source)
     }
 }
 

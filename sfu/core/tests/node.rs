@@ -200,6 +200,22 @@ fn a_viewer_that_cannot_play_the_codec_is_named_and_gets_sound() {
 }
 
 #[test]
+fn a_viewer_that_comes_later_and_cannot_play_the_codec_is_named_too() {
+    let mut stage = Stage::new(20, 1);
+    stage.publish(1, Link::round_trip(20));
+    stage.run(2 * SECOND);
+    let media = Media::View(send_tracks(&[(98, None, VP9)]));
+    let watching = Role::Watching(Box::new(Watching::new(stage.now)));
+    stage.add(2, Link::round_trip(20), media, watching);
+    stage.run(2 * SECOND);
+    let mismatch = Event::CodecMismatch {
+        peer: PeerId(2),
+        sent: VP8,
+    };
+    assert_eq!(count(&stage, |event| *event == mismatch), 1);
+}
+
+#[test]
 fn events_tell_the_life_of_a_publisher_and_a_viewer() {
     let mut stage = Stage::new(11, 1);
     stage.publish(1, Link::round_trip(20));

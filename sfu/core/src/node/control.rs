@@ -8,6 +8,7 @@ use crate::command::{
 };
 use crate::node::Node;
 use crate::node::directory::Place;
+use crate::node::media::mismatch;
 use crate::node::peers::{Peer, PeerIndex, Role};
 use crate::publisher::Publisher;
 use crate::relay::ShardMessage;
@@ -155,6 +156,9 @@ impl Node {
             Role::Viewer(_) => {
                 let room = self.rooms.entry(key).or_default();
                 room.viewers.push(index);
+                let formats = room.formats();
+                self.events
+                    .extend(formats.filter_map(|sent| mismatch(&self.peers, index, sent)));
                 let first = room.viewers.len() == 1;
                 if first && room.publisher.is_none() {
                     self.broadcast(&ShardMessage::Wanted(key, self.config.shard));

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::command::{Event, Kind, RoomKey};
+use crate::command::{Event, Format, Kind, RoomKey};
 use crate::node::Node;
-use crate::node::peers::{PeerIndex, Role};
+use crate::node::peers::{PeerIndex, Peers, Role};
 use crate::publisher::{Arrived, Unforwarded};
 use crate::relay::{Burst, MediaPacket, ShardMessage};
 use crate::room::{self, FanOut};
@@ -118,16 +118,8 @@ impl Node {
             return;
         };
         for &index in &room.viewers {
-            let Some(peer) = self.peers.get_mut(index) else {
-                continue;
-            };
-            if let Role::Viewer(viewer) = &peer.role {
-                peer.told_mismatch = !viewer.plays(burst);
-                if peer.told_mismatch {
-                    let (peer, sent) = (peer.id, burst.format);
-                    self.events.push_back(Event::CodecMismatch { peer, sent });
-                }
-            }
+            self.events
+                .extend(mismatch(&self.peers, index, burst.format));
         }
         if burst.kind() == Kind::Video && !room.viewers.is_empty() {
             self.request_keyframe(burst.arrived, burst.room);
@@ -249,5 +241,17 @@ impl Node {
             self.counters.rtcp_sent += 1;
             self.ready.push_back((path, datagram));
         }
+    }
+}
+
+/// Returns the event that names a viewer if it cannot play what is sent.
+pub(super) fn mismatch(peers: &Peers, index: PeerIndex, sent: Format) -> Option<Event> {
+    let peer = peers.get(index)?;
+    match &peer.role {
+        Role::Viewer(viewer) if !viewer.plays(&sent) => Some(Event::CodecMismatch {
+            peer: peer.id,
+            sent,
+        }),
+        Role::Viewer(_) | Role::Publisher(_) | Role::Unknown => None,
     }
 }

@@ -34,8 +34,6 @@ pub(crate) struct Peer {
     pub(crate) announced: Instant,
     /// When its handshake was done; `None` until then.
     pub(crate) connected: Option<Instant>,
-    /// Whether it was told that its viewer cannot play what is sent.
-    pub(crate) told_mismatch: bool,
     /// Whether its first picture (or sound, in a room without picture) was sent.
     pub(crate) shown: bool,
     /// Where its authenticated checks came from, at most [`MAX_ADDRESSES`].
@@ -64,7 +62,6 @@ impl Peer {
             role: Role::Unknown,
             announced: now,
             connected: None,
-            told_mismatch: false,
             shown: false,
             addresses: Vec::new(),
             timer: None,

@@ -8,7 +8,7 @@ mod track;
 
 use std::time::{Duration, Instant};
 
-use crate::command::{Kind, PeerId, SendTrack};
+use crate::command::{Format, Kind, PeerId, SendTrack};
 use crate::relay::{Burst, MediaPacket, SourceClock, SourceId};
 use crate::rtp::rtcp::{self, Compound, Rtcp};
 use crate::rtp::seq::SeqNo;
@@ -88,13 +88,13 @@ impl Viewer {
             .prepare_again(now, round_trip, again, (burst, packet))
     }
 
-    /// Returns whether the viewer negotiated a payload type that carries `burst`, or has no such m-line.
-    pub(crate) fn plays(&self, burst: &Burst) -> bool {
-        let mut tracks = self
-            .tracks
+    /// Returns whether the viewer negotiated a payload type for `format`, or has no such m-line.
+    pub(crate) fn plays(&self, format: &Format) -> bool {
+        let kind = format.codec.kind();
+        self.tracks
             .iter()
-            .filter(|track| track.kind() == burst.kind());
-        tracks.all(|track| track.plays(&burst.format))
+            .filter(|track| track.kind() == kind)
+            .all(|track| track.plays(format))
     }
 
     /// Takes a decrypted compound of RTCP packets.
