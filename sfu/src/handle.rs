@@ -1,6 +1,7 @@
 //! The door: commands in, events out, both bounded.
 
 use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -163,12 +164,20 @@ fn spawn(
     let name = format!("klieg-shard-{}", wiring.index);
     std::thread::Builder::new().name(name).spawn(move || {
         pin(core);
-        runtime.block_on(async move {
-            match ShardSocket::new(socket) {
-                Ok(socket) => Shard::new(node, socket, wiring).run().await,
-                Err(error) => tracing::error!(%error, "media socket unusable"),
-            }
-        });
+        let run = || {
+            runtime.block_on(async move {
+                match ShardSocket::new(socket) {
+                    Ok(socket) => Shard::new(node, socket, wiring).run().await,
+                    Err(error) => tracing::error!(%error, "media socket unusable"),
+                }
+            });
+        };
+        if catch_unwind(AssertUnwindSafe(run)).is_err() {
+            // Its peers would hang without a word while everything else looks well: a supervisor's
+            // restart brings them back in seconds.
+            tracing::error!("a forwarding thread panicked; the process ends");
+            std::process::abort();
+        }
         let _ = done.send(());
     })
 }

@@ -1,6 +1,7 @@
 //! Threads for the handshakes' arithmetic, so that a storm of joins never stalls the packets.
 
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Instant;
 
 use klieg_sfu_core::node::PeerHandshake;
@@ -59,12 +60,19 @@ impl Helpers {
 
 fn run(mut queue: mpsc::Receiver<Work>) {
     while let Some(Work { job, reply }) = queue.blocking_recv() {
-        let done = job.work.run(Instant::now());
-        let done = PeerHandshake {
-            peer: job.peer,
-            work: done,
-        };
-        // The shard has stopped: so has the peer.
-        let _ = reply.blocking_send(Input::Handshake(done));
+        // A fault in the handshake of one peer must not end the thread that serves all others; the
+        // peer itself gets no further and times out.
+        let work = catch_unwind(AssertUnwindSafe(|| job.work.run(Instant::now())));
+        match work {
+            Ok(work) => {
+                let done = PeerHandshake {
+                    peer: job.peer,
+                    work,
+                };
+                // The shard has stopped: so has the peer.
+                let _ = reply.blocking_send(Input::Handshake(done));
+            }
+            Err(_) => tracing::error!("a handshake panicked; please report it"),
+        }
     }
 }
