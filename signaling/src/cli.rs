@@ -134,7 +134,12 @@ impl TokenArguments {
             None => keys.first_key_value(),
         };
         let Some((key, secret)) = key else {
-            anyhow::bail!("config: api_keys: there is no such key");
+            let reason = "there is no such key".to_owned();
+            return Err(ConfigError::Invalid {
+                setting: "api_keys",
+                reason,
+            }
+            .into());
         };
         let video = VideoGrants {
             room: Some(self.room.clone()),

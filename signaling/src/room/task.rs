@@ -52,12 +52,14 @@ pub(super) struct Room {
     reactions: BTreeMap<&'static str, u64>,
     /// When the next batch goes; `None` while there are no reactions.
     reactions_due: Option<Instant>,
-    reactions_sent: Instant,
+    /// `None` until the first batch went.
+    reactions_sent: Option<Instant>,
     /// The numbers as they were sent last.
     stats: Stats,
     /// When the numbers are compared and sent; `None` while nothing changed.
     stats_due: Option<Instant>,
-    stats_sent: Instant,
+    /// `None` until they went first.
+    stats_sent: Option<Instant>,
     /// The most viewers the room ever had.
     pub(super) peak: u64,
     /// Whose peer is whose, of those who watch.
@@ -97,10 +99,10 @@ impl Room {
             chat_limiter: ChatLimiter::default(),
             reactions: BTreeMap::new(),
             reactions_due: None,
-            reactions_sent: now,
+            reactions_sent: None,
             stats,
             stats_due: None,
-            stats_sent: now,
+            stats_sent: None,
             peak,
             viewers: HashMap::new(),
             idle_since: Some(now),
@@ -235,7 +237,7 @@ impl Room {
         *self.reactions.entry(emoji).or_default() += 1;
         self.context.metrics.reactions.inc();
         if self.reactions_due.is_none() {
-            self.reactions_due = Some(Instant::now().max(self.reactions_sent + REACTIONS_EVERY));
+            self.reactions_due = Some(after(self.reactions_sent, REACTIONS_EVERY));
         }
     }
 
@@ -244,7 +246,7 @@ impl Room {
         self.summarize();
         self.peak = self.peak.max(self.viewer_count());
         if self.stats_due.is_none() {
-            self.stats_due = Some(Instant::now().max(self.stats_sent + STATS_EVERY));
+            self.stats_due = Some(after(self.stats_sent, STATS_EVERY));
         }
     }
 
@@ -284,7 +286,7 @@ impl Room {
     fn handle_timeout(&mut self, now: Instant) {
         if self.reactions_due.is_some_and(|due| due <= now) {
             self.reactions_due = None;
-            self.reactions_sent = now;
+            self.reactions_sent = Some(now);
             let batch = ReactionBatch {
                 counts: &self.reactions,
             };
@@ -296,7 +298,7 @@ impl Room {
             let stats = self.current_stats();
             if stats != self.stats {
                 self.stats = stats;
-                self.stats_sent = now;
+                self.stats_sent = Some(now);
                 self.broadcast(&protocol::message("stats", &stats));
             }
         }
@@ -317,6 +319,12 @@ impl Room {
         self.idle_since
             .is_some_and(|since| since + self.context.idle <= now)
     }
+}
+
+/// Returns when something may be done again that was done last at a time, if ever.
+fn after(last: Option<Instant>, every: Duration) -> Instant {
+    let now = Instant::now();
+    last.map_or(now, |last| now.max(last + every))
 }
 
 /// Waits for a moment; for ever when there is none.

@@ -184,12 +184,14 @@ pub(crate) type Unreadable = (Option<String>, ApiError);
 /// `bad_json`, `bad_message` or `unknown_type`.
 pub(crate) fn read(text: &str) -> Result<(Option<String>, ClientMessage), Unreadable> {
     let envelope: Envelope<'_> = match serde_json::from_str(text) {
-        Ok(envelope) => envelope,
-        Err(error) if error.is_data() => {
+        Ok(envelope) if is_object(text) => envelope,
+        Err(error) if !error.is_data() => {
+            return Err((None, ApiError::new(Code::BadJson, "The frame is no JSON.")));
+        }
+        Ok(_) | Err(_) => {
             let message = "Expected an object with `t`, and `id` and `d` where needed.";
             return Err((None, ApiError::new(Code::BadMessage, message)));
         }
-        Err(_) => return Err((None, ApiError::new(Code::BadJson, "The frame is no JSON."))),
     };
     if let Some(id) = &envelope.id
         && !(1..=MAX_ID_LENGTH).contains(&id.chars().count())
@@ -231,8 +233,13 @@ fn content(t: &str, d: &str) -> Result<ClientMessage, ApiError> {
 
 fn parse<'a, T: Deserialize<'a>>(d: &'a str) -> Result<T, ApiError> {
     // serde's own words would repeat what was sent, and that may be a token.
-    serde_json::from_str(d)
-        .map_err(|_| ApiError::new(Code::BadMessage, "`d` has wrong or missing fields."))
+    let content = serde_json::from_str(d).ok().filter(|_| is_object(d));
+    content.ok_or_else(|| ApiError::new(Code::BadMessage, "`d` has wrong or missing fields."))
+}
+
+/// serde takes an array of the fields for an object, too.
+fn is_object(json: &str) -> bool {
+    json.trim_start().starts_with('{')
 }
 
 fn empty(d: &str, message: ClientMessage) -> Result<ClientMessage, ApiError> {

@@ -1,0 +1,441 @@
+//! A server, and clients of it.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use futures_util::{SinkExt, StreamExt};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Bytes;
+use hyper::header::HeaderMap;
+use hyper_util::rt::TokioIo;
+use klieg_signaling::{Config, Secret, Server, VideoGrants, mint};
+use serde_json::{Value, json};
+use tokio::net::TcpStream;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::handshake::client::Request;
+use tokio_tungstenite::tungstenite::{self, Message};
+
+/// A server in this process.
+pub struct TestServer {
+    pub server: Server,
+    pub config: Config,
+    _data: TempDir,
+}
+
+impl TestServer {
+    pub async fn start() -> Self {
+        Self::start_with(|_| ()).await
+    }
+
+    pub async fn start_with(change: impl FnOnce(&mut Config)) -> Self {
+        let data = TempDir::new();
+        let mut config = Config::development();
+        config.http = SocketAddr::from(([127, 0, 0, 1], 0));
+        config.media = SocketAddr::from(([127, 0, 0, 1], 0));
+        config.media_shards = 1;
+        config.data = data.path().to_owned();
+        config.drain_ms = 100;
+        change(&mut config);
+        let server = Server::start(config.clone()).await.unwrap();
+        Self {
+            server,
+            config,
+            _data: data,
+        }
+    }
+
+    /// Stops the server and starts another on the same data.
+    pub async fn restart(self) -> Self {
+        let Self {
+            server,
+            config,
+            _data,
+        } = self;
+        server.stop().await;
+        let server = Server::start(config.clone()).await.unwrap();
+        Self {
+            server,
+            config,
+            _data,
+        }
+    }
+
+    pub fn http(&self) -> SocketAddr {
+        self.server.http()
+    }
+
+    pub fn data(&self) -> &Path {
+        &self.config.data
+    }
+
+    pub async fn get(&self, path: &str, token: Option<&str>) -> Reply {
+        call(self.http(), "GET", path, token, None).await
+    }
+
+    pub async fn post(&self, path: &str, token: Option<&str>, body: Value) -> Reply {
+        call(self.http(), "POST", path, token, Some(body.to_string())).await
+    }
+
+    /// Signs in by name and returns the access token.
+    pub async fn token(&self, name: &str) -> String {
+        let reply = self
+            .post("/api/v1/auth/login", None, json!({ "username": name }))
+            .await;
+        assert_eq!(reply.status, 200, "{}", reply.body);
+        reply.body["accessToken"].as_str().unwrap().to_owned()
+    }
+
+    /// Returns a token for a room, as a guest gets one.
+    pub async fn guest_token(&self, room: &str) -> String {
+        let path = format!("/api/v1/rooms/{room}/join");
+        let reply = self.post(&path, None, json!({ "name": "Gus" })).await;
+        assert_eq!(reply.status, 200, "{}", reply.body);
+        reply.body["token"].as_str().unwrap().to_owned()
+    }
+
+    /// Creates a room that belongs to the token's owner and returns its id.
+    pub async fn room(&self, token: &str, body: Value) -> String {
+        let reply = self.post("/api/v1/rooms", Some(token), body).await;
+        assert_eq!(reply.status, 201, "{}", reply.body);
+        reply.body["id"].as_str().unwrap().to_owned()
+    }
+
+    /// Opens a socket and shows no token.
+    pub async fn socket(&self) -> Client {
+        Client::connect(self.http(), &[]).await.unwrap()
+    }
+
+    /// Opens a socket for somebody of this name.
+    pub async fn sign_in(&self, name: &str) -> Client {
+        let token = self.token(name).await;
+        let mut client = self.socket().await;
+        client.ok("auth", json!({ "token": token })).await;
+        client
+    }
+
+    /// Opens a socket for somebody of this name and joins a room; returns the snapshot too.
+    pub async fn join(&self, name: &str, room: &str) -> (Client, Value) {
+        let mut client = self.sign_in(name).await;
+        client.ok("join", json!({ "roomId": room })).await;
+        let joined = client.expect("joined").await;
+        (client, joined)
+    }
+}
+
+/// What a request was answered.
+#[derive(Debug)]
+pub struct Reply {
+    pub status: u16,
+    pub headers: HeaderMap,
+    /// JSON, or the text of what is no JSON.
+    pub body: Value,
+}
+
+pub async fn call(
+    server: SocketAddr,
+    method: &str,
+    path: &str,
+    token: Option<&str>,
+    body: Option<String>,
+) -> Reply {
+    let mut request = hyper::Request::builder()
+        .method(method)
+        .uri(path)
+        .header("host", server.to_string());
+    if let Some(token) = token {
+        request = request.header("authorization", format!("Bearer {token}"));
+    }
+    if body.is_some() {
+        request = request.header("content-type", "application/json");
+    }
+    let body = Full::new(Bytes::from(body.unwrap_or_default()));
+    send(server, request.body(body).unwrap()).await
+}
+
+pub async fn send(server: SocketAddr, request: hyper::Request<Full<Bytes>>) -> Reply {
+    let stream = TcpStream::connect(server).await.unwrap();
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+        .await
+        .unwrap();
+    tokio::spawn(connection);
+    let response = sender.send_request(request).await.unwrap();
+    let (head, body) = response.into_parts();
+    let bytes = body.collect().await.unwrap().to_bytes();
+    let text = String::from_utf8_lossy(&bytes).into_owned();
+    let body = serde_json::from_str(&text).unwrap_or(Value::String(text));
+    Reply {
+        status: head.status.as_u16(),
+        headers: head.headers,
+        body,
+    }
+}
+
+/// A client of the socket.
+pub struct Client {
+    stream: WebSocketStream<TcpStream>,
+    /// Messages that came while another was waited for.
+    waiting: VecDeque<Value>,
+}
+
+impl Client {
+    /// Opens a socket with more headers; an error is the answer that refuses it.
+    pub async fn connect(
+        server: SocketAddr,
+        headers: &[(&'static str, &str)],
+    ) -> Result<Self, tungstenite::Error> {
+        let stream = TcpStream::connect(server).await.unwrap();
+        Self::over(stream, request(server, headers)).await
+    }
+
+    pub async fn over(stream: TcpStream, request: Request) -> Result<Self, tungstenite::Error> {
+        let (stream, _) = tokio_tungstenite::client_async(request, stream).await?;
+        Ok(Self {
+            stream,
+            waiting: VecDeque::new(),
+        })
+    }
+
+    /// Sends a message with a new id, which it returns.
+    pub async fn send(&mut self, t: &str, d: Value) -> String {
+        // Unique beyond this socket, as the ids of chat messages must be.
+        let id = format!("{t}-{:016x}", rand::random::<u64>());
+        self.send_text(&json!({ "t": t, "id": id, "d": d }).to_string())
+            .await;
+        id
+    }
+
+    pub async fn send_text(&mut self, text: &str) {
+        self.send_frame(Message::text(text)).await;
+    }
+
+    pub async fn send_frame(&mut self, message: Message) {
+        self.stream.send(message).await.unwrap();
+    }
+
+    /// Sends a message and waits for the `ack` or `error` that answers it.
+    pub async fn request(&mut self, t: &str, d: Value) -> Value {
+        let id = self.send(t, d).await;
+        self.answer(&id).await
+    }
+
+    /// Waits for the `ack` or `error` that answers a message.
+    pub async fn answer(&mut self, id: &str) -> Value {
+        self.wait(|message| message["d"]["re"] == id).await
+    }
+
+    /// Sends a message that must be acknowledged; returns the content of the acknowledgement.
+    pub async fn ok(&mut self, t: &str, d: Value) -> Value {
+        let answer = self.request(t, d).await;
+        assert_eq!(answer["t"], "ack", "{answer}");
+        answer["d"].clone()
+    }
+
+    /// Sends a message that must be refused; returns the code.
+    pub async fn refused(&mut self, t: &str, d: Value) -> String {
+        let answer = self.request(t, d).await;
+        assert_eq!(answer["t"], "error", "{answer}");
+        answer["d"]["code"].as_str().unwrap().to_owned()
+    }
+
+    /// Waits for a message of a type.
+    pub async fn expect(&mut self, t: &str) -> Value {
+        self.wait(|message| message["t"] == t).await
+    }
+
+    /// Waits for a message; those before it stay for later.
+    pub async fn wait(&mut self, wanted: impl Fn(&Value) -> bool) -> Value {
+        if let Some(index) = self.waiting.iter().position(&wanted) {
+            return self.waiting.remove(index).unwrap();
+        }
+        let search = async {
+            loop {
+                match self.stream.next().await {
+                    Some(Ok(Message::Text(text))) => {
+                        let message: Value = serde_json::from_str(&text).unwrap();
+                        if wanted(&message) {
+                            return message;
+                        }
+                        self.waiting.push_back(message);
+                    }
+                    Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
+                    other => panic!(
+                        "the socket ended with {other:?}; before: {:?}",
+                        self.waiting
+                    ),
+                }
+            }
+        };
+        match tokio::time::timeout(PATIENCE, search).await {
+            Ok(message) => message,
+            Err(_) => panic!("nothing of the kind came; what came: {:?}", self.waiting),
+        }
+    }
+
+    /// Waits for the messages of a type that come within a while.
+    pub async fn collect(&mut self, t: &str, within: Duration) -> Vec<Value> {
+        let gather = async {
+            while let Some(Ok(message)) = self.stream.next().await {
+                if let Message::Text(text) = message {
+                    self.waiting.push_back(serde_json::from_str(&text).unwrap());
+                }
+            }
+        };
+        let _ = tokio::time::timeout(within, gather).await;
+        let (wanted, others): (VecDeque<Value>, _) = self
+            .waiting
+            .drain(..)
+            .partition(|message: &Value| message["t"] == t);
+        self.waiting = others;
+        wanted.into()
+    }
+
+    /// Reads to the end; returns the close code.
+    pub async fn closed(&mut self) -> Option<u16> {
+        let end = async {
+            loop {
+                match self.stream.next().await {
+                    Some(Ok(Message::Close(frame))) => {
+                        return frame.map(|frame| u16::from(frame.code));
+                    }
+                    Some(Ok(Message::Text(text))) => {
+                        self.waiting.push_back(serde_json::from_str(&text).unwrap());
+                    }
+                    Some(Ok(_)) => {}
+                    Some(Err(_)) | None => return None,
+                }
+            }
+        };
+        tokio::time::timeout(PATIENCE, end)
+            .await
+            .expect("the socket stayed open")
+    }
+
+    /// Goes away without a word.
+    pub fn vanish(self) {
+        drop(self.stream);
+    }
+}
+
+pub fn request(server: SocketAddr, headers: &[(&'static str, &str)]) -> Request {
+    let mut request = format!("ws://{server}/ws").into_client_request().unwrap();
+    let protocol = "klieg.v1".parse().unwrap();
+    request
+        .headers_mut()
+        .insert("sec-websocket-protocol", protocol);
+    for (name, value) in headers {
+        request.headers_mut().insert(*name, value.parse().unwrap());
+    }
+    request
+}
+
+/// Signs a token as an application does.
+pub fn api_token(room: &str, identity: &str, video: VideoGrants) -> String {
+    let video = VideoGrants {
+        room: Some(room.to_owned()),
+        room_join: true,
+        ..video
+    };
+    let key = ("devkey", &Secret::new("devsecret"));
+    mint(key, (identity, identity), video, Duration::from_secs(60)).unwrap()
+}
+
+/// Replaces what differs from run to run, by the name of its field.
+pub fn mask(value: &mut Value) {
+    match value {
+        Value::Object(fields) => {
+            for (name, value) in fields {
+                match name.as_str() {
+                    "ts" | "retryAfterMs" | "reconnectAfterMs" if value.is_number() => {
+                        *value = json!(format!("[{name}]"));
+                    }
+                    "sdp" | "token" | "accessToken" | "expiresAt" | "startedAt" | "messageId"
+                    | "sessionId" | "streamKey" | "wsUrl" => *value = json!(format!("[{name}]")),
+                    // The ids of these tests are the type of the message and a random number.
+                    "re" => {
+                        let t = value.as_str().and_then(|re| re.rsplit_once('-'));
+                        *value = json!(format!("[id of {}]", t.map_or("?", |(t, _)| t)));
+                    }
+                    "id" if value.as_str().is_some_and(|id| id.len() >= 22) => {
+                        *value = json!("[id]");
+                    }
+                    _ => mask(value),
+                }
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(mask),
+        _ => {}
+    }
+}
+
+/// Returns the value with what differs from run to run replaced.
+pub fn masked(mut value: Value) -> Value {
+    mask(&mut value);
+    value
+}
+
+/// A directory that goes with its owner.
+pub struct TempDir(PathBuf);
+
+impl TempDir {
+    pub fn new() -> Self {
+        let name = format!("klieg-test-{:016x}", rand::random::<u64>());
+        let path = std::env::temp_dir().join(name);
+        std::fs::create_dir(&path).unwrap();
+        Self(path)
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for TempDir {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// A description that a browser could send: sound and a picture, to publish.
+pub fn offer() -> String {
+    OFFER.lines().map(|line| format!("{line}\r\n")).collect()
+}
+
+const OFFER: &str = "v=0
+o=- 1 2 IN IP4 127.0.0.1
+s=-
+t=0 0
+a=group:BUNDLE 0 1
+m=audio 9 UDP/TLS/RTP/SAVPF 111
+c=IN IP4 0.0.0.0
+a=rtcp:9 IN IP4 0.0.0.0
+a=ice-ufrag:abcd
+a=ice-pwd:0123456789abcdef01234567
+a=ice-options:trickle
+a=fingerprint:sha-256 00:11:22:33:44:55:66:77:88:99:AA:BB:CC:DD:EE:FF:00:11:22:33:44:55:66:77:88:99:AA:BB:CC:DD:EE:FF
+a=setup:actpass
+a=mid:0
+a=sendonly
+a=rtcp-mux
+a=rtpmap:111 opus/48000/2
+a=ssrc:1 cname:a
+m=video 9 UDP/TLS/RTP/SAVPF 96
+c=IN IP4 0.0.0.0
+a=rtcp:9 IN IP4 0.0.0.0
+a=ice-ufrag:abcd
+a=ice-pwd:0123456789abcdef01234567
+a=ice-options:trickle
+a=fingerprint:sha-256 00:11:22:33:44:55:66:77:88:99:AA:BB:CC:DD:EE:FF:00:11:22:33:44:55:66:77:88:99:AA:BB:CC:DD:EE:FF
+a=setup:actpass
+a=mid:1
+a=sendonly
+a=rtcp-mux
+a=rtpmap:96 VP8/90000
+a=rtcp-fb:96 nack
+a=rtcp-fb:96 nack pli
+a=ssrc:2 cname:a";
+
+/// How long anything may take before a test gives up.
+pub const PATIENCE: Duration = Duration::from_secs(15);

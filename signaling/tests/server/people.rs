@@ -1,0 +1,161 @@
+//! Who may do what.
+
+use klieg_signaling::VideoGrants;
+use serde_json::json;
+
+use crate::harness::{Client, TestServer, api_token, offer};
+
+#[tokio::test]
+async fn a_guest_watches_and_chats_only_where_the_room_allows_it() {
+    let server = TestServer::start().await;
+    let token = server.token("Ann").await;
+    for (allowed, expected) in [(false, "forbidden"), (true, "")] {
+        let room = server
+            .room(&token, json!({ "title": "R", "allowGuestChat": allowed }))
+            .await;
+        let guest = server.guest_token(&room).await;
+        let mut client = server.socket().await;
+        let ack = client.ok("auth", json!({ "token": guest })).await;
+        assert_eq!(ack["identity"]["role"], "guest");
+        client.ok("join", json!({ "roomId": room })).await;
+        client.ok("rtc.subscribe", json!({})).await;
+        assert_eq!(
+            client.refused("rtc.offer", json!({ "sdp": offer() })).await,
+            "forbidden"
+        );
+        let said = client.request("chat.send", json!({ "text": "hi" })).await;
+        let reacted = client
+            .request("reaction.send", json!({ "emoji": "🔥" }))
+            .await;
+        for answer in [said, reacted] {
+            assert_eq!(
+                answer["d"]["code"].as_str().unwrap_or_default(),
+                expected,
+                "{answer}"
+            );
+        }
+    }
+    server.server.stop().await;
+}
+
+#[tokio::test]
+async fn a_join_token_opens_its_room_and_no_other() {
+    let server = TestServer::start().await;
+    let ann = server.token("Ann").await;
+    let other = server.room(&ann, json!({ "title": "Other" })).await;
+    let mut client = server.socket().await;
+    client
+        .ok("auth", json!({ "token": server.guest_token("demo").await }))
+        .await;
+    for room in [other.as_str(), "missing"] {
+        assert_eq!(
+            client.refused("join", json!({ "roomId": room })).await,
+            "forbidden"
+        );
+    }
+    client.ok("join", json!({ "roomId": "demo" })).await;
+    server.server.stop().await;
+}
+
+#[tokio::test]
+async fn a_private_room_and_a_missing_one_answer_alike() {
+    let server = TestServer::start().await;
+    let ann = server.token("Ann").await;
+    let private = json!({ "title": "Secret", "visibility": "private" });
+    let room = server.room(&ann, private).await;
+    let bob = server.token("Bob").await;
+    for bearer in [None, Some(bob.as_str())] {
+        for (hidden, missing) in [
+            (
+                format!("/api/v1/rooms/{room}"),
+                "/api/v1/rooms/missing".to_owned(),
+            ),
+            (
+                format!("/api/v1/rooms/{room}/chat"),
+                "/api/v1/rooms/missing/chat".to_owned(),
+            ),
+        ] {
+            let (hidden, missing) = (
+                server.get(&hidden, bearer).await,
+                server.get(&missing, bearer).await,
+            );
+            assert_eq!((hidden.status, &hidden.body), (404, &missing.body));
+        }
+    }
+    let (mut client, _) = server.join("Bob", "demo").await;
+    client.ok("leave", json!({})).await;
+    let hidden = client.request("join", json!({ "roomId": room })).await;
+    let missing = client.request("join", json!({ "roomId": "missing" })).await;
+    assert_eq!(hidden["d"]["message"], missing["d"]["message"]);
+    assert_eq!(hidden["d"]["code"], "not_found");
+
+    let (_, joined) = server.join("Ann", &room).await;
+    assert_eq!(joined["d"]["you"]["role"], "owner");
+    server.server.stop().await;
+}
+
+#[tokio::test]
+async fn an_application_decides_what_its_users_may_do() {
+    let server = TestServer::start().await;
+    let ann = server.token("Ann").await;
+    let private = json!({ "title": "Secret", "visibility": "private" });
+    let room = server.room(&ann, private).await;
+    let grants = |publish, subscribe, data| VideoGrants {
+        can_publish: Some(publish),
+        can_subscribe: Some(subscribe),
+        can_publish_data: Some(data),
+        ..VideoGrants::default()
+    };
+    let table = [
+        (grants(true, true, true), [true, true, true]),
+        (grants(true, false, false), [true, false, false]),
+        (grants(false, true, false), [false, true, false]),
+        (VideoGrants::default(), [false, true, true]),
+    ];
+    for (index, (video, allowed)) in table.into_iter().enumerate() {
+        let token = api_token(&room, &format!("user-{index}"), video);
+        let mut client = server.socket().await;
+        client.ok("auth", json!({ "token": token })).await;
+        client.ok("join", json!({ "roomId": room })).await;
+        let answers = [
+            client.request("rtc.offer", json!({ "sdp": offer() })).await,
+            client.request("rtc.subscribe", json!({})).await,
+            client.request("chat.send", json!({ "text": "hi" })).await,
+        ];
+        assert_eq!(
+            answers.map(|answer| answer["t"] == "ack"),
+            allowed,
+            "case {index}"
+        );
+        client.ok("leave", json!({})).await;
+    }
+    server.server.stop().await;
+}
+
+#[tokio::test]
+async fn a_token_in_the_header_of_the_upgrade_is_enough() {
+    let server = TestServer::start().await;
+    let bearer = format!("Bearer {}", server.token("Ann").await);
+    let headers = [("authorization", bearer.as_str())];
+    let mut client = Client::connect(server.http(), &headers).await.unwrap();
+    client.ok("join", json!({ "roomId": "demo" })).await;
+
+    let headers = [("authorization", "Bearer x.y.z")];
+    let refused = Client::connect(server.http(), &headers).await;
+    let Err(tokio_tungstenite::tungstenite::Error::Http(response)) = refused.map(|_| ()) else {
+        panic!("the socket opened");
+    };
+    assert_eq!(response.status(), 401);
+    server.server.stop().await;
+}
+
+#[tokio::test]
+async fn one_cannot_become_somebody_else_within_a_room() {
+    let server = TestServer::start().await;
+    let (mut client, _) = server.join("Ann", "demo").await;
+    let bob = json!({ "token": server.token("Bob").await });
+    assert_eq!(client.refused("auth", bob.clone()).await, "already_joined");
+    client.ok("leave", json!({})).await;
+    client.ok("auth", bob).await;
+    server.server.stop().await;
+}

@@ -1,0 +1,219 @@
+//! REST: the answers, their errors and who gets them.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::harness::{TestServer, call, masked, send};
+
+#[tokio::test]
+async fn the_answers_are_as_documented() {
+    let server = TestServer::start().await;
+    let mut answers = Vec::new();
+    answers.push(server.get("/api/v1/config", None).await.body);
+    let login = json!({ "username": " Ann " });
+    let login = server.post("/api/v1/auth/login", None, login).await.body;
+    let token = login["accessToken"].as_str().unwrap().to_owned();
+    answers.push(login);
+    answers.push(server.get("/api/v1/me", Some(&token)).await.body);
+    let room = json!({ "title": "Mine", "visibility": "unlisted", "allowGuestChat": true });
+    let room = server.post("/api/v1/rooms", Some(&token), room).await.body;
+    let id = room["id"].as_str().unwrap().to_owned();
+    answers.push(room);
+    answers.push(server.get("/api/v1/rooms", None).await.body);
+    answers.push(server.get(&format!("/api/v1/rooms/{id}"), None).await.body);
+    let path = format!("/api/v1/rooms/{id}/join");
+    answers.push(
+        server
+            .post(&path, None, json!({ "name": "Gus" }))
+            .await
+            .body,
+    );
+    answers.push(server.post(&path, Some(&token), json!({})).await.body);
+    insta::assert_json_snapshot!(masked(Value::Array(answers)));
+    server.server.stop().await;
+}
+
+#[tokio::test]
+async fn every_error_is_a_problem_with_a_code() {
+    let server = TestServer::start().await;
+    let token = server.token("Ann").await;
+    let http = server.http();
+    let body = |text: &str| Some(text.to_owned());
+    let mut problems = Vec::new();
+    for (method, path, token, body) in [
+        ("GET", "/api/v1/me", None, None),
+        ("GET", "/api/v1/me", Some("x.y.z"), None),
+        ("GET", "/api/v1/nothing", None, None),
+        ("GET", "/api/v2/rooms", None, None),
+        ("DELETE", "/api/v1/rooms", None, None),
+        ("GET", "/api/v1/rooms/missing", None, None),
+        ("GET", "/api/v1/rooms?limit=0", None, None),
+        ("GET", "/api/v1/rooms?limit=x", None, None),
+        ("GET", "/api/v1/rooms?cursor=x", None, None),
+        ("POST", "/api/v1/rooms", None, body(r#"{"title":"x"}"#)),
+        ("POST", "/api/v1/rooms", Some(token.as_str()), body("{")),
+        ("POST", "/api/v1/rooms", Some(token.as_str()), body("{}")),
+        (
+            "POST",
+            "/api/v1/rooms",
+            Some(token.as_str()),
+            body(r#"{"title":" "}"#),
+        ),
+        (
+            "POST",
+            "/api/v1/auth/login",
+            None,
+            body(r#"{"username":""}"#),
+        ),
+        ("POST", "/api/v1/rooms/missing/join", None, body("{}")),
+    ] {
+        let reply = call(http, method, path, token, body).await;
+        assert_eq!(
+            reply.headers["content-type"], "application/problem+json",
+            "{path}"
+        );
+        assert_eq!(reply.body["status"], reply.status, "{path}");
+        problems.push(json!([method, path, reply.body]));
+    }
+    insta::assert_json_snapshot!(Value::Array(problems));
+    server.server.stop().await;
+}
+
+#[tokio::test]
+async fn rooms_are_listed_page_by_page_and_only_to_whom_they_are_open() {
+    let server = TestServer::start().await;
+    let ann = server.token("Ann").await;
+    for (title, visibility) in [
+        ("One", "public"),
+        ("Two 100%", "public"),
+        ("Hidden", "unlisted"),
+        ("Own", "private"),
+    ] {
+        server
+            .room(&ann, json!({ "title": title, "visibility": visibility }))
+            .await;
+        // Rooms of the same millisecond are listed in no order of interest.
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    let titles = async |path: &str, token: Option<&str>| -> Vec<String> {
+        let page = server.get(path, token).await.body;
+        let items = page["items"].as_array().unwrap().iter();
+        items
+            .map(|room| room["title"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    assert_eq!(
+        titles("/api/v1/rooms", None).await,
+        ["Two 100%", "One", "Demo"]
+    );
+    let own = titles("/api/v1/rooms", Some(&ann)).await;
+    assert_eq!(own, ["Own", "Hidden", "Two 100%", "One", "Demo"]);
+    assert_eq!(titles("/api/v1/rooms?q=%25", None).await, ["Two 100%"]);
+    assert_eq!(titles("/api/v1/rooms?q=one", None).await, ["One"]);
+    assert!(titles("/api/v1/rooms?status=live", None).await.is_empty());
+
+    let mut path = "/api/v1/rooms?limit=2".to_owned();
+    let mut seen = Vec::new();
+    loop {
+        let page = server.get(&path, None).await.body;
+        seen.push(page["items"].as_array().unwrap().len());
+        let Some(cursor) = page["nextCursor"].as_str() else {
+            break;
+        };
+        path = format!("/api/v1/rooms?limit=2&cursor={cursor}");
+    }
+    assert_eq!(seen, [2, 1]);
+    server.server.stop().await;
+}
+
+#[tokio::test]
+async fn the_same_name_is_the_same_person() {
+    let server = TestServer::start().await;
+    let id = async |name: &str| {
+        let reply = server
+            .post("/api/v1/auth/login", None, json!({ "username": name }))
+            .await;
+        reply.body["user"]["id"].clone()
+    };
+    assert_eq!(id("Ann").await, id("ann ").await);
+    assert_ne!(id("Ann").await, id("Bob").await);
+    server.server.stop().await;
+}
+
+#[tokio::test]
+async fn metrics_are_for_this_machine_and_for_who_has_the_token() {
+    let secret = "a long and secret token";
+    let server = TestServer::start_with(|config| {
+        config.metrics_token = Some(klieg_signaling::Secret::new(secret));
+    })
+    .await;
+    server.socket().await.ok("ping", json!({})).await;
+    let reply = server.get("/metrics", None).await;
+    assert_eq!(reply.status, 200);
+    let text = reply.body.as_str().unwrap();
+    for name in [
+        "klieg_sockets_total 1",
+        "klieg_messages_total 1",
+        "klieg_commit_seconds_count",
+    ] {
+        assert!(text.contains(name), "{name} in {text}");
+    }
+    // A proxy on this machine hands on what comes from elsewhere.
+    for (token, expected) in [("", 403), ("guess", 403), (secret, 200)] {
+        let request = hyper::Request::builder()
+            .uri("/metrics")
+            .header("host", "live.example")
+            .header("x-forwarded-for", "203.0.113.7")
+            .header("authorization", format!("Bearer {token}"));
+        let reply = send(server.http(), request.body(Default::default()).unwrap()).await;
+        assert_eq!(reply.status, expected, "{token}");
+    }
+    server.server.stop().await;
+}
+
+#[tokio::test]
+async fn probes_pages_and_security_headers_are_there() {
+    let server = TestServer::start().await;
+    for path in ["/healthz", "/readyz"] {
+        assert_eq!(server.get(path, None).await.status, 200);
+    }
+    let page = server.get("/watch/demo", None).await;
+    assert!(page.status == 200 || page.status == 503);
+    assert!(
+        page.headers["content-type"]
+            .to_str()
+            .unwrap()
+            .starts_with("text/html")
+    );
+    assert!(
+        page.headers["content-security-policy"]
+            .to_str()
+            .unwrap()
+            .contains("'self'")
+    );
+    assert_eq!(page.headers["x-content-type-options"], "nosniff");
+    assert_eq!(server.get("/assets/missing.js", None).await.status, 404);
+    server.server.stop().await;
+}
+
+#[tokio::test]
+async fn only_configured_sites_may_read_answers() {
+    let server = TestServer::start_with(|config| {
+        config.allowed_origins = vec!["https://shop.example".to_owned()];
+    })
+    .await;
+    for (origin, allowed) in [
+        ("https://shop.example", true),
+        ("https://evil.example", false),
+    ] {
+        let request = hyper::Request::builder()
+            .uri("/api/v1/config")
+            .header("host", "live.example")
+            .header("origin", origin);
+        let reply = send(server.http(), request.body(Default::default()).unwrap()).await;
+        let header = reply.headers.get("access-control-allow-origin");
+        assert_eq!(header.is_some_and(|value| value == origin), allowed);
+    }
+    server.server.stop().await;
+}
