@@ -326,12 +326,13 @@ mod tests {
 
     #[test]
     fn a_setting_that_makes_no_sense_is_named() {
-        let broken = |change: fn(&mut Config)| {
+        type Break = fn(&mut Config);
+        let broken = |change: Break| {
             let mut config = Config::default();
             change(&mut config);
             config.validate().unwrap_err().to_string()
         };
-        let cases: [(fn(&mut Config), &str); 5] = [
+        let cases: [(Break, &str); 5] = [
             (
                 |c| c.allowed_origins = vec!["shop.example".into()],
                 "allowed_origins",

@@ -19,18 +19,18 @@ use tokio_tungstenite::tungstenite::handshake::client::Request;
 use tokio_tungstenite::tungstenite::{self, Message};
 
 /// A server in this process.
-pub struct TestServer {
-    pub server: Server,
-    pub config: Config,
+pub(crate) struct TestServer {
+    pub(crate) server: Server,
+    pub(crate) config: Config,
     _data: TempDir,
 }
 
 impl TestServer {
-    pub async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         Self::start_with(|_| ()).await
     }
 
-    pub async fn start_with(change: impl FnOnce(&mut Config)) -> Self {
+    pub(crate) async fn start_with(change: impl FnOnce(&mut Config)) -> Self {
         let data = TempDir::new();
         let mut config = Config::development();
         config.http = SocketAddr::from(([127, 0, 0, 1], 0));
@@ -48,7 +48,7 @@ impl TestServer {
     }
 
     /// Stops the server and starts another on the same data.
-    pub async fn restart(self) -> Self {
+    pub(crate) async fn restart(self) -> Self {
         let Self {
             server,
             config,
@@ -63,24 +63,20 @@ impl TestServer {
         }
     }
 
-    pub fn http(&self) -> SocketAddr {
+    pub(crate) fn http(&self) -> SocketAddr {
         self.server.http()
     }
 
-    pub fn data(&self) -> &Path {
-        &self.config.data
-    }
-
-    pub async fn get(&self, path: &str, token: Option<&str>) -> Reply {
+    pub(crate) async fn get(&self, path: &str, token: Option<&str>) -> Reply {
         call(self.http(), "GET", path, token, None).await
     }
 
-    pub async fn post(&self, path: &str, token: Option<&str>, body: Value) -> Reply {
+    pub(crate) async fn post(&self, path: &str, token: Option<&str>, body: Value) -> Reply {
         call(self.http(), "POST", path, token, Some(body.to_string())).await
     }
 
     /// Signs in by name and returns the access token.
-    pub async fn token(&self, name: &str) -> String {
+    pub(crate) async fn token(&self, name: &str) -> String {
         let reply = self
             .post("/api/v1/auth/login", None, json!({ "username": name }))
             .await;
@@ -89,7 +85,7 @@ impl TestServer {
     }
 
     /// Returns a token for a room, as a guest gets one.
-    pub async fn guest_token(&self, room: &str) -> String {
+    pub(crate) async fn guest_token(&self, room: &str) -> String {
         let path = format!("/api/v1/rooms/{room}/join");
         let reply = self.post(&path, None, json!({ "name": "Gus" })).await;
         assert_eq!(reply.status, 200, "{}", reply.body);
@@ -97,19 +93,19 @@ impl TestServer {
     }
 
     /// Creates a room that belongs to the token's owner and returns its id.
-    pub async fn room(&self, token: &str, body: Value) -> String {
+    pub(crate) async fn room(&self, token: &str, body: Value) -> String {
         let reply = self.post("/api/v1/rooms", Some(token), body).await;
         assert_eq!(reply.status, 201, "{}", reply.body);
         reply.body["id"].as_str().unwrap().to_owned()
     }
 
     /// Opens a socket and shows no token.
-    pub async fn socket(&self) -> Client {
+    pub(crate) async fn socket(&self) -> Client {
         Client::connect(self.http(), &[]).await.unwrap()
     }
 
     /// Opens a socket for somebody of this name.
-    pub async fn sign_in(&self, name: &str) -> Client {
+    pub(crate) async fn sign_in(&self, name: &str) -> Client {
         let token = self.token(name).await;
         let mut client = self.socket().await;
         client.ok("auth", json!({ "token": token })).await;
@@ -117,7 +113,7 @@ impl TestServer {
     }
 
     /// Opens a socket for somebody of this name and joins a room; returns the snapshot too.
-    pub async fn join(&self, name: &str, room: &str) -> (Client, Value) {
+    pub(crate) async fn join(&self, name: &str, room: &str) -> (Client, Value) {
         let mut client = self.sign_in(name).await;
         client.ok("join", json!({ "roomId": room })).await;
         let joined = client.expect("joined").await;
@@ -127,14 +123,14 @@ impl TestServer {
 
 /// What a request was answered.
 #[derive(Debug)]
-pub struct Reply {
-    pub status: u16,
-    pub headers: HeaderMap,
+pub(crate) struct Reply {
+    pub(crate) status: u16,
+    pub(crate) headers: HeaderMap,
     /// JSON, or the text of what is no JSON.
-    pub body: Value,
+    pub(crate) body: Value,
 }
 
-pub async fn call(
+pub(crate) async fn call(
     server: SocketAddr,
     method: &str,
     path: &str,
@@ -155,7 +151,7 @@ pub async fn call(
     send(server, request.body(body).unwrap()).await
 }
 
-pub async fn send(server: SocketAddr, request: hyper::Request<Full<Bytes>>) -> Reply {
+pub(crate) async fn send(server: SocketAddr, request: hyper::Request<Full<Bytes>>) -> Reply {
     let stream = TcpStream::connect(server).await.unwrap();
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
         .await
@@ -174,7 +170,7 @@ pub async fn send(server: SocketAddr, request: hyper::Request<Full<Bytes>>) -> R
 }
 
 /// A client of the socket.
-pub struct Client {
+pub(crate) struct Client {
     stream: WebSocketStream<TcpStream>,
     /// Messages that came while another was waited for.
     waiting: VecDeque<Value>,
@@ -182,7 +178,7 @@ pub struct Client {
 
 impl Client {
     /// Opens a socket with more headers; an error is the answer that refuses it.
-    pub async fn connect(
+    pub(crate) async fn connect(
         server: SocketAddr,
         headers: &[(&'static str, &str)],
     ) -> Result<Self, tungstenite::Error> {
@@ -190,7 +186,10 @@ impl Client {
         Self::over(stream, request(server, headers)).await
     }
 
-    pub async fn over(stream: TcpStream, request: Request) -> Result<Self, tungstenite::Error> {
+    pub(crate) async fn over(
+        stream: TcpStream,
+        request: Request,
+    ) -> Result<Self, tungstenite::Error> {
         let (stream, _) = tokio_tungstenite::client_async(request, stream).await?;
         Ok(Self {
             stream,
@@ -199,7 +198,7 @@ impl Client {
     }
 
     /// Sends a message with a new id, which it returns.
-    pub async fn send(&mut self, t: &str, d: Value) -> String {
+    pub(crate) async fn send(&mut self, t: &str, d: Value) -> String {
         // Unique beyond this socket, as the ids of chat messages must be.
         let id = format!("{t}-{:016x}", rand::random::<u64>());
         self.send_text(&json!({ "t": t, "id": id, "d": d }).to_string())
@@ -207,46 +206,46 @@ impl Client {
         id
     }
 
-    pub async fn send_text(&mut self, text: &str) {
+    pub(crate) async fn send_text(&mut self, text: &str) {
         self.send_frame(Message::text(text)).await;
     }
 
-    pub async fn send_frame(&mut self, message: Message) {
+    pub(crate) async fn send_frame(&mut self, message: Message) {
         self.stream.send(message).await.unwrap();
     }
 
     /// Sends a message and waits for the `ack` or `error` that answers it.
-    pub async fn request(&mut self, t: &str, d: Value) -> Value {
+    pub(crate) async fn request(&mut self, t: &str, d: Value) -> Value {
         let id = self.send(t, d).await;
         self.answer(&id).await
     }
 
     /// Waits for the `ack` or `error` that answers a message.
-    pub async fn answer(&mut self, id: &str) -> Value {
+    pub(crate) async fn answer(&mut self, id: &str) -> Value {
         self.wait(|message| message["d"]["re"] == id).await
     }
 
     /// Sends a message that must be acknowledged; returns the content of the acknowledgement.
-    pub async fn ok(&mut self, t: &str, d: Value) -> Value {
+    pub(crate) async fn ok(&mut self, t: &str, d: Value) -> Value {
         let answer = self.request(t, d).await;
         assert_eq!(answer["t"], "ack", "{answer}");
         answer["d"].clone()
     }
 
     /// Sends a message that must be refused; returns the code.
-    pub async fn refused(&mut self, t: &str, d: Value) -> String {
+    pub(crate) async fn refused(&mut self, t: &str, d: Value) -> String {
         let answer = self.request(t, d).await;
         assert_eq!(answer["t"], "error", "{answer}");
         answer["d"]["code"].as_str().unwrap().to_owned()
     }
 
     /// Waits for a message of a type.
-    pub async fn expect(&mut self, t: &str) -> Value {
+    pub(crate) async fn expect(&mut self, t: &str) -> Value {
         self.wait(|message| message["t"] == t).await
     }
 
     /// Waits for a message; those before it stay for later.
-    pub async fn wait(&mut self, wanted: impl Fn(&Value) -> bool) -> Value {
+    pub(crate) async fn wait(&mut self, wanted: impl Fn(&Value) -> bool) -> Value {
         if let Some(index) = self.waiting.iter().position(&wanted) {
             return self.waiting.remove(index).unwrap();
         }
@@ -275,7 +274,7 @@ impl Client {
     }
 
     /// Waits for the messages of a type that come within a while.
-    pub async fn collect(&mut self, t: &str, within: Duration) -> Vec<Value> {
+    pub(crate) async fn collect(&mut self, t: &str, within: Duration) -> Vec<Value> {
         let gather = async {
             while let Some(Ok(message)) = self.stream.next().await {
                 if let Message::Text(text) = message {
@@ -293,7 +292,7 @@ impl Client {
     }
 
     /// Reads to the end; returns the close code.
-    pub async fn closed(&mut self) -> Option<u16> {
+    pub(crate) async fn closed(&mut self) -> Option<u16> {
         let end = async {
             loop {
                 match self.stream.next().await {
@@ -314,12 +313,12 @@ impl Client {
     }
 
     /// Goes away without a word.
-    pub fn vanish(self) {
+    pub(crate) fn vanish(self) {
         drop(self.stream);
     }
 }
 
-pub fn request(server: SocketAddr, headers: &[(&'static str, &str)]) -> Request {
+pub(crate) fn request(server: SocketAddr, headers: &[(&'static str, &str)]) -> Request {
     let mut request = format!("ws://{server}/ws").into_client_request().unwrap();
     let protocol = "klieg.v1".parse().unwrap();
     request
@@ -332,7 +331,7 @@ pub fn request(server: SocketAddr, headers: &[(&'static str, &str)]) -> Request 
 }
 
 /// Signs a token as an application does.
-pub fn api_token(room: &str, identity: &str, video: VideoGrants) -> String {
+pub(crate) fn api_token(room: &str, identity: &str, video: VideoGrants) -> String {
     let video = VideoGrants {
         room: Some(room.to_owned()),
         room_join: true,
@@ -343,7 +342,7 @@ pub fn api_token(room: &str, identity: &str, video: VideoGrants) -> String {
 }
 
 /// Replaces what differs from run to run, by the name of its field.
-pub fn mask(value: &mut Value) {
+pub(crate) fn mask(value: &mut Value) {
     match value {
         Value::Object(fields) => {
             for (name, value) in fields {
@@ -366,28 +365,28 @@ pub fn mask(value: &mut Value) {
             }
         }
         Value::Array(items) => items.iter_mut().for_each(mask),
-        _ => {}
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
     }
 }
 
 /// Returns the value with what differs from run to run replaced.
-pub fn masked(mut value: Value) -> Value {
+pub(crate) fn masked(mut value: Value) -> Value {
     mask(&mut value);
     value
 }
 
 /// A directory that goes with its owner.
-pub struct TempDir(PathBuf);
+pub(crate) struct TempDir(PathBuf);
 
 impl TempDir {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let name = format!("klieg-test-{:016x}", rand::random::<u64>());
         let path = std::env::temp_dir().join(name);
         std::fs::create_dir(&path).unwrap();
         Self(path)
     }
 
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.0
     }
 }
@@ -399,7 +398,7 @@ impl Drop for TempDir {
 }
 
 /// A description that a browser could send: sound and a picture, to publish.
-pub fn offer() -> String {
+pub(crate) fn offer() -> String {
     OFFER.lines().map(|line| format!("{line}\r\n")).collect()
 }
 
@@ -438,4 +437,4 @@ a=rtcp-fb:96 nack pli
 a=ssrc:2 cname:a";
 
 /// How long anything may take before a test gives up.
-pub const PATIENCE: Duration = Duration::from_secs(15);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(15);

@@ -1,5 +1,12 @@
 //! The real server on free ports, seen from outside: REST, sockets, media.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "the helpers of tests are tests, too"
+)]
+
 mod harness;
 
 mod peer;

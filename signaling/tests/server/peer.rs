@@ -23,15 +23,15 @@ use webrtc::peer_connection::{
 use crate::harness::Client;
 
 /// A publisher that sends until it is dropped.
-pub struct Publisher {
-    pub session: Value,
+pub(crate) struct Publisher {
+    pub(crate) session: Value,
     peer: Arc<dyn PeerConnection>,
     sending: JoinHandle<()>,
 }
 
 impl Publisher {
     /// Negotiates over a socket that is in a room, and starts to send.
-    pub async fn go_live(client: &mut Client) -> Self {
+    pub(crate) async fn go_live(client: &mut Client) -> Self {
         let peer = build(Frames::default()).await;
         let track = vp8_track();
         let local: Arc<dyn TrackLocal> = track.1.clone();
@@ -56,21 +56,21 @@ impl Publisher {
     }
 
     /// Ends without telling anybody.
-    pub async fn end(self) {
+    pub(crate) async fn end(self) {
         self.sending.abort();
         let _ = self.peer.close().await;
     }
 }
 
 /// A viewer that counts frames.
-pub struct Viewer {
+pub(crate) struct Viewer {
     peer: Arc<dyn PeerConnection>,
     frames: Frames,
 }
 
 impl Viewer {
     /// Subscribes over a socket that is in a room.
-    pub async fn watch(client: &mut Client) -> Self {
+    pub(crate) async fn watch(client: &mut Client) -> Self {
         client.ok("rtc.subscribe", json!({ "layer": "auto" })).await;
         let offer = client.expect("rtc.offer").await;
         let frames = Frames::default();
@@ -89,7 +89,7 @@ impl Viewer {
     }
 
     /// Waits until so many more frames came.
-    pub async fn sees(&self, frames: u64) {
+    pub(crate) async fn sees(&self, frames: u64) {
         let wanted = self.frames.0.load(Ordering::Relaxed) + frames;
         for _ in 0..300 {
             if self.frames.0.load(Ordering::Relaxed) >= wanted {
@@ -103,7 +103,7 @@ impl Viewer {
         );
     }
 
-    pub async fn end(self) {
+    pub(crate) async fn end(self) {
         let _ = self.peer.close().await;
     }
 }
