@@ -1,10 +1,14 @@
 /** Chromium and Firefox behind one small interface: a tab that a test can look into and click in. */
 
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { chromium } from 'playwright-core';
 import type { Browser as ChromiumBrowser, Page as ChromiumPage } from 'playwright-core';
 import puppeteer from 'puppeteer-core';
 import type { Browser as FirefoxBrowser, Page as FirefoxPage } from 'puppeteer-core';
 import { remember } from './probe.js';
+import { writeScene } from './scene.js';
 
 const ACT_WITHIN_MS = 15_000;
 const LOOK_EVERY_MS = 100;
@@ -25,6 +29,8 @@ const FIREFOX_PREFS = {
   'permissions.default.camera': 1,
   'permissions.default.microphone': 1,
 };
+
+const FILM = 'Stage camera.y4m';
 
 /** Size of the pages, and of their pictures. */
 export const VIEWPORT = { width: 1280, height: 800 };
@@ -53,8 +59,19 @@ export interface Browser {
 }
 
 export async function launchChromium(): Promise<Browser> {
-  const browser = await chromium.launch({ executablePath: '/usr/bin/chromium', args: CHROMIUM_FLAGS });
-  return { visit: (name) => chromiumTab(browser, name), close: () => browser.close() };
+  const directory = await mkdtemp(join(tmpdir(), 'klieg-camera-'));
+  await writeScene(join(directory, FILM));
+  // The camera is named by the path it was given.
+  process.chdir(directory);
+  const args = [...CHROMIUM_FLAGS, `--use-file-for-fake-video-capture=${FILM}`];
+  const browser = await chromium.launch({ executablePath: '/usr/bin/chromium', args });
+  return {
+    visit: (name) => chromiumTab(browser, name),
+    async close() {
+      await browser.close();
+      await rm(directory, { recursive: true, force: true });
+    },
+  };
 }
 
 export async function launchFirefox(): Promise<Browser> {

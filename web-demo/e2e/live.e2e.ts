@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, expect, onTestFailed, test } from 'vitest';
 import { launchChromium, launchFirefox, until } from './browsers.js';
 import type { Browser, Tab } from './browsers.js';
-import { received, viewerCount } from './probe.js';
+import { received, risenMs, viewerCount } from './probe.js';
 import { startServer } from './server.js';
 import type { Server } from './server.js';
 import { frames, goLive, listen, openStudio, prepareCamera, reads, seesReaction, signIn, stop, watch } from './visitors.js';
@@ -71,7 +71,7 @@ test('player and studio can be pictured', async () => {
   await frames(bob, 30);
   // At once: a slow machine would let the first ones land before the last one starts.
   await cleo.look(() => document.querySelectorAll<HTMLElement>('[data-test=react]').forEach((button) => button.click()));
-  await until('reactions float', () => bob.look(() => document.querySelectorAll('[data-test=reaction]').length), (count) => count >= 4);
+  await until('reactions float', () => bob.look(risenMs), (ms) => ms > 800);
   const pictures = { player: await bob.picture(), studio: await host.picture() };
   for (const [name, bytes] of Object.entries(pictures)) {
     expect(bytes.length, `${name} is not blank`).toBeGreaterThan(20_000);

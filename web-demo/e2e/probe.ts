@@ -6,6 +6,8 @@ declare global {
     kliegPeers: RTCPeerConnection[];
     /** Every reaction that began to float up. */
     kliegReactions: string[];
+    /** When the video first played, in milliseconds since the page was asked for. */
+    kliegPlayingAt: number | undefined;
   }
 }
 
@@ -20,6 +22,9 @@ export function remember(): void {
       window.kliegPeers.push(this);
     }
   };
+  // To a browser, each look of a test into a page is a touch of the visitor. A visitor who only followed a link has not touched anything.
+  Object.defineProperty(navigator, 'userActivation', { value: { hasBeenActive: false, isActive: false } });
+  document.addEventListener('playing', () => { window.kliegPlayingAt ??= Math.round(performance.now()); }, true);
   // They are gone after two seconds, which a busy test may miss.
   new MutationObserver((changes) => {
     for (const { addedNodes } of changes) {
@@ -88,8 +93,19 @@ export function reactions(): string[] {
   return window.kliegReactions;
 }
 
+/** For how long the most recent reaction has been rising. */
+export function risenMs(): number {
+  const latest = Array.from(document.querySelectorAll('[data-test=reaction]')).at(-1);
+  return Number(latest?.getAnimations()[0]?.currentTime ?? 0);
+}
+
 export function viewerCount(): number {
   return Number(document.querySelector<HTMLElement>('[data-test=viewer-count]')?.dataset['count'] ?? -1);
+}
+
+/** Milliseconds from asking for the page to the first frame shown. */
+export function firstFrameAfter(): number | undefined {
+  return window.kliegPlayingAt;
 }
 
 export function statusWords(): string {

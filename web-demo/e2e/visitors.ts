@@ -1,7 +1,7 @@
 /** What visitors do on the pages, step by step as a person would. */
 
 import type { Received } from './probe.js';
-import { chatLines, previewing, publishStatus, reactions, received } from './probe.js';
+import { chatLines, firstFrameAfter, previewing, publishStatus, reactions, received } from './probe.js';
 import { until } from './browsers.js';
 import type { Tab } from './browsers.js';
 
@@ -36,20 +36,19 @@ export async function stop(host: Tab): Promise<void> {
 
 /** Opens the viewers' page and waits for a picture; says how long it took. */
 export async function watch(viewer: Tab, server: string, roomId: string): Promise<void> {
-  const began = Date.now();
   await viewer.open(`${server}/r/${roomId}`);
   await until(`${viewer.name} sees a picture`, () => viewer.look(received), ({ frames, played }) => frames > 0 && played > 0);
-  console.log(`${viewer.name}: first frame ${Date.now() - began} ms after the address was entered`);
+  console.log(`${viewer.name}: first frame ${await viewer.look(firstFrameAfter)} ms after the page was asked for`);
 }
 
 export function frames(viewer: Tab, wanted: number): Promise<Received> {
   return until(`${viewer.name} decodes ${wanted} frames`, () => viewer.look(received), (seen) => seen.frames >= wanted);
 }
 
-/** Unmutes by the large button where the page began silently, and listens until the sound has grown. */
+/** Unmutes by the large button, and listens until the sound has grown. */
 export async function listen(viewer: Tab): Promise<void> {
-  const { muted, audioEnergy } = await viewer.look(received);
-  if (muted) await viewer.click('[data-test=unmute]');
+  await viewer.click('[data-test=unmute]');
+  const { audioEnergy } = await viewer.look(received);
   await until(
     `${viewer.name} hears`, () => viewer.look(received), (seen) => !seen.muted && seen.audioEnergy > audioEnergy && seen.audioEnergy > 0,
   );

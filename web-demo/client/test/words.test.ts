@@ -15,7 +15,7 @@ test.each<[string, Partial<Evidence>, string]>([
   ['before the first frame', { frames: 0 }, 'Starting the picture…'],
   ['with frames', {}, 'Live'],
   ['without a camera', { frames: 0, publisher: { ...snapshot().publisher, video: false } }, 'Live'],
-  ['when stuck', { stalled: true }, 'The picture is stuck. Trying again…'],
+  ['when stuck', { stalled: true }, 'The picture does not come through. Trying again…'],
   ['without the socket', { connection: 'reconnecting' }, 'Connection lost. Reconnecting…'],
   ['without a decoder', { layers: { available: ['full'], selected: null, reason: 'codec_mismatch', codec: 'h264' } },
     'The host sends H.264, which this browser cannot play. Another browser may.'],

@@ -7,7 +7,7 @@ export const en = {
     starting: 'Starting the picture…',
     playing: 'Live',
     interrupted: 'The host is reconnecting…',
-    stalled: 'The picture is stuck. Trying again…',
+    stalled: 'The picture does not come through. Trying again…',
     reconnecting: 'Connection lost. Reconnecting…',
     unplayable: 'The host sends {codec}, which this browser cannot play. Another browser may.',
     closed: 'You left the room.',
