@@ -82,6 +82,10 @@ pub struct Settings {
     #[arg(long, value_name = "MS")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub publisher_grace_ms: Option<u64>,
+    /// Any other setting by its name in the file; may be repeated.
+    #[arg(long = "set", value_name = "NAME=VALUE")]
+    #[serde(skip)]
+    pub others: Vec<String>,
 }
 
 impl Settings {
@@ -90,7 +94,13 @@ impl Settings {
     /// # Errors
     /// The first setting that cannot be used.
     pub fn load(&self) -> Result<Config, ConfigError> {
-        Config::load(self.config.as_deref(), self)
+        let others = self.others.iter().map(|setting| {
+            setting.split_once('=').ok_or_else(|| {
+                ConfigError::Unreadable(format!("--set {setting}: expected NAME=VALUE"))
+            })
+        });
+        let others: Vec<(&str, &str)> = others.collect::<Result<_, _>>()?;
+        Config::load(self.config.as_deref(), self, &others)
     }
 }
 

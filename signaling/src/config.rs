@@ -135,11 +135,15 @@ impl Config {
         }
     }
 
-    /// Puts the settings together: what is built in, the file, the environment, `flags`.
+    /// Puts the settings together: what is built in, the file, the environment, `flags`, and `others` by name.
     ///
     /// # Errors
     /// The first setting that cannot be used.
-    pub fn load(file: Option<&Path>, flags: impl Serialize) -> Result<Self, ConfigError> {
+    pub fn load(
+        file: Option<&Path>,
+        flags: impl Serialize,
+        others: &[(&str, &str)],
+    ) -> Result<Self, ConfigError> {
         let unreadable =
             |error: figment::Error| ConfigError::Unreadable(error.to_string().replace('\n', " "));
         let file = match file {
@@ -156,6 +160,11 @@ impl Config {
             .merge(file)
             .merge(environment())
             .merge(Serialized::globals(flags));
+        let said = others.iter().fold(said, |said, (name, value)| {
+            // Reads the value as it reads those of the environment.
+            let Ok(value) = value.parse::<figment::value::Value>();
+            said.merge((*name, value))
+        });
         let dev = said.extract_inner("dev").unwrap_or(false);
         let built_in = dev.then(|| Serialized::defaults(Development::default()));
         let figment = built_in.map_or_else(Figment::new, Figment::from);
@@ -367,6 +376,7 @@ mod tests {
                 dev: true,
                 http: "127.0.0.1:0",
             },
+            &[],
         )
         .unwrap();
         assert_eq!(config.http.port(), 0);
@@ -378,6 +388,7 @@ mod tests {
                 dev: true,
                 http: "nowhere",
             },
+            &[],
         )
         .unwrap_err();
         assert_eq!(error.to_string().lines().count(), 1, "{error}");

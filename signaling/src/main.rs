@@ -65,6 +65,17 @@ fn start_log(config: &Config) -> anyhow::Result<()> {
         setting: "log",
         reason: error.to_string(),
     })?;
+    // These write whole messages into the log at their lowest levels, tokens and all.
+    let quiet = [
+        "tungstenite=info",
+        "tokio_tungstenite=info",
+        "hyper=info",
+        "hyper_util=info",
+    ];
+    let quiet = quiet
+        .into_iter()
+        .filter_map(|directive| directive.parse().ok());
+    let filter = quiet.fold(filter, EnvFilter::add_directive);
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(std::io::stderr().is_terminal())

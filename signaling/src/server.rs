@@ -151,6 +151,7 @@ impl Server {
         self.phase.send_replace(Phase::Closing);
         self.sockets_gone(CLOSE).await;
         let _ = self.serving.await;
+        self.app.rooms.close(CLOSE).await;
         if tokio::time::timeout(STOP_MEDIA, self.sfu.stop())
             .await
             .is_err()
@@ -225,7 +226,7 @@ fn media_settings(config: &Config) -> klieg_sfu::Config {
     }
 }
 
-/// How long sockets may take to close.
+/// How long sockets, and then rooms, may take to close.
 const CLOSE: Duration = Duration::from_secs(3);
 
 /// How long the forwarding unit may take to stop.

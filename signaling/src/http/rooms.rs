@@ -73,7 +73,9 @@ pub(crate) async fn list(
     let query = RoomQuery {
         status: parameters.status,
         text: parameters.q.filter(|text| !text.is_empty()),
-        viewer: identity.map(|identity| identity.id),
+        viewer: identity
+            .filter(Identity::may_host)
+            .map(|identity| identity.id),
         after: parameters.cursor.as_deref().map(read_cursor).transpose()?,
         limit: limit + 1,
     };

@@ -126,6 +126,8 @@ pub(crate) enum RoomMessage {
     },
     /// Something happened to a peer.
     Media(klieg_sfu::Event),
+    /// The server stops: write what is to be written and end.
+    Stop,
 }
 
 /// What somebody who came was sent: the missed events up to this number, or (`None`) the snapshot.
@@ -256,6 +258,20 @@ impl Rooms {
             key,
             mailbox,
             summary,
+        }
+    }
+
+    /// Ends every room, once what it has to say is stored; waits for that, but not for ever.
+    pub(crate) async fn close(&self, at_most: Duration) {
+        let rooms: Vec<RoomHandle> = self.open.iter().map(|room| room.clone()).collect();
+        let ended = async {
+            for room in rooms {
+                room.tell_surely(RoomMessage::Stop).await;
+                room.mailbox.closed().await;
+            }
+        };
+        if tokio::time::timeout(at_most, ended).await.is_err() {
+            tracing::warn!("a room did not end in time");
         }
     }
 

@@ -67,6 +67,8 @@ pub(super) struct Room {
     /// Since when nobody needs the room; `None` while somebody does.
     idle_since: Option<Instant>,
     summary: watch::Sender<RoomSummary>,
+    /// Whether the server stops, and with it the room.
+    stopping: bool,
 }
 
 impl Room {
@@ -107,6 +109,7 @@ impl Room {
             viewers: HashMap::new(),
             idle_since: Some(now),
             summary,
+            stopping: false,
         }))
     }
 
@@ -128,6 +131,9 @@ impl Room {
                 }
             }
             self.note_idle();
+            if self.stopping && self.journal.is_idle() {
+                break;
+            }
         }
         // Who sends from here on finds the mailbox closed, or gets no reply, and opens the room anew.
         messages.close();
@@ -178,6 +184,7 @@ impl Room {
                 self.acknowledge(socket, re.as_deref(), &ack);
             }
             RoomMessage::Media(event) => self.handle_media(event),
+            RoomMessage::Stop => self.stopping = true,
         }
     }
 

@@ -50,7 +50,12 @@ pub(super) async fn serve(app: Arc<App>, identity: Option<Identity>, websocket: 
             // The client's own close frame must be read, or the kernel resets the connection and the
             // client may never see ours.
             let drain = async { while let Some(Ok(_)) = stream.next().await {} };
-            let _ = tokio::time::timeout(LINGER, drain).await;
+            let linger = if end == End::Stopping {
+                LINGER / 4
+            } else {
+                LINGER
+            };
+            let _ = tokio::time::timeout(linger, drain).await;
         }
         debug!(?end, "socket closed");
     };
@@ -218,5 +223,5 @@ const OFFENCE: Duration = Duration::from_secs(1);
 /// After a minute the first offence is forgotten.
 const FORGIVEN: Duration = Duration::from_secs(60);
 
-/// How long the client has to answer a close frame.
+/// How long the client has to answer a close frame; a server that stops waits a quarter of it.
 const LINGER: Duration = Duration::from_secs(2);

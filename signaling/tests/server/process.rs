@@ -146,6 +146,12 @@ fn a_setting_that_cannot_be_used_is_one_line_and_exit_code_64() {
         (vec!["--config", "broken.toml"], "htpt"),
         (vec!["--dev", "--log", "=!="], "log"),
         (
+            vec!["--dev", "--set", "auth_timeout_ms=0"],
+            "auth_timeout_ms",
+        ),
+        (vec!["--dev", "--set", "nonsense=1"], "nonsense"),
+        (vec!["--dev", "--set", "nonsense"], "nonsense"),
+        (
             vec!["token", "--room", "demo", "--identity", "bob"],
             "api_keys",
         ),
