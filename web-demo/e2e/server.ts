@@ -1,11 +1,13 @@
 /** The real server, in a directory of its own, on ports that nobody else has. */
 
 import { spawn } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
+import { createInterface } from 'node:readline';
 
 const READY_WITHIN_MS = 20_000;
 const STOP_WITHIN_MS = 10_000;
@@ -19,7 +21,17 @@ export interface Server {
   url: string;
   /** The last lines the server wrote. */
   log(): string;
+  /** Ends the server as a power cut would, and starts it again where it was. */
+  crash(): Promise<void>;
   stop(): Promise<void>;
+}
+
+/** One run of the program. */
+interface Run {
+  child: ChildProcess;
+  exited: Promise<unknown>;
+  http: string;
+  media: string;
 }
 
 /** Starts a server for development and waits until it says where it listens. */
@@ -27,44 +39,63 @@ export async function startServer(): Promise<Server> {
   if (!existsSync(binary)) throw new Error(`no server at ${binary}: build it first, or name it in KLIEG_BIN`);
   const data = await mkdtemp(join(tmpdir(), 'klieg-e2e-'));
   const lines: string[] = [];
-  const child = spawn(binary, ['--dev', '--http', '127.0.0.1:0', '--media', '127.0.0.1:0', '--data', data], {
+  let run = await start(data, '127.0.0.1:0', '127.0.0.1:0', lines);
+  return {
+    url: `http://${run.http}`,
+    log: () => lines.join('\n'),
+    async crash() {
+      run.child.kill('SIGKILL');
+      await run.exited;
+      run = await start(data, run.http, run.media, lines);
+    },
+    async stop() {
+      await end(run);
+      await rm(data, { recursive: true, force: true });
+    },
+  };
+}
+
+async function start(data: string, http: string, media: string, lines: string[]): Promise<Run> {
+  const child = spawn(binary, ['--dev', '--http', http, '--media', media, '--data', data], {
     cwd: data,
     stdio: ['ignore', 'pipe', 'pipe'],
   });
-  const exited = once(child, 'exit');
-  const log = () => lines.join('\n');
-
-  async function stop(): Promise<void> {
-    if (child.exitCode === null && child.signalCode === null) {
-      child.kill('SIGTERM');
-      const timer = setTimeout(() => child.kill('SIGKILL'), STOP_WITHIN_MS);
-      await exited;
-      clearTimeout(timer);
-    }
-    await rm(data, { recursive: true, force: true });
-  }
-
-  const url = await new Promise<string>((resolveUrl, reject) => {
-    const fail = (why: string) => reject(new Error(`${why}; the server wrote:\n${log()}`));
-    const timer = setTimeout(() => fail(`not listening after ${READY_WITHIN_MS / 1000} s`), READY_WITHIN_MS);
-    const read = (chunk: Buffer) => {
-      lines.push(...chunk.toString().split('\n').filter((line) => line !== ''));
-      lines.splice(0, lines.length - KEPT_LOG_LINES);
-      const found = /klieg listening .*?http=(http:\/\/\S+)/.exec(chunk.toString());
-      if (found?.[1] === undefined) return;
-      clearTimeout(timer);
-      resolveUrl(found[1]);
-    };
-    child.stdout.on('data', read);
-    child.stderr.on('data', read);
-    child.once('error', (error) => fail(String(error)));
-    child.once('exit', (code, signal) => {
-      clearTimeout(timer);
-      fail(`exited with ${code ?? signal}`);
-    });
-  }).catch(async (error: unknown) => {
-    await stop();
+  const exited = once(child, 'exit').catch(() => {}); // That it could not be spawned is told below.
+  try {
+    return { child, exited, ...await listening(child, lines) };
+  } catch (error) {
+    child.kill('SIGKILL');
     throw error;
+  }
+}
+
+/** Reads the line that says which addresses the server has. */
+function listening(child: ChildProcess, lines: string[]): Promise<{ http: string; media: string }> {
+  return new Promise((resolveAddresses, reject) => {
+    const fail = (why: string) => {
+      clearTimeout(timer);
+      reject(new Error(`${why}; the server wrote:\n${lines.join('\n')}`));
+    };
+    const timer = setTimeout(() => fail(`not listening after ${READY_WITHIN_MS / 1000} s`), READY_WITHIN_MS);
+    const read = (line: string) => {
+      lines.push(line);
+      lines.splice(0, lines.length - KEPT_LOG_LINES);
+      const { http, media } = /^klieg listening http=http:\/\/(?<http>\S+) media=(?<media>\S+)/.exec(line)?.groups ?? {};
+      if (http === undefined || media === undefined) return;
+      clearTimeout(timer);
+      resolveAddresses({ http, media });
+    };
+    createInterface({ input: child.stdout! }).on('line', read);
+    createInterface({ input: child.stderr! }).on('line', read);
+    child.once('error', (error) => fail(String(error)));
+    child.once('exit', (code, signal) => fail(`exited with ${code ?? signal}`));
   });
-  return { url, log, stop };
+}
+
+async function end({ child, exited }: Run): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return;
+  child.kill('SIGTERM');
+  const timer = setTimeout(() => child.kill('SIGKILL'), STOP_WITHIN_MS);
+  await exited;
+  clearTimeout(timer);
 }

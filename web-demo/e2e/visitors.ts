@@ -26,7 +26,12 @@ export async function prepareCamera(host: Tab): Promise<void> {
 
 export async function goLive(host: Tab): Promise<void> {
   await host.click('[data-test=go-live]:not(:disabled)');
-  await until(`${host.name} is live`, () => host.look(publishStatus), (status) => status === 'live');
+  await isLive(host);
+}
+
+/** Waits until the host is live without anybody's doing. */
+export function isLive(host: Tab): Promise<string> {
+  return until(`${host.name} is live`, () => host.look(publishStatus), (status) => status === 'live');
 }
 
 export async function stop(host: Tab): Promise<void> {
