@@ -137,19 +137,26 @@ export class Viewer extends Emitter<ViewerEvents> {
   }
 
   #handleOffer(offer: Description): void {
-    this.#queue = this.#queue.then(() => this.#answer(offer)).catch((thrown: unknown) => {
-      if (KliegError.from(thrown).code === 'disconnected' || this.#closed) return;
-      this.#later(backoff(this.#attempts++), () => this.#renew());
+    this.#queue = this.#queue.then(() => this.#answer(offer)).catch((thrown: unknown) => this.#despair(offer, thrown));
+  }
+
+  /** A session that could not be agreed on is given up, unless another took its place. */
+  #despair({ sessionId }: Description, thrown: unknown): void {
+    if (KliegError.from(thrown).code === 'disconnected') return;
+    this.#later(backoff(this.#attempts++), () => {
+      if (this.#wanted === sessionId) this.#renew();
     });
   }
 
-  async #answer({ sessionId, sdp }: Description): Promise<void> {
+  async #answer(offer: Description): Promise<void> {
+    const { sessionId, sdp } = offer;
     if (this.#closed || (this.#wanted !== undefined && this.#wanted !== sessionId)) return;
     const { pc } = [this.#session, this.#next].find((session) => session?.id === sessionId) ?? this.#begin(sessionId);
     await pc.setRemoteDescription({ type: 'offer', sdp });
     await pc.setLocalDescription();
     // Sent before candidates are gathered: the server, which is ICE-lite, learns them from our checks.
-    await this.#room.request('rtc.answer', { sessionId, sdp: pc.localDescription?.sdp ?? '' });
+    this.#room.request('rtc.answer', { sessionId, sdp: pc.localDescription?.sdp ?? '' })
+      .catch((thrown: unknown) => this.#despair(offer, thrown));
   }
 
   #begin(id: string): Session {

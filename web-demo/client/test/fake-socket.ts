@@ -12,6 +12,8 @@ export class FakeSocket extends EventTarget {
   readonly CLOSED = 3;
   readyState = 0;
   readonly sent: Sent[] = [];
+  /** Whether pings are answered, as by a server that is well. */
+  answersPings = false;
 
   open(): void {
     this.readyState = this.OPEN;
@@ -19,7 +21,9 @@ export class FakeSocket extends EventTarget {
   }
 
   send(text: string): void {
-    this.sent.push(JSON.parse(text) as Sent);
+    const message = JSON.parse(text) as Sent;
+    this.sent.push(message);
+    if (message.t === 'ping' && this.answersPings) queueMicrotask(() => this.ack('ping'));
   }
 
   close(): void {

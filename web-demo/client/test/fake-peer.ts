@@ -1,0 +1,79 @@
+/** A peer connection without a network, and what else of WebRTC the library touches. */
+
+import { vi } from 'vitest';
+
+export class FakePeer extends EventTarget {
+  static made: FakePeer[] = [];
+  connectionState = 'new';
+  localDescription: { sdp: string } | null = null;
+  remote: { type: string; sdp: string }[] = [];
+  closed = false;
+  frames = 0;
+
+  constructor() {
+    super();
+    FakePeer.made.push(this);
+  }
+
+  static last(): FakePeer {
+    return FakePeer.made.at(-1)!;
+  }
+
+  addTransceiver(): { setCodecPreferences(): void } {
+    return { setCodecPreferences: () => {} };
+  }
+
+  getTransceivers(): [] {
+    return [];
+  }
+
+  async createOffer(options: { iceRestart?: boolean } = {}): Promise<{ sdp: string }> {
+    return { sdp: options.iceRestart ? 'restart' : 'offer' };
+  }
+
+  async setLocalDescription(description?: { sdp: string }): Promise<void> {
+    this.localDescription = description ?? { sdp: 'local' };
+  }
+
+  async setRemoteDescription(description: { type: string; sdp: string }): Promise<void> {
+    if (description.sdp === 'broken') throw new Error('cannot be parsed');
+    this.remote.push(description);
+  }
+
+  async getStats(): Promise<Map<string, unknown>> {
+    return new Map([['v', { type: 'inbound-rtp', kind: 'video', id: 'v', timestamp: 0, framesDecoded: this.frames }]]);
+  }
+
+  become(state: string): void {
+    this.connectionState = state;
+    this.dispatchEvent(new Event('connectionstatechange'));
+  }
+
+  close(): void {
+    this.closed = true;
+  }
+}
+
+class FakeStream {
+  tracks: { kind: string; enabled: boolean }[] = [];
+  addTrack(track: { kind: string; enabled: boolean }): void { this.tracks.push(track); }
+  getTracks(): { kind: string; enabled: boolean }[] { return this.tracks; }
+  getAudioTracks(): { kind: string }[] { return this.tracks.filter(({ kind }) => kind === 'audio'); }
+  getVideoTracks(): { kind: string }[] { return this.tracks.filter(({ kind }) => kind === 'video'); }
+}
+
+/** Puts the fakes in the place of the browser's. */
+export function fakeWebRtc(): void {
+  FakePeer.made = [];
+  vi.stubGlobal('RTCPeerConnection', FakePeer);
+  vi.stubGlobal('RTCRtpSender', { getCapabilities: () => ({ codecs: [] }) });
+  vi.stubGlobal('MediaStream', FakeStream);
+}
+
+/** A camera and a microphone. */
+export function camera(): MediaStream {
+  const stream = new FakeStream();
+  stream.addTrack({ kind: 'audio', enabled: true });
+  stream.addTrack({ kind: 'video', enabled: true });
+  return stream as unknown as MediaStream;
+}

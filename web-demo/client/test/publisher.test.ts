@@ -1,0 +1,138 @@
+import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import { Publisher } from '../src/index.js';
+import { FakePeer, camera, fakeWebRtc } from './fake-peer.js';
+import type { FakeSocket } from './fake-socket.js';
+import { join, joinedRoom, openRoom, settle } from './joined-room.js';
+
+beforeEach(() => {
+  vi.useFakeTimers();
+  fakeWebRtc();
+});
+afterEach(() => {
+  vi.useRealTimers();
+  vi.unstubAllGlobals();
+});
+
+async function accept(socket: FakeSocket, sessionId: string): Promise<void> {
+  socket.ack('rtc.offer', { sessionId });
+  await settle();
+  socket.receive({ t: 'rtc.answer', d: { sessionId, sdp: 'answer' } });
+  await settle();
+  FakePeer.last().become('connected');
+}
+
+async function livePublisher() {
+  const { room, sockets, socket } = await joinedRoom();
+  const publisher = new Publisher(room);
+  socket.answersPings = true;
+  publisher.publish(camera());
+  await settle();
+  await accept(socket, 's1');
+  return { room, sockets, socket, publisher };
+}
+
+test('an offer goes out without waiting for candidates, and its answer makes it live', async () => {
+  const { socket, publisher } = await livePublisher();
+  expect(socket.last('rtc.offer').d).toEqual({ sdp: 'local' });
+  expect(FakePeer.last().remote).toEqual([{ type: 'answer', sdp: 'answer' }]);
+  expect(publisher.status).toEqual({ kind: 'live' });
+});
+
+test('publishing before the room is joined begins with the join', async () => {
+  const { room, sockets } = openRoom();
+  const publisher = new Publisher(room);
+  publisher.publish(camera());
+  await join(sockets[0]!);
+  await accept(sockets[0]!, 's1');
+  expect(publisher.status).toEqual({ kind: 'live' });
+});
+
+test('a second publisher is refused at once', async () => {
+  const { room, socket } = await joinedRoom();
+  const publisher = new Publisher(room);
+  publisher.publish(camera());
+  await settle();
+  socket.refuse('rtc.offer', 'publisher_exists');
+  await settle();
+  expect(publisher.status).toEqual({ kind: 'refused', code: 'publisher_exists' });
+  expect(FakePeer.last().closed).toBe(true);
+});
+
+test('after a loss, a room held by our own ghost is tried again', async () => {
+  const { sockets, socket, publisher } = await livePublisher();
+  socket.drop();
+  expect(publisher.status).toEqual({ kind: 'reconnecting' });
+  await vi.advanceTimersByTimeAsync(1000);
+  await join2(sockets[1]!);
+  sockets[1]!.refuse('rtc.offer', 'publisher_exists');
+  await vi.advanceTimersByTimeAsync(1000);
+  await accept(sockets[1]!, 's2');
+  expect(publisher.status).toEqual({ kind: 'live' });
+});
+
+test('a path that fails is restarted, and replaced when that does not help', async () => {
+  const { socket, publisher } = await livePublisher();
+  FakePeer.last().become('failed');
+  await settle();
+  expect(socket.last('rtc.offer').d).toEqual({ sessionId: 's1', sdp: 'restart' });
+  expect(publisher.status).toEqual({ kind: 'reconnecting' });
+  await vi.advanceTimersByTimeAsync(8000);
+  expect(FakePeer.made).toHaveLength(2);
+  expect(FakePeer.made[0]!.closed).toBe(true);
+  await accept(socket, 's2');
+  expect(publisher.status).toEqual({ kind: 'live' });
+});
+
+test('a path that heals by itself is left alone', async () => {
+  const { socket } = await livePublisher();
+  FakePeer.last().become('disconnected');
+  await vi.advanceTimersByTimeAsync(2000);
+  FakePeer.last().become('connected');
+  await vi.advanceTimersByTimeAsync(20_000);
+  expect(socket.types().filter((t) => t === 'rtc.offer')).toHaveLength(1);
+});
+
+test('a session that the server closed is begun anew, unless it was stopped', async () => {
+  const { socket, publisher } = await livePublisher();
+  socket.receive({ t: 'rtc.state', d: { sessionId: 's1', state: 'closed', reason: 'consent_lost' } });
+  await vi.advanceTimersByTimeAsync(600);
+  await accept(socket, 's2');
+  expect(publisher.status).toEqual({ kind: 'live' });
+  publisher.stop();
+  expect(socket.last('rtc.close').d).toEqual({ sessionId: 's2' });
+  socket.receive({ t: 'rtc.state', d: { sessionId: 's2', state: 'closed', reason: 'removed' } });
+  await vi.advanceTimersByTimeAsync(20_000);
+  expect(publisher.status).toEqual({ kind: 'idle' });
+});
+
+test('an answer that cannot be used is a refusal', async () => {
+  const { room, socket } = await joinedRoom();
+  const publisher = new Publisher(room);
+  publisher.publish(camera());
+  await settle();
+  socket.ack('rtc.offer', { sessionId: 's1' });
+  await settle();
+  socket.receive({ t: 'rtc.answer', d: { sessionId: 's1', sdp: 'broken' } });
+  await settle();
+  expect(publisher.status).toEqual({ kind: 'refused', code: 'internal' });
+});
+
+test('what is muted stays muted in the next session', async () => {
+  const { sockets, socket, publisher } = await livePublisher();
+  publisher.mute('audio', true);
+  expect(socket.last('rtc.mute').d).toEqual({ kind: 'audio', muted: true });
+  socket.drop();
+  await vi.advanceTimersByTimeAsync(1000);
+  await join2(sockets[1]!);
+  await accept(sockets[1]!, 's2');
+  expect(sockets[1]!.last('rtc.mute').d).toEqual({ kind: 'audio', muted: true });
+});
+
+/** Lets a resumed socket in. */
+async function join2(socket: FakeSocket): Promise<void> {
+  socket.open();
+  await settle();
+  socket.ack('auth');
+  socket.ack('resume', { seq: 10 });
+  await settle();
+}

@@ -1,0 +1,131 @@
+import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import { Viewer } from '../src/index.js';
+import { FakePeer, fakeWebRtc } from './fake-peer.js';
+import type { FakeSocket } from './fake-socket.js';
+import { openRoom, settle, snapshot } from './joined-room.js';
+
+beforeEach(() => {
+  vi.useFakeTimers();
+  fakeWebRtc();
+});
+afterEach(() => {
+  vi.useRealTimers();
+  vi.unstubAllGlobals();
+});
+
+async function offer(socket: FakeSocket, sessionId: string, sdp = 'offer'): Promise<void> {
+  socket.ack('rtc.subscribe', { sessionId });
+  socket.receive({ t: 'rtc.offer', d: { sessionId, sdp } });
+  await settle();
+}
+
+/** Shows as many frames a second as a camera, for so long. */
+async function play(ms: number, peer = FakePeer.last()): Promise<void> {
+  for (let passed = 0; passed < ms; passed += 100) {
+    peer.frames += 3;
+    await vi.advanceTimersByTimeAsync(100);
+  }
+}
+
+async function playingViewer() {
+  const { room, sockets } = openRoom();
+  const viewer = new Viewer(room);
+  const streams: MediaStream[] = [];
+  viewer.on('stream', (stream) => streams.push(stream));
+  const socket = sockets[0]!;
+  socket.answersPings = true;
+  socket.open();
+  await settle();
+  expect(socket.types()).toEqual(['auth', 'join', 'rtc.subscribe']);
+  socket.ack('auth');
+  socket.receive({ t: 'joined', d: snapshot() });
+  socket.ack('join');
+  await offer(socket, 's1');
+  await play(500);
+  return { room, sockets, socket, viewer, streams };
+}
+
+test('the subscription travels with the join, and its offer is answered at once', async () => {
+  const { socket, viewer, streams } = await playingViewer();
+  expect(socket.last('rtc.answer').d).toEqual({ sessionId: 's1', sdp: 'local' });
+  expect(viewer.status).toEqual({ kind: 'playing' });
+  expect(streams).toHaveLength(1);
+});
+
+test('an interrupted publisher changes the words and nothing else', async () => {
+  const { socket, viewer } = await playingViewer();
+  socket.receive({ t: 'rtc.publisher', seq: 11, d: { ...snapshot().publisher, state: 'interrupted' } });
+  await vi.advanceTimersByTimeAsync(25_000);
+  expect(viewer.status).toEqual({ kind: 'interrupted' });
+  socket.receive({ t: 'rtc.publisher', seq: 12, d: snapshot().publisher });
+  await play(1500);
+  expect(viewer.status).toEqual({ kind: 'playing' });
+  expect(FakePeer.made).toHaveLength(1);
+  expect(socket.types()).not.toContain('rtc.restart');
+});
+
+test('a picture that stands still is restarted, then renewed; the old one stays until the new one moves', async () => {
+  const { socket, viewer, streams } = await playingViewer();
+  const [first] = FakePeer.made;
+  await vi.advanceTimersByTimeAsync(5000);
+  expect(socket.last('rtc.restart').d).toEqual({ sessionId: 's1' });
+  expect(viewer.status).toEqual({ kind: 'stalled' });
+  await vi.advanceTimersByTimeAsync(5000);
+  expect(socket.last('rtc.close').d).toEqual({ sessionId: 's1' });
+  await offer(socket, 's2');
+  await vi.advanceTimersByTimeAsync(300);
+  expect(streams).toHaveLength(1);
+  expect(first!.closed).toBe(false);
+  await play(1500);
+  expect(streams).toHaveLength(2);
+  expect(first!.closed).toBe(true);
+  expect(viewer.status).toEqual({ kind: 'playing' });
+});
+
+test('an ICE restart keeps the peer connection', async () => {
+  const { socket } = await playingViewer();
+  FakePeer.last().become('failed');
+  socket.ack('rtc.restart');
+  socket.receive({ t: 'rtc.offer', d: { sessionId: 's1', sdp: 'restart' } });
+  await settle();
+  expect(FakePeer.made).toHaveLength(1);
+  expect(FakePeer.last().remote.at(-1)?.sdp).toBe('restart');
+});
+
+test('an offer for a session that was given up is not answered', async () => {
+  const { socket } = await playingViewer();
+  socket.receive({ t: 'rtc.offer', d: { sessionId: 'stranger', sdp: 'offer' } });
+  await settle();
+  expect(FakePeer.made).toHaveLength(1);
+});
+
+test('a session that the server closed is asked for anew', async () => {
+  const { socket } = await playingViewer();
+  socket.receive({ t: 'rtc.state', d: { sessionId: 's1', state: 'closed', reason: 'consent_lost' } });
+  await vi.advanceTimersByTimeAsync(600);
+  expect(socket.types().filter((t) => t === 'rtc.subscribe')).toHaveLength(2);
+});
+
+test('an offer that cannot be used is followed by another try', async () => {
+  const { socket } = await playingViewer();
+  socket.receive({ t: 'rtc.offer', d: { sessionId: 's1', sdp: 'broken' } });
+  await vi.advanceTimersByTimeAsync(600);
+  expect(socket.last('rtc.close').d).toEqual({ sessionId: 's1' });
+});
+
+test('a codec that cannot be played is named and not waited for', async () => {
+  const { socket, viewer } = await playingViewer();
+  socket.receive({ t: 'rtc.layers', d: { available: ['full'], selected: null, reason: 'codec_mismatch', codec: 'h264' } });
+  await vi.advanceTimersByTimeAsync(60_000);
+  expect(viewer.status).toEqual({ kind: 'unplayable', codec: 'h264' });
+  expect(socket.types()).not.toContain('rtc.restart');
+});
+
+test('close gives the session back and stops every timer', async () => {
+  const { room, socket, viewer } = await playingViewer();
+  viewer.close();
+  expect(socket.last('rtc.close').d).toEqual({ sessionId: 's1' });
+  expect(FakePeer.last().closed).toBe(true);
+  room.close();
+  expect(vi.getTimerCount()).toBe(0);
+});
