@@ -1,7 +1,7 @@
 /** Publishes into a room: one peer connection, made anew when it or the socket is lost. */
 
 import { backoff } from './backoff.js';
-import { preferred } from './codecs.js';
+import { preferred, withStartBitrate } from './codecs.js';
 import type { VideoCodec } from './codecs.js';
 import { Emitter } from './emitter.js';
 import { KliegError } from './error.js';
@@ -15,6 +15,9 @@ const RESTART_AFTER_MS = 3_000;
 const RENEW_AFTER_MS = 8_000;
 /** Our own lost session may hold the room for as long as the server's consent lasts. */
 const OWN_GHOST_MS = 45_000;
+
+/** Where the video starts, as a part of what it may become. */
+const START_SHARE = 0.7;
 
 /** Where publishing is, for `describePublisher` to put into words. */
 export type PublisherStatus =
@@ -164,8 +167,10 @@ export class Publisher extends Emitter<PublisherEvents> {
   async #handleAnswer({ sessionId, sdp }: Description): Promise<void> {
     const session = this.#session;
     if (session === undefined || session.id !== sessionId) return;
+    const { maxVideoBitrateBps } = this.#options;
+    const start = maxVideoBitrateBps === undefined ? sdp : withStartBitrate(sdp, maxVideoBitrateBps * START_SHARE);
     try {
-      await session.pc.setRemoteDescription({ type: 'answer', sdp });
+      await session.pc.setRemoteDescription({ type: 'answer', sdp: start });
     } catch (thrown) {
       if (session === this.#session) this.#refuse(KliegError.from(thrown));
     }
