@@ -12,6 +12,8 @@ pub struct Config {
     pub shards: usize,
     /// Addresses that peers are told to send to; empty means those the machine reaches others from.
     pub addresses: Vec<IpAddr>,
+    /// Whether loopback is announced beside the addresses that were found, for peers on this machine.
+    pub announce_loopback: bool,
     /// Whether each thread stays on its core. For machines that do nothing else.
     pub pin_threads: bool,
 }
@@ -54,7 +56,7 @@ impl Config {
         let addresses = if !self.addresses.is_empty() {
             self.addresses.clone()
         } else if bound.ip().is_unspecified() {
-            local_addresses(bound.is_ipv6())
+            local_addresses(bound.is_ipv6(), self.announce_loopback)
         } else {
             vec![bound.ip()]
         };
@@ -69,7 +71,7 @@ impl Config {
 ///
 /// Connecting a UDP socket sends nothing; it only makes the kernel choose a source address. The
 /// destinations are documentation addresses (RFC 5737, RFC 3849).
-fn local_addresses(with_ipv6: bool) -> Vec<IpAddr> {
+fn local_addresses(with_ipv6: bool, with_loopback: bool) -> Vec<IpAddr> {
     let chosen = |bind: &str, destination: &str| -> Option<IpAddr> {
         let socket = UdpSocket::bind(bind).ok()?;
         socket.connect(destination).ok()?;
@@ -79,12 +81,12 @@ fn local_addresses(with_ipv6: bool) -> Vec<IpAddr> {
     let ipv6 = with_ipv6
         .then(|| chosen("[::]:0", "[2001:db8::1]:9"))
         .flatten();
-    let found: Vec<_> = ipv4.into_iter().chain(ipv6).collect();
-    if found.is_empty() {
-        vec![IpAddr::from([127, 0, 0, 1])]
-    } else {
-        found
+    let mut found: Vec<_> = ipv4.into_iter().chain(ipv6).collect();
+    let loopback = IpAddr::from([127, 0, 0, 1]);
+    if found.is_empty() || with_loopback && !found.contains(&loopback) {
+        found.push(loopback);
     }
+    found
 }
 
 #[cfg(test)]
@@ -97,6 +99,7 @@ mod tests {
             listen,
             shards: 0,
             addresses,
+            announce_loopback: false,
             pin_threads: false,
         }
     }
@@ -116,6 +119,18 @@ mod tests {
             announced
                 .iter()
                 .all(|address| !address.ip().is_unspecified())
+        );
+    }
+
+    #[test]
+    fn loopback_is_announced_to_peers_on_this_machine_where_that_is_wanted() {
+        let bound = SocketAddr::from(([0, 0, 0, 0], 7882));
+        let mut config = config(Vec::new());
+        config.announce_loopback = true;
+        let announced = config.candidates(bound);
+        assert_eq!(
+            announced.last(),
+            Some(&SocketAddr::from(([127, 0, 0, 1], 7882)))
         );
     }
 

@@ -255,7 +255,9 @@ impl Default for Development {
     fn default() -> Self {
         Self {
             http: SocketAddr::from((Ipv4Addr::LOCALHOST, HTTP_PORT)),
-            media: SocketAddr::from((Ipv4Addr::LOCALHOST, MEDIA_PORT)),
+            // Firefox gathers no loopback candidate for a page that may not use the camera, so a viewer
+            // on this machine reaches the server by an interface's address only.
+            media: SocketAddr::from((Ipv4Addr::UNSPECIFIED, MEDIA_PORT)),
             api_keys: BTreeMap::from([("devkey", "devsecret")]),
         }
     }

@@ -222,6 +222,7 @@ fn media_settings(config: &Config) -> klieg_sfu::Config {
         listen: config.media,
         shards: config.media_shards,
         addresses: config.media_addresses.clone(),
+        announce_loopback: config.dev,
         pin_threads: config.media_pin_threads,
     }
 }

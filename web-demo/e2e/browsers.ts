@@ -22,12 +22,7 @@ const CHROMIUM_FLAGS = [
 const FIREFOX_PREFS = {
   'media.navigator.streams.fake': true,
   'media.navigator.permission.disabled': true,
-  'media.peerconnection.ice.loopback': true,
-  'media.peerconnection.ice.obfuscate_host_addresses': false,
   'media.autoplay.default': 0,
-  // A page that may use neither gets candidates of the default route alone: none on loopback.
-  'permissions.default.camera': 1,
-  'permissions.default.microphone': 1,
 };
 
 const FILM = 'Stage camera.y4m';

@@ -39,14 +39,15 @@ export async function startServer(): Promise<Server> {
   if (!existsSync(binary)) throw new Error(`no server at ${binary}: build it first, or name it in KLIEG_BIN`);
   const data = await mkdtemp(join(tmpdir(), 'klieg-e2e-'));
   const lines: string[] = [];
-  let run = await start(data, '127.0.0.1:0', '127.0.0.1:0', lines);
+  // Media on every interface, as by default: an ordinary Firefox reaches none on loopback.
+  let run = await start(data, '127.0.0.1:0', '0.0.0.0:0', lines);
   return {
     url: `http://${run.http}`,
     log: () => lines.join('\n'),
     async crash() {
       run.child.kill('SIGKILL');
       await run.exited;
-      run = await start(data, run.http, run.media, lines);
+      run = await start(data, run.http, `0.0.0.0:${run.media.split(':').at(-1)}`, lines);
     },
     async stop() {
       await end(run);
