@@ -8,7 +8,7 @@ use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, 
 type Reading = fn(&Totals) -> u64;
 
 /// Totals by metric: name (`klieg_sfu_…_total`), help text, reading.
-const COUNTERS: [(&str, &str, Reading); 19] = [
+const COUNTERS: [(&str, &str, Reading); 20] = [
     (
         "datagrams_received",
         "Datagrams from the socket.",
@@ -67,6 +67,11 @@ const COUNTERS: [(&str, &str, Reading); 19] = [
         "nacked_to_publishers",
         "Packets asked for again from publishers.",
         |totals| totals.core.nacked_to_publishers,
+    ),
+    (
+        "joins_from_cache",
+        "Joins, and lost pictures soon after, served from the cache.",
+        |totals| totals.core.joins_from_cache,
     ),
     (
         "keyframes_wanted",

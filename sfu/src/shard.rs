@@ -277,6 +277,7 @@ fn is_media(message: &ShardMessage) -> bool {
         ShardMessage::Published(..)
         | ShardMessage::Wanted(..)
         | ShardMessage::Unwanted(..)
+        | ShardMessage::Past(..)
         | ShardMessage::KeyframeWanted(_)
         | ShardMessage::Gone(_) => false,
     }

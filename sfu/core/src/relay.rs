@@ -95,6 +95,8 @@ pub enum ShardMessage {
     Wanted(RoomKey, ShardIndex),
     /// The named shard has no viewers left.
     Unwanted(RoomKey, ShardIndex),
+    /// The answer to `Wanted`: what is cached since the last keyframe, oldest first; perhaps nothing.
+    Past(RoomKey, Vec<Arc<Burst>>),
     /// Some viewer needs a keyframe.
     KeyframeWanted(RoomKey),
     /// The peer, which was on the sending shard, is gone.

@@ -8,6 +8,7 @@ use crate::node::peers::{PeerIndex, Peers};
 use crate::publisher::cache::Cache;
 use crate::relay::{Burst, MediaPacket, SourceClock, SourceId};
 use crate::rtp::packet::FIXED_HEADER_LEN;
+use crate::rtp::seq::SeqNo;
 use crate::transport::{TAG_ROOM, Transport};
 use crate::viewer::Sendable;
 
@@ -82,6 +83,20 @@ impl Room {
     /// Returns whether anything of this kind has been sent.
     pub(crate) fn has(&self, kind: Kind) -> bool {
         self.stream(kind).source.is_some()
+    }
+
+    /// Returns whether this source is being sent.
+    pub(crate) fn sends(&self, source: SourceId) -> bool {
+        self.streams.iter().any(|stream| stream.shows(source))
+    }
+
+    /// Returns where a viewer can start in the cache.
+    pub(crate) fn joinable(&self, now: Instant) -> Option<(SourceId, SeqNo)> {
+        let video = self.stream(Kind::Video);
+        video
+            .cache
+            .joinable(now)
+            .filter(|(source, _)| video.shows(*source))
     }
 
     /// Returns the cache of one kind.

@@ -154,6 +154,87 @@ fn a_publisher_that_returns_is_seen_again_with_numbers_and_time_going_on() {
 }
 
 #[test]
+fn a_join_is_served_from_the_cache_on_every_shard_without_asking_the_publisher() {
+    let mut stage = Stage::new(21, 4);
+    let publisher = stage.publish(1, Link::round_trip(20));
+    stage.watch(2, Link::round_trip(20));
+    stage.run(3 * SECOND);
+    let asked = stage.publishing(publisher).requests.len();
+    for id in 3..23 {
+        let joined = stage.now;
+        let viewer = stage.watch(id, Link::round_trip(30));
+        stage.run(SECOND);
+        let watching = stage.watching(viewer);
+        let first = watching.first_frame.expect("a first frame") - joined;
+        assert!(
+            first < Duration::from_millis(250),
+            "viewer {id}: first frame after {first:?}"
+        );
+        let last = watching.last_frame.expect("a last frame");
+        assert!(
+            stage.now - last < Duration::from_millis(80),
+            "viewer {id} is live"
+        );
+        if stage.elapsed() > 4 * SECOND {
+            break;
+        }
+    }
+    assert_eq!(stage.publishing(publisher).requests.len(), asked);
+}
+
+#[test]
+fn a_keyframe_too_far_back_is_asked_for_instead() {
+    let mut stage = Stage::new(22, 1);
+    let publisher = stage.publish(1, Link::round_trip(20));
+    stage.run(9 * SECOND);
+    let asked = stage.publishing(publisher).requests.len();
+    let joined = stage.now;
+    let viewer = stage.watch(2, Link::round_trip(30));
+    stage.run(SECOND);
+    assert_eq!(stage.publishing(publisher).requests.len(), asked + 1);
+    let first = stage.watching(viewer).first_frame.expect("a first frame") - joined;
+    assert!(
+        first < Duration::from_millis(400),
+        "first frame after {first:?}"
+    );
+}
+
+#[test]
+fn a_picture_lost_right_after_the_join_comes_from_the_cache_again_at_the_same_times() {
+    let mut stage = Stage::new(23, 1);
+    let publisher = stage.publish(1, Link::round_trip(20));
+    stage.run(2 * SECOND);
+    let asked = stage.publishing(publisher).requests.len();
+    let viewer = stage.watch(2, Link::round_trip(30));
+    stage.run_until(SECOND, |stage| !stage.watching(viewer).received.is_empty());
+    let (first, _) = times(&stage, viewer);
+    let mut pli = Vec::new();
+    klieg_sfu_core::rtp::rtcp::write_pli(&mut pli, 1, 2002);
+    stage.actors[viewer].peer.send_rtcp(&pli);
+    stage.run(SECOND);
+
+    let (earliest, starts) = times(&stage, viewer);
+    assert_eq!(earliest, first);
+    assert_eq!(
+        starts, 2,
+        "the keyframe was sent twice, under other numbers"
+    );
+    assert!(stage.watching(viewer).frames > 60);
+    assert_eq!(stage.publishing(publisher).requests.len(), asked);
+}
+
+/// Returns the earliest timestamp that a viewer got, and how many packets with it start a keyframe.
+fn times(stage: &Stage, viewer: usize) -> (u32, usize) {
+    let time = |packet: &Vec<u8>| u32::from_be_bytes(packet[4..8].try_into().unwrap());
+    let received = &stage.watching(viewer).received;
+    let first = time(received.first_key_value().unwrap().1);
+    let starts = received
+        .values()
+        .filter(|packet| time(packet) == first && packet[12..].starts_with(&[0x10, 0]));
+    (first, starts.count())
+}
+
+#[test]
 fn viewers_before_the_publisher_get_its_first_frame() {
     let mut stage = Stage::new(8, 2);
     let viewers = [2, 3, 4].map(|id| stage.watch(id, Link::round_trip(30)));

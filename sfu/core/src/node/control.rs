@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::command::{
-    Command, DisconnectReason, Event, IceCredentials, Media, PeerId, Remote, RoomKey, ShardIndex,
+    Command, DisconnectReason, Event, IceCredentials, Kind, Media, PeerId, Remote, RoomKey,
+    ShardIndex,
 };
 use crate::node::Node;
 use crate::node::directory::Place;
-use crate::node::media::mismatch;
 use crate::node::peers::{Peer, PeerIndex, Role};
 use crate::publisher::Publisher;
 use crate::relay::ShardMessage;
@@ -153,18 +153,7 @@ impl Node {
                 self.rooms.entry(key).or_default().publisher = Some(index);
                 self.broadcast(&ShardMessage::Published(key, self.config.shard));
             }
-            Role::Viewer(_) => {
-                let room = self.rooms.entry(key).or_default();
-                room.viewers.push(index);
-                let formats = room.formats();
-                self.events
-                    .extend(formats.filter_map(|sent| mismatch(&self.peers, index, sent)));
-                let first = room.viewers.len() == 1;
-                if first && room.publisher.is_none() {
-                    self.broadcast(&ShardMessage::Wanted(key, self.config.shard));
-                }
-                self.request_keyframe(now, key);
-            }
+            Role::Viewer(_) => self.enter_viewer(now, index, key),
             Role::Unknown => {}
         }
     }
@@ -221,26 +210,25 @@ impl Node {
         {
             let wanted = ShardMessage::Wanted(key, self.config.shard);
             self.messages.push_back((shard, wanted));
-            self.keyframes_wanted.insert(key);
         }
     }
 
-    /// Another shard has viewers: send it what our publisher sends.
-    pub(super) fn handle_wanted(&mut self, key: RoomKey, shard: ShardIndex) {
-        let room = self
-            .rooms
-            .get_mut(&key)
-            .filter(|room| room.publisher.is_some());
-        if let Some(room) = room
-            && !room.wanted_by.contains(&shard)
-        {
+    /// Another shard has viewers: send it what our publisher sends, from the last keyframe on.
+    pub(super) fn handle_wanted(&mut self, now: Instant, key: RoomKey, shard: ShardIndex) {
+        let room = self.rooms.get_mut(&key);
+        let Some(room) = room.filter(|room| room.publisher.is_some()) else {
+            return;
+        };
+        if !room.wanted_by.contains(&shard) {
             room.wanted_by.push(shard);
-            let clocks = room.clocks();
-            let known = clocks
-                .into_iter()
-                .flatten()
-                .map(|clock| ShardMessage::Clock(key, clock));
-            self.messages.extend(known.map(|message| (shard, message)));
         }
+        let past = ShardMessage::Past(key, room.cache(Kind::Video).since_keyframe(now));
+        let clocks = room.clocks().into_iter().flatten();
+        let clocks = clocks.map(|clock| ShardMessage::Clock(key, clock));
+        self.messages.extend(
+            std::iter::once(past)
+                .chain(clocks)
+                .map(|message| (shard, message)),
+        );
     }
 }

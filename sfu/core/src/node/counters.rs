@@ -35,6 +35,8 @@ pub struct Counters {
     pub resend_refused: u64,
     /// Packets asked for again from publishers.
     pub nacked_to_publishers: u64,
+    /// Joins, and lost pictures soon after, served from the cache.
+    pub joins_from_cache: u64,
     /// Keyframe requests from viewers.
     pub keyframes_wanted: u64,
     /// Keyframe requests to publishers.

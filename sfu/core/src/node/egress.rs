@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use crate::command::{Event, Kind, Path};
 use crate::node::Node;
-use crate::room::Run;
+use crate::node::peers::PeerIndex;
 
 /// Datagrams for one destination.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,7 +48,9 @@ impl Node {
                 self.counters.rtp_sent += run.segments as u64;
                 self.counters.runs_sent += 1;
                 self.counters.bytes_sent += out.len() as u64;
-                self.note_shown(now, &run, kind);
+                if run.first {
+                    self.note_shown(now, run.viewer, kind);
+                }
                 let segment_size = (run.segments > 1).then_some(run.segment_size);
                 return Some(Transmit {
                     path: run.path,
@@ -61,11 +63,8 @@ impl Node {
     }
 
     /// Reports the first picture that a viewer is sent, or the first sound of a room without picture.
-    fn note_shown(&mut self, now: Instant, run: &Run, kind: Kind) {
-        if !run.first {
-            return;
-        }
-        let Some(peer) = self.peers.get_mut(run.viewer).filter(|peer| !peer.shown) else {
+    pub(super) fn note_shown(&mut self, now: Instant, viewer: PeerIndex, kind: Kind) {
+        let Some(peer) = self.peers.get_mut(viewer).filter(|peer| !peer.shown) else {
             return;
         };
         let has_picture = self

@@ -174,7 +174,7 @@ impl Node {
                 self.counters.keyframes_wanted += u64::from(asked.keyframe);
                 self.send_again(now, index, key, &asked.again);
                 if asked.keyframe {
-                    self.request_keyframe(now, key);
+                    self.show_picture(now, index, key);
                 }
             }
         }

@@ -13,6 +13,8 @@ mod directory;
 
 mod egress;
 
+mod join;
+
 mod media;
 
 pub(crate) mod peers;
@@ -142,12 +144,13 @@ impl Node {
                 }
             }
             ShardMessage::Published(room, shard) => self.handle_published(room, shard),
-            ShardMessage::Wanted(room, shard) => self.handle_wanted(room, shard),
+            ShardMessage::Wanted(room, shard) => self.handle_wanted(now, room, shard),
             ShardMessage::Unwanted(room, shard) => {
                 if let Some(room) = self.rooms.get_mut(&room) {
                     room.wanted_by.retain(|&wanting| wanting != shard);
                 }
             }
+            ShardMessage::Past(room, bursts) => self.handle_past(now, room, &bursts),
             ShardMessage::KeyframeWanted(room) => {
                 self.request_keyframe_here(now, room);
             }
@@ -173,6 +176,7 @@ impl Node {
                 peer.timer = None;
                 peer.transport.handle_timeout(now);
                 self.send_due_reports(now, index);
+                self.send_from_cache(now, index);
                 self.settle_peer(now, index);
             }
         }

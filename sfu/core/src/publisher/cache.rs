@@ -1,6 +1,7 @@
 //! The last packets of a room's video, kept once for all viewers that ask for one again.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use crate::relay::{Burst, MediaPacket, SourceId};
 use crate::rtp::seq::SeqNo;
@@ -8,11 +9,28 @@ use crate::rtp::seq::SeqNo;
 /// Packets kept: about three seconds at 3 Mb/s. With 1200 bytes each, at most 1.2 MB.
 const CAPACITY: usize = 1024;
 
+/// What a viewer is given at once when it joins, at the most: packets, and age of the keyframe.
+const MAX_REPLAY: u64 = 600;
+const MAX_REPLAY_AGE: Duration = Duration::from_secs(6);
+
 /// A ring of packets, each held through the burst it came in.
 #[derive(Debug, Default)]
 pub(crate) struct Cache {
     /// Slot `seq % CAPACITY`; empty until the first packet.
     slots: Vec<Option<(Arc<Burst>, u16)>>,
+    /// The newest keyframe; `None` until one came.
+    keyframe: Option<Keyframe>,
+    /// The source and number of the newest packet; `None` until one came.
+    newest: Option<(SourceId, SeqNo)>,
+}
+
+/// Where a keyframe starts.
+#[derive(Clone, Copy, Debug)]
+struct Keyframe {
+    source: SourceId,
+    seq: SeqNo,
+    timestamp: u64,
+    arrived: Instant,
 }
 
 impl Cache {
@@ -25,6 +43,61 @@ impl Cache {
             if let Some(slot) = self.slots.get_mut(place(packet.seq)) {
                 *slot = Some((Arc::clone(burst), index));
             }
+            self.note(burst, packet);
+        }
+    }
+
+    /// Returns where a viewer can start now: at the newest keyframe, if that is not too far back.
+    pub(crate) fn joinable(&self, now: Instant) -> Option<(SourceId, SeqNo)> {
+        let keyframe = self.keyframe?;
+        let (source, newest) = self.newest?;
+        let fits = keyframe.source == source
+            && newest.0 - keyframe.seq.0 < MAX_REPLAY
+            && now.saturating_duration_since(keyframe.arrived) < MAX_REPLAY_AGE;
+        fits.then_some((source, keyframe.seq))
+    }
+
+    /// Returns whether the source has come as far as `seq`.
+    pub(crate) fn reaches(&self, source: SourceId, seq: SeqNo) -> bool {
+        self.newest
+            .is_some_and(|(newest, highest)| newest == source && highest >= seq)
+    }
+
+    /// Returns the bursts since the newest keyframe, in the order of their numbers.
+    pub(crate) fn since_keyframe(&self, now: Instant) -> Vec<Arc<Burst>> {
+        let Some(((source, first), (_, newest))) = self.joinable(now).zip(self.newest) else {
+            return Vec::new();
+        };
+        let mut bursts: Vec<Arc<Burst>> = Vec::new();
+        for seq in (first.0..=newest.0).map(SeqNo) {
+            let slot = self.slots.get(place(seq)).and_then(Option::as_ref);
+            let burst = slot
+                .map(|(burst, _)| burst)
+                .filter(|burst| burst.source == source);
+            bursts.extend(
+                burst
+                    .filter(|it| bursts.last().is_none_or(|last| !Arc::ptr_eq(last, it)))
+                    .cloned(),
+            );
+        }
+        bursts
+    }
+
+    fn note(&mut self, burst: &Burst, packet: &MediaPacket) {
+        let goes_on = self.newest.filter(|(source, _)| *source == burst.source);
+        let newest = goes_on.map_or(packet.seq, |(_, newest)| newest.max(packet.seq));
+        self.newest = Some((burst.source, newest));
+        // An H.264 keyframe has several packets in which a decoder could start: the first counts.
+        let is_known = self.keyframe.is_some_and(|known| {
+            known.source == burst.source && known.timestamp >= packet.timestamp
+        });
+        if packet.keyframe && !is_known {
+            self.keyframe = Some(Keyframe {
+                source: burst.source,
+                seq: packet.seq,
+                timestamp: packet.timestamp,
+                arrived: burst.arrived,
+            });
         }
     }
 

@@ -1,5 +1,7 @@
 //! A peer that watches: what its numbers are, what it gets again, and what it says.
 
+mod catch_up;
+
 mod rewrite;
 
 mod resend;
@@ -13,6 +15,8 @@ use crate::relay::{Burst, MediaPacket, SourceClock, SourceId};
 use crate::rtp::rtcp::{self, Compound, Rtcp};
 use crate::rtp::seq::SeqNo;
 
+pub(crate) use catch_up::STEP_PACKETS;
+use catch_up::{CatchUp, Joins};
 pub(crate) use track::Sendable;
 use track::Track;
 
@@ -32,6 +36,9 @@ pub struct Viewer {
     round_trip: Option<Duration>,
     /// When the next sender report is due.
     next_report: Instant,
+    /// Where it is in the cache; `None` before its join and once it is live.
+    catch_up: Option<CatchUp>,
+    joins: Joins,
 }
 
 /// What a viewer's compound asks for.
@@ -67,12 +74,73 @@ impl Viewer {
             tracks,
             round_trip: None,
             next_report: now + REPORT_INTERVAL,
+            catch_up: None,
+            joins: Joins::default(),
         }
     }
 
     /// Prepares one packet of a burst; `None` when this viewer does not get it.
     pub(crate) fn prepare(&mut self, burst: &Burst, packet: &MediaPacket) -> Option<Sendable> {
+        if burst.kind() == Kind::Video
+            && let Some(catch_up) = self.catch_up
+        {
+            if catch_up.source == burst.source {
+                return None;
+            }
+            // Another source begins: what is left of the last one is of no use.
+            self.catch_up = None;
+        }
         self.track(burst.kind())?.prepare(burst, packet)
+    }
+
+    /// Starts at a keyframe in the cache; returns whether the viewer is in its join and plays it.
+    pub(crate) fn catch_up(&mut self, now: Instant, source: SourceId, keyframe: SeqNo) -> bool {
+        if self.track(Kind::Video).is_none() {
+            return false;
+        }
+        let catch_up = self.joins.begin(now, source, keyframe);
+        self.catch_up = catch_up.or(self.catch_up);
+        catch_up.is_some()
+    }
+
+    /// Returns whether nothing of the room's picture was sent or is about to be.
+    pub(crate) fn waits_for_picture(&self) -> bool {
+        let mut video = self
+            .tracks
+            .iter()
+            .filter(|track| track.kind() == Kind::Video);
+        self.catch_up.is_none() && video.any(Track::waits)
+    }
+
+    /// Returns the step of the catch-up that is due.
+    pub(crate) fn take_step(&mut self, now: Instant) -> Option<CatchUp> {
+        let step = self.catch_up?.step(now)?;
+        self.catch_up = Some(step);
+        Some(step)
+    }
+
+    /// Notes how far the step has come.
+    pub(crate) fn continue_catch_up(&mut self, step: CatchUp) {
+        self.catch_up = Some(step);
+    }
+
+    /// The viewer is live.
+    pub(crate) fn end_catch_up(&mut self) {
+        self.catch_up = None;
+    }
+
+    /// Prepares a packet from the cache; the first one begins the picture, again if need be.
+    pub(crate) fn prepare_cached(
+        &mut self,
+        burst: &Burst,
+        packet: &MediaPacket,
+        begins: bool,
+    ) -> Option<Sendable> {
+        let track = self.track(burst.kind())?;
+        if begins {
+            track.begin(burst, packet)?;
+        }
+        track.prepare(burst, packet)
     }
 
     /// Prepares a packet to be sent again; `None` when it was asked for too often or not negotiated.
@@ -140,9 +208,10 @@ impl Viewer {
         }
     }
 
-    /// Returns when [`Self::poll_rtcp`] has something next.
+    /// Returns when a report or a step of the catch-up is due.
     pub(crate) fn poll_timeout(&self) -> Instant {
-        self.next_report
+        let step = self.catch_up.map(|catch_up| catch_up.poll_timeout());
+        step.map_or(self.next_report, |step| step.min(self.next_report))
     }
 
     fn measure_round_trip(&mut self, now: Instant, report: &rtcp::ReceptionReport) {

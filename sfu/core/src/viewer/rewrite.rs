@@ -58,16 +58,19 @@ impl Rewrite {
 
     /// Goes over to the source of `burst`, starting with `packet`.
     pub(super) fn switch(&mut self, burst: &Burst, packet: &MediaPacket) {
-        if self.spans.len() == REMEMBERED {
-            self.spans.remove(0);
-        }
-        let time_offset = self.latest.map_or(0, |(latest, at)| {
+        let shown = self.spans.last().filter(|span| span.source == burst.source);
+        let after_latest = self.latest.map_or(0, |(latest, at)| {
             let gap = burst.arrived.saturating_duration_since(at).max(MIN_STEP);
             let step = ticks(gap, burst.format.codec.clock_rate_hz());
             latest
                 .wrapping_add(lower(step))
                 .wrapping_sub(lower(packet.timestamp))
         });
+        // The same source from another packet on: shown again, at the same times.
+        let time_offset = shown.map_or(after_latest, |span| span.time_offset);
+        if self.spans.len() == REMEMBERED {
+            self.spans.remove(0);
+        }
         self.spans.push(Span {
             source: burst.source,
             first: packet.seq,

@@ -69,15 +69,10 @@ impl Track {
 
     /// Prepares a packet of the room's source, going over to it where a decoder can.
     pub(super) fn prepare(&mut self, burst: &Burst, packet: &MediaPacket) -> Option<Sendable> {
-        let mut first = false;
         if self.rewrite.source() != Some(burst.source) {
-            if !packet.keyframe {
-                return None;
-            }
-            self.format = Some(self.payload_format(&burst.format)?);
-            first = self.rewrite.source().is_none();
-            self.rewrite.switch(burst, packet);
+            self.begin(burst, packet)?;
         }
+        let first = self.sent.0 == 0;
         let format = self.format?;
         let (seq, timestamp) = self.rewrite.number(burst, packet)?;
         let bytes = u32::try_from(packet.payload.len()).unwrap_or(u32::MAX);
@@ -90,6 +85,22 @@ impl Track {
             original: None,
             first,
         })
+    }
+
+    /// Goes over to the source of `burst` at `packet`; `None` when a decoder cannot start there, or not play it.
+    pub(super) fn begin(&mut self, burst: &Burst, packet: &MediaPacket) -> Option<()> {
+        let format = self.payload_format(&burst.format)?;
+        if !packet.keyframe {
+            return None;
+        }
+        self.format = Some(format);
+        self.rewrite.switch(burst, packet);
+        Some(())
+    }
+
+    /// Returns whether nothing was sent.
+    pub(super) fn waits(&self) -> bool {
+        self.rewrite.source().is_none()
     }
 
     /// Prepares a packet to go again: on the stream of retransmissions where there is one, else

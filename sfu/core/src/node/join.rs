@@ -1,0 +1,109 @@
+//! A viewer's first picture: from the cache where the room has one, else by asking for a keyframe.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::command::{Kind, RoomKey};
+use crate::node::Node;
+use crate::node::peers::{PeerIndex, Role};
+use crate::relay::{Burst, ShardMessage};
+use crate::room;
+use crate::viewer::STEP_PACKETS;
+
+impl Node {
+    /// Lets a connected viewer into its room.
+    pub(super) fn enter_viewer(&mut self, now: Instant, index: PeerIndex, key: RoomKey) {
+        let room = self.rooms.entry(key).or_default();
+        room.viewers.push(index);
+        let formats = room.formats();
+        self.events
+            .extend(formats.filter_map(|sent| super::media::mismatch(&self.peers, index, sent)));
+        if room.viewers.len() == 1 && room.publisher.is_none() {
+            // The publisher's shard, if there is one, answers with what it has cached
+            // (`ShardMessage::Past`), and only then is it known whether a keyframe is needed.
+            self.broadcast(&ShardMessage::Wanted(key, self.config.shard));
+        } else {
+            self.show_picture(now, index, key);
+        }
+    }
+
+    /// Gives a viewer a keyframe: the cached one if it is in its join, else a new one.
+    pub(super) fn show_picture(&mut self, now: Instant, index: PeerIndex, key: RoomKey) {
+        let cached = self.rooms.get(&key).and_then(|room| room.joinable(now));
+        let served = cached.is_some_and(|(source, keyframe)| {
+            self.peers
+                .viewer(index)
+                .is_some_and(|(_, viewer)| viewer.catch_up(now, source, keyframe))
+        });
+        if served {
+            self.counters.joins_from_cache += 1;
+        } else {
+            self.request_keyframe(now, key);
+        }
+    }
+
+    /// Takes what the publisher's shard has cached of a room in which viewers wait here.
+    pub(super) fn handle_past(&mut self, now: Instant, key: RoomKey, bursts: &[Arc<Burst>]) {
+        let Some(room) = self.rooms.get_mut(&key) else {
+            return;
+        };
+        for burst in bursts {
+            // What came by itself since is newer.
+            if !room.has(burst.kind()) || room.sends(burst.source) {
+                room.accept(burst);
+            }
+        }
+        let waiting: Vec<_> = room.viewers.clone();
+        for index in waiting {
+            let waits = self
+                .peers
+                .viewer(index)
+                .is_some_and(|(_, viewer)| viewer.waits_for_picture());
+            if waits {
+                self.show_picture(now, index, key);
+                self.settle_peer(now, index);
+            }
+        }
+    }
+
+    /// Sends the step of a catch-up that is due.
+    pub(super) fn send_from_cache(&mut self, now: Instant, index: PeerIndex) {
+        let Some(peer) = self.peers.get_mut(index) else {
+            return;
+        };
+        let (Role::Viewer(viewer), Some(room)) = (&mut peer.role, self.rooms.get(&peer.room))
+        else {
+            return;
+        };
+        let Some(mut step) = viewer.take_step(now) else {
+            return;
+        };
+        let path = peer.transport.media_path(now);
+        let cache = room.cache(Kind::Video);
+        let mut shown = false;
+        for _ in 0..STEP_PACKETS {
+            if !cache.reaches(step.source, step.next) {
+                viewer.end_catch_up();
+                break;
+            }
+            // A hole is filled by a retransmission that comes later, or asked for by the viewer.
+            if let (Some(path), Some((burst, packet))) = (path, cache.find(step.source, step.next))
+                && let Some(sendable) = viewer.prepare_cached(burst, packet, step.begins)
+            {
+                step.begins = false;
+                let mut datagram = Vec::with_capacity(packet.payload.len() + 64);
+                let payload = burst.payload(packet);
+                if room::seal(&sendable, payload, &mut peer.transport, &mut datagram).is_some() {
+                    self.counters.rtp_sent += 1;
+                    self.ready.push_back((path, datagram));
+                    shown |= sendable.first;
+                }
+            }
+            step.next.0 += 1;
+            viewer.continue_catch_up(step);
+        }
+        if shown {
+            self.note_shown(now, index, Kind::Video);
+        }
+    }
+}
