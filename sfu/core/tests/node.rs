@@ -281,19 +281,37 @@ fn a_viewer_that_cannot_play_the_codec_is_named_and_gets_sound() {
 }
 
 #[test]
-fn a_viewer_that_comes_later_and_cannot_play_the_codec_is_named_too() {
-    let mut stage = Stage::new(20, 1);
+fn viewers_that_come_later_and_cannot_play_the_codec_are_named_on_every_shard() {
+    let mut stage = Stage::new(20, 4);
     stage.publish(1, Link::round_trip(20));
     stage.run(2 * SECOND);
-    let media = Media::View(send_tracks(&[(98, None, VP9)]));
-    let watching = Role::Watching(Box::new(Watching::new(stage.now)));
-    stage.add(2, Link::round_trip(20), media, watching);
+    for id in 2..22 {
+        let media = Media::View(send_tracks(&[(98, None, VP9)]));
+        let watching = Role::Watching(Box::new(Watching::new(stage.now)));
+        stage.add(id, Link::round_trip(20), media, watching);
+    }
     stage.run(2 * SECOND);
-    let mismatch = Event::CodecMismatch {
-        peer: PeerId(2),
-        sent: VP8,
-    };
-    assert_eq!(count(&stage, |event| *event == mismatch), 1);
+    for id in 2..22 {
+        let mismatch = Event::CodecMismatch {
+            peer: PeerId(id),
+            sent: VP8,
+        };
+        assert_eq!(count(&stage, |event| *event == mismatch), 1, "viewer {id}");
+    }
+}
+
+#[test]
+fn nobody_is_shown_the_last_seconds_of_a_publisher_that_left() {
+    let mut stage = Stage::new(24, 2);
+    let publisher = stage.publish(1, Link::round_trip(20));
+    stage.watch(2, Link::round_trip(20));
+    stage.run(2 * SECOND);
+    stage.publishing(publisher).is_sending = false;
+    stage.command(&Command::RemovePeer(PeerId(1)));
+    stage.run(2 * SECOND);
+    let late = stage.watch(3, Link::round_trip(20));
+    stage.run(2 * SECOND);
+    assert!(stage.watching(late).received.is_empty());
 }
 
 #[test]

@@ -7,7 +7,7 @@ use crate::command::{Kind, RoomKey};
 use crate::node::Node;
 use crate::node::peers::{PeerIndex, Role};
 use crate::relay::{Burst, ShardMessage};
-use crate::room;
+use crate::room::{self, Room};
 use crate::viewer::STEP_PACKETS;
 
 impl Node {
@@ -44,15 +44,20 @@ impl Node {
 
     /// Takes what the publisher's shard has cached of a room in which viewers wait here.
     pub(super) fn handle_past(&mut self, now: Instant, key: RoomKey, bursts: &[Arc<Burst>]) {
-        let Some(room) = self.rooms.get_mut(&key) else {
-            return;
-        };
         for burst in bursts {
+            let room = self.rooms.get_mut(&key);
             // What came by itself since is newer.
-            if !room.has(burst.kind()) || room.sends(burst.source) {
-                room.accept(burst);
+            let is_wanted = |room: &&mut Room| !room.has(burst.kind()) || room.sends(burst.source);
+            if room
+                .filter(is_wanted)
+                .is_some_and(|room| room.accept(burst))
+            {
+                self.name_mismatches(burst);
             }
         }
+        let Some(room) = self.rooms.get(&key) else {
+            return;
+        };
         let waiting: Vec<_> = room.viewers.clone();
         for index in waiting {
             let waits = self
@@ -78,7 +83,10 @@ impl Node {
         let Some(mut step) = viewer.take_step(now) else {
             return;
         };
-        let path = peer.transport.media_path(now);
+        // While the address proves itself the viewer waits where it is.
+        let Some(path) = peer.transport.media_path(now) else {
+            return;
+        };
         let cache = room.cache(Kind::Video);
         let mut shown = false;
         for _ in 0..STEP_PACKETS {
@@ -87,7 +95,7 @@ impl Node {
                 break;
             }
             // A hole is filled by a retransmission that comes later, or asked for by the viewer.
-            if let (Some(path), Some((burst, packet))) = (path, cache.find(step.source, step.next))
+            if let Some((burst, packet)) = cache.find(step.source, step.next)
                 && let Some(sendable) = viewer.prepare_cached(burst, packet, step.begins)
             {
                 step.begins = false;

@@ -114,15 +114,19 @@ impl Node {
 
     /// Another source begins: viewers need its keyframe, and those that cannot play it are named.
     fn begin_source(&mut self, burst: &Burst) {
-        let Some(room) = self.rooms.get(&burst.room) else {
-            return;
-        };
-        for &index in &room.viewers {
+        self.name_mismatches(burst);
+        let room = self.rooms.get(&burst.room);
+        if burst.kind() == Kind::Video && room.is_some_and(|room| !room.viewers.is_empty()) {
+            self.request_keyframe(burst.arrived, burst.room);
+        }
+    }
+
+    /// Names the viewers of this shard that cannot play a source that begins.
+    pub(super) fn name_mismatches(&mut self, burst: &Burst) {
+        let room = self.rooms.get(&burst.room);
+        for &index in room.into_iter().flat_map(|room| &room.viewers) {
             self.events
                 .extend(mismatch(&self.peers, index, burst.format));
-        }
-        if burst.kind() == Kind::Video && !room.viewers.is_empty() {
-            self.request_keyframe(burst.arrived, burst.room);
         }
     }
 

@@ -12,21 +12,23 @@ const CAPACITY: usize = 1024;
 /// What a viewer is given at once when it joins, at the most: packets, and age of the keyframe.
 const MAX_REPLAY: u64 = 600;
 const MAX_REPLAY_AGE: Duration = Duration::from_secs(6);
+/// A stream silent for longer has ended: nobody is shown its last seconds.
+const MAX_SILENCE: Duration = Duration::from_secs(1);
 
 /// A ring of packets, each held through the burst it came in.
 #[derive(Debug, Default)]
 pub(crate) struct Cache {
     /// Slot `seq % CAPACITY`; empty until the first packet.
     slots: Vec<Option<(Arc<Burst>, u16)>>,
-    /// The newest keyframe; `None` until one came.
-    keyframe: Option<Keyframe>,
-    /// The source and number of the newest packet; `None` until one came.
-    newest: Option<(SourceId, SeqNo)>,
+    /// The first packet of the newest keyframe; `None` until one came.
+    keyframe: Option<Mark>,
+    /// The newest packet; `None` until one came.
+    newest: Option<Mark>,
 }
 
-/// Where a keyframe starts.
+/// One packet of note.
 #[derive(Clone, Copy, Debug)]
-struct Keyframe {
+struct Mark {
     source: SourceId,
     seq: SeqNo,
     timestamp: u64,
@@ -47,29 +49,32 @@ impl Cache {
         }
     }
 
-    /// Returns where a viewer can start now: at the newest keyframe, if that is not too far back.
+    /// Returns where a viewer can start now: at the newest keyframe, if that is not too far back and
+    /// the stream still goes on.
     pub(crate) fn joinable(&self, now: Instant) -> Option<(SourceId, SeqNo)> {
         let keyframe = self.keyframe?;
-        let (source, newest) = self.newest?;
-        let fits = keyframe.source == source
-            && newest.0 - keyframe.seq.0 < MAX_REPLAY
-            && now.saturating_duration_since(keyframe.arrived) < MAX_REPLAY_AGE;
-        fits.then_some((source, keyframe.seq))
+        let newest = self
+            .newest
+            .filter(|newest| newest.source == keyframe.source)?;
+        let fits = newest.seq.0.checked_sub(keyframe.seq.0)? < MAX_REPLAY
+            && now.saturating_duration_since(keyframe.arrived) < MAX_REPLAY_AGE
+            && now.saturating_duration_since(newest.arrived) < MAX_SILENCE;
+        fits.then_some((keyframe.source, keyframe.seq))
     }
 
     /// Returns whether the source has come as far as `seq`.
     pub(crate) fn reaches(&self, source: SourceId, seq: SeqNo) -> bool {
         self.newest
-            .is_some_and(|(newest, highest)| newest == source && highest >= seq)
+            .is_some_and(|newest| newest.source == source && newest.seq >= seq)
     }
 
     /// Returns the bursts since the newest keyframe, in the order of their numbers.
     pub(crate) fn since_keyframe(&self, now: Instant) -> Vec<Arc<Burst>> {
-        let Some(((source, first), (_, newest))) = self.joinable(now).zip(self.newest) else {
+        let Some(((source, first), newest)) = self.joinable(now).zip(self.newest) else {
             return Vec::new();
         };
         let mut bursts: Vec<Arc<Burst>> = Vec::new();
-        for seq in (first.0..=newest.0).map(SeqNo) {
+        for seq in (first.0..=newest.seq.0).map(SeqNo) {
             let slot = self.slots.get(place(seq)).and_then(Option::as_ref);
             let burst = slot
                 .map(|(burst, _)| burst)
@@ -84,20 +89,21 @@ impl Cache {
     }
 
     fn note(&mut self, burst: &Burst, packet: &MediaPacket) {
-        let goes_on = self.newest.filter(|(source, _)| *source == burst.source);
-        let newest = goes_on.map_or(packet.seq, |(_, newest)| newest.max(packet.seq));
-        self.newest = Some((burst.source, newest));
+        let mark = Mark {
+            source: burst.source,
+            seq: packet.seq,
+            timestamp: packet.timestamp,
+            arrived: burst.arrived,
+        };
+        let is_late = |newest: &Mark| newest.source == burst.source && newest.seq > packet.seq;
+        if !self.newest.as_ref().is_some_and(is_late) {
+            self.newest = Some(mark);
+        }
         // An H.264 keyframe has several packets in which a decoder could start: the first counts.
-        let is_known = self.keyframe.is_some_and(|known| {
-            known.source == burst.source && known.timestamp >= packet.timestamp
-        });
-        if packet.keyframe && !is_known {
-            self.keyframe = Some(Keyframe {
-                source: burst.source,
-                seq: packet.seq,
-                timestamp: packet.timestamp,
-                arrived: burst.arrived,
-            });
+        let is_known =
+            |known: &Mark| known.source == burst.source && known.timestamp >= packet.timestamp;
+        if packet.keyframe && !self.keyframe.as_ref().is_some_and(is_known) {
+            self.keyframe = Some(mark);
         }
     }
 

@@ -132,16 +132,23 @@ fn a_new_stream_or_codec_on_the_same_m_line_is_a_new_source_and_the_old_one_is_s
         .unwrap()
         .source;
     let other_stream = packet(96, 99, 77, KEYFRAME);
-    let second = publisher.handle_rtp(start, &other_stream).unwrap();
+    let later = start + Duration::from_secs(1);
+    let second = publisher.handle_rtp(later, &other_stream).unwrap();
     assert!(second.first);
     assert_ne!(second.source, first);
     assert_eq!(
-        publisher.handle_rtp(start, &packet(96, 11, 7, KEYFRAME)),
+        publisher.handle_rtp(later, &packet(96, 11, 7, KEYFRAME)),
         Err(Unforwarded::UnknownStream)
     );
 
     let other_codec = packet(98, 100, 77, &[0x08, 0]);
-    let third = publisher.handle_rtp(start, &other_codec).unwrap();
+    assert_eq!(
+        publisher.handle_rtp(later, &other_codec),
+        Err(Unforwarded::UnknownStream),
+        "sources do not take turns packet by packet"
+    );
+    let last = later + Duration::from_secs(1);
+    let third = publisher.handle_rtp(last, &other_codec).unwrap();
     assert!(third.first);
     assert_eq!(third.format.codec, Codec::Vp9);
 }

@@ -1,6 +1,6 @@
 //! One m-line of a publisher: which stream is media, which repairs it, and when a new source begins.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::codec;
 use crate::command::{ExtensionIds, Kind, PayloadFormat, ReceiveTrack, SsrcPair};
@@ -23,12 +23,16 @@ pub(super) struct Track {
     /// Streams that were replaced, at most [`MAX_RETIRED`]: what they still send is not forwarded,
     /// or two streams at once would take turns in front of the viewers.
     retired: Vec<u32>,
+    /// When the last source began; `None` before the first.
+    begun: Option<Instant>,
     /// Who waits for a keyframe.
     keyframes: KeyframeRequester,
     /// Counts full intra requests.
     fir_number: u8,
 }
 
+/// From one source to the next: every viewer has to go over to it.
+const MIN_SOURCE: Duration = Duration::from_millis(200);
 /// Streams of one m-line that are remembered as replaced.
 const MAX_RETIRED: usize = 8;
 
@@ -38,6 +42,7 @@ impl Track {
             negotiated,
             layer: None,
             retired: Vec::new(),
+            begun: None,
             keyframes: KeyframeRequester::default(),
             fir_number: 0,
         }
@@ -89,7 +94,7 @@ impl Track {
             .as_ref()
             .is_some_and(|layer| layer.goes_on(header.ssrc, &format));
         if !goes_on {
-            self.begin_source(header.ssrc, format, next_source)?;
+            self.begin_source(now, header.ssrc, format, next_source)?;
         }
         let layer = self.layer.as_mut().ok_or(Unforwarded::UnknownStream)?;
         let (seq, timestamp) = layer.receive(now, header).ok_or(Unforwarded::Duplicate)?;
@@ -104,13 +109,19 @@ impl Track {
     /// Starts a new source for a stream or format not seen on this m-line.
     fn begin_source(
         &mut self,
+        now: Instant,
         ssrc: u32,
         format: PayloadFormat,
         next_source: &mut SourceId,
     ) -> Result<(), Unforwarded> {
-        if self.retired.contains(&ssrc) || self.retired.len() >= MAX_RETIRED {
+        let too_soon = |begun: Instant| now.saturating_duration_since(begun) < MIN_SOURCE;
+        if self.retired.contains(&ssrc)
+            || self.retired.len() >= MAX_RETIRED
+            || self.begun.is_some_and(too_soon)
+        {
             return Err(Unforwarded::UnknownStream);
         }
+        self.begun = Some(now);
         let source = *next_source;
         next_source.number = next_source.number.wrapping_add(1);
         let layer = Layer::new(source, ssrc, self.announced_rtx(ssrc), format);
