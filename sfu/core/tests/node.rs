@@ -301,6 +301,22 @@ fn viewers_that_come_later_and_cannot_play_the_codec_are_named_on_every_shard() 
 }
 
 #[test]
+fn a_long_event_goes_on_over_every_wrap() {
+    let mut stage = Stage::new(25, 2);
+    let publisher = stage.publish(1, Link::bad(1, 40));
+    let viewer = stage.watch(2, Link::bad(1, 60));
+    stage.run(600 * SECOND);
+    // 120 packets a second: the viewer's own sequence numbers pass 2^16, and with them the
+    // roll-over counter of SRTP; the publisher's numbers and timestamps wrap at the start.
+    let watching = stage.watching(viewer);
+    let (&highest, _) = watching.received.last_key_value().unwrap();
+    assert!(highest > 2 * 0x1_0000, "{highest} is beyond one roll-over");
+    assert!(watching.frames > 17_500, "{} frames", watching.frames);
+    assert_eq!(stage.actors[viewer].peer.unreadable, 0);
+    assert_eq!(stage.actors[publisher].peer.unreadable, 0);
+}
+
+#[test]
 fn nobody_is_shown_the_last_seconds_of_a_publisher_that_left() {
     let mut stage = Stage::new(24, 2);
     let publisher = stage.publish(1, Link::round_trip(20));
