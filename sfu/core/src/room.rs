@@ -199,10 +199,9 @@ impl FanOut {
         let mut run: Option<Run> = None;
         let mut payload_len = 0;
         while let Some(packet) = self.burst.packets.get(self.packet) {
-            let is_tail = packet.payload.len() < payload_len;
-            let fits = run.is_none_or(|run| run.segments < MAX_RUN)
-                && (payload_len == 0 || packet.payload.len() <= payload_len);
-            if !fits {
+            let len = packet.payload.len();
+            let is_tail = len < payload_len;
+            if run.is_some_and(|run| run.segments >= MAX_RUN || len > payload_len) {
                 break;
             }
             self.packet += 1;
@@ -213,7 +212,7 @@ impl FanOut {
                 continue;
             };
             let run = run.get_or_insert_with(|| {
-                payload_len = packet.payload.len();
+                payload_len = len;
                 Run {
                     path,
                     segment_size: sealed,

@@ -317,6 +317,22 @@ fn a_long_event_goes_on_over_every_wrap() {
 }
 
 #[test]
+fn packets_without_payload_go_before_others_unharmed() {
+    let mut stage = Stage::new(26, 2);
+    let publisher = stage.publish(1, Link::round_trip(20));
+    let viewers = [2, 3].map(|id| stage.watch(id, Link::round_trip(30)));
+    stage.publishing(publisher).is_probing = true;
+    stage.run(3 * SECOND);
+    for viewer in viewers {
+        let frames = stage.watching(viewer).frames;
+        assert!(frames > 75, "{frames} frames");
+        let peer = &stage.actors[viewer].peer;
+        assert_eq!(peer.unreadable, 0);
+        assert_eq!(stage.watching(viewer).repaired, 0);
+    }
+}
+
+#[test]
 fn nobody_is_shown_the_last_seconds_of_a_publisher_that_left() {
     let mut stage = Stage::new(24, 2);
     let publisher = stage.publish(1, Link::round_trip(20));

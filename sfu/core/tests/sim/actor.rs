@@ -32,6 +32,8 @@ pub(crate) struct Publishing {
     pub(crate) requests: Vec<Instant>,
     /// Whether it sends.
     pub(crate) is_sending: bool,
+    /// Whether a packet without payload goes before each frame, as padding does that probes the path.
+    pub(crate) is_probing: bool,
     /// The wire number of the first packet and the first frame's time may be chosen before it sends.
     pub(crate) next_seq: u16,
     pub(crate) timestamp: u32,
@@ -53,6 +55,7 @@ impl Publishing {
             ssrc,
             requests: Vec::new(),
             is_sending: true,
+            is_probing: false,
             next_seq: 65_000,
             timestamp: 0xffff_0000,
             frame: 0,
@@ -135,15 +138,22 @@ impl Publishing {
         } else {
             FRAME_PACKETS
         };
+        if self.is_probing {
+            self.send_video(peer, &[], false);
+        }
         for index in 0..packets {
             let payload = video_payload(is_keyframe, self.frame, index);
-            let numbers = (96, self.next_seq, self.ssrc, self.timestamp);
-            let packet = self.send(peer, numbers, &payload, index + 1 == packets);
-            self.sent.insert(self.next_seq, packet);
-            self.next_seq = self.next_seq.wrapping_add(1);
+            self.send_video(peer, &payload, index + 1 == packets);
         }
         self.frame += 1;
         self.timestamp = self.timestamp.wrapping_add(3000);
+    }
+
+    fn send_video(&mut self, peer: &mut Peer, payload: &[u8], marker: bool) {
+        let numbers = (96, self.next_seq, self.ssrc, self.timestamp);
+        let packet = self.send(peer, numbers, payload, marker);
+        self.sent.insert(self.next_seq, packet);
+        self.next_seq = self.next_seq.wrapping_add(1);
     }
 
     fn send_report(&self, peer: &mut Peer) {
@@ -362,6 +372,9 @@ fn is_keyframe_start(packet: &[u8]) -> bool {
 
 fn check_payload(packet: &[u8]) {
     let payload = &packet[Header::parse(packet).unwrap().payload];
+    if payload.is_empty() {
+        return;
+    }
     let (frame, index) = (payload[5], payload[6]);
     assert_eq!(payload.len(), PAYLOAD_LEN);
     assert!(

@@ -199,6 +199,12 @@ impl Stage {
 
     /// Hands a datagram to the shard that the kernel would choose.
     pub(crate) fn inject(&mut self, from: SocketAddr, datagram: &[u8]) {
+        self.receive(from, datagram);
+        self.settle();
+    }
+
+    /// The same without sending what it causes: what arrives at one moment makes one burst.
+    fn receive(&mut self, from: SocketAddr, datagram: &[u8]) {
         let mut hasher = DefaultHasher::new();
         from.hash(&mut hasher);
         let shard = usize::try_from(hasher.finish() % self.nodes.len() as u64).unwrap();
@@ -207,12 +213,11 @@ impl Stage {
             remote: from,
         };
         self.nodes[shard].handle_datagram(self.now, path, datagram);
-        self.settle();
     }
 
     fn deliver(&mut self, parcel: &Parcel) {
         if parcel.to == address(SERVER) {
-            self.inject(parcel.from, &parcel.datagram);
+            self.receive(parcel.from, &parcel.datagram);
         } else if let Some(actor) = self
             .actors
             .iter_mut()
