@@ -317,6 +317,63 @@ fn a_long_event_goes_on_over_every_wrap() {
 }
 
 #[test]
+fn a_publisher_is_seen_everywhere_on_whatever_shards_it_comes_back() {
+    let mut stage = Stage::new(27, 3);
+    let viewers: Vec<_> = (2..8)
+        .map(|id| stage.watch(id, Link::round_trip(30)))
+        .collect();
+    for id in 100..112 {
+        let before: Vec<_> = viewers
+            .iter()
+            .map(|&viewer| stage.watching(viewer).frames)
+            .collect();
+        let publisher = stage.publish(id, Link::round_trip(20));
+        // The last one is shown out when its successor is there, and a moment later.
+        stage.run(SECOND * u32::try_from(id % 3).unwrap() / 4);
+        stage.command(&Command::RemovePeer(PeerId(id - 1)));
+        stage.run(3 * SECOND);
+        for (&viewer, before) in viewers.iter().zip(before) {
+            let frames = stage.watching(viewer).frames - before;
+            assert!(frames > 50, "{frames} frames of publisher {id}");
+        }
+        assert!(stage.publishing(publisher).requests.len() < 6);
+    }
+}
+
+#[test]
+fn a_viewer_that_came_to_the_old_publisher_is_shown_the_new_one() {
+    let mut stage = Stage::new(28, 2);
+    let on = |shard| (1..).filter(move |&id| Stage::new(0, 2).shard_of(id) == shard);
+    let (old, viewer) = (on(0).next().unwrap(), on(0).nth(1).unwrap());
+    let new = on(1).next().unwrap();
+    stage.publish(old, Link::round_trip(20));
+    stage.run(SECOND);
+    stage.publish(new, Link::round_trip(20));
+    stage.run(SECOND);
+    let viewer = stage.watch(viewer, Link::round_trip(30));
+    stage.run(SECOND);
+    stage.command(&Command::RemovePeer(PeerId(old)));
+    stage.run(4 * SECOND);
+    let last = stage.watching(viewer).last_frame.expect("a last frame");
+    assert!(stage.now - last < SECOND / 5, "{:?} ago", stage.now - last);
+}
+
+#[test]
+fn a_peer_that_never_came_is_forgotten_on_every_shard() {
+    let mut stage = Stage::new(29, 4);
+    let silent = Link {
+        loss_percent: 100,
+        ..Link::default()
+    };
+    stage.watch(2, silent);
+    stage.run(31 * SECOND);
+    // Its user name is free again: another peer may have it.
+    stage.actors.clear();
+    let viewer = stage.watch(2, Link::round_trip(20));
+    assert!(stage.run_until(SECOND, |stage| { stage.actors[viewer].peer.is_connected() }));
+}
+
+#[test]
 fn packets_without_payload_go_before_others_unharmed() {
     let mut stage = Stage::new(26, 2);
     let publisher = stage.publish(1, Link::round_trip(20));
@@ -453,7 +510,8 @@ fn a_viewer_whose_address_changes_to_another_shard_goes_on() {
         let sent_to_old = stage.sent_to[&old];
         stage.run(4 * SECOND);
         let frames = stage.watching(viewer).frames - before;
-        assert!(frames > 140, "{frames} frames at port {port}");
+        // A check that was on its way from the old address may take the media back for a moment.
+        assert!(frames > 120, "{frames} frames at port {port}");
         assert_eq!(
             stage.sent_to[&old], sent_to_old,
             "nothing more to the old address"

@@ -109,6 +109,7 @@ impl Node {
         match (entry.spec.claim.take(self.config.shard), reason) {
             (Ok(()), _) => {
                 self.directory.forget(peer, &[]);
+                self.broadcast(&ShardMessage::Gone(peer));
                 self.events.push_back(Event::Disconnected { peer, reason });
             }
             (Err(_), DisconnectReason::Removed) => {
@@ -187,17 +188,24 @@ impl Node {
         let Some(room) = self.rooms.get_mut(&peer.room) else {
             return;
         };
-        if room.publisher == Some(index) {
-            room.publisher = None;
-        }
+        let (key, here) = (peer.room, self.config.shard);
         let watched = !room.viewers.is_empty();
         room.viewers.retain(|&viewer| viewer != index);
-        let unwanted = watched && room.viewers.is_empty() && room.publisher.is_none();
-        if room.is_empty() {
-            self.rooms.remove(&peer.room);
+        let is_watched = !room.viewers.is_empty();
+        let published = room.publisher == Some(index);
+        if published {
+            room.publisher = None;
+            // Who wants the next one says so when it comes.
+            room.wanted_by.clear();
         }
-        if unwanted {
-            self.broadcast(&ShardMessage::Unwanted(peer.room, self.config.shard));
+        if room.is_empty() {
+            self.rooms.remove(&key);
+        }
+        if watched && !is_watched {
+            self.broadcast(&ShardMessage::Unwanted(key, here));
+        } else if published && is_watched {
+            // Its successor may have come to another shard before any of these viewers.
+            self.broadcast(&ShardMessage::Wanted(key, here));
         }
     }
 

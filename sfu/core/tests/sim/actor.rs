@@ -222,8 +222,10 @@ pub(crate) struct Watching {
     /// Whether it asks for what it misses.
     pub(crate) asks: bool,
     seqs: SeqExtender,
-    /// The next packet to decode; `None` while waiting for a keyframe.
+    /// The next packet to decode; `None` before the first keyframe.
     next: Option<u64>,
+    /// Whether it goes on at another keyframe rather than wait for what it misses.
+    wants_keyframe: bool,
     asked: BTreeMap<u64, Instant>,
     asked_keyframe: Instant,
     next_look: Instant,
@@ -243,6 +245,7 @@ impl Watching {
             asks: true,
             seqs: SeqExtender::default(),
             next: None,
+            wants_keyframe: false,
             asked: BTreeMap::new(),
             asked_keyframe: now,
             next_look: now + LOOK,
@@ -269,7 +272,7 @@ impl Watching {
         let stalled = self.last_frame.is_none_or(|last| now - last > STALL);
         if stalled && now - self.asked_keyframe > STALL && !self.received.is_empty() {
             self.asked_keyframe = now;
-            self.next = None;
+            self.wants_keyframe = true;
             rtcp::write_pli(&mut compound, 1, 2002);
         }
         if !compound.is_empty() {
@@ -342,16 +345,17 @@ impl Watching {
 
     /// Counts the frames that are whole, in order, from a keyframe on.
     fn decode(&mut self, now: Instant) {
-        if self.next.is_none() {
-            let after = self.asked_keyframe;
+        if self.next.is_none() || self.wants_keyframe {
             let mut starts = self
                 .received
                 .iter()
                 .filter(|(_, packet)| is_keyframe_start(packet));
-            self.next = starts
-                .next_back()
-                .filter(|_| now >= after)
-                .map(|(seq, _)| *seq);
+            // What was decoded is not decoded again.
+            let newest = starts.next_back().map(|(seq, _)| *seq);
+            if newest > self.next {
+                self.next = newest;
+                self.wants_keyframe = false;
+            }
         }
         while let Some(packet) = self.next.and_then(|next| self.received.get(&next)) {
             check_payload(packet);

@@ -108,9 +108,8 @@ impl Stage {
             pwd: format!("{side}{id:030}"),
         };
         let (local, remote) = (credentials("serv"), credentials("peer"));
-        let host = u16::try_from(id).unwrap_or(0);
         let config = PeerConfig {
-            address: SocketAddr::from(([10, 9, (host >> 8) as u8, host as u8], 40_000 + host)),
+            address: client_address(id),
             server: address(SERVER),
             local: remote.clone(),
             remote: local.clone(),
@@ -197,6 +196,11 @@ impl Stage {
         }
     }
 
+    /// Returns the shard on which the checks of a client with this id land.
+    pub(crate) fn shard_of(&self, id: u64) -> usize {
+        self.shard_at(client_address(id))
+    }
+
     /// Hands a datagram to the shard that the kernel would choose.
     pub(crate) fn inject(&mut self, from: SocketAddr, datagram: &[u8]) {
         self.receive(from, datagram);
@@ -205,14 +209,18 @@ impl Stage {
 
     /// The same without sending what it causes: what arrives at one moment makes one burst.
     fn receive(&mut self, from: SocketAddr, datagram: &[u8]) {
-        let mut hasher = DefaultHasher::new();
-        from.hash(&mut hasher);
-        let shard = usize::try_from(hasher.finish() % self.nodes.len() as u64).unwrap();
+        let shard = self.shard_at(from);
         let path = Path {
             local: None,
             remote: from,
         };
         self.nodes[shard].handle_datagram(self.now, path, datagram);
+    }
+
+    fn shard_at(&self, from: SocketAddr) -> usize {
+        let mut hasher = DefaultHasher::new();
+        from.hash(&mut hasher);
+        usize::try_from(hasher.finish() % self.nodes.len() as u64).unwrap()
     }
 
     fn deliver(&mut self, parcel: &Parcel) {
@@ -316,6 +324,11 @@ impl Actor {
             Role::Watching(watching) => watching.take_media(now, &mut self.peer),
         }
     }
+}
+
+fn client_address(id: u64) -> SocketAddr {
+    let host = u16::try_from(id).unwrap_or(0);
+    SocketAddr::from(([10, 9, (host >> 8) as u8, host as u8], 40_000 + host))
 }
 
 fn format(payload_type: u8, rtx_payload_type: Option<u8>, format: Format) -> PayloadFormat {
