@@ -124,12 +124,12 @@ impl Handle {
 
     /// Shows every peer out and waits until the threads have ended, at most 5 s.
     pub async fn stop(&self) {
-        for shard in &self.shards {
-            // Fails only where the thread has ended already.
-            let _ = shard.send(Input::Stop).await;
-        }
-        let mut ended = self.ended.lock().await;
         let all = async {
+            for shard in &self.shards {
+                // Fails only where the thread has ended already.
+                let _ = shard.send(Input::Stop).await;
+            }
+            let mut ended = self.ended.lock().await;
             for end in ended.drain(..) {
                 let _ = end.await;
             }

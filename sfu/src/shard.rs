@@ -1,6 +1,6 @@
 //! One thread, one socket, one [`Node`]: waits for whatever comes, feeds it in, and sends what comes out.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::future::pending;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -65,8 +65,7 @@ pub(crate) struct Shard {
     buffers: ReceiveBuffers,
     /// The run being sent; always the same buffer.
     run: Vec<u8>,
-    /// Messages that found no room, with the shard they are for.
-    outbox: VecDeque<(usize, ShardMessage)>,
+    outbox: Outbox,
     /// Handshake steps that found no thread.
     jobs: VecDeque<PeerHandshake<HandshakeJob>>,
     /// Events that found no room; bounded by the number of peers times the events of one.
@@ -86,7 +85,7 @@ impl Shard {
             wiring,
             buffers: ReceiveBuffers::new(),
             run: Vec::with_capacity(64 * 1024),
-            outbox: VecDeque::new(),
+            outbox: Outbox::default(),
             jobs: VecDeque::new(),
             events: VecDeque::new(),
             totals: Totals::default(),
@@ -117,7 +116,8 @@ impl Shard {
 
     /// Returns when there is something to do even if nothing comes.
     fn wake_at(&self) -> Option<Instant> {
-        let retry = !(self.outbox.is_empty() && self.jobs.is_empty() && self.events.is_empty());
+        let retry =
+            !(self.outbox.waiting.is_empty() && self.jobs.is_empty() && self.events.is_empty());
         let retry = retry.then(|| Instant::now() + RETRY);
         let timer = self.node.poll_timeout();
         timer
@@ -147,22 +147,25 @@ impl Shard {
     }
 
     fn take_inputs(&mut self, first: Input) {
-        let mut next = Some(first);
-        for _ in 0..INBOX {
-            let Some(input) = next else {
+        self.take_input(first);
+        for _ in 1..INBOX {
+            if self.stopping {
+                return;
+            }
+            let Ok(input) = self.wiring.inbox.try_recv() else {
                 return;
             };
-            let now = Instant::now();
-            match input {
-                Input::Command(command) => self.node.handle_command(now, command),
-                Input::Message(message) => self.node.handle_message(now, message),
-                Input::Handshake(done) => self.node.handle_handshake(now, done),
-                Input::Stop => {
-                    self.stop();
-                    return;
-                }
-            }
-            next = self.wiring.inbox.try_recv().ok();
+            self.take_input(input);
+        }
+    }
+
+    fn take_input(&mut self, input: Input) {
+        let now = Instant::now();
+        match input {
+            Input::Command(command) => self.node.handle_command(now, command),
+            Input::Message(message) => self.node.handle_message(now, message),
+            Input::Handshake(done) => self.node.handle_handshake(now, done),
+            Input::Stop => self.stop(),
         }
     }
 
@@ -199,22 +202,7 @@ impl Shard {
     fn pass_messages(&mut self) {
         let polled = std::iter::from_fn(|| self.node.poll_message());
         let polled = polled.map(|(shard, message)| (usize::from(shard.0), message));
-        let waiting = std::mem::take(&mut self.outbox);
-        for (index, message) in waiting.into_iter().chain(polled) {
-            let Some(inbox) = self.wiring.shards.get(index) else {
-                continue;
-            };
-            let Err(mpsc::error::TrySendError::Full(Input::Message(message))) =
-                inbox.try_send(Input::Message(message))
-            else {
-                continue;
-            };
-            if is_media(&message) && self.outbox.len() >= MAX_OUTBOX {
-                self.totals.dropped_messages += 1;
-            } else {
-                self.outbox.push_back((index, message));
-            }
-        }
+        self.totals.dropped_messages += self.outbox.pass(&self.wiring.shards, polled);
     }
 
     fn pass_handshakes(&mut self) {
@@ -242,6 +230,46 @@ impl Shard {
                 return;
             }
         }
+    }
+}
+
+/// Messages on their way to other shards.
+#[derive(Debug, Default)]
+struct Outbox {
+    /// Those that found no room, with the shard they are for; media at most [`MAX_OUTBOX`].
+    waiting: VecDeque<(usize, ShardMessage)>,
+}
+
+impl Outbox {
+    /// Passes on what waits and then what is new, each shard's in order: of `Wanted` and `Unwanted`
+    /// the last one counts. Returns how many found no room even here.
+    fn pass(
+        &mut self,
+        inboxes: &[mpsc::Sender<Input>],
+        new: impl Iterator<Item = (usize, ShardMessage)>,
+    ) -> u64 {
+        let mut dropped = 0;
+        let mut full = BTreeSet::new();
+        for (index, message) in std::mem::take(&mut self.waiting).into_iter().chain(new) {
+            let Some(inbox) = inboxes.get(index) else {
+                continue;
+            };
+            let refused = if full.contains(&index) {
+                message
+            } else {
+                match inbox.try_send(Input::Message(message)) {
+                    Err(mpsc::error::TrySendError::Full(Input::Message(message))) => message,
+                    Ok(()) | Err(_) => continue,
+                }
+            };
+            full.insert(index);
+            if is_media(&refused) && self.waiting.len() >= MAX_OUTBOX {
+                dropped += 1;
+            } else {
+                self.waiting.push_back((index, refused));
+            }
+        }
+        dropped
     }
 }
 
@@ -287,5 +315,39 @@ async fn sleep_until(at: Option<Instant>) {
     match at {
         Some(at) => tokio::time::sleep_until(at.into()).await,
         None => pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use klieg_sfu_core::{RoomKey, ShardIndex};
+
+    use super::*;
+
+    #[test]
+    fn no_message_overtakes_one_that_found_no_room() {
+        let (inbox, mut received) = mpsc::channel(1);
+        let mut outbox = Outbox::default();
+        let message = |number| (0, ShardMessage::Wanted(RoomKey(number), ShardIndex(0)));
+        let mut arrived = Vec::new();
+        let mut take = |received: &mut mpsc::Receiver<Input>| {
+            if let Ok(Input::Message(ShardMessage::Wanted(RoomKey(number), _))) =
+                received.try_recv()
+            {
+                arrived.push(number);
+            }
+        };
+        // The other shard takes one when the second has been refused.
+        let messages = (0..4).map(message).inspect(|(_, message)| {
+            if matches!(message, ShardMessage::Wanted(RoomKey(2), _)) {
+                take(&mut received);
+            }
+        });
+        outbox.pass(std::slice::from_ref(&inbox), messages);
+        for _ in 0..4 {
+            take(&mut received);
+            outbox.pass(std::slice::from_ref(&inbox), std::iter::empty());
+        }
+        assert_eq!(arrived, [0, 1, 2, 3]);
     }
 }
