@@ -359,6 +359,33 @@ fn a_viewer_that_came_to_the_old_publisher_is_shown_the_new_one() {
 }
 
 #[test]
+fn a_viewer_whose_address_proves_itself_late_is_shown_the_picture() {
+    let mut stage = Stage::new(30, 1);
+    stage.publish(1, Link::round_trip(20));
+    stage.run(9 * SECOND);
+    let viewer = stage.watch(2, Link::round_trip(30));
+    let old = stage.actors[viewer].peer.config.address;
+    // The server's first flight is on its way when the address changes: the handshake alone does
+    // not prove the new one.
+    let has_flight = |stage: &Stage| stage.sent_to.get(&old).is_some_and(|&bytes| bytes > 600);
+    assert!(stage.run_until(SECOND, has_flight));
+    let now = stage.now;
+    let peer = &mut stage.actors[viewer].peer;
+    peer.config.address = SocketAddr::from(([10, 99, 0, 2], 41_000));
+    peer.is_answering = false;
+    peer.check(now);
+    stage.run(3 * SECOND);
+    let connected =
+        |event: &Event| matches!(event, Event::Connected { peer, .. } if *peer == PeerId(2));
+    assert_eq!(count(&stage, connected), 1);
+    assert_eq!(stage.watching(viewer).received.len(), 0);
+    stage.actors[viewer].peer.is_answering = true;
+    stage.run(5 * SECOND);
+    let frames = stage.watching(viewer).frames;
+    assert!(frames > 80, "{frames} frames");
+}
+
+#[test]
 fn a_peer_that_never_came_is_forgotten_on_every_shard() {
     let mut stage = Stage::new(29, 4);
     let silent = Link {

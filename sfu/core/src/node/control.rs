@@ -127,6 +127,9 @@ impl Node {
                 Some(TransportEvent::PathChanged(path)) => {
                     self.counters.path_changes += 1;
                     tracing::debug!(peer = peer.id.0, remote = %path.remote, "path changed");
+                    // A keyframe that came while the address proved itself was not sent.
+                    let key = peer.room;
+                    self.show_waiting(now, index, key);
                 }
                 Some(TransportEvent::Closed) => {
                     self.remove_peer(now, index, DisconnectReason::Closed);

@@ -60,14 +60,19 @@ impl Node {
         };
         let waiting: Vec<_> = room.viewers.clone();
         for index in waiting {
-            let waits = self
-                .peers
-                .viewer(index)
-                .is_some_and(|(_, viewer)| viewer.waits_for_picture());
-            if waits {
-                self.show_picture(now, index, key);
-                self.settle_peer(now, index);
-            }
+            self.show_waiting(now, index, key);
+            self.settle_peer(now, index);
+        }
+    }
+
+    /// Gives a viewer a keyframe if it has had none.
+    pub(super) fn show_waiting(&mut self, now: Instant, index: PeerIndex, key: RoomKey) {
+        let waits = self
+            .peers
+            .viewer(index)
+            .is_some_and(|(_, viewer)| viewer.waits_for_picture());
+        if waits {
+            self.show_picture(now, index, key);
         }
     }
 
@@ -87,11 +92,13 @@ impl Node {
         let Some(path) = peer.transport.media_path(now) else {
             return;
         };
+        let key = peer.room;
         let cache = room.cache(Kind::Video);
-        let mut shown = false;
+        let (mut shown, mut missed) = (false, false);
         for _ in 0..STEP_PACKETS {
             if !cache.reaches(step.source, step.next) {
                 viewer.end_catch_up();
+                missed = step.begins;
                 break;
             }
             // A hole is filled by a retransmission that comes later, or asked for by the viewer.
@@ -112,6 +119,10 @@ impl Node {
         }
         if shown {
             self.note_shown(now, index, Kind::Video);
+        }
+        if missed {
+            // The keyframe went out of the cache while the viewer waited.
+            self.request_keyframe(now, key);
         }
     }
 }
