@@ -98,19 +98,26 @@ impl Rewrite {
     pub(super) fn origin(&self, wire: u16) -> Option<(SourceId, SeqNo, SeqNo)> {
         let behind = u64::from(self.highest.wire().wrapping_sub(wire));
         let sent_as = SeqNo(self.highest.0.checked_sub(behind)?);
-        let span = self
-            .spans
-            .iter()
-            .rev()
-            .find(|span| span.sent_as <= sent_as)?;
+        let span = self.span_of(sent_as)?;
         let seq = SeqNo(span.first.0 + (sent_as.0 - span.sent_as.0));
         Some((span.source, seq, sent_as))
+    }
+
+    /// Returns the timestamp that the packet of this number had: a number never goes with another,
+    /// since the header is sealed with it.
+    pub(super) fn timestamp_of(&self, sent_as: SeqNo, timestamp: u64) -> Option<u32> {
+        Some(self.span_of(sent_as)?.timestamp(timestamp))
     }
 
     /// Returns the viewer's timestamp for one of `source`, if that is or was shown.
     pub(super) fn timestamp(&self, source: SourceId, timestamp: u64) -> Option<u32> {
         let span = self.spans.iter().rev().find(|span| span.source == source)?;
         Some(span.timestamp(timestamp))
+    }
+
+    fn span_of(&self, sent_as: SeqNo) -> Option<&Span> {
+        let mut spans = self.spans.iter().rev();
+        spans.find(|span| span.sent_as <= sent_as)
     }
 }
 
@@ -219,6 +226,23 @@ mod tests {
             None,
             "never sent"
         );
+    }
+
+    #[test]
+    fn a_number_keeps_its_timestamp_when_its_source_comes_back_at_another_time() {
+        let start = Instant::now();
+        let mut rewrite = Rewrite::new(PeerId(7));
+        let first = burst(0, start);
+        rewrite.switch(&first, &packet(70_000, 1_000));
+        let (seq, time) = rewrite.number(&first, &packet(70_000, 1_000)).unwrap();
+        let second = burst(1, start + Duration::from_secs(1));
+        rewrite.switch(&second, &packet(10, 77));
+        rewrite.number(&second, &packet(10, 77)).unwrap();
+        let back = burst(0, start + Duration::from_secs(2));
+        rewrite.switch(&back, &packet(70_001, 2_000));
+        rewrite.number(&back, &packet(70_001, 2_000)).unwrap();
+
+        assert_eq!(rewrite.timestamp_of(seq, 1_000), Some(time));
     }
 
     #[test]

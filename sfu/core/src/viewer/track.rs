@@ -115,7 +115,7 @@ impl Track {
         let format = self
             .payload_format(&burst.format)
             .filter(|format| format.feedback.nack)?;
-        let timestamp = self.rewrite.timestamp(burst.source, packet.timestamp)?;
+        let timestamp = self.rewrite.timestamp_of(again.sent_as, packet.timestamp)?;
         let bytes = u32::try_from(packet.payload.len()).unwrap_or(u32::MAX);
         if !self.resend.allow(now, round_trip, again.sent_as, bytes) {
             return None;
