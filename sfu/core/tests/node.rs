@@ -584,6 +584,38 @@ fn an_ice_restart_keeps_the_media() {
 }
 
 #[test]
+fn an_ice_restart_before_the_first_check_connects() {
+    let mut stage = Stage::new(31, 2);
+    stage.publish(1, Link::round_trip(20));
+    let silent = Link {
+        loss_percent: 100,
+        ..Link::default()
+    };
+    let viewer = stage.watch(2, silent);
+    stage.run(5 * SECOND);
+    let fresh = |side: &str| IceCredentials {
+        ufrag: format!("{side}again"),
+        pwd: format!("{side}{:030}", 1),
+    };
+    let (local, remote) = (fresh("serv"), fresh("peer"));
+    stage.actors[viewer].peer.config.local = remote.clone();
+    stage.actors[viewer].peer.config.remote = local.clone();
+    // As signaling has it: the offer first, the answer later.
+    for remote in [None, Some(remote)] {
+        let (peer, local) = (PeerId(2), local.clone());
+        stage.command(&Command::RestartIce {
+            peer,
+            local,
+            remote,
+        });
+    }
+    stage.actors[viewer].link = Link::round_trip(30);
+    stage.run(3 * SECOND);
+    let frames = stage.watching(viewer).frames;
+    assert!(frames > 60, "{frames} frames");
+}
+
+#[test]
 fn when_everybody_has_left_nothing_is_left() {
     let mut stage = Stage::new(16, 4);
     for round in 0..20 {

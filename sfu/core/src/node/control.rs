@@ -72,7 +72,7 @@ impl Node {
         local: IceCredentials,
         remote: Option<IceCredentials>,
     ) {
-        self.directory.restart(peer, local.clone());
+        self.directory.restart(peer, local.clone(), remote.clone());
         let Some(index) = self.peers.find(peer) else {
             return;
         };

@@ -35,6 +35,8 @@ pub(crate) struct Entry {
     pub(crate) remote: Option<Arc<Remote>>,
     /// Our current side of ICE; changes at a restart.
     pub(crate) local: IceCredentials,
+    /// The peer's side of ICE since the last restart; `None` before one, and until it came.
+    pub(crate) restarted: Option<IceCredentials>,
     /// The user name before the last restart, still good until the next; `None` before the first.
     previous: Option<String>,
     /// Where it is.
@@ -80,6 +82,7 @@ impl Directory {
             spec,
             remote: None,
             local,
+            restarted: None,
             previous: None,
             place,
             announced: now,
@@ -103,10 +106,18 @@ impl Directory {
     }
 
     /// Gives a peer new credentials beside the ones it has, which stay good until the next time.
-    pub(crate) fn restart(&mut self, peer: PeerId, local: IceCredentials) {
+    ///
+    /// Called again with the same `local` it completes the restart with the peer's side.
+    pub(crate) fn restart(
+        &mut self,
+        peer: PeerId,
+        local: IceCredentials,
+        remote: Option<IceCredentials>,
+    ) {
         let Some(entry) = self.entries.get_mut(&peer) else {
             return;
         };
+        entry.restarted = remote;
         if self.by_ufrag.contains_key(&local.ufrag) {
             return;
         }

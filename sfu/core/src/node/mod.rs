@@ -344,7 +344,8 @@ impl Node {
         let identity = Arc::clone(&self.config.identity);
         let transport = Transport::new(now, entry.local.clone(), identity);
         let (room, announced) = (entry.spec.room, entry.announced);
-        let remote = entry.remote.clone();
+        let (remote, restarted) = (entry.remote.clone(), entry.restarted.clone());
+        let local = entry.local.clone();
         let index = self
             .peers
             .insert(Peer::new(announced, peer, room, transport));
@@ -352,6 +353,10 @@ impl Node {
         self.directory.settle(peer, place);
         if let Some(remote) = remote {
             self.apply_remote(now, index, &remote);
+        }
+        if let (Some(ice), Some(peer)) = (restarted, self.peers.get_mut(index)) {
+            // ICE was restarted before the first check came: the description names the old side.
+            peer.transport.restart_ice(now, local, Some(ice));
         }
         Some(place)
     }
