@@ -5,7 +5,7 @@ use std::time::Duration;
 use klieg_sfu_core::command::{DisconnectReason, Fingerprint, Path};
 use klieg_sfu_core::transport::{MAX_PAIRS, Received, TransportEvent, authentic, local_ufrag};
 
-use crate::sim::peer::Nomination;
+use crate::sim::peer::{Nomination, PeerConfig};
 use crate::sim::world::{PEER, World, credentials, receiver_report, rtp_packet};
 use crate::sim::{Link, Parcel, Rng, address};
 
@@ -417,6 +417,24 @@ fn dtls_and_media_beside_the_nominated_pair_count_for_nothing() {
     let after = world.server.counters();
     assert_eq!(after.dtls_unchecked, before.dtls_unchecked + 1);
     assert_eq!(after.srtp_unchecked, before.srtp_unchecked + 1);
+    assert_eq!(
+        world.server.media_path(world.now).map(|path| path.remote),
+        Some(address(PEER))
+    );
+}
+
+#[test]
+fn forged_dtls_after_the_handshake_moves_no_media() {
+    let never = |config: &mut PeerConfig| config.nomination = Nomination::Never;
+    let mut world = World::with(28, Link::round_trip(20), never);
+    world.introduce();
+    world.run(2 * SECOND);
+    assert!(world.is_connected());
+    let check = world.peer.binding_request(&credentials('s').pwd, &[]);
+    world.inject(address(REBOUND), &check);
+    world.settle();
+    world.inject(address(REBOUND), &[22; 40]);
+    world.settle();
     assert_eq!(
         world.server.media_path(world.now).map(|path| path.remote),
         Some(address(PEER))

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::ice::CONSENT;
 use super::pair::Pair;
 use crate::command::Path;
 
@@ -68,11 +69,13 @@ impl Pairs {
         };
         pair.heard_at = now;
         let generation = pair.generation;
+        // Without fresh consent nothing may be sent there, and the peer would be taken for gone.
+        let consents = now.saturating_duration_since(pair.checked_at) < CONSENT;
         // While a restart is under way, the pair in use is left only for a validated one.
         let is_same = self
             .selected()
             .is_some_and(|selected| selected.generation == generation);
-        if is_same && self.accepts(path) {
+        if is_same && consents && self.accepts(path) {
             self.selected = Some(path);
         }
     }
@@ -263,6 +266,16 @@ mod tests {
         pairs.keep(later, path(1), 1, 0);
         pairs.select(later, path(1), false);
         assert_eq!(selected(&pairs), Some(path(2)));
+    }
+
+    #[test]
+    fn a_pair_without_consent_is_not_spoken_to() {
+        let now = epoch();
+        let mut pairs = two(now);
+        let later = now + CONSENT;
+        pairs.keep(later, path(1), 1, 0);
+        pairs.heard(later, path(2));
+        assert_eq!(selected(&pairs), Some(path(1)));
     }
 
     #[test]

@@ -35,7 +35,10 @@ impl Transport {
             return;
         }
         self.agent.received(path, datagram.len());
-        self.agent.heard(now, path);
+        if self.phase == Phase::Handshake {
+            // Unproved, so it moves nothing once media flows.
+            self.agent.heard(now, path);
+        }
         if self.dtls.is_gone() {
             self.counters.dtls_late += 1;
             if dtls::is_sealed_alert(datagram) {
