@@ -28,7 +28,7 @@ impl Room {
                 return Err(ApiError::new(Code::PublisherExists, text));
             }
             let (old_socket, old) = (publisher.socket, publisher.session.clone());
-            self.tell_state(old_socket, &old, "closed", Some("removed"));
+            self.tell_state(old_socket, &old, "closed", Some("replaced"));
             self.publisher_gone(Exit::Lost);
         }
         info!(peer = session.peer.0, "publisher came");

@@ -208,8 +208,10 @@ export class Publisher extends Emitter<PublisherEvents> {
       .catch(() => {}); // The timer replaces the session.
   }
 
-  #handleSession({ sessionId, state }: SessionState): void {
+  #handleSession({ sessionId, state, reason }: SessionState): void {
     if (state !== 'closed' || this.#session?.id !== sessionId || this.#stream === undefined) return;
+    // The same person went live elsewhere: two pages that each return would take turns without end.
+    if (reason === 'replaced') return this.#end({ kind: 'refused', code: 'replaced' });
     this.#lose();
     this.#again(backoff(this.#attempts++));
   }
