@@ -20,7 +20,7 @@ pub(super) struct Track {
     /// The stream being received; `None` before its first packet. It is replaced when the peer
     /// changes its SSRC, which Firefox does on resume without saying so.
     layer: Option<Layer>,
-    /// Streams that were replaced, at most [`MAX_RETIRED`]: what they still send is not forwarded,
+    /// Streams that were replaced, the last [`MAX_RETIRED`]: what they still send is not forwarded,
     /// or two streams at once would take turns in front of the viewers.
     retired: Vec<u32>,
     /// When the last source began; `None` before the first.
@@ -115,10 +115,7 @@ impl Track {
         next_source: &mut SourceId,
     ) -> Result<(), Unforwarded> {
         let too_soon = |begun: Instant| now.saturating_duration_since(begun) < MIN_SOURCE;
-        if self.retired.contains(&ssrc)
-            || self.retired.len() >= MAX_RETIRED
-            || self.begun.is_some_and(too_soon)
-        {
+        if self.retired.contains(&ssrc) || self.begun.is_some_and(too_soon) {
             return Err(Unforwarded::UnknownStream);
         }
         self.begun = Some(now);
@@ -128,6 +125,9 @@ impl Track {
         let replaced = self.layer.replace(layer).map(|layer| layer.ssrc());
         self.retired
             .extend(replaced.filter(|&replaced| replaced != ssrc));
+        if self.retired.len() > MAX_RETIRED {
+            self.retired.remove(0);
+        }
         Ok(())
     }
 
