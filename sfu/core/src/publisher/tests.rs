@@ -173,6 +173,25 @@ fn unknown_payload_types_are_refused_and_streams_without_end_are_too() {
 }
 
 #[test]
+fn a_long_session_may_change_its_stream_again_and_again() {
+    let start = Instant::now();
+    let mut publisher = publisher(start);
+    for change in 1..50 {
+        let now = start + Duration::from_secs(60) * change;
+        let fresh = packet(96, 1, change, KEYFRAME);
+        assert!(
+            publisher.handle_rtp(now, &fresh).unwrap().first,
+            "change {change}"
+        );
+    }
+    let replaced = packet(96, 2, 48, KEYFRAME);
+    assert_eq!(
+        publisher.handle_rtp(start + Duration::from_secs(6000), &replaced),
+        Err(Unforwarded::UnknownStream)
+    );
+}
+
+#[test]
 fn keyframes_are_asked_for_once_a_second_until_one_comes() {
     let start = Instant::now();
     let mut publisher = publisher(start);
