@@ -401,6 +401,36 @@ fn a_peer_that_never_came_is_forgotten_on_every_shard() {
 }
 
 #[test]
+fn a_publisher_that_leaves_out_numbers_is_followed() {
+    let mut stage = Stage::new(32, 2);
+    let publisher = stage.publish(1, Link::round_trip(20));
+    let viewer = stage.watch(2, Link::round_trip(30));
+    stage.run(2 * SECOND);
+    for left_out in [3, 600, 5000, 30_000] {
+        let publishing = stage.publishing(publisher);
+        publishing.next_seq = publishing.next_seq.wrapping_add(left_out);
+        stage.run(5 * SECOND);
+        let last = stage.watching(viewer).last_frame.expect("a last frame");
+        assert!(stage.now - last < SECOND / 5, "{left_out} left out");
+    }
+    assert_eq!(stage.actors[viewer].peer.unreadable, 0);
+}
+
+#[test]
+fn a_viewer_without_a_stream_of_retransmissions_is_repaired_by_the_same_packets() {
+    let mut stage = Stage::new(33, 1);
+    stage.publish(1, Link::round_trip(20));
+    let media = Media::View(send_tracks(&[(96, None, VP8)]));
+    let watching = Role::Watching(Box::new(Watching::new(stage.now)));
+    let viewer = stage.add(2, Link::bad(5, 100), media, watching);
+    stage.run(20 * SECOND);
+    let watching = stage.watching(viewer);
+    assert!(watching.frames > 550, "{} frames", watching.frames);
+    assert_eq!(watching.repaired, 0);
+    assert!(stage.nodes[0].counters().resent > 50);
+}
+
+#[test]
 fn packets_without_payload_go_before_others_unharmed() {
     let mut stage = Stage::new(26, 2);
     let publisher = stage.publish(1, Link::round_trip(20));
