@@ -96,7 +96,7 @@ const COUNTERS: [(&str, &str, Reading); 20] = [
 ];
 
 /// Totals of what was dropped: datagrams, packets or runs by reason (`klieg_sfu_dropped_total`).
-const DROPPED: [(&str, Reading); 26] = [
+const DROPPED: [(&str, Reading); 27] = [
     ("refused", |totals| totals.refused),
     ("send_buffer_full", |totals| totals.dropped_full),
     ("shard_inbox_full", |totals| totals.dropped_messages),
@@ -123,6 +123,9 @@ const DROPPED: [(&str, Reading); 26] = [
     }),
     ("transport_stun_forged", |totals| {
         totals.core.transport.stun_forged
+    }),
+    ("transport_stun_replayed", |totals| {
+        totals.core.transport.stun_replayed
     }),
     ("transport_stun_refused", |totals| {
         totals.core.transport.stun_refused

@@ -324,7 +324,7 @@ fn a_new_address_gets_nothing_but_checks_until_it_answers_one() {
     world.peer.config.address = address(REBOUND);
     world.peer.check(world.now);
     world.run(5 * SECOND);
-    assert_eq!(world.server.media_path(world.now), None);
+    assert_eq!(media_goes_to(&world), Some(address(PEER)));
     let to_new = world
         .sent
         .iter()
@@ -338,6 +338,110 @@ fn a_new_address_gets_nothing_but_checks_until_it_answers_one() {
     world.peer.is_answering = true;
     world.run(5 * SECOND);
     assert!(world.is_connected());
+    assert_eq!(media_goes_to(&world), Some(address(REBOUND)));
+}
+
+#[test]
+fn a_check_sent_on_from_another_address_moves_no_media() {
+    for nomination in [
+        Nomination::Aggressive,
+        Nomination::Regular,
+        Nomination::Never,
+    ] {
+        let mut world = World::with(40, Link::round_trip(20), |peer| {
+            peer.nomination = nomination
+        });
+        world.introduce();
+        world.run(5 * SECOND);
+        let pwd = credentials('s').pwd;
+        for round in 1..=4 {
+            // Once the original is held back, once it comes first.
+            let check = world.peer.binding_request(&pwd, &[]);
+            world.inject(address(STRANGER), &check);
+            world.settle();
+            let check = world.peer.binding_request(&pwd, &[]);
+            world.inject(address(PEER), &check);
+            world.inject(address(STRANGER), &check);
+            world.peer.send_rtcp(&receiver_report(9));
+            world.settle();
+            assert_eq!(media_goes_to(&world), Some(address(PEER)), "{nomination:?}");
+            world.run(3 * SECOND);
+            assert_eq!(media_goes_to(&world), Some(address(PEER)), "{nomination:?}");
+            assert!(world.rtcp.len() >= round, "the peer is still heard");
+        }
+        let to_stranger = world
+            .sent
+            .iter()
+            .filter(|parcel| parcel.to == address(STRANGER));
+        let bytes: usize = to_stranger.map(|parcel| parcel.datagram.len()).sum();
+        assert!(bytes <= 3 * 8 * 130, "{bytes} bytes");
+    }
+}
+
+#[test]
+fn a_check_that_comes_twice_does_not_renew_consent() {
+    let mut world = World::connected(41);
+    let pwd = credentials('s').pwd;
+    let check = world.peer.binding_request(&pwd, &[]);
+    world.peer.is_checking = false;
+    let end = world.now + 35 * SECOND;
+    while world.now < end {
+        world.inject(address(PEER), &check);
+        world.settle();
+        world.run(SECOND);
+    }
+    assert!(world.reported(TransportEvent::Failed(DisconnectReason::ConsentLost)));
+}
+
+#[test]
+fn what_was_on_its_way_when_the_peer_moved_does_not_take_media_back() {
+    for nomination in [
+        Nomination::Aggressive,
+        Nomination::Regular,
+        Nomination::Never,
+    ] {
+        let mut world = World::with(42, Link::round_trip(20), |peer| {
+            peer.nomination = nomination
+        });
+        world.introduce();
+        world.run(5 * SECOND);
+        let check = world.peer.binding_request(&credentials('s').pwd, &[]);
+        world.peer.send_rtp(&rtp_packet(5, 1, b"first"));
+        world.run(SECOND / 10);
+        world.peer.send_rtp(&rtp_packet(5, 2, b"late"));
+        let late = world.peer.poll_transmit().expect("a packet");
+
+        world.peer.config.address = address(REBOUND);
+        world.peer.check(world.now);
+        world.peer.send_rtp(&rtp_packet(5, 3, b"moved"));
+        world.run(Duration::from_millis(25));
+        world.peer.send_rtp(&rtp_packet(5, 4, b"moved"));
+        world.run(Duration::from_millis(25));
+        // A round trip for the proof, and one for what it brings.
+        assert_eq!(
+            media_goes_to(&world),
+            Some(address(REBOUND)),
+            "{nomination:?}"
+        );
+        world.inject(address(PEER), &check);
+        world.inject(address(PEER), &late.datagram);
+        world.settle();
+        assert_eq!(
+            media_goes_to(&world),
+            Some(address(REBOUND)),
+            "{nomination:?}"
+        );
+        world.run(20 * SECOND);
+        assert_eq!(
+            media_goes_to(&world),
+            Some(address(REBOUND)),
+            "{nomination:?}"
+        );
+    }
+}
+
+fn media_goes_to(world: &World) -> Option<std::net::SocketAddr> {
+    world.server.media_path(world.now).map(|path| path.remote)
 }
 
 #[test]

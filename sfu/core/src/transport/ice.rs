@@ -3,6 +3,7 @@
 
 #![warn(clippy::indexing_slicing)]
 
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use super::pair::Pair;
@@ -12,6 +13,8 @@ use crate::command::{IceCredentials, Path};
 
 /// Consent lasts this long after an authenticated check (RFC 7675, section 5.1).
 pub const CONSENT: Duration = Duration::from_secs(30);
+/// Checks remembered, so that none counts twice: those of more than a minute of consent.
+const MAX_SEEN: usize = 32;
 /// The peer said goodbye, unproved: it has this long to show that it is still there.
 const LEAVING: Duration = Duration::from_secs(12);
 
@@ -37,6 +40,8 @@ pub(super) enum Outcome {
     Malformed,
     /// Not proved by the credentials, or an answer to nothing we asked.
     Forged,
+    /// Authentic, but it came before and from elsewhere.
+    Replayed,
     /// Authentic, and answered with an error: no pair came of it.
     Refused(Vec<u8>),
     /// Authentic: the pair is valid, and this is the answer.
@@ -74,6 +79,8 @@ pub(super) struct LiteAgent {
     previous: Option<Generation>,
     /// Empty before the first check.
     pairs: Pairs,
+    /// Transactions of the last checks, at most [`MAX_SEEN`].
+    seen: VecDeque<[u8; 12]>,
     /// Whether the selected pair has to prove itself by answering: set once something waits for it.
     proving: bool,
     /// When an unproved goodbye arrived; any later check takes it back.
@@ -91,6 +98,7 @@ impl LiteAgent {
             },
             previous: None,
             pairs: Pairs::default(),
+            seen: VecDeque::new(),
             proving: false,
             leaving_at: None,
         }
@@ -142,13 +150,21 @@ impl LiteAgent {
         self.pairs.forget_evicted();
     }
 
-    /// Returns when consent on the selected pair ends, `None` before the first check.
+    /// Returns when the peer is taken for gone, `None` before the first check: when consent ends both
+    /// where media goes and where it waits to go.
     pub(super) fn consent_until(&self) -> Option<Instant> {
-        let consent = self.pairs.selected()?.checked_at + CONSENT;
+        let checked = self.pairs.selected()?.checked_at;
+        let wanted = self.pairs.wanted().map(|pair| pair.checked_at);
+        let consent = wanted.map_or(checked, |wanted| wanted.max(checked)) + CONSENT;
         Some(
             self.leaving_at
                 .map_or(consent, |since| consent.min(since + LEAVING)),
         )
+    }
+
+    /// Returns whether the peer still consents to what goes to the selected path.
+    pub(super) fn has_consent(&self, now: Instant) -> bool {
+        self.pairs.selected().is_some_and(|pair| pair.consents(now))
     }
 
     /// Returns whether the peer said goodbye without proof and was not heard since.
@@ -185,10 +201,8 @@ impl LiteAgent {
     }
 
     /// Marks a path as one that has shown that it receives.
-    pub(super) fn validate(&mut self, path: Path) {
-        if let Some(pair) = self.pairs.get_mut(path) {
-            pair.validate();
-        }
+    pub(super) fn validate(&mut self, now: Instant, path: Path) {
+        self.pairs.validate(now, path);
     }
 
     /// Credits a path with what arrived from it; unknown ones get nothing.
@@ -206,8 +220,8 @@ impl LiteAgent {
     }
 
     /// Notes that something counted from a path; where the peer speaks, it is spoken to.
-    pub(super) fn heard(&mut self, now: Instant, path: Path) {
-        self.pairs.heard(now, path);
+    pub(super) fn heard(&mut self, now: Instant, path: Path, is_newest: bool) {
+        self.pairs.heard(now, path, is_newest);
     }
 
     /// Takes a STUN message in.
@@ -267,9 +281,9 @@ impl LiteAgent {
         let Some(pair) = self.pairs.get_mut(path) else {
             return Outcome::Forged;
         };
-        pair.validate();
         pair.heard_at = now;
         let is_next = self.previous.is_some() && pair.generation == self.current.number;
+        self.pairs.validate(now, path);
         if is_next {
             self.finish_restart(path);
         }
@@ -287,11 +301,27 @@ impl LiteAgent {
             Ok(answered) => answered,
             Err(outcome) => return outcome,
         };
+        if self.seen.contains(&request.transaction) {
+            // Sent again because our answer was lost: answered again, but it proves nothing new.
+            self.received(path, datagram.len());
+            let is_known = self.knows(path);
+            return is_known
+                .then_some(answer)
+                .map_or(Outcome::Replayed, Outcome::Answered);
+        }
+        self.remember(request.transaction);
         self.pairs.keep(now, path, request.priority, generation);
         self.received(path, datagram.len());
         self.leaving_at = None;
         self.select(now, path, request.use_candidate, generation);
         Outcome::Answered(answer)
+    }
+
+    fn remember(&mut self, transaction: [u8; 12]) {
+        if self.seen.len() >= MAX_SEEN {
+            self.seen.pop_front();
+        }
+        self.seen.push_back(transaction);
     }
 
     /// Proves a request and returns its generation and the success response, or why there is none.
@@ -324,6 +354,7 @@ impl LiteAgent {
 
     /// Chooses the path to send on after a check on `path`.
     fn select(&mut self, now: Instant, path: Path, nominates: bool, generation: u32) {
+        let nominates = nominates && !self.pairs.is_late(now, path);
         if nominates {
             self.pairs.nominate(now, path);
         }
@@ -346,11 +377,12 @@ impl LiteAgent {
 
     fn must_prove(&self, pair: &Pair) -> bool {
         let is_next = self.previous.is_some() && pair.generation == self.current.number;
-        let is_selected = self.proving && self.selected() == Some(pair.path);
+        let goal = self.pairs.wanted().or_else(|| self.pairs.selected());
+        let is_goal = self.proving && goal.is_some_and(|goal| goal.path == pair.path);
         let may_ask = self
             .generation_of(pair)
             .is_some_and(|own| own.remote.is_some());
-        !pair.validated && (is_next || is_selected) && may_ask
+        !pair.validated && (is_next || is_goal) && may_ask
     }
 
     /// Returns the credentials under which a pair was checked.

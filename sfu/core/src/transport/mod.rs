@@ -254,7 +254,8 @@ impl Transport {
     /// Returns where media goes; `None` while it must not: before the handshake is done and the
     /// certificate matches, while the address has not proved itself, and without fresh consent.
     pub fn media_path(&self, now: Instant) -> Option<Path> {
-        if self.phase != Phase::Connected || !self.has_consent(now) {
+        let may_send = self.has_consent(now) && self.agent.has_consent(now);
+        if self.phase != Phase::Connected || !may_send {
             return None;
         }
         self.agent.validated()
@@ -336,7 +337,7 @@ impl Transport {
         }
         self.retire_at = Some(now + DTLS_KEPT);
         if let Some(path) = self.outgoing.only_flight_path() {
-            self.agent.validate(path);
+            self.agent.validate(now, path);
         }
         self.agent.prove();
     }

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::ice::CONSENT;
 use crate::command::Path;
 
 /// Bytes sent per byte received until an address has shown that it receives.
@@ -25,6 +26,8 @@ pub(super) struct Pair {
     pub(super) heard_at: Instant,
     /// When USE-CANDIDATE came first; `None` while the pair is not nominated.
     pub(super) nominated_at: Option<Instant>,
+    /// When media went elsewhere last; `None` while it never did.
+    pub(super) left_at: Option<Instant>,
     /// Whether the address has shown that it receives what we send.
     pub(super) validated: bool,
     /// Bytes that arrived.
@@ -54,6 +57,7 @@ impl Pair {
             checked_at: now,
             heard_at: now,
             nominated_at: None,
+            left_at: None,
             validated: false,
             received: 0,
             sent: 0,
@@ -70,6 +74,11 @@ impl Pair {
         self.priority = priority;
         self.checked_at = now;
         self.heard_at = now;
+    }
+
+    /// Returns whether the peer has said lately that it wants to receive here.
+    pub(super) fn consents(&self, now: Instant) -> bool {
+        now.saturating_duration_since(self.checked_at) < CONSENT
     }
 
     /// Credits the pair with what arrived.

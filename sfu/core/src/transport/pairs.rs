@@ -2,7 +2,6 @@
 
 use std::time::{Duration, Instant};
 
-use super::ice::CONSENT;
 use super::pair::Pair;
 use crate::command::Path;
 
@@ -10,6 +9,8 @@ use crate::command::Path;
 pub const MAX_PAIRS: usize = 16;
 /// Nominations closer than this are one aggressive nomination (RFC 5245, section 8.1.1.2): all of them count.
 const AGGRESSIVE: Duration = Duration::from_secs(1);
+/// A check that comes so soon from a pair that media has left was on its way when the peer moved.
+const LATE: Duration = Duration::from_secs(1);
 /// A selected pair silent for this long gives way to one on which checks arrive.
 const SILENCE: Duration = Duration::from_secs(2);
 
@@ -20,6 +21,9 @@ pub(super) struct Pairs {
     list: Vec<Pair>,
     /// The path to send on: the first valid pair, then the nominated one. `None` before the first check.
     selected: Option<Path>,
+    /// Where media goes as soon as that address has shown that it receives, and since when; `None`
+    /// while media goes where it should.
+    wanted: Option<(Path, Instant)>,
     /// Pairs that gave way to others.
     evicted: u64,
 }
@@ -50,6 +54,18 @@ impl Pairs {
         self.selected.and_then(|path| self.get(path))
     }
 
+    /// Returns the pair that media waits to go to.
+    pub(super) fn wanted(&self) -> Option<&Pair> {
+        self.wanted.and_then(|(path, _)| self.get(path))
+    }
+
+    /// Returns whether a check on a path may have been overtaken by those on the selected one.
+    pub(super) fn is_late(&self, now: Instant, path: Path) -> bool {
+        let left_at = self.get(path).and_then(|pair| pair.left_at);
+        self.selected != Some(path)
+            && left_at.is_some_and(|at| now.saturating_duration_since(at) < LATE)
+    }
+
     /// Returns whether DTLS and SRTP from a path count: it is checked, and nominated once any is.
     pub(super) fn accepts(&self, path: Path) -> bool {
         let Some(pair) = self.get(path) else {
@@ -62,21 +78,22 @@ impl Pairs {
         pair.nominated_at.is_some() || same.all(|other| other.nominated_at.is_none())
     }
 
-    /// Notes that something counted from a path; where the peer speaks, it is spoken to.
-    pub(super) fn heard(&mut self, now: Instant, path: Path) {
+    /// Notes that something counted from a path; where the peer speaks, it is spoken to. Only its
+    /// newest packet tells where it is: others may have been overtaken on the way.
+    pub(super) fn heard(&mut self, now: Instant, path: Path, is_newest: bool) {
         let Some(pair) = self.get_mut(path) else {
             return;
         };
         pair.heard_at = now;
         let generation = pair.generation;
         // Without fresh consent nothing may be sent there, and the peer would be taken for gone.
-        let consents = now.saturating_duration_since(pair.checked_at) < CONSENT;
+        let consents = pair.consents(now);
         // While a restart is under way, the pair in use is left only for a validated one.
         let is_same = self
             .selected()
             .is_some_and(|selected| selected.generation == generation);
-        if is_same && consents && self.accepts(path) {
-            self.selected = Some(path);
+        if is_newest && is_same && consents && self.accepts(path) {
+            self.go_over(now, path);
         }
     }
 
@@ -92,22 +109,10 @@ impl Pairs {
         self.list.push(Pair::new(now, path, priority, generation));
     }
 
-    /// Marks the pair of a path as nominated, and those nominated earlier as no longer.
+    /// Marks the pair of a path as nominated.
     pub(super) fn nominate(&mut self, now: Instant, path: Path) {
-        let Some(generation) = self.get(path).map(|pair| pair.generation) else {
-            return;
-        };
-        for pair in self
-            .list
-            .iter_mut()
-            .filter(|pair| pair.generation == generation)
-        {
-            let is_stale = |at: Instant| now.duration_since(at) > AGGRESSIVE;
-            if pair.path == path {
-                pair.nominated_at.get_or_insert(now);
-            } else if pair.nominated_at.is_some_and(is_stale) {
-                pair.nominated_at = None;
-            }
+        if let Some(pair) = self.get_mut(path) {
+            pair.nominated_at.get_or_insert(now);
         }
     }
 
@@ -117,18 +122,79 @@ impl Pairs {
             self.selected = Some(path);
             return;
         };
-        let preference = |pair: &Pair| (pair.nominated_at.is_some(), pair.priority);
+        // An earlier nomination counts no more.
+        let is_nominated = |pair: &Pair| {
+            pair.nominated_at
+                .is_some_and(|at| pair.path == path || !is_stale(now, at))
+        };
+        let preference = |pair: &Pair| (is_nominated(pair), pair.priority);
         let is_preferred = |pair: &Pair| preference(pair) >= preference(selected);
         if nominates && self.get(path).is_some_and(is_preferred) {
-            self.selected = Some(path);
+            self.go_over(now, path);
         }
         self.give_way(now);
+    }
+
+    /// Goes over to a path: at once where nothing is lost by it, else when its address has shown that
+    /// it receives. A check proves who made it, not where it was sent from: whoever sees it can send
+    /// it on from another address, but only the peer can answer a check of ours there.
+    fn go_over(&mut self, now: Instant, path: Path) {
+        if self.selected == Some(path) {
+            self.wanted = self.wanted.filter(|(_, since)| {
+                // The peer is still, or again, where it was.
+                now.saturating_duration_since(*since) < LATE
+            });
+            return;
+        }
+        let is_lost = self
+            .selected()
+            .is_some_and(|pair| pair.validated && pair.consents(now));
+        if is_lost && !self.get(path).is_some_and(|pair| pair.validated) {
+            let since = self.wanted.filter(|(wanted, _)| *wanted == path);
+            self.wanted = since.or(Some((path, now)));
+            return;
+        }
+        if let Some(left) = self.selected.and_then(|left| self.get_mut(left)) {
+            left.left_at = Some(now);
+        }
+        self.selected = Some(path);
+        self.wanted = None;
+        self.forget_nominations(now, path);
+    }
+
+    /// Forgets the nominations of other pairs that the one of `path` has taken the place of. Where
+    /// nobody said which pair is meant, the peer's packets decide as before a nomination.
+    fn forget_nominations(&mut self, now: Instant, path: Path) {
+        let Some(pair) = self.get(path) else {
+            return;
+        };
+        let (is_nominated, generation) = (pair.nominated_at.is_some(), pair.generation);
+        let others = self
+            .list
+            .iter_mut()
+            .filter(|pair| pair.path != path && pair.generation == generation);
+        for pair in others {
+            pair.nominated_at = pair
+                .nominated_at
+                .filter(|&at| is_nominated && !is_stale(now, at));
+        }
+    }
+
+    /// The address of a path has shown that it receives.
+    pub(super) fn validate(&mut self, now: Instant, path: Path) {
+        if let Some(pair) = self.get_mut(path) {
+            pair.validate();
+        }
+        if self.wanted().is_some_and(|wanted| wanted.path == path) {
+            self.go_over(now, path);
+        }
     }
 
     /// Selects a path and forgets the pairs of all other generations.
     pub(super) fn move_to(&mut self, path: Path, generation: u32) {
         self.list.retain(|pair| pair.generation == generation);
         self.selected = Some(path);
+        self.wanted = None;
     }
 
     /// Returns when, and to which path, the selected pair gives way for being silent.
@@ -140,6 +206,9 @@ impl Pairs {
             .filter(|pair| pair.path != selected.path && pair.checked_at > selected.heard_at)
             .filter(|pair| pair.generation == selected.generation)
             .max_by_key(|pair| pair.checked_at)?;
+        if self.wanted.is_some_and(|(path, _)| path == challenger.path) {
+            return None;
+        }
         Some((selected.heard_at + SILENCE, challenger.path))
     }
 
@@ -148,20 +217,16 @@ impl Pairs {
         let Some((_, challenger)) = self.challenge().filter(|(at, _)| *at <= now) else {
             return;
         };
-        // Nobody said which pair is meant: as before a nomination, the peer's packets decide.
-        for pair in &mut self.list {
-            pair.nominated_at = None;
-        }
-        self.selected = Some(challenger);
+        self.go_over(now, challenger);
     }
 
     fn evict(&mut self) {
-        let selected = self.selected;
+        let kept = [self.selected, self.wanted.map(|(path, _)| path)];
         let others = self
             .list
             .iter()
             .enumerate()
-            .filter(|(_, pair)| Some(pair.path) != selected);
+            .filter(|(_, pair)| !kept.contains(&Some(pair.path)));
         if let Some((oldest, _)) = others.min_by_key(|(_, pair)| pair.heard_at) {
             self.list.swap_remove(oldest);
             self.evicted += 1;
@@ -169,9 +234,14 @@ impl Pairs {
     }
 }
 
+fn is_stale(now: Instant, nominated_at: Instant) -> bool {
+    now.saturating_duration_since(nominated_at) > AGGRESSIVE
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::transport::ice::CONSENT;
 
     fn path(port: u16) -> Path {
         Path {
@@ -221,7 +291,7 @@ mod tests {
         }
         assert_eq!(selected(&pairs), Some(path(2)));
         assert!(pairs.accepts(path(1)), "both are nominated");
-        pairs.heard(now, path(1));
+        pairs.heard(now, path(1), true);
         assert_eq!(selected(&pairs), Some(path(1)), "the peer speaks there");
     }
 
@@ -262,7 +332,7 @@ mod tests {
         pairs.nominate(now, path(2));
         pairs.select(now, path(2), true);
         let later = now + SILENCE;
-        pairs.heard(later, path(2));
+        pairs.heard(later, path(2), true);
         pairs.keep(later, path(1), 1, 0);
         pairs.select(later, path(1), false);
         assert_eq!(selected(&pairs), Some(path(2)));
@@ -274,7 +344,49 @@ mod tests {
         let mut pairs = two(now);
         let later = now + CONSENT;
         pairs.keep(later, path(1), 1, 0);
-        pairs.heard(later, path(2));
+        pairs.heard(later, path(2), true);
+        assert_eq!(selected(&pairs), Some(path(1)));
+    }
+
+    #[test]
+    fn media_leaves_an_address_that_works_only_for_one_that_has_shown_that_it_receives() {
+        let now = epoch();
+        let mut pairs = two(now);
+        pairs.validate(now, path(1));
+        pairs.nominate(now, path(1));
+        let later = now + 2 * AGGRESSIVE;
+        pairs.keep(later, path(2), 2, 0);
+        pairs.nominate(later, path(2));
+        pairs.select(later, path(2), true);
+        assert_eq!(selected(&pairs), Some(path(1)));
+        assert!(pairs.accepts(path(1)), "its packets still count");
+        pairs.validate(later, path(2));
+        assert_eq!(selected(&pairs), Some(path(2)));
+        assert!(!pairs.accepts(path(1)));
+
+        let late = later + LATE / 2;
+        assert!(pairs.is_late(late, path(1)));
+        pairs.heard(late, path(1), true);
+        assert_eq!(selected(&pairs), Some(path(2)));
+        assert!(!pairs.is_late(later + LATE, path(1)));
+    }
+
+    #[test]
+    fn a_move_that_was_never_proved_is_forgotten_when_the_peer_is_where_it_was() {
+        let now = epoch();
+        let mut pairs = two(now);
+        pairs.validate(now, path(1));
+        let later = now + 2 * AGGRESSIVE;
+        pairs.nominate(later, path(2));
+        pairs.select(later, path(2), true);
+        assert_eq!(pairs.wanted().map(|pair| pair.path), Some(path(2)));
+        pairs.heard(later + LATE / 2, path(1), true);
+        assert!(pairs.wanted().is_some(), "it may have been on its way");
+        pairs.keep(later + LATE, path(1), 1, 0);
+        pairs.nominate(later + LATE, path(1));
+        pairs.select(later + LATE, path(1), true);
+        assert!(pairs.wanted().is_none());
+        pairs.validate(later + LATE, path(2));
         assert_eq!(selected(&pairs), Some(path(1)));
     }
 

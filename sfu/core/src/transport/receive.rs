@@ -14,6 +14,7 @@ impl Transport {
         match self.agent.handle(now, path, datagram) {
             Outcome::Malformed => self.counters.stun_malformed += 1,
             Outcome::Forged => self.counters.stun_forged += 1,
+            Outcome::Replayed => self.counters.stun_replayed += 1,
             Outcome::Refused(answer) => {
                 self.counters.stun_refused += 1;
                 self.outgoing.push(To::Asker(path), answer);
@@ -37,7 +38,7 @@ impl Transport {
         self.agent.received(path, datagram.len());
         if self.phase == Phase::Handshake {
             // Unproved, so it moves nothing once media flows.
-            self.agent.heard(now, path);
+            self.agent.heard(now, path, true);
         }
         if self.dtls.is_gone() {
             self.counters.dtls_late += 1;
@@ -70,7 +71,8 @@ impl Transport {
         };
         match open(srtp) {
             Ok(received) => {
-                self.agent.heard(now, path);
+                let is_newest = srtp.is_newest();
+                self.agent.heard(now, path, is_newest);
                 self.announce();
                 return received;
             }

@@ -52,14 +52,15 @@ impl<const WORDS: usize> Streams<WORDS> {
         self.find(ssrc).is_none_or(|stream| stream.is_new(index))
     }
 
-    /// Marks an index as seen. Only for packets that proved themselves.
-    pub(super) fn accept(&mut self, ssrc: u32, index: u64) {
+    /// Marks an index as seen and returns whether it is the highest. Only for packets that proved
+    /// themselves.
+    pub(super) fn accept(&mut self, ssrc: u32, index: u64) -> bool {
         self.accepted += 1;
         let used = self.accepted;
         if let Some(stream) = self.streams.iter_mut().find(|stream| stream.ssrc == ssrc) {
             stream.used = used;
             stream.accept(index);
-            return;
+            return stream.highest == index;
         }
         if self.streams.len() >= MAX_STREAMS {
             let stalest = self
@@ -79,6 +80,7 @@ impl<const WORDS: usize> Streams<WORDS> {
         };
         stream.accept(index);
         self.streams.push(stream);
+        true
     }
 
     #[cfg(test)]

@@ -37,6 +37,8 @@ pub struct Counters {
     pub stun_malformed: u64,
     /// STUN messages not proved by the credentials.
     pub stun_forged: u64,
+    /// Proved Binding requests that came before, from elsewhere.
+    pub stun_replayed: u64,
     /// Proved Binding requests answered with an error.
     pub stun_refused: u64,
     /// DTLS from an address without a check, or beside the nominated pair.
@@ -67,6 +69,7 @@ impl std::ops::AddAssign for Counters {
         self.after_end += other.after_end;
         self.stun_malformed += other.stun_malformed;
         self.stun_forged += other.stun_forged;
+        self.stun_replayed += other.stun_replayed;
         self.stun_refused += other.stun_refused;
         self.dtls_unchecked += other.dtls_unchecked;
         self.dtls_queue_full += other.dtls_queue_full;

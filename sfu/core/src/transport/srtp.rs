@@ -17,6 +17,8 @@ pub(super) struct Srtp {
     media: Streams<16>,
     /// The same of RTCP.
     control: Streams<2>,
+    /// Whether the last packet opened was the newest of its stream.
+    is_newest: bool,
     /// Index of the last RTCP packet sent.
     control_index: u32,
 }
@@ -45,6 +47,7 @@ impl Srtp {
             outbound,
             media: Streams::new(),
             control: Streams::new(),
+            is_newest: false,
             control_index: 0,
         })
     }
@@ -68,7 +71,7 @@ impl Srtp {
         };
         let len = self.inbound.rtp.open_rtp(plaintext, header.len, nonce)?;
         plaintext.truncate(len);
-        self.media.accept(header.ssrc, index);
+        self.is_newest = self.media.accept(header.ssrc, index);
         Ok(())
     }
 
@@ -91,8 +94,13 @@ impl Srtp {
         plaintext.extend_from_slice(packet);
         let len = self.inbound.rtcp.open_rtcp(plaintext, ssrc, index)?;
         plaintext.truncate(len);
-        self.control.accept(ssrc, u64::from(index));
+        self.is_newest = self.control.accept(ssrc, u64::from(index));
         Ok(())
+    }
+
+    /// Returns whether the last packet opened was the newest of its stream.
+    pub(super) fn is_newest(&self) -> bool {
+        self.is_newest
     }
 
     /// Seals an RTP packet in place and returns its length; `None` when it does not fit.
