@@ -80,6 +80,16 @@ pub struct SourceClock {
     pub received: Instant,
 }
 
+/// Who publishes in a room. Of several at once the one that connected last is heard, on every shard
+/// the same; the others stay silent also when it leaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Epoch {
+    /// When it connected.
+    pub since: Instant,
+    /// Who it is; of two that connected at one moment the higher number counts.
+    pub peer: PeerId,
+}
+
 /// What shards tell each other.
 #[derive(Clone, Debug)]
 pub enum ShardMessage {
@@ -90,13 +100,13 @@ pub enum ShardMessage {
     /// The clock of a source, for sender reports.
     Clock(RoomKey, SourceClock),
     /// The named shard now has the room's publisher: answer if you have viewers.
-    Published(RoomKey, ShardIndex),
+    Published(RoomKey, ShardIndex, Epoch),
     /// The named shard has viewers of the room and wants its media.
     Wanted(RoomKey, ShardIndex),
     /// The named shard has no viewers left.
     Unwanted(RoomKey, ShardIndex),
     /// The answer to `Wanted`: what is cached since the last keyframe, oldest first; perhaps nothing.
-    Past(RoomKey, Vec<Arc<Burst>>),
+    Past(RoomKey, Epoch, Vec<Arc<Burst>>),
     /// Some viewer needs a keyframe.
     KeyframeWanted(RoomKey),
     /// The peer, which was on the sending shard, is gone.

@@ -6,7 +6,7 @@ use std::time::Instant;
 use crate::command::{Format, Kind, Path, ShardIndex};
 use crate::node::peers::{PeerIndex, Peers};
 use crate::publisher::cache::Cache;
-use crate::relay::{Burst, MediaPacket, SourceClock, SourceId};
+use crate::relay::{Burst, Epoch, MediaPacket, SourceClock, SourceId};
 use crate::rtp::packet::FIXED_HEADER_LEN;
 use crate::rtp::seq::SeqNo;
 use crate::transport::{TAG_ROOM, Transport};
@@ -20,6 +20,8 @@ pub const MAX_RUN: usize = 16;
 pub(crate) struct Room {
     /// The connected viewers on this shard.
     pub(crate) viewers: Vec<PeerIndex>,
+    /// Whose media counts; `None` until this shard has heard of a publisher.
+    epoch: Option<Epoch>,
     /// The publisher, when it is on this shard.
     pub(crate) publisher: Option<PeerIndex>,
     /// The shards that want the publisher's media; at most one entry for each.
@@ -33,7 +35,8 @@ pub(crate) struct Room {
 struct Stream {
     /// The source being sent and its coding; `None` before the first packet.
     source: Option<(SourceId, Format)>,
-    /// Its clock; `None` before its first sender report.
+    /// The clock of this source, or of the next one while none of its packets came; `None` before the
+    /// first sender report.
     clock: Option<SourceClock>,
     /// Its last packets. Only video is kept: no repair of sound is negotiated.
     cache: Cache,
@@ -45,13 +48,32 @@ impl Room {
         self.viewers.is_empty() && self.publisher.is_none()
     }
 
+    /// Takes a publisher as the one that counts; `false` when one that connected later is known.
+    pub(crate) fn begin_epoch(&mut self, epoch: Epoch) -> bool {
+        let counts = self.epoch.is_none_or(|known| known <= epoch);
+        if counts {
+            self.epoch = Some(epoch);
+        }
+        counts
+    }
+
+    /// Returns whose media counts.
+    pub(crate) fn epoch(&self) -> Option<Epoch> {
+        self.epoch
+    }
+
+    /// Returns whether a source is of the publisher that counts.
+    pub(crate) fn hears(&self, source: SourceId) -> bool {
+        self.epoch.is_some_and(|epoch| epoch.peer == source.peer)
+    }
+
     /// Takes a burst as what is being sent now; returns whether it begins another source.
     pub(crate) fn accept(&mut self, burst: &Arc<Burst>) -> bool {
         let stream = self.stream_mut(burst.kind());
         let begins = !stream.shows(burst.source);
         if begins {
             stream.source = Some((burst.source, burst.format));
-            stream.clock = None;
+            stream.clock = stream.clock.filter(|clock| clock.source == burst.source);
         }
         if burst.kind() == Kind::Video {
             stream.cache.insert(burst);
@@ -59,10 +81,14 @@ impl Room {
         begins
     }
 
-    /// Notes where a source's timestamps stand.
+    /// Notes where a source's timestamps stand. The report may come before the first packet: to a
+    /// shard that wants the media late it does.
     pub(crate) fn set_clock(&mut self, clock: SourceClock) {
+        let hears = self.hears(clock.source);
         let stream = self.stream_mut(clock.kind);
-        if stream.shows(clock.source) {
+        let is_over =
+            |shown: SourceId| shown.peer == clock.source.peer && shown.number > clock.source.number;
+        if hears && !stream.source.is_some_and(|(shown, _)| is_over(shown)) {
             stream.clock = Some(clock);
         }
     }

@@ -14,3 +14,5 @@ mod sim;
 mod transport;
 
 mod node;
+
+mod publishers;

@@ -12,7 +12,9 @@ const FORMAT: u8 = 15;
 /// Between two messages.
 const INTERVAL: Duration = Duration::from_millis(50);
 /// Sequence numbers one message speaks of, received or not.
-const MAX_SPAN: u64 = 512;
+const MAX_SPAN: u64 = 256;
+/// The longest message: header, statuses of seven in a chunk, two bytes for each delta.
+const MAX_MESSAGE: usize = 20 + 37 * 2 + 256 * 2 + 2;
 /// Arrivals remembered until they are reported.
 const MAX_PENDING: usize = 4096;
 /// Unit of a delta, in microseconds.
@@ -61,16 +63,24 @@ impl Arrivals {
         self.due
     }
 
-    /// Appends the messages that are due.
-    pub(crate) fn poll_feedback(&mut self, now: Instant, sender: u32, out: &mut Vec<u8>) {
+    /// Appends the messages that are due, until `out` is `end` bytes long; others stay due.
+    pub(crate) fn poll_feedback(
+        &mut self,
+        now: Instant,
+        (sender, end): (u32, usize),
+        out: &mut Vec<u8>,
+    ) {
         if self.due.is_none_or(|due| due > now) {
             return;
         }
-        self.due = None;
         while let Some((&first, _)) = self.pending.first_key_value() {
+            if out.len() + MAX_MESSAGE > end {
+                return;
+            }
             let recent = self.next.filter(|next| first.0 - next.0 < MAX_SPAN / 2);
             self.write_message(recent.unwrap_or(first), sender, out);
         }
+        self.due = None;
     }
 
     /// Writes one message from `base` on, and takes what it reports off.
@@ -170,6 +180,9 @@ mod tests {
         PacketStatusChunk, SymbolTypeTcc, TransportLayerCc,
     };
 
+    /// Our SSRC, and room for everything.
+    const FEEDBACK: (u32, usize) = (1, usize::MAX);
+
     /// Reads our messages with another implementation: what arrived, and when in microseconds.
     fn read_back(mut bytes: &[u8]) -> Vec<(u16, i64)> {
         let mut arrived = Vec::new();
@@ -204,7 +217,7 @@ mod tests {
             arrivals.record(start + Duration::from_millis(ms), sequence, 7);
         }
         let mut out = Vec::new();
-        arrivals.poll_feedback(start + Duration::from_millis(100), 1, &mut out);
+        arrivals.poll_feedback(start + Duration::from_millis(100), FEEDBACK, &mut out);
 
         let expected = [
             (65_534, 0),
@@ -223,10 +236,10 @@ mod tests {
         let mut arrivals = Arrivals::default();
         let mut out = Vec::new();
         arrivals.record(start, 10, 7);
-        arrivals.poll_feedback(start + INTERVAL, 1, &mut out);
+        arrivals.poll_feedback(start + INTERVAL, FEEDBACK, &mut out);
         out.clear();
         arrivals.record(start + INTERVAL, 13, 7);
-        arrivals.poll_feedback(start + INTERVAL * 2, 1, &mut out);
+        arrivals.poll_feedback(start + INTERVAL * 2, FEEDBACK, &mut out);
 
         let mut bytes = out.as_slice();
         let packets = rtcp_elsewhere::packet::unmarshal(&mut bytes).unwrap();
@@ -255,9 +268,9 @@ mod tests {
                 now += Duration::from_micros(wait);
                 arrivals.record(now, sequence, 1);
                 sent.push(sequence);
-                arrivals.poll_feedback(now, 2, &mut out);
+                arrivals.poll_feedback(now, FEEDBACK, &mut out);
             }
-            arrivals.poll_feedback(now + INTERVAL, 2, &mut out);
+            arrivals.poll_feedback(now + INTERVAL, FEEDBACK, &mut out);
             let read: Vec<u16> = read_back(&out).into_iter().map(|(sequence, _)| sequence).collect();
             prop_assert_eq!(read, sent);
         }

@@ -11,7 +11,7 @@ use crate::node::Node;
 use crate::node::directory::Place;
 use crate::node::peers::{Peer, PeerIndex, Role};
 use crate::publisher::Publisher;
-use crate::relay::ShardMessage;
+use crate::relay::{Epoch, ShardMessage};
 use crate::transport::TransportEvent;
 use crate::viewer::Viewer;
 
@@ -154,11 +154,22 @@ impl Node {
         match &mut peer.role {
             Role::Publisher(publisher) => {
                 publisher.request_keyframe();
-                self.rooms.entry(key).or_default().publisher = Some(index);
-                self.broadcast(&ShardMessage::Published(key, self.config.shard));
+                let epoch = Epoch {
+                    since: now,
+                    peer: peer.id,
+                };
+                self.begin_publishing(key, index, epoch);
             }
             Role::Viewer(_) => self.enter_viewer(now, index, key),
             Role::Unknown => {}
+        }
+    }
+
+    fn begin_publishing(&mut self, key: RoomKey, index: PeerIndex, epoch: Epoch) {
+        let room = self.rooms.entry(key).or_default();
+        if room.begin_epoch(epoch) {
+            room.publisher = Some(index);
+            self.broadcast(&ShardMessage::Published(key, self.config.shard, epoch));
         }
     }
 
@@ -206,20 +217,30 @@ impl Node {
         }
         if watched && !is_watched {
             self.broadcast(&ShardMessage::Unwanted(key, here));
-        } else if published && is_watched {
-            // Its successor may have come to another shard before any of these viewers.
-            self.broadcast(&ShardMessage::Wanted(key, here));
         }
     }
 
-    /// Another shard has the publisher: ask for its media if anybody watches here.
-    pub(super) fn handle_published(&mut self, key: RoomKey, shard: ShardIndex) {
-        if self
-            .rooms
-            .get(&key)
-            .is_some_and(|room| !room.viewers.is_empty())
-        {
-            let wanted = ShardMessage::Wanted(key, self.config.shard);
+    /// Another shard has a publisher: if it came later than ours, ours is silent from now on; ask for
+    /// its media if anybody watches here.
+    pub(super) fn handle_published(&mut self, key: RoomKey, shard: ShardIndex, epoch: Epoch) {
+        let Some(room) = self.rooms.get_mut(&key) else {
+            return;
+        };
+        let here = self.config.shard;
+        if !room.begin_epoch(epoch) {
+            // Both connected at once and ours counts; its shard may have had no room yet to note that.
+            if let Some(later) = room.epoch().filter(|_| room.publisher.is_some()) {
+                let published = ShardMessage::Published(key, here, later);
+                self.messages.push_back((shard, published));
+            }
+            return;
+        }
+        room.publisher = None;
+        room.wanted_by.clear();
+        if room.is_empty() {
+            self.rooms.remove(&key);
+        } else {
+            let wanted = ShardMessage::Wanted(key, here);
             self.messages.push_back((shard, wanted));
         }
     }
@@ -230,10 +251,13 @@ impl Node {
         let Some(room) = room.filter(|room| room.publisher.is_some()) else {
             return;
         };
+        let Some(epoch) = room.epoch() else {
+            return;
+        };
         if !room.wanted_by.contains(&shard) {
             room.wanted_by.push(shard);
         }
-        let past = ShardMessage::Past(key, room.cache(Kind::Video).since_keyframe(now));
+        let past = ShardMessage::Past(key, epoch, room.cache(Kind::Video).since_keyframe(now));
         let clocks = room.clocks().into_iter().flatten();
         let clocks = clocks.map(|clock| ShardMessage::Clock(key, clock));
         self.messages.extend(

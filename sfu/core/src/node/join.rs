@@ -6,7 +6,7 @@ use std::time::Instant;
 use crate::command::{Kind, RoomKey};
 use crate::node::Node;
 use crate::node::peers::{PeerIndex, Role};
-use crate::relay::{Burst, ShardMessage};
+use crate::relay::{Burst, Epoch, ShardMessage};
 use crate::room::{self, Room};
 use crate::viewer::STEP_PACKETS;
 
@@ -43,7 +43,16 @@ impl Node {
     }
 
     /// Takes what the publisher's shard has cached of a room in which viewers wait here.
-    pub(super) fn handle_past(&mut self, now: Instant, key: RoomKey, bursts: &[Arc<Burst>]) {
+    pub(super) fn handle_past(
+        &mut self,
+        now: Instant,
+        (key, epoch): (RoomKey, Epoch),
+        bursts: &[Arc<Burst>],
+    ) {
+        let counts = |room: &mut Room| room.publisher.is_none() && room.begin_epoch(epoch);
+        if !self.rooms.get_mut(&key).is_some_and(counts) {
+            return;
+        }
         for burst in bursts {
             let room = self.rooms.get_mut(&key);
             // What came by itself since is newer.

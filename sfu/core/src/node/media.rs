@@ -81,13 +81,9 @@ impl Node {
     }
 
     fn close(&mut self, burst: Burst) {
-        let from_publisher = self
-            .rooms
-            .get(&burst.room)
-            .and_then(|room| room.publisher)
-            .and_then(|index| self.peers.get(index))
-            .is_some_and(|peer| peer.id == burst.source.peer);
-        if !from_publisher {
+        let room = self.rooms.get(&burst.room);
+        let counts = room.is_some_and(|room| room.publisher.is_some() && room.hears(burst.source));
+        if !counts {
             self.counters.dropped_unforwarded += burst.packets.len() as u64;
             return;
         }
@@ -103,7 +99,10 @@ impl Node {
 
     /// Starts the fan-out of a burst to this shard's viewers.
     pub(super) fn deliver(&mut self, burst: &Arc<Burst>) {
-        let Some(room) = self.rooms.get_mut(&burst.room) else {
+        let room = self.rooms.get_mut(&burst.room);
+        let Some(room) = room.filter(|room| room.hears(burst.source)) else {
+            // The room is empty by now, or another publisher has come.
+            self.counters.dropped_unforwarded += burst.packets.len() as u64;
             return;
         };
         if room.accept(burst) {
@@ -116,7 +115,11 @@ impl Node {
     fn begin_source(&mut self, burst: &Burst) {
         self.name_mismatches(burst);
         let room = self.rooms.get(&burst.room);
-        if burst.kind() == Kind::Video && room.is_some_and(|room| !room.viewers.is_empty()) {
+        let has_keyframe = burst.packets.iter().any(|packet| packet.keyframe);
+        if burst.kind() == Kind::Video
+            && !has_keyframe
+            && room.is_some_and(|room| !room.viewers.is_empty())
+        {
             self.request_keyframe(burst.arrived, burst.room);
         }
     }

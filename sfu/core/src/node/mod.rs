@@ -143,14 +143,18 @@ impl Node {
                     room.set_clock(clock);
                 }
             }
-            ShardMessage::Published(room, shard) => self.handle_published(room, shard),
+            ShardMessage::Published(room, shard, epoch) => {
+                self.handle_published(room, shard, epoch);
+            }
             ShardMessage::Wanted(room, shard) => self.handle_wanted(now, room, shard),
             ShardMessage::Unwanted(room, shard) => {
                 if let Some(room) = self.rooms.get_mut(&room) {
                     room.wanted_by.retain(|&wanting| wanting != shard);
                 }
             }
-            ShardMessage::Past(room, bursts) => self.handle_past(now, room, &bursts),
+            ShardMessage::Past(room, epoch, bursts) => {
+                self.handle_past(now, (room, epoch), &bursts);
+            }
             ShardMessage::KeyframeWanted(room) => {
                 self.request_keyframe_here(now, room);
             }

@@ -124,13 +124,18 @@ impl Layer {
         self.reception.report(now, self.ssrc)
     }
 
-    /// Appends the NACK that is due and returns how many packets it names.
-    pub(super) fn poll_nack(&mut self, now: Instant, sender: u32, out: &mut Vec<u8>) -> u32 {
+    /// Appends the NACK that is due, of at most `room` bytes, and returns how many packets it names.
+    pub(super) fn poll_nack(
+        &mut self,
+        now: Instant,
+        (sender, room): (u32, usize),
+        out: &mut Vec<u8>,
+    ) -> u32 {
         if !self.format.feedback.nack {
             return 0;
         }
         let mut wire = Vec::new();
-        self.missing.poll(now, &mut wire);
+        self.missing.poll(now, rtcp::nack_capacity(room), &mut wire);
         rtcp::write_nack(out, sender, self.ssrc, &wire);
         u32::try_from(wire.len()).unwrap_or(u32::MAX)
     }

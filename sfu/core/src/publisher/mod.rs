@@ -23,8 +23,11 @@ use crate::rtp::seq::SeqNo;
 pub(crate) use layer::{middle, ticks};
 use track::Track;
 
-/// Our SSRC in feedback to publishers. It sends no media, so one number serves all.
-const FEEDBACK_SSRC: u32 = 1;
+/// Our canonical name in feedback to publishers. Not every client agrees to RTCP of reduced size
+/// (RFC 5506), and without that a compound begins with a report and a name (RFC 3550, section 6.1).
+const CNAME: &str = "klieg";
+/// Bytes of one compound of feedback; what does not fit makes the next.
+const MAX_COMPOUND: usize = 1200;
 
 /// Between two receiver reports.
 const REPORT_INTERVAL: Duration = Duration::from_secs(1);
@@ -147,26 +150,30 @@ impl Publisher {
         }
     }
 
-    /// Appends the feedback that is due, as one compound. Returns whether there is any, and how
-    /// many keyframes it asks for.
+    /// Appends the feedback that is due, as one compound of at most [`MAX_COMPOUND`] bytes. Returns
+    /// whether there is any, and what it asks for. What does not fit stays due.
     pub fn poll_rtcp(&mut self, now: Instant, out: &mut Vec<u8>) -> Option<FeedbackSent> {
         let start = out.len();
+        let sender = self.feedback_ssrc();
         let reports_due = self.next_report.is_some_and(|due| due <= now);
         let mut reports = Vec::new();
         if reports_due {
             reports.extend(self.tracks.iter_mut().filter_map(|track| track.report(now)));
             self.next_report = Some(now + REPORT_INTERVAL);
         }
-        rtcp::write_receiver_report(out, FEEDBACK_SSRC, &reports);
+        rtcp::write_receiver_report(out, sender, &reports);
+        rtcp::write_source_description(out, sender, CNAME);
         let header_only = out.len();
+        let end = start + MAX_COMPOUND;
         let mut sent = FeedbackSent::default();
         for track in &mut self.tracks {
-            let FeedbackSent { nacked, keyframes } = track.poll_feedback(now, out);
+            let room = end.saturating_sub(out.len());
+            let FeedbackSent { nacked, keyframes } = track.poll_feedback(now, (sender, room), out);
             sent.nacked += nacked;
             sent.keyframes += keyframes;
         }
         if let Some(arrivals) = &mut self.arrivals {
-            arrivals.poll_feedback(now, FEEDBACK_SSRC, out);
+            arrivals.poll_feedback(now, (sender, end), out);
         }
         if out.len() == header_only && reports.is_empty() {
             out.truncate(start);
@@ -184,6 +191,13 @@ impl Publisher {
             .iter()
             .filter_map(|track| track.poll_timeout(past));
         tracks.chain(arrivals).chain(self.next_report).min()
+    }
+
+    /// Returns our SSRC in feedback: one that is none of the publisher's. It sends no media, so that
+    /// the same number serves towards all who do not use it.
+    fn feedback_ssrc(&self) -> u32 {
+        let is_taken = |ssrc: &u32| self.tracks.iter().any(|track| track.has_stream(*ssrc));
+        (1..).find(|ssrc| !is_taken(ssrc)).unwrap_or(1)
     }
 
     /// Finds the m-line of a packet: by stream, by the MID it carries, by payload type (RFC 9143, section 9.2).

@@ -78,9 +78,12 @@ impl Missing {
         Arrival::New
     }
 
-    /// Appends the packets to ask for now, in ascending order.
-    pub(super) fn poll(&mut self, now: Instant, wire: &mut Vec<u16>) {
+    /// Appends the packets to ask for now, in ascending order and at most `max`; others stay due.
+    pub(super) fn poll(&mut self, now: Instant, max: usize, wire: &mut Vec<u16>) {
         for (seq, hole) in &mut self.holes {
+            if wire.len() >= max {
+                return;
+            }
             if hole.due.is_some_and(|due| due <= now) {
                 wire.push(seq.wire());
                 hole.requests += 1;
@@ -119,7 +122,7 @@ mod tests {
 
     fn due(missing: &mut Missing, now: Instant) -> Vec<u16> {
         let mut wire = Vec::new();
-        missing.poll(now, &mut wire);
+        missing.poll(now, usize::MAX, &mut wire);
         wire
     }
 

@@ -6,7 +6,7 @@ use crate::codec;
 use crate::command::{ExtensionIds, Kind, PayloadFormat, ReceiveTrack, SsrcPair};
 use crate::publisher::keyframe::KeyframeRequester;
 use crate::publisher::layer::Layer;
-use crate::publisher::{Arrived, FEEDBACK_SSRC, FeedbackSent, Unforwarded};
+use crate::publisher::{Arrived, FeedbackSent, Unforwarded};
 use crate::relay::{SourceClock, SourceId};
 use crate::rtp::packet::Header;
 use crate::rtp::rtcp::{self, ReceptionReport, SenderInfo};
@@ -180,20 +180,28 @@ impl Track {
         self.layer.as_mut().map(|layer| layer.report(now))
     }
 
-    /// Appends the NACK and the keyframe request that are due, as far as negotiated.
-    pub(super) fn poll_feedback(&mut self, now: Instant, out: &mut Vec<u8>) -> FeedbackSent {
+    /// Appends the keyframe request and the NACK that are due, as far as negotiated and there is room.
+    pub(super) fn poll_feedback(
+        &mut self,
+        now: Instant,
+        (sender, room): (u32, usize),
+        out: &mut Vec<u8>,
+    ) -> FeedbackSent {
         let Some(layer) = &mut self.layer else {
             return FeedbackSent::default();
         };
-        let nacked = layer.poll_nack(now, FEEDBACK_SSRC, out);
+        let end = out.len() + room;
         let feedback = layer.feedback();
-        let asks = (feedback.pli || feedback.fir) && self.keyframes.poll(now);
+        let can_ask = (feedback.pli || feedback.fir) && room >= rtcp::KEYFRAME_REQUEST_LEN;
+        let asks = can_ask && self.keyframes.poll(now);
         if asks && feedback.pli {
-            rtcp::write_pli(out, FEEDBACK_SSRC, layer.ssrc());
+            rtcp::write_pli(out, sender, layer.ssrc());
         } else if asks {
             self.fir_number = self.fir_number.wrapping_add(1);
-            rtcp::write_fir(out, FEEDBACK_SSRC, layer.ssrc(), self.fir_number);
+            rtcp::write_fir(out, sender, layer.ssrc(), self.fir_number);
         }
+        let room = end.saturating_sub(out.len());
+        let nacked = layer.poll_nack(now, (sender, room), out);
         FeedbackSent {
             nacked,
             keyframes: u32::from(asks),

@@ -14,6 +14,8 @@ const PLI: u8 = 1;
 /// Format of a full intra request (RFC 5104, section 4.3.1).
 const FIR: u8 = 4;
 
+/// The length of the longer of the two keyframe requests, in bytes.
+pub(crate) const KEYFRAME_REQUEST_LEN: usize = 20;
 /// Length of a report block, in bytes.
 const BLOCK_LEN: usize = 24;
 
@@ -261,6 +263,11 @@ pub fn write_fir(out: &mut Vec<u8>, sender: u32, media: u32, number: u8) {
     out.extend_from_slice(&0_u32.to_be_bytes());
     out.extend_from_slice(&media.to_be_bytes());
     out.extend_from_slice(&[number, 0, 0, 0]);
+}
+
+/// Returns how many sequence numbers fit a NACK of `room` bytes, however far they are apart.
+pub(crate) fn nack_capacity(room: usize) -> usize {
+    room.saturating_sub(12) / 4
 }
 
 /// Appends a generic NACK for ascending sequence numbers; nothing when there are none.

@@ -37,6 +37,10 @@ pub(crate) struct Publishing {
     /// The wire number of the first packet and the first frame's time may be chosen before it sends.
     pub(crate) next_seq: u16,
     pub(crate) timestamp: u32,
+    /// Packets to be left out before the next frame, every other one of twice as many.
+    pub(crate) gaps: u16,
+    /// Between two sender reports.
+    pub(crate) report_interval: Duration,
     frame: u32,
     wants_keyframe: bool,
     next_video: Instant,
@@ -58,6 +62,8 @@ impl Publishing {
             is_probing: false,
             next_seq: 65_000,
             timestamp: 0xffff_0000,
+            gaps: 0,
+            report_interval: Duration::from_millis(500),
             frame: 0,
             wants_keyframe: true,
             next_video: now,
@@ -80,10 +86,6 @@ impl Publishing {
         if !self.is_sending {
             return;
         }
-        if self.next_report <= now {
-            self.next_report = now + Duration::from_millis(500);
-            self.send_report(peer);
-        }
         if self.next_audio <= now {
             self.next_audio = now + AUDIO_FRAME;
             self.audio_seq = self.audio_seq.wrapping_add(1);
@@ -98,6 +100,10 @@ impl Publishing {
         if self.next_video <= now {
             self.next_video = now + VIDEO_FRAME;
             self.send_frame(peer);
+        }
+        if self.next_report <= now {
+            self.next_report = now + self.report_interval;
+            self.send_report(peer);
         }
     }
 
@@ -138,6 +144,10 @@ impl Publishing {
         } else {
             FRAME_PACKETS
         };
+        for _ in 0..std::mem::take(&mut self.gaps) {
+            self.next_seq = self.next_seq.wrapping_add(1);
+            self.send_video(peer, &video_payload(false, self.frame, 1), false);
+        }
         if self.is_probing {
             self.send_video(peer, &[], false);
         }
@@ -157,14 +167,17 @@ impl Publishing {
     }
 
     fn send_report(&self, peer: &mut Peer) {
-        let mut compound = Vec::new();
-        let info = rtcp::SenderInfo {
-            ssrc: self.ssrc,
-            ntp: 77 << 32,
-            rtp_timestamp: self.timestamp,
-        };
-        rtcp::write_sender_report(&mut compound, &info, 1, 1);
-        peer.send_rtcp(&compound);
+        let audio_time = u32::from(self.audio_seq) * 960;
+        for (ssrc, rtp_timestamp) in [(self.ssrc, self.timestamp), (self.ssrc + 2, audio_time)] {
+            let mut compound = Vec::new();
+            let info = rtcp::SenderInfo {
+                ssrc,
+                ntp: 77 << 32,
+                rtp_timestamp,
+            };
+            rtcp::write_sender_report(&mut compound, &info, 1, 1);
+            peer.send_rtcp(&compound);
+        }
     }
 
     /// Sends a packet with a transport-wide number.
@@ -219,6 +232,8 @@ pub(crate) struct Watching {
     pub(crate) repaired: u32,
     /// Sender reports that came: NTP and RTP time.
     pub(crate) reports: Vec<(u64, u32)>,
+    /// Sender reports of the sound that came.
+    pub(crate) audio_reports: u32,
     /// Whether it asks for what it misses.
     pub(crate) asks: bool,
     seqs: SeqExtender,
@@ -242,6 +257,7 @@ impl Watching {
             received: BTreeMap::new(),
             repaired: 0,
             reports: Vec::new(),
+            audio_reports: 0,
             asks: true,
             seqs: SeqExtender::default(),
             next: None,
@@ -297,10 +313,16 @@ impl Watching {
         for compound in &peer.rtcp[self.seen.1..] {
             self.seen.1 += 1;
             for item in Compound::read(compound) {
-                if let Rtcp::SenderReport(info) = item
-                    && info.ssrc == 2002
-                {
-                    self.reports.push((info.ntp, info.rtp_timestamp));
+                match item {
+                    Rtcp::SenderReport(info) if info.ssrc == 2002 => {
+                        self.reports.push((info.ntp, info.rtp_timestamp));
+                    }
+                    Rtcp::SenderReport(_) => self.audio_reports += 1,
+                    Rtcp::Reception(_)
+                    | Rtcp::Nack { .. }
+                    | Rtcp::Pli { .. }
+                    | Rtcp::Fir { .. }
+                    | Rtcp::Goodbye { .. } => {}
                 }
             }
         }
