@@ -96,10 +96,11 @@ const COUNTERS: [(&str, &str, Reading); 20] = [
 ];
 
 /// Totals of what was dropped: datagrams, packets or runs by reason (`klieg_sfu_dropped_total`).
-const DROPPED: [(&str, Reading); 27] = [
+const DROPPED: [(&str, Reading); 28] = [
     ("refused", |totals| totals.refused),
     ("send_buffer_full", |totals| totals.dropped_full),
     ("shard_inbox_full", |totals| totals.dropped_messages),
+    ("empty", |totals| totals.core.dropped_empty),
     ("unknown_protocol", |totals| {
         totals.core.dropped_unknown_protocol
     }),

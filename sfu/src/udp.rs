@@ -96,6 +96,11 @@ impl ShardSocket {
                 remote,
             };
             let bytes = buffer.get(..meta.len).unwrap_or_default();
+            if bytes.is_empty() {
+                // One without a byte is one all the same, and to be counted.
+                take(path, bytes);
+                datagrams += 1;
+            }
             // Several datagrams of one sender may have been coalesced, all of `stride` but the last.
             for datagram in bytes.chunks(meta.stride.max(1)) {
                 take(path, datagram);
@@ -234,6 +239,16 @@ mod tests {
             arrived,
             contents.chunks(100).map(<[u8]>::to_vec).collect::<Vec<_>>()
         );
+    }
+
+    #[tokio::test]
+    async fn a_datagram_without_a_byte_is_received() {
+        let (sender, receiver) = pair();
+        let remote = receiver.socket.local_addr().unwrap();
+        sender.socket.send_to(&[], remote).await.unwrap();
+        sender.socket.send_to(b"next", remote).await.unwrap();
+        let arrived = receive_all(&receiver, 2).await;
+        assert_eq!(arrived, [b"".to_vec(), b"next".to_vec()]);
     }
 
     #[tokio::test]

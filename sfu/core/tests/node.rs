@@ -8,6 +8,7 @@ use klieg_sfu_core::command::{Command, DisconnectReason, Event, IceCredentials, 
 
 use crate::sim::Link;
 use crate::sim::actor::Watching;
+use crate::sim::peer::Nomination;
 use crate::sim::stage::{OPUS, ROOM, Role, Stage, VP8, VP9, count, send_tracks};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -695,6 +696,96 @@ fn no_short_datagram_is_answered_or_harms_a_running_room() {
         "a stranger got an answer"
     );
     assert!(stage.watching(viewer).frames > before + 50);
+}
+
+#[test]
+fn datagrams_without_a_byte_are_counted() {
+    let mut stage = Stage::new(43, 1);
+    let stranger = SocketAddr::from(([10, 200, 0, 1], 9));
+    for _ in 0..3 {
+        stage.inject(stranger, &[]);
+    }
+    let counters = stage.nodes[0].counters();
+    assert_eq!(
+        (counters.dropped_empty, counters.dropped_unknown_protocol),
+        (3, 0)
+    );
+}
+
+#[test]
+fn an_address_in_use_is_not_taken_over_by_checks_of_another_peer() {
+    // On one shard, on two, and on three: the attacker's, the publisher's and the receiving one.
+    for shards in [1, 2, 3, 8] {
+        let mut stage = Stage::new(44, shards);
+        let publisher = stage.publish(1, Link::round_trip(20));
+        let viewer = stage.watch(2, Link::round_trip(20));
+        let attacker = stage.watch(3, Link::round_trip(20));
+        stage.run(2 * SECOND);
+        // Its address has changed, so that its datagrams reach another shard than its own.
+        let moved = SocketAddr::from(([10, 99, 0, 1], 41_000));
+        stage.actors[publisher].peer.config.address = moved;
+        let now = stage.now;
+        stage.actors[publisher].peer.check(now);
+        stage.run(SECOND);
+        let before = [viewer, attacker].map(|place| stage.watching(place).frames);
+        let pwd = stage.actors[attacker].peer.config.remote.pwd.clone();
+        for _ in 0..100 {
+            let check = stage.actors[attacker].peer.binding_request(&pwd, &[]);
+            stage.inject(moved, &check);
+            stage.run(SECOND / 20);
+        }
+        for (place, before) in [viewer, attacker].into_iter().zip(before) {
+            let frames = stage.watching(place).frames - before;
+            assert!(frames > 145, "{frames} frames, {shards} shards");
+        }
+    }
+}
+
+#[test]
+fn an_address_that_its_peer_has_left_is_free_for_another() {
+    for shards in [1, 2] {
+        for is_removed in [true, false] {
+            let mut stage = Stage::new(45, shards);
+            stage.publish(1, Link::round_trip(20));
+            stage.watch(2, Link::round_trip(20));
+            stage.run(2 * SECOND);
+            // It is gone without a word.
+            let gone = stage.actors.remove(1).peer.config.address;
+            if is_removed {
+                stage.command(&Command::RemovePeer(PeerId(2)));
+            } else {
+                stage.run(16 * SECOND);
+            }
+            let viewer = stage.watch(3, Link::round_trip(20));
+            stage.actors[viewer].peer.config.address = gone;
+            stage.run(3 * SECOND);
+            let frames = stage.watching(viewer).frames;
+            assert!(frames > 75, "{frames} frames, {shards} shards");
+        }
+    }
+}
+
+#[test]
+fn a_flood_of_addresses_does_not_cut_off_the_one_in_use() {
+    for shards in [1, 4] {
+        let mut stage = Stage::new(46, shards);
+        let publisher = stage.publish(1, Link::round_trip(20));
+        let viewer = stage.watch(2, Link::round_trip(20));
+        stage.run(2 * SECOND);
+        let before = stage.watching(viewer).frames;
+        let config = stage.actors[publisher].peer.config.clone();
+        stage.actors[publisher].peer.config.nomination = Nomination::Never;
+        for port in 1..=1000 {
+            let check = stage.actors[publisher]
+                .peer
+                .binding_request(&config.remote.pwd, &[]);
+            stage.inject(SocketAddr::from(([10, 7, 7, 7], port)), &check);
+        }
+        stage.actors[publisher].peer.config.nomination = config.nomination;
+        stage.run(2 * SECOND);
+        let frames = stage.watching(viewer).frames - before;
+        assert!(frames > 55, "{frames} frames, {shards} shards");
+    }
 }
 
 #[test]

@@ -43,6 +43,8 @@ pub struct Counters {
     pub keyframes_requested: u64,
     /// Times a peer's media moved to another address.
     pub path_changes: u64,
+    /// Dropped: datagrams without a byte.
+    pub dropped_empty: u64,
     /// Dropped: first byte of no known protocol, or too short.
     pub dropped_unknown_protocol: u64,
     /// Dropped: no check has passed from that address.

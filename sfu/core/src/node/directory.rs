@@ -12,6 +12,9 @@ use crate::node::peers::PeerIndex;
 const EXPECTATION: Duration = Duration::from_secs(30);
 /// How long an address leads to another shard after its last authenticated check.
 const ROUTE_LIFETIME: Duration = Duration::from_secs(40);
+/// How long after its last check an address stays with a peer although a check of another one comes
+/// from there: so long that at least two checks must have been lost.
+const HELD: Duration = Duration::from_secs(15);
 /// Addresses that lead to other shards.
 const MAX_ROUTES: usize = 65_536;
 
@@ -63,7 +66,8 @@ pub(crate) struct Directory {
 #[derive(Clone, Copy, Debug)]
 enum Route {
     Here(PeerIndex),
-    There(ShardIndex, Instant),
+    /// The shard that has the peer, and when the route is forgotten.
+    There(ShardIndex, PeerId, Instant),
 }
 
 impl Directory {
@@ -164,8 +168,27 @@ impl Directory {
     pub(crate) fn route(&self, address: &SocketAddr) -> Option<Place> {
         self.by_address.get(address).map(|route| match *route {
             Route::Here(index) => Place::Here(index),
-            Route::There(shard, _) => Place::There(shard),
+            Route::There(shard, ..) => Place::There(shard),
         })
+    }
+
+    /// Returns whether an address belongs to another peer than `peer`, so that a check does not take
+    /// it away: whoever has a password can write any source address on its own checks. `checked`
+    /// tells when the last check of a peer on this shard came from there.
+    pub(crate) fn is_held(
+        &self,
+        now: Instant,
+        address: &SocketAddr,
+        peer: PeerId,
+        checked: impl FnOnce(PeerIndex) -> Option<Instant>,
+    ) -> bool {
+        let (holder, checked) = match self.by_address.get(address) {
+            None => return false,
+            Some(Route::Here(index)) => (index.peer(), checked(*index)),
+            Some(Route::There(_, holder, until)) => (*holder, until.checked_sub(ROUTE_LIFETIME)),
+        };
+        let is_fresh = |at: Instant| now.saturating_duration_since(at) < HELD;
+        holder != peer && self.entries.contains_key(&holder) && checked.is_some_and(is_fresh)
     }
 
     /// Notes that a check of a peer on this shard came from an address.
@@ -176,7 +199,12 @@ impl Directory {
 
     /// Notes that a check of a peer on another shard came from an address. When there are too many
     /// such addresses, the one nearest its end goes.
-    pub(crate) fn route_there(&mut self, now: Instant, address: SocketAddr, shard: ShardIndex) {
+    pub(crate) fn route_there(
+        &mut self,
+        now: Instant,
+        address: SocketAddr,
+        (shard, peer): (ShardIndex, PeerId),
+    ) {
         self.drop_route(&address);
         if self.expiring.len() >= MAX_ROUTES
             && let Some((_, oldest)) = self.expiring.pop_first()
@@ -184,7 +212,8 @@ impl Directory {
             self.by_address.remove(&oldest);
         }
         let until = now + ROUTE_LIFETIME;
-        self.by_address.insert(address, Route::There(shard, until));
+        self.by_address
+            .insert(address, Route::There(shard, peer, until));
         self.expiring.insert((until, address));
     }
 
@@ -207,7 +236,7 @@ impl Directory {
     }
 
     fn drop_route(&mut self, address: &SocketAddr) {
-        if let Some(Route::There(_, until)) = self.by_address.remove(address) {
+        if let Some(Route::There(_, _, until)) = self.by_address.remove(address) {
             self.expiring.remove(&(until, *address));
         }
     }

@@ -23,7 +23,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::command::{Event, Path, RoomKey, ShardIndex};
+use crate::command::{Event, Path, PeerId, RoomKey, ShardIndex};
 use crate::demux::{self, Protocol};
 use crate::relay::{Burst, ShardMessage, SourceId};
 use crate::room::{FanOut, Room};
@@ -125,6 +125,7 @@ impl Node {
             Some(Protocol::Dtls | Protocol::Rtp | Protocol::Rtcp) => {
                 self.handle_checked(now, path, datagram);
             }
+            None if datagram.is_empty() => self.counters.dropped_empty += 1,
             None => self.counters.dropped_unknown_protocol += 1,
         }
     }
@@ -262,7 +263,9 @@ impl Node {
         match self.claim(now, peer) {
             Some(Place::Here(index)) => self.handle_peer_datagram(now, index, path, datagram),
             Some(Place::There(shard)) => {
-                self.directory.route_there(now, path.remote, shard);
+                if !self.is_held(now, path, peer) {
+                    self.directory.route_there(now, path.remote, (shard, peer));
+                }
                 self.forward(shard, path, datagram);
             }
             Some(Place::Expected) | None => {}
@@ -307,7 +310,7 @@ impl Node {
             Received::Nothing => {
                 self.counters.transport += peer.transport.take_counters();
                 if peer.transport.knows(path) {
-                    self.note_address(index, path);
+                    self.note_address(now, index, path);
                 }
             }
         }
@@ -339,7 +342,7 @@ impl Node {
     }
 
     /// Makes the peer ours, if no other shard has it.
-    fn claim(&mut self, now: Instant, peer: crate::command::PeerId) -> Option<Place> {
+    fn claim(&mut self, now: Instant, peer: PeerId) -> Option<Place> {
         let entry = self.directory.get(peer)?;
         if let Err(shard) = entry.spec.claim.take(self.config.shard) {
             self.directory.settle(peer, Place::There(shard));
@@ -365,18 +368,24 @@ impl Node {
         Some(place)
     }
 
-    fn note_address(&mut self, index: PeerIndex, path: Path) {
-        if self.directory.route(&path.remote) == Some(Place::Here(index)) {
+    fn note_address(&mut self, now: Instant, index: PeerIndex, path: Path) {
+        let is_known = self.directory.route(&path.remote) == Some(Place::Here(index));
+        if is_known || self.is_held(now, path, index.peer()) {
             return;
         }
         self.directory.route_here(path.remote, index);
-        let forgotten = self
-            .peers
-            .get_mut(index)
-            .and_then(|peer| peer.add_address(path.remote));
-        if let Some(address) = forgotten {
+        let peer = self.peers.get_mut(index);
+        for address in peer.map_or_else(Vec::new, |peer| peer.add_address(path.remote)) {
             self.directory.forget_address(&address, index);
         }
+    }
+
+    fn is_held(&self, now: Instant, path: Path, peer: PeerId) -> bool {
+        let checked = |index| {
+            let holder = self.peers.get(index)?;
+            holder.transport.checked_at(path.remote)
+        };
+        self.directory.is_held(now, &path.remote, peer, checked)
     }
 
     fn forward(&mut self, shard: ShardIndex, path: Path, datagram: &[u8]) {

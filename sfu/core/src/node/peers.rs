@@ -9,14 +9,18 @@ use crate::publisher::Publisher;
 use crate::transport::Transport;
 use crate::viewer::Viewer;
 
-/// Addresses from which one peer's checks may have come.
-const MAX_ADDRESSES: usize = 16;
-
 /// The place of a peer. A place that was given to another peer since does not find it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct PeerIndex {
     slot: usize,
     peer: PeerId,
+}
+
+impl PeerIndex {
+    /// Returns whose place it is.
+    pub(crate) fn peer(self) -> PeerId {
+        self.peer
+    }
 }
 
 /// One connected or connecting peer.
@@ -36,7 +40,7 @@ pub(crate) struct Peer {
     pub(crate) connected: Option<Instant>,
     /// Whether its first picture (or sound, in a room without picture) was sent.
     pub(crate) shown: bool,
-    /// Where its authenticated checks came from, at most [`MAX_ADDRESSES`].
+    /// The addresses that lead here: those that its transport knows.
     pub(crate) addresses: Vec<SocketAddr>,
     /// When its next timer is due, as registered; `None` when none is.
     pub(crate) timer: Option<Instant>,
@@ -68,13 +72,12 @@ impl Peer {
         }
     }
 
-    /// Notes an address; returns one to forget when there are too many.
-    pub(crate) fn add_address(&mut self, address: SocketAddr) -> Option<SocketAddr> {
-        if self.addresses.contains(&address) {
-            return None;
-        }
+    /// Notes an address and takes out those that the transport has forgotten since.
+    pub(crate) fn add_address(&mut self, address: SocketAddr) -> Vec<SocketAddr> {
         self.addresses.push(address);
-        (self.addresses.len() > MAX_ADDRESSES).then(|| self.addresses.remove(0))
+        let transport = &self.transport;
+        let is_forgotten = |address: &mut SocketAddr| transport.checked_at(*address).is_none();
+        self.addresses.extract_if(.., is_forgotten).collect()
     }
 
     /// Returns when the peer has something to do next.

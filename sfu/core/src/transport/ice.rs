@@ -4,6 +4,7 @@
 #![warn(clippy::indexing_slicing)]
 
 use std::collections::VecDeque;
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use super::pair::Pair;
@@ -193,6 +194,13 @@ impl LiteAgent {
     /// Returns whether the path is one of the pairs.
     pub(super) fn knows(&self, path: Path) -> bool {
         self.pairs.get(path).is_some()
+    }
+
+    /// Returns when the last check came from an address.
+    pub(super) fn checked_at(&self, remote: SocketAddr) -> Option<Instant> {
+        let pairs = self.pairs.iter();
+        let there = pairs.filter(|pair| pair.path.remote == remote);
+        there.map(|pair| pair.checked_at).max()
     }
 
     /// Asks the selected pair to prove that it receives, by checks of ours.

@@ -17,6 +17,7 @@ mod receive;
 mod report;
 
 use std::collections::VecDeque;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -309,6 +310,12 @@ impl Transport {
     /// Returns whether a check from this path was authenticated and the path is still remembered.
     pub fn knows(&self, path: Path) -> bool {
         self.agent.knows(path)
+    }
+
+    /// Returns when the last authenticated check came from an address; `None` when none has, or it is
+    /// no longer remembered.
+    pub fn checked_at(&self, remote: SocketAddr) -> Option<Instant> {
+        self.agent.checked_at(remote)
     }
 
     /// Returns what was dropped since the last call, by reason, and begins to count anew.
