@@ -16,3 +16,5 @@ mod transport;
 mod node;
 
 mod publishers;
+
+mod interop;

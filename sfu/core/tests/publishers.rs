@@ -29,6 +29,7 @@ fn of_two_publishers_at_once_every_shard_shows_the_same_one() {
             let earlier = stage.publish(first, Link::round_trip(20));
             stage.run(Duration::from_millis(apart_ms));
             let later = stage.publish(second, Link::round_trip(20));
+            stage.publishing(later).ssrc = stage.publishing(earlier).ssrc;
             let late = [(0, 3), (1, 3), (2, 1)].map(|(shard, nth)| {
                 stage.run(SECOND / 5);
                 stage.watch(on(shard, 3, nth), Link::round_trip(30))

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use crate::command::{Event, Kind, Path};
 use crate::node::Node;
-use crate::node::peers::PeerIndex;
+use crate::node::peers::{PeerIndex, Role};
 
 /// Datagrams for one destination.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,16 +62,17 @@ impl Node {
         None
     }
 
-    /// Reports the first picture that a viewer is sent, or the first sound of a room without picture.
-    pub(super) fn note_shown(&mut self, now: Instant, viewer: PeerIndex, kind: Kind) {
-        let Some(peer) = self.peers.get_mut(viewer).filter(|peer| !peer.shown) else {
+    /// Reports the first picture that a viewer is sent, or the first sound where there is no picture
+    /// for it.
+    pub(super) fn note_shown(&mut self, now: Instant, index: PeerIndex, kind: Kind) {
+        let Some(peer) = self.peers.get_mut(index).filter(|peer| !peer.shown) else {
             return;
         };
-        let has_picture = self
-            .rooms
-            .get(&peer.room)
-            .is_some_and(|room| room.has(Kind::Video));
-        if kind == Kind::Video || !has_picture {
+        let room = self.rooms.get(&peer.room);
+        let has_picture = room.is_some_and(|room| room.has(Kind::Video));
+        let sees =
+            matches!(&peer.role, Role::Viewer(viewer) if viewer.has(Kind::Video)) && has_picture;
+        if kind == Kind::Video || !sees {
             peer.shown = true;
             let connected = peer.connected.unwrap_or(now);
             let took = now.saturating_duration_since(connected);

@@ -29,6 +29,10 @@ impl Node {
 
     /// Gives a viewer a keyframe: the cached one if it is in its join, else a new one.
     pub(super) fn show_picture(&mut self, now: Instant, index: PeerIndex, key: RoomKey) {
+        let viewer = self.peers.viewer(index);
+        if !viewer.is_some_and(|(_, viewer)| viewer.has(Kind::Video)) {
+            return;
+        }
         let cached = self.rooms.get(&key).and_then(|room| room.joinable(now));
         let served = cached.is_some_and(|(source, keyframe)| {
             self.peers

@@ -114,14 +114,18 @@ impl Node {
     /// Another source begins: viewers need its keyframe, and those that cannot play it are named.
     fn begin_source(&mut self, burst: &Burst) {
         self.name_mismatches(burst);
-        let room = self.rooms.get(&burst.room);
         let has_keyframe = burst.packets.iter().any(|packet| packet.keyframe);
-        if burst.kind() == Kind::Video
-            && !has_keyframe
-            && room.is_some_and(|room| !room.viewers.is_empty())
-        {
+        if burst.kind() == Kind::Video && !has_keyframe && self.is_seen(burst.room) {
             self.request_keyframe(burst.arrived, burst.room);
         }
+    }
+
+    /// Returns whether anybody on this shard has an m-line for the picture of a room.
+    fn is_seen(&self, key: RoomKey) -> bool {
+        let room = self.rooms.get(&key);
+        let viewers = room.into_iter().flat_map(|room| &room.viewers);
+        let mut peers = viewers.filter_map(|&index| self.peers.get(index));
+        peers.any(|peer| matches!(&peer.role, Role::Viewer(viewer) if viewer.has(Kind::Video)))
     }
 
     /// Names the viewers of this shard that cannot play a source that begins.

@@ -205,7 +205,10 @@ impl Publisher {
         let by_ssrc = self
             .tracks
             .iter()
-            .position(|track| track.has_stream(header.ssrc));
+            // What is numbered like a stream of another m-line is told by what it carries.
+            .position(|track| {
+                track.has_stream(header.ssrc) && track.has_payload_type(header.payload_type)
+            });
         by_ssrc
             .or_else(|| {
                 self.tracks.iter().position(|track| {

@@ -219,6 +219,39 @@ fn keyframes_are_asked_for_once_a_second_until_one_comes() {
 }
 
 #[test]
+fn sound_and_picture_of_one_ssrc_are_told_apart_by_what_they_carry() {
+    let start = Instant::now();
+    let opus = PayloadFormat {
+        payload_type: 111,
+        rtx_payload_type: None,
+        format: Format {
+            codec: Codec::Opus,
+            ..VP8
+        },
+        feedback: Feedback::default(),
+    };
+    let audio = ReceiveTrack {
+        kind: Kind::Audio,
+        formats: vec![opus],
+        ..video(Vec::new())
+    };
+    let pair = SsrcPair {
+        media: 7,
+        rtx: None,
+    };
+    let tracks = vec![audio, video(vec![pair])];
+    let mut publisher = Publisher::new(start, PeerId(9), tracks);
+    for seq in 1..5 {
+        for (payload_type, codec) in [(111, Codec::Opus), (96, Codec::Vp8)] {
+            let packet = packet(payload_type, seq, 7, KEYFRAME);
+            let arrived = publisher.handle_rtp(start, &packet).unwrap();
+            assert_eq!(arrived.format.codec, codec);
+            assert_eq!(arrived.first, seq == 1);
+        }
+    }
+}
+
+#[test]
 fn nothing_is_due_before_the_first_packet() {
     let start = Instant::now();
     let mut publisher = publisher(start);

@@ -93,11 +93,13 @@ impl Viewer {
         self.track(burst.kind())?.prepare(burst, packet)
     }
 
+    /// Returns whether it has an m-line of a kind.
+    pub(crate) fn has(&self, kind: Kind) -> bool {
+        self.tracks.iter().any(|track| track.kind() == kind)
+    }
+
     /// Starts at a keyframe in the cache; returns whether the viewer is in its join and plays it.
     pub(crate) fn catch_up(&mut self, now: Instant, source: SourceId, keyframe: SeqNo) -> bool {
-        if self.track(Kind::Video).is_none() {
-            return false;
-        }
         let catch_up = self.joins.begin(now, source, keyframe);
         self.catch_up = catch_up.or(self.catch_up);
         catch_up.is_some()

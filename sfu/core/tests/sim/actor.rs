@@ -24,7 +24,22 @@ const PATIENCE: Duration = Duration::from_millis(150);
 /// How long a viewer stands still before it asks for a keyframe.
 const STALL: Duration = Duration::from_millis(700);
 
+/// How a publisher writes header extensions (RFC 8285).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Extensions {
+    /// Not at all.
+    None,
+    /// A transport-wide number, identifier 3, one-byte form.
+    OneByte,
+    /// MID and a transport-wide number, identifiers 20 and 21, two-byte form.
+    TwoByte,
+}
+
 /// A source of VP8 and Opus.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "switches of a test, told apart by name"
+)]
 pub(crate) struct Publishing {
     /// Its video SSRC; the next ones are its retransmissions and its sound.
     pub(crate) ssrc: u32,
@@ -37,6 +52,14 @@ pub(crate) struct Publishing {
     /// The wire number of the first packet and the first frame's time may be chosen before it sends.
     pub(crate) next_seq: u16,
     pub(crate) timestamp: u32,
+    /// How it writes header extensions.
+    pub(crate) extensions: Extensions,
+    /// Whether it repairs on a stream of its own (RFC 4588) or by the same packets.
+    pub(crate) has_rtx: bool,
+    /// Whether it sends sound.
+    pub(crate) has_audio: bool,
+    /// Whether it sends a picture.
+    pub(crate) has_video: bool,
     /// Packets to be left out before the next frame, every other one of twice as many.
     pub(crate) gaps: u16,
     /// Between two sender reports.
@@ -62,6 +85,10 @@ impl Publishing {
             is_probing: false,
             next_seq: 65_000,
             timestamp: 0xffff_0000,
+            extensions: Extensions::OneByte,
+            has_rtx: true,
+            has_audio: true,
+            has_video: true,
             gaps: 0,
             report_interval: Duration::from_millis(500),
             frame: 0,
@@ -88,18 +115,15 @@ impl Publishing {
         }
         if self.next_audio <= now {
             self.next_audio = now + AUDIO_FRAME;
-            self.audio_seq = self.audio_seq.wrapping_add(1);
-            let timestamp = u32::from(self.audio_seq) * 960;
-            self.send(
-                peer,
-                (111, self.audio_seq, self.ssrc + 2, timestamp),
-                &[9; 80],
-                false,
-            );
+            if self.has_audio {
+                self.send_sound(peer);
+            }
         }
         if self.next_video <= now {
             self.next_video = now + VIDEO_FRAME;
-            self.send_frame(peer);
+            if self.has_video {
+                self.send_frame(peer);
+            }
         }
         if self.next_report <= now {
             self.next_report = now + self.report_interval;
@@ -124,11 +148,22 @@ impl Publishing {
         }
     }
 
+    fn send_sound(&mut self, peer: &mut Peer) {
+        self.audio_seq = self.audio_seq.wrapping_add(1);
+        let timestamp = u32::from(self.audio_seq) * 960;
+        let numbers = (111, self.audio_seq, self.ssrc + 2, timestamp);
+        self.send(peer, numbers, &[9; 80], false);
+    }
+
     fn repair(&mut self, peer: &mut Peer, pairs: &[u8]) {
         for seq in rtcp::missing(pairs) {
             let Some(packet) = self.sent.get(&seq).cloned() else {
                 continue;
             };
+            if !self.has_rtx {
+                peer.send_rtp(&packet);
+                continue;
+            }
             let header = Header::parse(&packet).unwrap();
             self.rtx_seq = self.rtx_seq.wrapping_add(1);
             let payload = [&seq.to_be_bytes(), &packet[header.payload.clone()]].concat();
@@ -196,10 +231,20 @@ impl Publishing {
             ssrc,
         };
         let mut packet = header.to_bytes().to_vec();
-        packet[0] |= 0x10;
         let [high, low] = self.transport_seq.to_be_bytes();
         self.transport_seq = self.transport_seq.wrapping_add(1);
-        packet.extend_from_slice(&[0xbe, 0xde, 0, 1, 0x31, high, low, 0]);
+        let mid = if payload_type == 111 { b'0' } else { b'1' };
+        match self.extensions {
+            Extensions::None => {}
+            Extensions::OneByte => {
+                packet[0] |= 0x10;
+                packet.extend_from_slice(&[0xbe, 0xde, 0, 1, 0x31, high, low, 0]);
+            }
+            Extensions::TwoByte => {
+                packet[0] |= 0x10;
+                packet.extend_from_slice(&[0x10, 0, 0, 2, 20, 1, mid, 21, 2, high, low, 0]);
+            }
+        }
         packet.extend_from_slice(payload);
         peer.send_rtp(&packet);
         packet
@@ -236,6 +281,8 @@ pub(crate) struct Watching {
     pub(crate) audio_reports: u32,
     /// Whether it asks for what it misses.
     pub(crate) asks: bool,
+    /// Whether its feedback begins with a report and a name, as without RTCP of reduced size.
+    pub(crate) sends_whole_compounds: bool,
     seqs: SeqExtender,
     /// The next packet to decode; `None` before the first keyframe.
     next: Option<u64>,
@@ -259,6 +306,7 @@ impl Watching {
             reports: Vec::new(),
             audio_reports: 0,
             asks: true,
+            sends_whole_compounds: false,
             seqs: SeqExtender::default(),
             next: None,
             wants_keyframe: false,
@@ -283,6 +331,10 @@ impl Watching {
             return;
         }
         let mut compound = Vec::new();
+        if self.sends_whole_compounds {
+            rtcp::write_receiver_report(&mut compound, 1, &[]);
+            rtcp::write_source_description(&mut compound, 1, "viewer");
+        }
         let missing = self.missing(now);
         rtcp::write_nack(&mut compound, 1, 2002, &missing);
         let stalled = self.last_frame.is_none_or(|last| now - last > STALL);

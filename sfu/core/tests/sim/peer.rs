@@ -49,6 +49,10 @@ pub(crate) struct PeerConfig {
     pub(crate) is_active: bool,
     /// When it nominates.
     pub(crate) nomination: Nomination,
+    /// Whether its checks carry PRIORITY.
+    pub(crate) has_priority: bool,
+    /// Whether it takes the controlled role, until it is told that it cannot.
+    pub(crate) is_controlled: bool,
 }
 
 /// When a peer sends USE-CANDIDATE.
@@ -209,17 +213,21 @@ impl Peer {
             Box::new(BINDING_REQUEST),
             Box::new(transaction),
             Box::new(Username::new(ATTR_USERNAME, username)),
-            Box::new(raw(ATTR_PRIORITY, &[110, 0, 30, 255])),
         ];
+        if self.config.has_priority {
+            setters.push(Box::new(raw(ATTR_PRIORITY, &[110, 0, 30, 255])));
+        }
         let nominates = match self.config.nomination {
             Nomination::Aggressive => true,
             Nomination::Regular => self.answered > 0,
             Nomination::Never => false,
         };
-        if nominates {
+        if nominates && !self.config.is_controlled {
             setters.push(Box::new(raw(ATTR_USE_CANDIDATE, &[])));
         }
-        if !more
+        if self.config.is_controlled {
+            setters.push(Box::new(raw(ATTR_ICE_CONTROLLED, &[1; 8])));
+        } else if !more
             .iter()
             .any(|(typ, _)| AttrType(*typ) == ATTR_ICE_CONTROLLED)
         {
@@ -307,6 +315,9 @@ impl Peer {
             let mut code = stun::error_code::ErrorCodeAttribute::default();
             if stun::message::Getter::get_from(&mut code, &message).is_ok() {
                 self.errors.push(code.code.0);
+                if code.code.0 == 487 && std::mem::take(&mut self.config.is_controlled) {
+                    self.check(now);
+                }
             }
         } else if message.typ == BINDING_SUCCESS {
             let mut mapped = XorMappedAddress::default();

@@ -59,6 +59,8 @@ pub(crate) struct Stage {
     pub(crate) events: Vec<(Duration, Event)>,
     /// Bytes that the server sent, by destination.
     pub(crate) sent_to: HashMap<SocketAddr, usize>,
+    /// Whether clients that are added send the `ClientHello`.
+    pub(crate) are_active: bool,
     network: Network,
     _seed: Seed,
 }
@@ -78,6 +80,7 @@ impl Stage {
             actors: Vec::new(),
             events: Vec::new(),
             sent_to: HashMap::new(),
+            are_active: true,
             network: Network::new(seed),
             _seed: Seed(seed),
         }
@@ -114,8 +117,10 @@ impl Stage {
             local: remote.clone(),
             remote: local.clone(),
             fingerprint: identity().fingerprint(),
-            is_active: true,
+            is_active: self.are_active,
             nomination: Nomination::Regular,
+            has_priority: true,
+            is_controlled: false,
         };
         let peer = Peer::new(self.now, config);
         let id = PeerId(id);
@@ -129,7 +134,11 @@ impl Stage {
         let remote = Remote {
             ice: remote,
             fingerprints: vec![peer.fingerprint()],
-            dtls_role: DtlsRole::Server,
+            dtls_role: if self.are_active {
+                DtlsRole::Server
+            } else {
+                DtlsRole::Client
+            },
             media,
         };
         self.command(&Command::SetRemote(id, Arc::new(remote)));

@@ -69,6 +69,8 @@ impl World {
             fingerprint: identity().fingerprint(),
             is_active: true,
             nomination: Nomination::Regular,
+            has_priority: true,
+            is_controlled: false,
         };
         change(&mut config);
         Self {
