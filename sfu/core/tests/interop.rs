@@ -3,7 +3,9 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use klieg_sfu_core::command::{Event, ExtensionIds, Kind, Media, PeerId, ReceiveTrack};
+use klieg_sfu_core::command::{
+    DisconnectReason, Event, ExtensionIds, Kind, Media, PeerId, ReceiveTrack,
+};
 use klieg_sfu_core::transport::TransportEvent;
 
 use crate::sim::Link;
@@ -288,6 +290,58 @@ fn a_client_that_nominates_late_is_served_from_its_first_valid_pair() {
         assert!(stage.now - last < SECOND / 5);
         stage.run(SECOND);
     }
+}
+
+#[test]
+fn clients_that_only_answer_checks_keep_their_media() {
+    let mut stage = Stage::new(75, 2);
+    let publisher = stage.publish(1, Link::bad(2, 20));
+    let viewer = stage.watch(2, Link::bad(2, 30));
+    stage.run(3 * SECOND);
+    for place in [publisher, viewer] {
+        stage.actors[place].peer.is_checking = false;
+    }
+    for _ in 0..100 {
+        stage.run(SECOND);
+        let last = stage.watching(viewer).last_frame.expect("a last frame");
+        assert!(stage.now - last < SECOND / 2);
+    }
+    // A goodbye without proof is taken back by an answer.
+    stage.run(SECOND);
+    let from = stage.actors[viewer].peer.config.address;
+    stage.inject(from, &[21, 254, 253, 0, 1, 0, 0, 0, 0, 0, 9, 0, 2, 1, 0]);
+    stage.run(40 * SECOND);
+    let is_gone = |event: &Event| matches!(event, Event::Disconnected { .. });
+    assert_eq!(count(&stage, is_gone), 0);
+}
+
+#[test]
+fn a_publisher_that_stops_checking_is_heard_as_long_as_its_media_comes_but_told_nothing() {
+    let mut stage = Stage::new(76, 2);
+    let publisher = stage.publish(1, Link::round_trip(20));
+    let viewer = stage.watch(2, Link::round_trip(30));
+    stage.run(3 * SECOND);
+    stage.actors[publisher].peer.is_checking = false;
+    stage.actors[publisher].peer.is_answering = false;
+    stage.run(31 * SECOND);
+    let config = stage.actors[publisher].peer.config.clone();
+    let told = stage.actors[publisher].peer.rtcp.len();
+    for _ in 0..60 {
+        stage.run(SECOND);
+        let last = stage.watching(viewer).last_frame.expect("a last frame");
+        assert!(stage.now - last < SECOND / 10);
+    }
+    assert_eq!(stage.actors[publisher].peer.rtcp.len(), told);
+    let sent = stage.sent_to[&config.address];
+    stage.publishing(publisher).is_sending = false;
+    stage.run(31 * SECOND);
+    let lost = Event::Disconnected {
+        peer: PeerId(1),
+        reason: DisconnectReason::ConsentLost,
+    };
+    assert_eq!(count(&stage, |event| *event == lost), 1);
+    // Checks of ours are all that it got.
+    assert!(stage.sent_to[&config.address] - sent < 20 * 120);
 }
 
 #[test]

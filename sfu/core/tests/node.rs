@@ -513,6 +513,7 @@ fn media_stops_within_thirty_seconds_of_the_last_check() {
     let viewer = stage.watch(2, Link::round_trip(20));
     stage.run(2 * SECOND);
     stage.actors[viewer].peer.is_checking = false;
+    stage.actors[viewer].peer.is_answering = false;
     stage.run(31 * SECOND);
     let lost = Event::Disconnected {
         peer: PeerId(2),

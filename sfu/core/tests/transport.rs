@@ -188,6 +188,7 @@ fn consent_that_is_not_renewed_stops_media_within_30_seconds() {
     world.run(20 * SECOND);
     assert!(world.is_connected(), "consent is renewed");
     world.peer.is_checking = false;
+    world.peer.is_answering = false;
     let silent_since = world.now;
     let end = world.now + 40 * SECOND;
     assert!(world.run_until(end, |world| !world.is_connected()));
@@ -384,6 +385,7 @@ fn a_check_that_comes_twice_does_not_renew_consent() {
     let pwd = credentials('s').pwd;
     let check = world.peer.binding_request(&pwd, &[]);
     world.peer.is_checking = false;
+    world.peer.is_answering = false;
     let end = world.now + 35 * SECOND;
     while world.now < end {
         world.inject(address(PEER), &check);

@@ -14,10 +14,14 @@ use crate::command::{IceCredentials, Path};
 
 /// Consent lasts this long after an authenticated check (RFC 7675, section 5.1).
 pub const CONSENT: Duration = Duration::from_secs(30);
+/// A peer whose checks stay away for longer is asked for its consent.
+const UNCHECKED: Duration = Duration::from_secs(10);
 /// Checks remembered, so that none counts twice: those of more than a minute of consent.
 const MAX_SEEN: usize = 32;
 /// The peer said goodbye, unproved: it has this long to show that it is still there.
 const LEAVING: Duration = Duration::from_secs(12);
+/// After such a goodbye a peer that has not checked by itself is asked.
+const GOODBYE_DOUBTED: Duration = Duration::from_secs(3);
 
 /// Finds the server's user name fragment in a Binding request, without proving anything.
 pub fn local_ufrag(datagram: &[u8]) -> Option<&str> {
@@ -84,7 +88,7 @@ pub(super) struct LiteAgent {
     seen: VecDeque<[u8; 12]>,
     /// Whether the selected pair has to prove itself by answering: set once something waits for it.
     proving: bool,
-    /// When an unproved goodbye arrived; any later check takes it back.
+    /// When an unproved goodbye arrived; any later check, or answer to ours, takes it back.
     leaving_at: Option<Instant>,
 }
 
@@ -164,8 +168,11 @@ impl LiteAgent {
     }
 
     /// Returns whether the peer still consents to what goes to the selected path.
-    pub(super) fn has_consent(&self, now: Instant) -> bool {
-        self.pairs.selected().is_some_and(|pair| pair.consents(now))
+    pub(super) fn may_send(&self, now: Instant) -> bool {
+        let is_left = self
+            .leaving_at
+            .is_some_and(|since| now.saturating_duration_since(since) >= LEAVING);
+        !is_left && self.pairs.selected().is_some_and(|pair| pair.consents(now))
     }
 
     /// Returns whether the peer said goodbye without proof and was not heard since.
@@ -245,11 +252,7 @@ impl LiteAgent {
 
     /// Returns when [`Self::poll_check`] or [`Self::handle_timeout`] have something to do.
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
-        let checks = self
-            .pairs
-            .iter()
-            .filter(|pair| self.must_prove(pair))
-            .map(Pair::check_at);
+        let checks = self.pairs.iter().filter_map(|pair| self.check_at(pair));
         checks.chain(self.pairs.challenge().map(|(at, _)| at)).min()
     }
 
@@ -260,7 +263,7 @@ impl LiteAgent {
 
     /// Returns a check of ours that is due.
     pub(super) fn poll_check(&mut self, now: Instant) -> Option<(Path, Vec<u8>)> {
-        let due = |pair: &&Pair| self.must_prove(pair) && pair.check_at() <= now;
+        let due = |pair: &&Pair| self.check_at(pair).is_some_and(|at| at <= now);
         let pair = self.pairs.iter().find(due)?;
         let (path, generation) = (pair.path, self.generation_of(pair)?);
         let remote = generation.remote.as_ref()?;
@@ -290,7 +293,9 @@ impl LiteAgent {
             return Outcome::Forged;
         };
         pair.heard_at = now;
+        pair.checked_at = now;
         let is_next = self.previous.is_some() && pair.generation == self.current.number;
+        self.leaving_at = None;
         self.pairs.validate(now, path);
         if is_next {
             self.finish_restart(path);
@@ -383,14 +388,21 @@ impl LiteAgent {
         self.pairs.move_to(path, self.current.number);
     }
 
-    fn must_prove(&self, pair: &Pair) -> bool {
+    /// Returns when a check of ours is due on a pair: where it has to show that it receives, and where
+    /// media goes but the peer only answers checks and sends none (RFC 7675, section 5.1).
+    fn check_at(&self, pair: &Pair) -> Option<Instant> {
+        self.generation_of(pair)?.remote.as_ref()?;
         let is_next = self.previous.is_some() && pair.generation == self.current.number;
         let goal = self.pairs.wanted().or_else(|| self.pairs.selected());
         let is_goal = self.proving && goal.is_some_and(|goal| goal.path == pair.path);
-        let may_ask = self
-            .generation_of(pair)
-            .is_some_and(|own| own.remote.is_some());
-        !pair.validated && (is_next || is_goal) && may_ask
+        if !pair.validated {
+            return (is_next || is_goal).then(|| pair.check_at());
+        }
+        let is_used = self.proving && self.selected() == Some(pair.path);
+        let unchecked = pair.checked_at + UNCHECKED;
+        let left = self.leaving_at.map(|at| at + GOODBYE_DOUBTED);
+        let from = left.map_or(unchecked, |at| at.min(unchecked));
+        is_used.then(|| pair.check_again_at(from))
     }
 
     /// Returns the credentials under which a pair was checked.

@@ -63,6 +63,8 @@ pub struct Transport {
     /// The keys, `None` before DTLS is done and after the end.
     srtp: Option<Box<Srtp>>,
     phase: Phase,
+    /// When its last RTP came; `None` before the first.
+    media_at: Option<Instant>,
     /// When a handshake that is not finished is over.
     handshake_until: Instant,
     /// When the DTLS state is dropped, `None` before the handshake is finished and after the drop.
@@ -94,6 +96,7 @@ impl Transport {
             certificate: None,
             srtp: None,
             phase: Phase::Handshake,
+            media_at: None,
             handshake_until: now + HANDSHAKE,
             retire_at: None,
             announced: None,
@@ -215,7 +218,7 @@ impl Transport {
     pub fn poll_timeout(&self) -> Option<Instant> {
         let own = match self.phase {
             Phase::Handshake => Some(self.handshake_until),
-            Phase::Connected => self.agent.consent_until(),
+            Phase::Connected => self.alive_until(),
             Phase::Over => return None,
         };
         let others = [
@@ -232,7 +235,7 @@ impl Transport {
             Phase::Handshake if now >= self.handshake_until => {
                 self.fail(DisconnectReason::HandshakeTimeout);
             }
-            Phase::Connected if !self.has_consent(now) => {
+            Phase::Connected if self.alive_until().is_none_or(|until| until <= now) => {
                 if self.agent.is_leaving() {
                     self.end(TransportEvent::Closed);
                 } else {
@@ -255,8 +258,7 @@ impl Transport {
     /// Returns where media goes; `None` while it must not: before the handshake is done and the
     /// certificate matches, while the address has not proved itself, and without fresh consent.
     pub fn media_path(&self, now: Instant) -> Option<Path> {
-        let may_send = self.has_consent(now) && self.agent.has_consent(now);
-        if self.phase != Phase::Connected || !may_send {
+        if self.phase != Phase::Connected || !self.agent.may_send(now) {
             return None;
         }
         self.agent.validated()
@@ -365,8 +367,14 @@ impl Transport {
         }
     }
 
-    fn has_consent(&self, now: Instant) -> bool {
-        self.agent.consent_until().is_some_and(|until| now < until)
+    /// Returns when the peer is taken for gone: without consent nothing is sent to it, but what a
+    /// publisher sends that never checks is taken as long as it comes.
+    fn alive_until(&self) -> Option<Instant> {
+        let consent = self.agent.consent_until();
+        if self.agent.is_leaving() {
+            return consent;
+        }
+        self.media_at.map(|at| at + CONSENT).max(consent)
     }
 
     /// Queues checks that are due and tells the caller of a new path.

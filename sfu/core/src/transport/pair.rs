@@ -20,7 +20,7 @@ pub(super) struct Pair {
     pub(super) generation: u32,
     /// PRIORITY of the last check.
     pub(super) priority: u32,
-    /// When the last authenticated check arrived.
+    /// When the last authenticated check, or answer to a check of ours, arrived.
     pub(super) checked_at: Instant,
     /// When anything proved, or DTLS, arrived last.
     pub(super) heard_at: Instant,
@@ -107,6 +107,12 @@ impl Pair {
         self.check
             .as_ref()
             .map_or(self.checked_at, |check| check.again_at)
+    }
+
+    /// Returns when a check of ours is due that begins at `from`.
+    pub(super) fn check_again_at(&self, from: Instant) -> Instant {
+        let again_at = self.check.as_ref().map(|check| check.again_at);
+        again_at.map_or(from, |again_at| again_at.max(from))
     }
 
     /// Notes a check of ours.

@@ -73,6 +73,9 @@ impl Transport {
             Ok(received) => {
                 let is_newest = srtp.is_newest();
                 self.agent.heard(now, path, is_newest);
+                if received == Received::Rtp {
+                    self.media_at = Some(now);
+                }
                 self.announce();
                 return received;
             }

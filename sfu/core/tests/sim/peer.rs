@@ -266,6 +266,7 @@ impl Peer {
     /// Says goodbye.
     pub(crate) fn close(&mut self, now: Instant) {
         self.is_checking = false;
+        self.is_answering = false;
         if self.dtls.close().is_ok() {
             self.drain(now);
         }
