@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use super::generation::Generation;
 use super::pair::Pair;
 use super::pairs::Pairs;
 use super::stun::{self, Binding, Request};
@@ -53,27 +54,6 @@ pub(super) enum Outcome {
     Answered(Vec<u8>),
     /// The peer answered our check: its address receives.
     Validated,
-}
-
-/// Both sides' credentials; a restart begins another generation.
-#[derive(Debug)]
-struct Generation {
-    /// Counts restarts.
-    number: u32,
-    local: IceCredentials,
-    /// `None` until the peer's description came.
-    remote: Option<IceCredentials>,
-}
-
-impl Generation {
-    /// Returns whether a check carries these names. The peer's half counts once it is known.
-    fn names(&self, request: &Request<'_>) -> bool {
-        request.local_ufrag == self.local.ufrag
-            && self
-                .remote
-                .as_ref()
-                .is_none_or(|remote| request.remote_ufrag == remote.ufrag)
-    }
 }
 
 /// The lite agent of one peer.

@@ -1,6 +1,7 @@
 //! One peer's 5-tuple: ICE-lite, DTLS and SRTP, the same for publishers and viewers
 //! (RFC 8445, 7675, 5764, 3711).
 
+mod generation;
 mod ice;
 mod pair;
 mod pairs;
@@ -318,24 +319,6 @@ impl Transport {
     /// no longer remembered.
     pub fn checked_at(&self, remote: SocketAddr) -> Option<Instant> {
         self.agent.checked_at(remote)
-    }
-
-    /// Returns what was dropped since the last call, by reason, and begins to count anew.
-    pub fn take_counters(&mut self) -> Counters {
-        let taken = self.counters();
-        self.counters = Counters::default();
-        self.agent.forget_evicted();
-        self.outgoing.forget_dropped();
-        taken
-    }
-
-    /// Returns what was dropped, by reason.
-    pub fn counters(&self) -> Counters {
-        Counters {
-            pairs_evicted: self.agent.evicted(),
-            transmit_queue_full: self.outgoing.dropped(),
-            ..self.counters
-        }
     }
 
     fn finish_handshake(&mut self, now: Instant, done: &mut HandshakeDone) {

@@ -1,5 +1,6 @@
 //! What a transport tells its caller: packets, events, and what was dropped by reason.
 
+use super::Transport;
 use crate::command::{DisconnectReason, Path};
 
 /// What a datagram brought.
@@ -81,5 +82,25 @@ impl std::ops::AddAssign for Counters {
         self.srtp_forged += other.srtp_forged;
         self.pairs_evicted += other.pairs_evicted;
         self.transmit_queue_full += other.transmit_queue_full;
+    }
+}
+
+impl Transport {
+    /// Returns what was dropped since the last call, by reason, and begins to count anew.
+    pub fn take_counters(&mut self) -> Counters {
+        let taken = self.counters();
+        self.counters = Counters::default();
+        self.agent.forget_evicted();
+        self.outgoing.forget_dropped();
+        taken
+    }
+
+    /// Returns what was dropped, by reason.
+    pub fn counters(&self) -> Counters {
+        Counters {
+            pairs_evicted: self.agent.evicted(),
+            transmit_queue_full: self.outgoing.dropped(),
+            ..self.counters
+        }
     }
 }
