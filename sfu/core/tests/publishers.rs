@@ -140,14 +140,21 @@ fn a_publisher_that_changes_its_ssrc_is_followed() {
     let publisher = stage.publish(1, Link::bad(2, 40));
     let viewers = [2, 3, 4].map(|id| stage.watch(id, Link::round_trip(20)));
     stage.run(3 * SECOND);
-    for change in 1..12 {
+    // Forward eight times, then to and fro.
+    for change in 1..14 {
         let before = viewers.map(|viewer| stage.watching(viewer).frames);
         let publishing = stage.publishing(publisher);
-        // Each change brings other numbers too, as a restarted encoder has them.
-        publishing.ssrc += 10;
-        publishing.next_seq = publishing.next_seq.wrapping_mul(31);
-        publishing.timestamp = publishing.timestamp.wrapping_mul(17);
-        stage.run(3 * SECOND);
+        if change <= 8 {
+            // Each change brings other numbers too, as a restarted encoder has them.
+            publishing.ssrc += 10;
+            publishing.next_seq = publishing.next_seq.wrapping_mul(31);
+            publishing.timestamp = publishing.timestamp.wrapping_mul(17);
+        } else if change % 2 == 0 {
+            publishing.ssrc -= 10;
+        } else {
+            publishing.ssrc += 10;
+        }
+        stage.run(4 * SECOND);
         for (viewer, before) in viewers.into_iter().zip(before) {
             let frames = stage.watching(viewer).frames - before;
             assert!(frames > 65, "{frames} frames after change {change}");

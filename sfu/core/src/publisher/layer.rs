@@ -69,6 +69,12 @@ impl Layer {
         self.format.format
     }
 
+    /// Returns whether nothing of it has come for so long.
+    pub(super) fn is_silent(&self, now: Instant, span: Duration) -> bool {
+        self.last_packet
+            .is_none_or(|last| now.saturating_duration_since(last) >= span)
+    }
+
     /// Returns whether `ssrc` repairs this stream, and learns it when none was announced.
     pub(super) fn repaired_by(&mut self, ssrc: u32) -> bool {
         *self.rtx.get_or_insert(ssrc) == ssrc

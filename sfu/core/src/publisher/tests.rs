@@ -184,11 +184,17 @@ fn a_long_session_may_change_its_stream_again_and_again() {
             "change {change}"
         );
     }
+    let end = start + Duration::from_secs(6000);
+    let current = packet(96, 2, 49, KEYFRAME);
+    publisher.handle_rtp(end, &current).unwrap();
     let replaced = packet(96, 2, 48, KEYFRAME);
+    let soon = end + Duration::from_millis(900);
     assert_eq!(
-        publisher.handle_rtp(start + Duration::from_secs(6000), &replaced),
+        publisher.handle_rtp(soon, &replaced),
         Err(Unforwarded::UnknownStream)
     );
+    let later = end + Duration::from_secs(1);
+    assert!(publisher.handle_rtp(later, &replaced).unwrap().first);
 }
 
 #[test]

@@ -20,8 +20,8 @@ pub(super) struct Track {
     /// The stream being received; `None` before its first packet. It is replaced when the peer
     /// changes its SSRC, which Firefox does on resume without saying so.
     layer: Option<Layer>,
-    /// Streams that were replaced, the last [`MAX_RETIRED`]: what they still send is not forwarded,
-    /// or two streams at once would take turns in front of the viewers.
+    /// Streams that were replaced, the last [`MAX_RETIRED`]: what they still send is not forwarded
+    /// while their successor sends, or two streams at once would take turns in front of the viewers.
     retired: Vec<u32>,
     /// When the last source began; `None` before the first.
     begun: Option<Instant>,
@@ -33,6 +33,8 @@ pub(super) struct Track {
 
 /// From one source to the next: every viewer has to go over to it.
 const MIN_SOURCE: Duration = Duration::from_millis(200);
+/// A stream silent for longer may be followed by one that it has replaced.
+const SILENCE: Duration = Duration::from_secs(1);
 /// Streams of one m-line that are remembered as replaced.
 const MAX_RETIRED: usize = 8;
 
@@ -115,10 +117,15 @@ impl Track {
         next_source: &mut SourceId,
     ) -> Result<(), Unforwarded> {
         let too_soon = |begun: Instant| now.saturating_duration_since(begun) < MIN_SOURCE;
-        if self.retired.contains(&ssrc) || self.begun.is_some_and(too_soon) {
+        let goes_on = self
+            .layer
+            .as_ref()
+            .is_some_and(|layer| !layer.is_silent(now, SILENCE));
+        if (goes_on && self.retired.contains(&ssrc)) || self.begun.is_some_and(too_soon) {
             return Err(Unforwarded::UnknownStream);
         }
         self.begun = Some(now);
+        self.retired.retain(|&retired| retired != ssrc);
         let source = *next_source;
         next_source.number = next_source.number.wrapping_add(1);
         let layer = Layer::new(source, ssrc, self.announced_rtx(ssrc), format);
