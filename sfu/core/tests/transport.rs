@@ -442,6 +442,31 @@ fn what_was_on_its_way_when_the_peer_moved_does_not_take_media_back() {
     }
 }
 
+#[test]
+fn a_peer_that_goes_to_and_fro_loses_no_packet_and_is_followed() {
+    for nomination in [Nomination::Aggressive, Nomination::Regular] {
+        let mut world = World::with(44, Link::round_trip(20), |peer| {
+            peer.nomination = nomination
+        });
+        world.introduce();
+        world.run(5 * SECOND);
+        let mut sent = 0;
+        for place in [REBOUND, PEER, REBOUND, PEER] {
+            world.peer.config.address = address(place);
+            world.peer.check(world.now);
+            world.run(Duration::from_millis(50));
+            for _ in 0..15 {
+                sent += 1;
+                world.peer.send_rtp(&rtp_packet(5, sent, b"here"));
+                world.run(Duration::from_millis(20));
+            }
+            let there = media_goes_to(&world);
+            assert_eq!(there, Some(address(place)), "{nomination:?}");
+        }
+        assert_eq!(world.rtp.len(), usize::from(sent), "{nomination:?}");
+    }
+}
+
 fn media_goes_to(world: &World) -> Option<std::net::SocketAddr> {
     world.server.media_path(world.now).map(|path| path.remote)
 }

@@ -347,10 +347,11 @@ impl LiteAgent {
 
     /// Chooses the path to send on after a check on `path`.
     fn select(&mut self, now: Instant, path: Path, nominates: bool, generation: u32) {
-        let nominates = nominates && !self.pairs.is_late(now, path);
         if nominates {
             self.pairs.nominate(now, path);
         }
+        // Perhaps overtaken: the peer's packets will show whether it is back there.
+        let nominates = nominates && !self.pairs.is_late(now, path);
         if self.previous.is_none() || generation != self.current.number {
             self.pairs.select(now, path, nominates);
             return;
