@@ -150,7 +150,7 @@ impl Publisher {
         }
     }
 
-    /// Appends the feedback that is due, as one compound of at most [`MAX_COMPOUND`] bytes. Returns
+    /// Appends the feedback that is due, as one compound of at most 1200 bytes. Returns
     /// whether there is any, and what it asks for. What does not fit stays due.
     pub fn poll_rtcp(&mut self, now: Instant, out: &mut Vec<u8>) -> Option<FeedbackSent> {
         let start = out.len();
