@@ -5,7 +5,7 @@ import { Emitter } from './emitter.js';
 import { KliegError } from './error.js';
 import { SUBPROTOCOL } from './protocol.js';
 import type {
-  Ack, ChatMessage, ClientMessages, Description, Layers, PublisherState, RoomInfo, RoomStats, SessionState, Snapshot, You,
+  Ack, ChatMessage, ClientMessages, Description, Layers, PublisherState, RoomInfo, RoomStats, ServerMessages, SessionState, Snapshot, You,
 } from './protocol.js';
 import { Wire } from './wire.js';
 import type { ServerMessage } from './wire.js';
@@ -60,6 +60,8 @@ export class Room extends Emitter<RoomEvents> {
   #wire: Wire | undefined;
   #connection: Connection = 'idle';
   #snapshot: Snapshot | undefined;
+  /** Set when the show that was on is over, by the host or because the host did not return; unset by the next. */
+  #ended = false;
   /** Number of the last event seen; `undefined` asks for a snapshot. */
   #lastSeq: number | undefined;
   /** Losses since the connection was last stable. */
@@ -82,6 +84,8 @@ export class Room extends Emitter<RoomEvents> {
   get publisher(): PublisherState | undefined { return this.#snapshot?.publisher; }
   get stats(): RoomStats | undefined { return this.#snapshot?.stats; }
   get you(): You | undefined { return this.#snapshot?.you; }
+  /** Whether a show was on since we came, and is over: not when only the server was restarted. */
+  get ended(): boolean { return this.#ended; }
   get iceServers(): RTCIceServer[] { return this.#snapshot?.iceServers ?? []; }
 
   /** Connects and joins. */
@@ -225,6 +229,7 @@ export class Room extends Emitter<RoomEvents> {
 
   #handleJoined(snapshot: Snapshot): void {
     this.#snapshot = snapshot;
+    this.#ended &&= !onAir(snapshot.room.status);
     this.#lastSeq = snapshot.seq;
     this.#change('joined');
     this.emit('joined', snapshot);
@@ -239,8 +244,11 @@ export class Room extends Emitter<RoomEvents> {
     this.emit('publisher', publisher);
   }
 
-  #setStatus({ status, startedAt }: { status: RoomInfo['status']; startedAt?: string | null }): void {
+  #setStatus({ status, startedAt, message }: ServerMessages['room.status']): void {
     if (this.#snapshot === undefined) return;
+    // After its own restart the server says so: the host is on the way back then.
+    if (onAir(status)) this.#ended = false;
+    else if (onAir(this.#snapshot.room.status)) this.#ended = message === undefined;
     const room = { ...this.#snapshot.room, status };
     if (startedAt !== undefined) room.startedAt = startedAt;
     this.#snapshot = { ...this.#snapshot, room };
@@ -252,4 +260,8 @@ export class Room extends Emitter<RoomEvents> {
     this.#snapshot = { ...this.#snapshot, stats };
     this.emit('stats', stats);
   }
+}
+
+function onAir(status: RoomInfo['status']): boolean {
+  return status === 'live' || status === 'interrupted';
 }

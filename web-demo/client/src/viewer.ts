@@ -19,6 +19,8 @@ export type ViewerStatus =
   | { kind: 'connecting' }
   /** Nobody publishes. */
   | { kind: 'waiting' }
+  /** Nobody publishes any more: the show that was on is over. */
+  | { kind: 'ended' }
   /** The publisher is live, the first frame is on its way. */
   | { kind: 'starting' }
   | { kind: 'playing' }
@@ -83,6 +85,7 @@ export class Viewer extends Emitter<ViewerEvents> {
       room.on('session', (state) => this.#handleSession(state)),
       room.on('layers', (layers) => { this.#layers = layers; this.#judge(); }),
       room.on('publisher', () => this.#judge()),
+      room.on('info', () => this.#judge()),
       room.on('connection', ({ error }) => { this.#error = error; this.#judge(); }),
     ];
     if (room.connection === 'joined') this.#subscribe();
@@ -234,6 +237,7 @@ export class Viewer extends Emitter<ViewerEvents> {
     const status = judge({
       connection: this.#room.connection,
       publisher: this.#room.publisher,
+      ended: this.#room.ended,
       layers: this.#layers,
       frames: (this.#next ?? this.#session)?.frames ?? 0,
       stalled: this.#watchdog.stalled,
@@ -258,6 +262,8 @@ export class Viewer extends Emitter<ViewerEvents> {
 export interface Evidence {
   connection: Connection;
   publisher: Room['publisher'];
+  /** Whether the show that was on is over. */
+  ended: boolean;
   layers: Layers | undefined;
   /** Decoded in the present session. */
   frames: number;
@@ -266,11 +272,11 @@ export interface Evidence {
 }
 
 /** Says what a viewer sees. */
-export function judge({ connection, publisher, layers, frames, stalled, error }: Evidence): ViewerStatus {
+export function judge({ connection, publisher, ended, layers, frames, stalled, error }: Evidence): ViewerStatus {
   if (connection === 'closed') return error === undefined ? { kind: 'closed' } : { kind: 'closed', code: error.code };
   if (connection === 'reconnecting') return { kind: 'reconnecting' };
   if (connection !== 'joined' || publisher === undefined) return { kind: 'connecting' };
-  if (publisher.state === 'none') return { kind: 'waiting' };
+  if (publisher.state === 'none') return { kind: ended ? 'ended' : 'waiting' };
   if (publisher.state === 'interrupted') return { kind: 'interrupted' };
   if (mismatched(layers)) return { kind: 'unplayable', codec: layers?.codec ?? publisher.videoCodec ?? '' };
   if (stalled) return { kind: 'stalled' };

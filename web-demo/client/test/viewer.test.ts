@@ -129,3 +129,17 @@ test('close gives the session back and stops every timer', async () => {
   room.close();
   expect(vi.getTimerCount()).toBe(0);
 });
+
+test('a show that the host ended is told apart from one that has not begun', async () => {
+  const { socket, viewer } = await playingViewer();
+  const over = { ...snapshot().publisher, state: 'none' };
+  socket.receive({ t: 'room.status', seq: 11, d: { status: 'ready' } });
+  socket.receive({ t: 'rtc.publisher', seq: 12, d: over });
+  expect(viewer.status).toEqual({ kind: 'ended' });
+  socket.receive({ t: 'room.status', seq: 13, d: { status: 'live', startedAt: '2026-11-21T04:40:00Z' } });
+  socket.receive({ t: 'rtc.publisher', seq: 14, d: snapshot().publisher });
+  expect(viewer.status).toEqual({ kind: 'playing' });
+  socket.receive({ t: 'room.status', seq: 15, d: { status: 'ready', message: 'The server was restarted.' } });
+  socket.receive({ t: 'rtc.publisher', seq: 16, d: over });
+  expect(viewer.status).toEqual({ kind: 'waiting' });
+});

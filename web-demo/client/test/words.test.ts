@@ -5,12 +5,13 @@ import type { Evidence } from '../src/viewer.js';
 import { snapshot } from './joined-room.js';
 
 const playing: Evidence = {
-  connection: 'joined', publisher: snapshot().publisher, layers: undefined, frames: 10, stalled: false, error: undefined,
+  connection: 'joined', publisher: snapshot().publisher, ended: false, layers: undefined, frames: 10, stalled: false, error: undefined,
 };
 
 test.each<[string, Partial<Evidence>, string]>([
   ['before the answer', { connection: 'connecting', publisher: undefined }, 'Connecting…'],
   ['without a publisher', { publisher: { ...snapshot().publisher, state: 'none' } }, 'Waiting for the host'],
+  ['after the show', { publisher: { ...snapshot().publisher, state: 'none' }, ended: true }, 'The show has ended'],
   ['with a lost publisher', { publisher: { ...snapshot().publisher, state: 'interrupted' } }, 'The host is reconnecting…'],
   ['before the first frame', { frames: 0 }, 'Starting the picture…'],
   ['with frames', {}, 'Live'],

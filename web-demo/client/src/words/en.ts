@@ -4,6 +4,7 @@ export const en = {
   viewer: {
     connecting: 'Connecting…',
     waiting: 'Waiting for the host',
+    ended: 'The show has ended',
     starting: 'Starting the picture…',
     playing: 'Live',
     interrupted: 'The host is reconnecting…',
