@@ -35,6 +35,8 @@ test('a room keeps its colour', () => {
 test('numbers are worded for people', () => {
   expect(en.viewers(1)).toBe('1 viewer');
   expect(en.viewers(1234)).toBe('1.2K viewers');
+  expect(en.chat.left(20)).toBe('20 left');
+  expect(en.chat.left(-20)).toBe('20 too many');
   expect(en.lobby.startedAgo(0)).toBe('just started');
   expect(en.lobby.startedAgo(75)).toBe('for 1 h 15 min');
   expect(en.studio.kbps(2_345_678)).toBe('2.3 Mb/s');

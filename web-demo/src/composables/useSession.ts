@@ -2,7 +2,7 @@
 
 import { Api } from '@klieg/client';
 import type { ServerConfig, SignIn } from '@klieg/client';
-import { computed, ref, shallowRef } from 'vue';
+import { computed, onScopeDispose, ref, shallowRef } from 'vue';
 
 const STORED_AS = 'klieg.sign-in';
 
@@ -10,6 +10,8 @@ const signedIn = shallowRef(restore());
 const config = shallowRef<ServerConfig>();
 /** Settled by the sign-in dialog; `undefined` while it is closed. */
 const asking = shallowRef<(done: boolean) => void>();
+/** Asked before a visitor signs out; one that resolves with false keeps them signed in. */
+const guards = new Set<() => Promise<boolean>>();
 const configFailed = ref(false);
 
 /** The server these pages came from, as the visitor. */
@@ -25,6 +27,7 @@ export function useSession() {
     requireSignIn,
     signIn,
     signOut,
+    requestSignOut,
     dismissSignIn,
   };
 }
@@ -58,8 +61,23 @@ async function signIn(name: string): Promise<void> {
   asking.value = undefined;
 }
 
+/** Signs out at once: the sign-in is worth nothing any more. */
 function signOut(): void {
   store(undefined);
+}
+
+/** Signs out as the visitor wants, unless a page has them think better of it. */
+async function requestSignOut(): Promise<void> {
+  for (const guard of guards) {
+    if (!await guard()) return;
+  }
+  signOut();
+}
+
+/** Has `guard` asked before a visitor signs out, for as long as the page is open. */
+export function guardSignOut(guard: () => Promise<boolean>): void {
+  guards.add(guard);
+  onScopeDispose(() => guards.delete(guard));
 }
 
 function dismissSignIn(): void {
