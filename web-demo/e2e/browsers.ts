@@ -4,9 +4,9 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { chromium } from 'playwright-core';
-import type { Browser as ChromiumBrowser, Page as ChromiumPage } from 'playwright-core';
+import type { Browser as ChromiumBrowser, BrowserContext as ChromiumContext, Page as ChromiumPage } from 'playwright-core';
 import puppeteer from 'puppeteer-core';
-import type { Browser as FirefoxBrowser, Page as FirefoxPage } from 'puppeteer-core';
+import type { BrowserContext as FirefoxContext, Page as FirefoxPage } from 'puppeteer-core';
 import { remember } from './probe.js';
 import { writeScene } from './scene.js';
 
@@ -16,7 +16,6 @@ const LOOK_EVERY_MS = 100;
 const CHROMIUM_FLAGS = [
   '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update',
   '--disable-sync', '--use-fake-ui-for-media-stream', '--use-fake-device-for-media-stream=fps=30',
-  '--disable-features=WebRtcHideLocalIpsWithMdns', '--allow-loopback-in-peer-connection',
 ];
 
 const FIREFOX_PREFS = {
@@ -44,10 +43,13 @@ export interface Tab {
   enter(selector: string, text: string): Promise<void>;
   choose(selector: string, value: string): Promise<void>;
   picture(): Promise<Uint8Array>;
+  resize(width: number, height: number): Promise<void>;
+  /** Another tab of the same visitor. */
+  again(name: string): Promise<Tab>;
   close(): Promise<void>;
 }
 
-/** A browser; each of its tabs is another visitor unless it asks for the same one. */
+/** A browser; each visit is another visitor. */
 export interface Browser {
   visit(name: string): Promise<Tab>;
   close(): Promise<void>;
@@ -61,7 +63,7 @@ export async function launchChromium(): Promise<Browser> {
   const args = [...CHROMIUM_FLAGS, `--use-file-for-fake-video-capture=${FILM}`];
   const browser = await chromium.launch({ executablePath: '/usr/bin/chromium', args });
   return {
-    visit: (name) => chromiumTab(browser, name),
+    visit: async (name) => chromiumTab(await chromiumVisitor(browser), name),
     async close() {
       await browser.close();
       await rm(directory, { recursive: true, force: true });
@@ -76,13 +78,17 @@ export async function launchFirefox(): Promise<Browser> {
     headless: true,
     extraPrefsFirefox: FIREFOX_PREFS,
   });
-  return { visit: (name) => firefoxTab(browser, name), close: () => browser.close() };
+  return { visit: async (name) => firefoxTab(await browser.createBrowserContext(), name), close: () => browser.close() };
 }
 
-async function chromiumTab(browser: ChromiumBrowser, name: string): Promise<Tab> {
+async function chromiumVisitor(browser: ChromiumBrowser): Promise<ChromiumContext> {
   const context = await browser.newContext({ viewport: VIEWPORT, colorScheme: 'dark' });
   context.setDefaultTimeout(ACT_WITHIN_MS);
   await context.addInitScript(remember);
+  return context;
+}
+
+function chromiumTab(context: ChromiumContext, name: string): Tab {
   const errors: string[] = [];
   let page: ChromiumPage | undefined;
 
@@ -109,6 +115,8 @@ async function chromiumTab(browser: ChromiumBrowser, name: string): Promise<Tab>
     },
     choose: async (selector, value) => void await (await current()).selectOption(selector, value),
     picture: async () => (await current()).screenshot(),
+    resize: async (width, height) => (await current()).setViewportSize({ width, height }),
+    again: async (other) => chromiumTab(context, other),
     // The visitor stays: a page opened later has the same storage.
     async close() {
       await page?.close();
@@ -117,8 +125,7 @@ async function chromiumTab(browser: ChromiumBrowser, name: string): Promise<Tab>
   };
 }
 
-async function firefoxTab(browser: FirefoxBrowser, name: string): Promise<Tab> {
-  const context = await browser.createBrowserContext();
+function firefoxTab(context: FirefoxContext, name: string): Tab {
   const errors: string[] = [];
   let page: FirefoxPage | undefined;
 
@@ -147,6 +154,8 @@ async function firefoxTab(browser: FirefoxBrowser, name: string): Promise<Tab> {
     },
     choose: async (selector, value) => void await (await current()).select(selector, value),
     picture: async () => (await current()).screenshot(),
+    resize: async (width, height) => (await current()).setViewport({ width, height }),
+    again: async (other) => firefoxTab(context, other),
     async close() {
       await page?.close();
       page = undefined;

@@ -109,7 +109,7 @@ async function comesBack(leave: () => Promise<void>, back: () => Promise<void>):
   const before = await Promise.all(viewers.map((viewer) => frames(viewer, 1)));
   await leave();
   await Promise.all(viewers.map((viewer) => until(
-    `${viewer.name} is told`, () => viewer.look(received), ({ status }) => status === 'interrupted' || status === 'waiting',
+    `${viewer.name} is told`, () => viewer.look(received), ({ status }) => status === 'interrupted' || status === 'ended',
   )));
   await back();
   await Promise.all(viewers.map(async (viewer, index) => {

@@ -111,3 +111,24 @@ export function firstFrameAfter(): number | undefined {
 export function statusWords(): string {
   return document.querySelector('[data-test=status]')?.textContent ?? '';
 }
+
+/** Which notice the studio shows; empty when none. */
+export function notice(): string {
+  return document.querySelector<HTMLElement>('[data-test=studio-notice]')?.dataset['notice'] ?? '';
+}
+
+/** Every word on the page. */
+export function sentences(): string {
+  return document.body.innerText;
+}
+
+/** How much of the chat is below what is shown, in pixels. */
+export function chatEnd(): number {
+  const list = document.querySelector('[data-test=chat-list]');
+  return list === null ? Infinity : list.scrollHeight - list.scrollTop - list.clientHeight;
+}
+
+/** How many lines of the chat may paint outside themselves. */
+export function chatOverlaps(): number {
+  return Array.from(document.querySelectorAll('[data-test=chat-line]')).filter((line) => getComputedStyle(line).overflowY !== 'clip').length;
+}

@@ -8,6 +8,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { createInterface } from 'node:readline';
+import { setTimeout as sleep } from 'node:timers/promises';
 
 const READY_WITHIN_MS = 20_000;
 const STOP_WITHIN_MS = 10_000;
@@ -21,8 +22,8 @@ export interface Server {
   url: string;
   /** The last lines the server wrote. */
   log(): string;
-  /** Ends the server as a power cut would, and starts it again where it was. */
-  crash(): Promise<void>;
+  /** Ends the server as a power cut would, and starts it again where it was, after so long. */
+  crash(downMs: number): Promise<void>;
   stop(): Promise<void>;
 }
 
@@ -44,9 +45,10 @@ export async function startServer(): Promise<Server> {
   return {
     url: `http://${run.http}`,
     log: () => lines.join('\n'),
-    async crash() {
+    async crash(downMs) {
       run.child.kill('SIGKILL');
       await run.exited;
+      await sleep(downMs);
       run = await start(data, run.http, `0.0.0.0:${run.media.split(':').at(-1)}`, lines);
     },
     async stop() {

@@ -1,0 +1,115 @@
+/** What a host is told and asked in the studio, and what viewers read for it. */
+
+import { afterAll, beforeAll, expect, onTestFailed, test } from 'vitest';
+import { launchChromium, launchFirefox, until } from './browsers.js';
+import type { Browser, Tab } from './browsers.js';
+import { chatEnd, chatOverlaps, notice, publishStatus, received, sentences, statusWords } from './probe.js';
+import { startServer } from './server.js';
+import type { Server } from './server.js';
+import { frames, goLive, isLive, openStudio, prepareCamera, reads, stop } from './visitors.js';
+
+/** Longer than two tabs that each return would need to take turns. */
+const NO_TURNS_MS = 5_000;
+/** The server takes five lines a second. */
+const WRITE_EVERY_MS = 220;
+/** As tall as several lines. */
+const ACCENTS = `Z${'\u0300\u0336\u0489'.repeat(60)}`;
+
+let server: Server;
+let chromium: Browser;
+let firefox: Browser;
+let host: Tab;
+let viewers: Tab[];
+let roomId: string;
+
+beforeAll(async () => {
+  server = await startServer();
+  [chromium, firefox] = await Promise.all([launchChromium(), launchFirefox()]);
+  host = await chromium.visit('the host');
+  viewers = [await chromium.visit('Chromium viewer'), await firefox.visit('Firefox viewer')];
+  roomId = await openStudio(host, server.url, 'Ann', 'Studio');
+  await prepareCamera(host);
+});
+
+afterAll(async () => {
+  await Promise.allSettled([chromium?.close(), firefox?.close()]);
+  await server?.stop();
+});
+
+test('the studio says who waits before the host goes live', async () => {
+  expect(await host.look(notice)).toBe('');
+  await Promise.all(viewers.map((viewer) => viewer.open(`${server.url}/r/${roomId}`)));
+  await until('the host is told', () => host.look(sentences), (words) => words.includes('2 viewers are waiting for you.'));
+  await Promise.all(viewers.map((viewer) => isTold(viewer, 'waiting')));
+});
+
+test('after Stop, viewers read that the show has ended', async () => {
+  await goLive(host);
+  expect(await host.look(notice)).toBe('');
+  await Promise.all(viewers.map((viewer) => frames(viewer, 10)));
+  await stop(host);
+  await Promise.all(viewers.map((viewer) => isTold(viewer, 'ended')));
+  expect(await viewers[0]!.look(statusWords)).toBe('The show has ended');
+  await goLive(host);
+  await Promise.all(viewers.map((viewer) => isTold(viewer, 'playing')));
+});
+
+test('two studios of one person do not take turns: the first one stops and says so', async () => {
+  onTestFailed(() => console.log(server.log()));
+  const second = await host.again('the second studio');
+  await second.open(`${server.url}/studio/${roomId}`);
+  await prepareCamera(second);
+  expect(await second.look(notice)).toBe('elsewhere');
+  await goLive(second);
+  await until('the first studio stops', () => host.look(publishStatus), (status) => status === 'refused');
+  const told = 'You went live in another window. This one has stopped.';
+  const words = await host.look(sentences);
+  expect(words.split(told), 'it is said once').toHaveLength(2);
+  await new Promise((resolve) => setTimeout(resolve, NO_TURNS_MS));
+  expect([await host.look(publishStatus), await second.look(publishStatus)]).toEqual(['refused', 'live']);
+  await Promise.all(viewers.map((viewer) => isTold(viewer, 'playing')));
+  await stop(second);
+  await second.close();
+});
+
+test('signing out while live asks first, and then ends the show', async () => {
+  await goLive(host);
+  await signOut(host);
+  await host.click('dialog[open] [data-test=confirm-no]');
+  await isLive(host);
+  await signOut(host);
+  await host.click('dialog[open] [data-test=confirm-yes]');
+  await until('the host is signed out', () => host.look(() => document.querySelector('[data-test=sign-in]') !== null), Boolean);
+  await Promise.all(viewers.map((viewer) => isTold(viewer, 'ended')));
+});
+
+test('the chat keeps its end in sight when its height changes, and each line to itself', async () => {
+  const [bob, cleo] = viewers as [Tab, Tab];
+  const writer = await chromium.visit('the writer');
+  await openStudio(writer, server.url, 'Dan', 'Chat');
+  const chat = (await writer.look(() => location.pathname)).slice('/studio/'.length);
+  await Promise.all([bob, cleo].map((viewer) => viewer.open(`${server.url}/r/${chat}`)));
+  const lines = [...Array.from({ length: 7 }, (_, line) => `${line} ${'so long that it takes several rows '.repeat(8)}`), ACCENTS, 'the last line'];
+  for (const line of lines) {
+    await writer.enter('[data-test=chat-draft]', line);
+    await reads(writer, line.trim());
+    await new Promise((resolve) => setTimeout(resolve, WRITE_EVERY_MS));
+  }
+  for (const viewer of [bob, cleo]) {
+    await reads(viewer, 'the last line');
+    for (const [width, height] of [[390, 844], [390, 500], [390, 844], [1280, 800], [1280, 450]] as const) {
+      await viewer.resize(width, height);
+      await until(`${viewer.name} sees the last line at ${width}×${height}`, () => viewer.look(chatEnd), (hidden) => hidden < 2);
+    }
+    expect(await viewer.look(chatOverlaps)).toBe(0);
+  }
+});
+
+async function signOut(host: Tab): Promise<void> {
+  await host.click('[data-test=account]');
+  await host.click('[data-test=sign-out]');
+}
+
+function isTold(viewer: Tab, status: string): Promise<unknown> {
+  return until(`${viewer.name} is told “${status}”`, () => viewer.look(received), (seen) => seen.status === status);
+}
