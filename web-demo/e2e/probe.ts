@@ -6,6 +6,8 @@ declare global {
     kliegPeers: RTCPeerConnection[];
     /** Every reaction that began to float up. */
     kliegReactions: string[];
+    /** Every camera and microphone that the page opened. */
+    kliegTracks: MediaStreamTrack[];
     /** When the video first played, in milliseconds since the page was asked for. */
     kliegPlayingAt: number | undefined;
   }
@@ -22,6 +24,16 @@ export function remember(): void {
       window.kliegPeers.push(this);
     }
   };
+  window.kliegTracks = [];
+  const devices = navigator.mediaDevices as MediaDevices | undefined;
+  const open = devices?.getUserMedia.bind(devices);
+  if (devices !== undefined && open !== undefined) {
+    devices.getUserMedia = async (constraints) => {
+      const stream = await open(constraints);
+      window.kliegTracks.push(...stream.getTracks());
+      return stream;
+    };
+  }
   // To a browser, each look of a test into a page is a touch of the visitor. A visitor who only followed a link has not touched anything.
   Object.defineProperty(navigator, 'userActivation', { value: { hasBeenActive: false, isActive: false } });
   document.addEventListener('playing', () => { window.kliegPlayingAt ??= Math.round(performance.now()); }, true);
@@ -131,4 +143,9 @@ export function chatEnd(): number {
 /** How many lines of the chat may paint outside themselves. */
 export function chatOverlaps(): number {
   return Array.from(document.querySelectorAll('[data-test=chat-line]')).filter((line) => getComputedStyle(line).overflowY !== 'clip').length;
+}
+
+/** Whether each camera and microphone that the page opened is still in use. */
+export function cameraTracks(): string[] {
+  return window.kliegTracks.map(({ readyState }) => readyState);
 }

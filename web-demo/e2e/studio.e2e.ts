@@ -3,7 +3,7 @@
 import { afterAll, beforeAll, expect, onTestFailed, test } from 'vitest';
 import { launchChromium, launchFirefox, until } from './browsers.js';
 import type { Browser, Tab } from './browsers.js';
-import { chatEnd, chatOverlaps, notice, publishStatus, received, sentences, statusWords } from './probe.js';
+import { cameraTracks, chatEnd, chatOverlaps, notice, publishStatus, received, sentences, statusWords } from './probe.js';
 import { startServer } from './server.js';
 import type { Server } from './server.js';
 import { frames, goLive, isLive, openStudio, prepareCamera, reads, stop } from './visitors.js';
@@ -80,6 +80,7 @@ test('signing out while live asks first, and then ends the show', async () => {
   await signOut(host);
   await host.click('dialog[open] [data-test=confirm-yes]');
   await until('the host is signed out', () => host.look(() => document.querySelector('[data-test=sign-in]') !== null), Boolean);
+  await until('the camera is let go', () => host.look(cameraTracks), (states) => !states.includes('live'));
   await Promise.all(viewers.map((viewer) => isTold(viewer, 'ended')));
 });
 

@@ -97,6 +97,12 @@ export function useDevices(replaced: (track: MediaStreamTrack) => void) {
     }
   }
 
+  /** Lets go of camera and microphone until they are opened again. */
+  function release(): void {
+    if (stream.value !== undefined) stopAll(stream.value);
+    stream.value = undefined;
+  }
+
   async function list(): Promise<void> {
     devices.value = await navigator.mediaDevices.enumerateDevices().catch(() => []);
   }
@@ -118,13 +124,13 @@ export function useDevices(replaced: (track: MediaStreamTrack) => void) {
   onScopeDispose(() => {
     closed = true;
     navigator.mediaDevices?.removeEventListener('devicechange', handleChange);
-    if (stream.value !== undefined) stopAll(stream.value);
+    release();
   });
 
   return {
     cameras: computed(() => devices.value.filter(({ kind }) => kind === 'videoinput')),
     microphones: computed(() => devices.value.filter(({ kind }) => kind === 'audioinput')),
-    stream, problem, opening, camera, microphone, quality, open, change,
+    stream, problem, opening, camera, microphone, quality, open, change, release,
   };
 }
 
