@@ -72,6 +72,15 @@ test('two studios of one person do not take turns: the first one stops and says 
   await second.close();
 });
 
+test('leaving the studio while live asks first', async () => {
+  await goLive(host);
+  await host.click('header a[href="/"]');
+  await host.click('dialog[open] [data-test=confirm-no]');
+  expect(await host.look(() => location.pathname)).toBe(`/studio/${roomId}`);
+  await isLive(host);
+  await stop(host);
+});
+
 test('signing out while live asks first, and then ends the show', async () => {
   await goLive(host);
   await signOut(host);
