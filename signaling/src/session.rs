@@ -1,17 +1,19 @@
 //! One peer's negotiation, without input or output: session descriptions in, session descriptions and
-//! commands to the forwarding unit out. The WebSocket and, later, WHIP and WHEP are only envelopes around it.
+//! commands to the forwarding unit out. The WebSocket, WHIP and WHEP are only envelopes around it.
 
 use std::sync::Arc;
 
-use klieg_sfu::{Claim, Command, IceCredentials, Kind, Media, PeerId, PeerSpec, Remote, RoomKey};
+use klieg_sfu::{
+    Claim, Command, Format, IceCredentials, Kind, Media, PeerId, PeerSpec, Remote, RoomKey,
+};
 
 pub use crate::sdp::{MediaConfig, NegotiationError};
 
 use crate::sdp::offer::{self, Offered};
-use crate::sdp::{Agreement, Description, Local, Origin, RemoteTransport};
+use crate::sdp::{Agreement, Description, Direction, Fragment, Local, Origin, RemoteTransport};
 
 /// The negotiation of one peer connection: what both ends said so far.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Session {
     peer: PeerId,
     /// Its version is that of the last description of ours.
@@ -21,17 +23,17 @@ pub struct Session {
     side: Side,
 }
 
-/// What the peer is here for.
-#[derive(Debug)]
+/// Which end offers.
+#[derive(Clone, Debug)]
 enum Side {
-    /// It offers. Changes with each of its offers.
-    Publisher(Agreement),
-    /// It is offered.
-    Viewer(Viewer),
+    /// The peer: a publisher, or a viewer that comes by WHEP. Changes with each of its offers.
+    Offers(Agreement),
+    /// The server: a viewer on the WebSocket.
+    Answers(Viewer),
 }
 
 /// A viewer's part of the negotiation.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Viewer {
     /// Offers without an answer so far. A viewer that gets two at once may answer one or both.
     waiting: u32,
@@ -61,13 +63,21 @@ impl Session {
         room: RoomKey,
         offer: &str,
     ) -> Result<(Self, Negotiated), NegotiationError> {
-        let agreement = Agreement::new(&Description::parse(offer)?)?;
-        let media = Media::Publish(agreement.tracks());
-        let set_remote = set_remote(peer, agreement.remote(), media);
-        let session = Self::new(peer, Side::Publisher(agreement.clone()));
-        let sdp = agreement.answer(&session.local(config));
-        let commands = vec![session.add_peer(room), set_remote];
-        Ok((session, Negotiated { sdp, commands }))
+        Self::answer(config, peer, room, offer, Direction::Receive)
+    }
+
+    /// Starts the session of a viewer that offers: answers its first offer with the room's media, whether
+    /// somebody publishes yet or not.
+    ///
+    /// # Errors
+    /// [`NegotiationError`] when the offer cannot be used; nothing has happened then.
+    pub fn watch(
+        config: &MediaConfig,
+        peer: PeerId,
+        room: RoomKey,
+        offer: &str,
+    ) -> Result<(Self, Negotiated), NegotiationError> {
+        Self::answer(config, peer, room, offer, Direction::Send)
     }
 
     /// Starts the session of a viewer: offers it the room's media.
@@ -77,7 +87,7 @@ impl Session {
             offered: Offered::ALL,
             remote: None,
         };
-        let session = Self::new(peer, Side::Viewer(viewer));
+        let session = Self::new(peer, Side::Answers(viewer));
         let sdp = offer::write(&session.local(config), Offered::ALL);
         let commands = vec![session.add_peer(room)];
         (session, Negotiated { sdp, commands })
@@ -89,9 +99,9 @@ impl Session {
     /// [`NegotiationError`] when the answer does not fit; the session is as before, and waits on.
     pub fn handle_answer(&mut self, answer: &str) -> Result<Vec<Command>, NegotiationError> {
         let peer = self.peer;
-        let Side::Viewer(viewer) = &mut self.side else {
+        let Side::Answers(viewer) = &mut self.side else {
             return Err(NegotiationError::WrongSide(
-                "a publishing session offers, it is answered",
+                "the peer of this session offers, it is answered",
             ));
         };
         if viewer.waiting == 0 {
@@ -111,7 +121,7 @@ impl Session {
         Ok(commands)
     }
 
-    /// Answers a later offer of a publisher; a new user name fragment in it restarts ICE.
+    /// Answers a later offer; a new user name fragment in it restarts ICE.
     ///
     /// # Errors
     /// [`NegotiationError`] when the offer contradicts what was agreed on; the session is as before.
@@ -120,9 +130,9 @@ impl Session {
         config: &MediaConfig,
         offer: &str,
     ) -> Result<Negotiated, NegotiationError> {
-        let Side::Publisher(before) = &self.side else {
+        let Side::Offers(before) = &self.side else {
             return Err(NegotiationError::WrongSide(
-                "a viewing session answers, it is offered",
+                "the peer of this session answers, it is offered",
             ));
         };
         let agreement = before.renegotiate(&Description::parse(offer)?)?;
@@ -136,18 +146,55 @@ impl Session {
         self.local = local;
         self.origin.version += 1;
         let sdp = agreement.answer(&self.local(config));
-        self.side = Side::Publisher(agreement);
+        self.side = Side::Offers(agreement);
         Ok(Negotiated { sdp, commands })
+    }
+
+    /// Takes a fragment: candidates, which need no answer, or new ICE credentials, which restart ICE and
+    /// are answered by a fragment of the server's (RFC 9725, section 4.3).
+    ///
+    /// # Errors
+    /// [`NegotiationError`] when it is no fragment; the session is as before.
+    pub fn handle_fragment(
+        &mut self,
+        config: &MediaConfig,
+        fragment: &str,
+    ) -> Result<Option<Negotiated>, NegotiationError> {
+        let Side::Offers(agreement) = &mut self.side else {
+            return Err(NegotiationError::WrongSide(
+                "the peer of this session answers, it is offered",
+            ));
+        };
+        let restarted = Fragment::parse(fragment)?
+            .ice
+            .filter(|ice| *ice != agreement.remote().ice);
+        let Some(remote) = restarted else {
+            return Ok(None);
+        };
+        agreement.restart(remote.clone());
+        self.local = new_credentials();
+        let local = Local {
+            config,
+            origin: self.origin,
+            ice: &self.local,
+        };
+        let sdp = agreement.fragment(&local);
+        let commands = vec![Command::RestartIce {
+            peer: self.peer,
+            local: self.local.clone(),
+            remote: Some(remote),
+        }];
+        Ok(Some(Negotiated { sdp, commands }))
     }
 
     /// Offers a viewer the same media again with new ICE credentials.
     ///
     /// # Errors
-    /// [`NegotiationError::WrongSide`] for a publisher: it restarts ICE by an offer of its own.
+    /// [`NegotiationError::WrongSide`] for a peer that offers: it restarts ICE by an offer of its own.
     pub fn restart(&mut self, config: &MediaConfig) -> Result<Negotiated, NegotiationError> {
-        let Side::Viewer(viewer) = &mut self.side else {
+        let Side::Answers(viewer) = &mut self.side else {
             return Err(NegotiationError::WrongSide(
-                "a publishing session restarts by its offer",
+                "the peer of this session restarts by its offer",
             ));
         };
         viewer.waiting = viewer.waiting.saturating_add(1);
@@ -172,9 +219,39 @@ impl Session {
     /// Returns whether it is a publisher's and media of a kind was negotiated and is not paused.
     pub fn sends(&self, kind: Kind) -> bool {
         match &self.side {
-            Side::Publisher(agreement) => agreement.sends(kind),
-            Side::Viewer(_) => false,
+            Side::Offers(agreement) => {
+                agreement.direction() == Direction::Receive && agreement.flows(kind)
+            }
+            Side::Answers(_) => false,
         }
+    }
+
+    /// Names the server's end of ICE; it changes when ICE restarts (the entity tag of RFC 9725, section 4.3.1).
+    pub fn ice_generation(&self) -> &str {
+        &self.local.ufrag
+    }
+
+    /// Returns whether the peer can play a format, as far as it has said what it plays.
+    pub fn plays(&self, format: &Format) -> bool {
+        match &self.side {
+            Side::Offers(agreement) => agreement.plays(format),
+            Side::Answers(_) => true,
+        }
+    }
+
+    fn answer(
+        config: &MediaConfig,
+        peer: PeerId,
+        room: RoomKey,
+        offer: &str,
+        direction: Direction,
+    ) -> Result<(Self, Negotiated), NegotiationError> {
+        let agreement = Agreement::new(&Description::parse(offer)?, direction)?;
+        let set_remote = set_remote(peer, agreement.remote(), agreement.media());
+        let session = Self::new(peer, Side::Offers(agreement.clone()));
+        let sdp = agreement.answer(&session.local(config));
+        let commands = vec![session.add_peer(room), set_remote];
+        Ok((session, Negotiated { sdp, commands }))
     }
 
     fn new(peer: PeerId, side: Side) -> Self {

@@ -1,18 +1,20 @@
-//! Answers to publishers (RFC 9429, section 5.3): every m-line of the offer, in order, taken or refused.
+//! Answers to peers that offer (RFC 9429, section 5.3): every m-line of the offer, in order, taken or refused.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use klieg_sfu::{DtlsRole, Kind, ReceiveTrack, SsrcPair};
+use klieg_sfu::{Format, IceCredentials, Kind, Media};
 
-use super::codecs::{Forwarded, Payloads};
-use super::extensions::{ExtMap, Extension};
-use super::parse::{Section, Setup};
+use super::accepted::{Accepted, Direction};
+use super::extensions::Extension;
+use super::parse::Section;
+use super::transport::of_offer;
 use super::write::{LocalSetup, Writer, payload_types};
-use super::{Description, Local, NegotiationError, Place, RemoteTransport, media_name};
+use super::{Description, Local, NegotiationError, Place, RemoteTransport};
 
-/// What a publisher and the server agreed on; later offers of the session may not contradict it.
+/// What a peer that offers and the server agreed on; later offers of the session may not contradict it.
 #[derive(Clone, Debug)]
 pub struct Agreement {
+    direction: Direction,
     lines: Vec<Line>,
     remote: RemoteTransport,
     allow_mixed: bool,
@@ -25,30 +27,17 @@ struct Line {
     proto: String,
     format: String,
     mid: Option<String>,
-    /// `None` when the server refused the m-line or the publisher switched it off: for good.
+    /// `None` when the server refused the m-line or the peer switched it off: for good.
     accepted: Option<Accepted>,
 }
 
-/// What was agreed on for an m-line on which the server receives.
-#[derive(Clone, Debug)]
-struct Accepted {
-    kind: Kind,
-    formats: Vec<Forwarded>,
-    extensions: Vec<ExtMap>,
-    ssrcs: Vec<SsrcPair>,
-    /// Whether the publisher sends at present.
-    sends: bool,
-    rtcp_rsize: bool,
-    allow_mixed: bool,
-}
-
 impl Agreement {
-    /// Agrees to the first m-line of audio and the first of video on which the peer sends.
+    /// Agrees to the first m-line of audio and the first of video on which media may go that way.
     ///
     /// # Errors
     /// [`NegotiationError::Unusable`] when the offer lacks or contradicts what a session needs,
     /// [`NegotiationError::NoCommonCodec`] when media is offered in foreign codings alone.
-    pub fn new(offer: &Description) -> Result<Self, NegotiationError> {
+    pub fn new(offer: &Description, direction: Direction) -> Result<Self, NegotiationError> {
         let mut taken = BTreeSet::new();
         let mut has_foreign_media = false;
         let mut lines = Vec::new();
@@ -56,9 +45,9 @@ impl Agreement {
             let mut line = Line::of(&section);
             let kind = section
                 .kind()
-                .filter(|_| section.sends() && !section.is_off());
+                .filter(|_| direction.wanted_by(&section) && !section.is_off());
             if let Some(kind) = kind.filter(|kind| !taken.contains(kind)) {
-                line.accepted = Accepted::offered(&section, kind)?;
+                line.accepted = Accepted::offered(&section, kind, direction)?;
                 if line.accepted.is_some() {
                     taken.insert(kind);
                 } else {
@@ -71,11 +60,15 @@ impl Agreement {
             return Err(NegotiationError::NoCommonCodec);
         }
         if taken.is_empty() {
-            let problem = "no m-line sends audio or video";
+            let problem = match direction {
+                Direction::Receive => "no m-line sends audio or video",
+                Direction::Send => "no m-line receives audio or video",
+            };
             return Err(NegotiationError::unusable(Place::Session, problem));
         }
-        let remote = remote_transport(offer, &lines)?;
+        let remote = of_offer(offer, &Self::in_use(offer, &lines))?;
         let agreement = Self {
+            direction,
             lines,
             remote,
             allow_mixed: offer.flag("extmap-allow-mixed"),
@@ -111,40 +104,74 @@ impl Agreement {
             lines.push(line);
         }
         let remote = if lines.iter().any(|line| line.accepted.is_some()) {
-            remote_transport(offer, &lines)?
+            of_offer(offer, &Self::in_use(offer, &lines))?
         } else {
             self.remote.clone()
         };
         remote.check_continues(&self.remote)?;
         Ok(Self {
+            direction: self.direction,
             lines,
             remote,
             allow_mixed: offer.flag("extmap-allow-mixed"),
         })
     }
 
-    /// Returns the publisher's end of the transport.
+    /// Returns the peer's end of the transport.
     pub fn remote(&self) -> &RemoteTransport {
         &self.remote
     }
 
-    /// Returns the m-lines on which the server receives.
-    pub fn tracks(&self) -> Vec<ReceiveTrack> {
+    /// Puts the peer on other ICE credentials, as a restart by fragment does (RFC 8840, section 4.4).
+    pub(crate) fn restart(&mut self, ice: IceCredentials) {
+        self.remote.ice = ice;
+    }
+
+    /// Returns what media goes over it.
+    pub fn media(&self) -> Media {
         let accepted = self.lines.iter().enumerate().filter_map(|(index, line)| {
             let accepted = line.accepted.as_ref()?;
             // Without a=mid there is no bundle, and the one m-line needs only some name.
             let mid = line.mid.clone().unwrap_or_else(|| index.to_string());
-            Some(accepted.track(mid))
+            Some((mid, accepted))
         });
-        accepted.collect()
+        match self.direction {
+            Direction::Receive => Media::Publish(
+                accepted
+                    .map(|(mid, accepted)| accepted.receive_track(mid))
+                    .collect(),
+            ),
+            Direction::Send => Media::View(
+                accepted
+                    .map(|(_, accepted)| accepted.send_track())
+                    .collect(),
+            ),
+        }
     }
 
-    /// Returns whether the publisher sends media of a kind at present.
-    pub fn sends(&self, kind: Kind) -> bool {
+    /// Returns whether media of a kind flows at present.
+    pub fn flows(&self, kind: Kind) -> bool {
         let accepted = self.lines.iter().filter_map(|line| line.accepted.as_ref());
         accepted
             .filter(|accepted| accepted.kind == kind)
-            .any(|accepted| accepted.sends)
+            .any(|accepted| accepted.flows)
+    }
+
+    /// Returns whether a format can be played, or its m-line was not offered at all.
+    pub fn plays(&self, format: &Format) -> bool {
+        let kind = format.codec.kind();
+        let accepted = self.lines.iter().filter_map(|line| line.accepted.as_ref());
+        let mut formats = accepted
+            .filter(|accepted| accepted.kind == kind)
+            .flat_map(|accepted| &accepted.formats)
+            .map(|format| &format.payload.format)
+            .peekable();
+        formats.peek().is_none() || formats.any(|known| known.plays(format))
+    }
+
+    /// Returns which way media goes.
+    pub fn direction(&self) -> Direction {
+        self.direction
     }
 
     /// Writes the answer.
@@ -175,6 +202,30 @@ impl Agreement {
             }
         }
         writer.finish()
+    }
+
+    /// Writes the server's end of the transport alone, after ICE restarted (RFC 8840, section 4.4).
+    pub(crate) fn fragment(&self, local: &Local<'_>) -> String {
+        let mut accepted = self.lines.iter().filter(|line| line.accepted.is_some());
+        let mids: Vec<_> = accepted
+            .clone()
+            .filter_map(|line| line.mid.as_deref())
+            .collect();
+        let (m_line, mid) =
+            accepted
+                .next()
+                .map_or(("audio 9 RTP/AVP 0".to_owned(), None), |line| {
+                    let m_line = format!("{} 9 {} {}", line.media, line.proto, line.format);
+                    (m_line, line.mid.as_deref())
+                });
+        Writer::fragment(local, &m_line, mid, &mids)
+    }
+
+    /// Returns the m-lines of an offer that were taken.
+    fn in_use<'a>(offer: &'a Description, lines: &[Line]) -> Vec<Section<'a>> {
+        let zipped = offer.sections().zip(lines);
+        let taken = zipped.filter(|(_, line)| line.accepted.is_some());
+        taken.map(|(section, _)| section).collect()
     }
 
     /// Refuses a payload type or an extension id with two meanings on one transport (RFC 9143, 9.1).
@@ -218,179 +269,4 @@ impl Line {
             accepted: None,
         }
     }
-}
-
-impl Accepted {
-    /// Returns what the server takes of an m-line, or `None` when it forwards nothing of it.
-    fn offered(section: &Section<'_>, kind: Kind) -> Result<Option<Self>, NegotiationError> {
-        let mut formats = Payloads::of(section).forwarded(kind);
-        if formats.is_empty() {
-            return Ok(None);
-        }
-        let extensions = ExtMap::offered(section)?;
-        if ExtMap::ids(&extensions).transport_cc.is_none() {
-            // Without the number in the packets there is nothing to report.
-            formats
-                .iter_mut()
-                .for_each(|format| format.payload.feedback.transport_cc = false);
-        }
-        Ok(Some(Self {
-            kind,
-            formats,
-            extensions,
-            ssrcs: section.ssrcs()?,
-            sends: true,
-            rtcp_rsize: section.flag("rtcp-rsize"),
-            allow_mixed: section.flag("extmap-allow-mixed"),
-        }))
-    }
-
-    /// Returns what is left of it in a later offer, or `None` when the publisher switched it off.
-    fn renegotiate(
-        &self,
-        mid: Option<&str>,
-        section: &Section<'_>,
-    ) -> Result<Option<Self>, NegotiationError> {
-        if section.is_off() {
-            return Ok(None);
-        }
-        if section.kind() != Some(self.kind) || section.mid() != mid {
-            let (media, mid) = (media_name(self.kind), mid.unwrap_or("none"));
-            return Err(section.unusable(format!("was m={media} with the mid {mid}")));
-        }
-        let Some(mut now) = Self::offered(section, self.kind)? else {
-            return Err(section.unusable("offers none of the formats agreed on"));
-        };
-        now.sends = section.sends();
-        now.retain_formats(&self.formats, section)?;
-        for map in &now.extensions {
-            let contradicts =
-                |known: &ExtMap| (known.id == map.id) != (known.extension == map.extension);
-            if self.extensions.iter().any(contradicts) {
-                return Err(section.unusable(format!("a=extmap:{} changed its meaning", map.id)));
-            }
-        }
-        now.extensions
-            .retain(|map| self.extensions.iter().any(|known| known.id == map.id));
-        Ok(Some(now))
-    }
-
-    /// Keeps the formats that were agreed on before, and of their feedback what was.
-    fn retain_formats(
-        &mut self,
-        agreed: &[Forwarded],
-        section: &Section<'_>,
-    ) -> Result<(), NegotiationError> {
-        let mut kept = Vec::new();
-        for mut now in std::mem::take(&mut self.formats) {
-            let number = now.payload.payload_type;
-            let mut known = agreed.iter().map(|format| &format.payload);
-            let Some(before) = known.find(|before| before.payload_type == number) else {
-                continue;
-            };
-            if before.format != now.payload.format {
-                return Err(section.unusable(format!("payload type {number} changed its meaning")));
-            }
-            if now.payload.rtx_payload_type != before.rtx_payload_type {
-                now.payload.rtx_payload_type = None;
-            }
-            let feedback = &mut now.payload.feedback;
-            feedback.nack &= before.feedback.nack;
-            feedback.pli &= before.feedback.pli;
-            feedback.fir &= before.feedback.fir;
-            feedback.transport_cc &= before.feedback.transport_cc;
-            kept.push(now);
-        }
-        if kept.is_empty() {
-            return Err(section.unusable("offers none of the formats agreed on"));
-        }
-        self.formats = kept;
-        Ok(())
-    }
-
-    fn track(&self, mid: String) -> ReceiveTrack {
-        ReceiveTrack {
-            kind: self.kind,
-            mid,
-            formats: self.formats.iter().map(|format| format.payload).collect(),
-            extensions: ExtMap::ids(&self.extensions),
-            ssrcs: self.ssrcs.clone(),
-            // The answer has neither a=simulcast nor a=rid, so one encoding comes (RFC 8853, 5.3.2).
-            rids: Vec::new(),
-        }
-    }
-
-    fn write(&self, writer: &mut Writer, mid: Option<&str>) {
-        if let Some(mid) = mid {
-            writer.line(format_args!("a=mid:{mid}"));
-        }
-        writer.flag("extmap-allow-mixed", self.allow_mixed);
-        for map in &self.extensions {
-            writer.line(format_args!("a=extmap:{map}"));
-        }
-        writer.flag(if self.sends { "recvonly" } else { "inactive" }, true);
-        writer.flag("rtcp-mux", true);
-        writer.flag("rtcp-rsize", self.rtcp_rsize);
-        for Forwarded {
-            payload,
-            parameters,
-        } in &self.formats
-        {
-            writer.payload(payload, parameters);
-        }
-    }
-}
-
-/// Returns the publisher's end of the transport that all accepted m-lines share.
-fn remote_transport(
-    offer: &Description,
-    lines: &[Line],
-) -> Result<RemoteTransport, NegotiationError> {
-    let zipped = offer
-        .sections()
-        .zip(lines)
-        .filter(|(_, line)| line.accepted.is_some());
-    let accepted: Vec<Section<'_>> = zipped.map(|(section, _)| section).collect();
-    let Some((first, others)) = accepted.split_first() else {
-        return Err(NegotiationError::unusable(
-            Place::Session,
-            "no m-line is in use",
-        ));
-    };
-    let bundle = first
-        .mid()
-        .map(|mid| offer.bundled_with(mid))
-        .unwrap_or_default();
-    for other in others {
-        if !other.mid().is_some_and(|mid| bundle.contains(&mid)) {
-            let problem = "is not in one a=group:BUNDLE with the m-lines before: all media shares a transport";
-            return Err(other.unusable(problem));
-        }
-    }
-    if offer.flag("ice-lite") {
-        let problem = "a=ice-lite: the server is lite too, and one end has to check";
-        return Err(NegotiationError::unusable(Place::Session, problem));
-    }
-    // The transport is that of the first m-line of the group that is in use; m-lines that are bundled
-    // from the start need not repeat it (RFC 9143, sections 7.1.3 and 7.3.1).
-    let in_bundle = |section: &Section<'_>| section.mid().is_some_and(|mid| bundle.contains(&mid));
-    let with_ice = |section: &Section<'_>| !section.inherited("ice-ufrag").is_empty();
-    let mut candidates = accepted
-        .iter()
-        .copied()
-        .chain(offer.sections().filter(in_bundle));
-    let tagged = candidates.find(with_ice).unwrap_or(*first);
-    if !tagged.flag("rtcp-mux") && !first.flag("rtcp-mux") {
-        return Err(first.unusable("a=rtcp-mux is missing: RTP and RTCP share a port"));
-    }
-    let dtls_role = match tagged.setup()? {
-        // Active is the default of offers (RFC 4145, section 4).
-        Some(Setup::ActPass | Setup::Active) | None => DtlsRole::Server,
-        Some(Setup::Passive) => DtlsRole::Client,
-    };
-    Ok(RemoteTransport {
-        ice: tagged.ice()?,
-        fingerprints: tagged.fingerprints()?,
-        dtls_role,
-    })
 }

@@ -1,7 +1,8 @@
 //! Session descriptions (RFC 8866) and the rules of offer and answer (JSEP, RFC 9429): SDP text stops here.
 //!
-//! A publisher offers and [`Agreement`] answers; a viewer is offered what [`offer`] says, the same to
-//! everybody, and answers. What both come to is told in the words of the forwarding unit.
+//! Who offers is answered by [`Agreement`]: publishers, and viewers that come by WHEP. Other viewers are
+//! offered what [`offer`] says, the same to everybody, and answer. What both come to is told in the words
+//! of the forwarding unit.
 
 mod limits;
 
@@ -11,7 +12,13 @@ mod codecs;
 
 mod extensions;
 
+mod transport;
+
+mod accepted;
+
 mod answer;
+
+mod fragment;
 
 pub mod offer;
 
@@ -19,10 +26,13 @@ mod write;
 
 use std::net::SocketAddr;
 
-use klieg_sfu::{DtlsRole, Fingerprint, IceCredentials, Kind};
+use klieg_sfu::{Fingerprint, Kind};
 
+pub use accepted::Direction;
 pub use answer::Agreement;
+pub(crate) use fragment::Fragment;
 pub use parse::Description;
+pub use transport::RemoteTransport;
 pub use write::{Local, Origin};
 
 /// What every description of the server says.
@@ -32,35 +42,6 @@ pub struct MediaConfig {
     pub fingerprint: Fingerprint,
     /// Where the server's UDP socket is reached, the preferred address first.
     pub candidates: Vec<SocketAddr>,
-}
-
-/// The peer's end of the one transport that carries all its media.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RemoteTransport {
-    /// The peer's side of ICE.
-    pub ice: IceCredentials,
-    /// The SHA-256 hashes of the certificates it may show, at least one.
-    pub fingerprints: Vec<Fingerprint>,
-    /// The role that is left to the server.
-    pub dtls_role: DtlsRole,
-}
-
-impl RemoteTransport {
-    /// Refuses a transport that would need a new DTLS association: ICE alone can restart.
-    pub(crate) fn check_continues(&self, before: &Self) -> Result<(), NegotiationError> {
-        let problem = if self.dtls_role != before.dtls_role {
-            "a=setup would turn the DTLS roles round"
-        } else if self
-            .fingerprints
-            .iter()
-            .any(|hash| !before.fingerprints.contains(hash))
-        {
-            "a=fingerprint changed: a new certificate needs a new session"
-        } else {
-            return Ok(());
-        };
-        Err(NegotiationError::unusable(Place::Session, problem))
-    }
 }
 
 /// Why a session description cannot be used. The text is meant for the peer that sent it.
@@ -198,6 +179,12 @@ pub fn check_candidate(candidate: &str) -> Result<(), NegotiationError> {
             problem: "not a candidate",
         })
     }
+}
+
+/// Returns whether a text is of ice-chars, and of so many (RFC 8839, section 5.4).
+fn is_ice_text(text: &str, range: std::ops::RangeInclusive<usize>) -> bool {
+    let ice_char = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/');
+    range.contains(&text.len()) && text.bytes().all(ice_char)
 }
 
 /// Returns the word that an m-line starts with.

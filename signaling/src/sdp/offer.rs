@@ -74,7 +74,7 @@ pub fn write(local: &Local<'_>, offered: Offered) -> String {
         for payload in &formats {
             writer.payload(payload, &parameters(payload.format));
         }
-        write_ssrcs(&mut writer, ssrcs(kind));
+        writer.ssrcs(ssrcs(kind));
     }
     writer.finish()
 }
@@ -187,19 +187,11 @@ fn parameters(format: Format) -> String {
     }
 }
 
-fn ssrcs(kind: Kind) -> SsrcPair {
+/// Returns the streams of a kind: the same for every viewer, whoever offers.
+pub(super) fn ssrcs(kind: Kind) -> SsrcPair {
     match kind {
         Kind::Audio => AUDIO,
         Kind::Video => VIDEO,
-    }
-}
-
-fn write_ssrcs(writer: &mut Writer, pair: SsrcPair) {
-    if let Some(rtx) = pair.rtx {
-        writer.line(format_args!("a=ssrc-group:FID {} {rtx}", pair.media));
-    }
-    for ssrc in [Some(pair.media), pair.rtx].into_iter().flatten() {
-        writer.line(format_args!("a=ssrc:{ssrc} cname:{CNAME}"));
     }
 }
 

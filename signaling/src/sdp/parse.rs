@@ -7,7 +7,7 @@ use ::sdp::description::common::Attribute;
 use ::sdp::description::media::MediaDescription;
 use klieg_sfu::{Fingerprint, IceCredentials, Kind, SsrcPair};
 
-use super::{NegotiationError, Place, limits};
+use super::{NegotiationError, Place, is_ice_text, limits};
 
 /// A session description whose lines are in order.
 #[derive(Clone, Debug)]
@@ -183,8 +183,7 @@ impl<'a> Section<'a> {
             let Some(value) = values.first() else {
                 return Err(self.unusable(format!("a={key} is missing")));
             };
-            let ice_char = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/');
-            if !range.contains(&value.len()) || !value.bytes().all(ice_char) {
+            if !is_ice_text(value, range.clone()) {
                 let (least, most) = range.into_inner();
                 return Err(self.unusable(format!("a={key} is not {least} to {most} ice-chars")));
             }

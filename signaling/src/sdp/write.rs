@@ -3,8 +3,9 @@
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 
-use klieg_sfu::{DtlsRole, IceCredentials, PayloadFormat};
+use klieg_sfu::{DtlsRole, IceCredentials, PayloadFormat, SsrcPair};
 
+use super::offer::CNAME;
 use super::{MediaConfig, codecs};
 
 /// Identity of a description (RFC 9429, section 5.2.1).
@@ -52,12 +53,34 @@ impl Writer {
         writer.line(format_args!("o=- {session_id} {version} IN IP4 127.0.0.1"));
         writer.line(format_args!("s=-"));
         writer.line(format_args!("t=0 0"));
-        if !bundle.is_empty() {
-            writer.line(format_args!("a=group:BUNDLE {}", bundle.join(" ")));
-        }
-        writer.line(format_args!("a=ice-lite"));
-        writer.line(format_args!("a=ice-options:trickle ice2"));
+        writer.transport_of_session(bundle);
         writer
+    }
+
+    fn transport_of_session(&mut self, bundle: &[&str]) {
+        if !bundle.is_empty() {
+            self.line(format_args!("a=group:BUNDLE {}", bundle.join(" ")));
+        }
+        self.line(format_args!("a=ice-lite"));
+        self.line(format_args!("a=ice-options:trickle ice2"));
+    }
+
+    /// Writes a fragment with the server's end of the transport (RFC 8840, section 9).
+    pub(super) fn fragment(
+        local: &Local<'_>,
+        m_line: &str,
+        mid: Option<&str>,
+        bundle: &[&str],
+    ) -> String {
+        let mut writer = Self::default();
+        writer.transport_of_session(bundle);
+        writer.line(format_args!("m={m_line}"));
+        if let Some(mid) = mid {
+            writer.line(format_args!("a=mid:{mid}"));
+        }
+        writer.ice(local);
+        writer.candidates(local);
+        writer.finish()
     }
 
     /// Writes one line and its end.
@@ -97,13 +120,9 @@ impl Writer {
         self.line(m_line);
         self.line(format_args!("c=IN IP4 0.0.0.0"));
         if with_candidates {
-            for (index, address) in local.config.candidates.iter().enumerate() {
-                self.candidate(index, *address);
-            }
-            self.line(format_args!("a=end-of-candidates"));
+            self.candidates(local);
         }
-        self.line(format_args!("a=ice-ufrag:{}", local.ice.ufrag));
-        self.line(format_args!("a=ice-pwd:{}", local.ice.pwd));
+        self.ice(local);
         let hash: Vec<_> = local
             .config
             .fingerprint
@@ -118,6 +137,18 @@ impl Writer {
             LocalSetup::Answer(DtlsRole::Client) => "active",
         };
         self.line(format_args!("a=setup:{setup}"));
+    }
+
+    fn ice(&mut self, local: &Local<'_>) {
+        self.line(format_args!("a=ice-ufrag:{}", local.ice.ufrag));
+        self.line(format_args!("a=ice-pwd:{}", local.ice.pwd));
+    }
+
+    fn candidates(&mut self, local: &Local<'_>) {
+        for (index, address) in local.config.candidates.iter().enumerate() {
+            self.candidate(index, *address);
+        }
+        self.line(format_args!("a=end-of-candidates"));
     }
 
     /// Writes a host candidate (RFC 8839, section 5.1); earlier ones have priority (RFC 8445, 5.1.2.1).
@@ -154,6 +185,16 @@ impl Writer {
         if let Some(rtx) = payload.rtx_payload_type {
             self.line(format_args!("a=rtpmap:{rtx} rtx/90000"));
             self.line(format_args!("a=fmtp:{rtx} apt={payload_type}"));
+        }
+    }
+
+    /// Announces the streams that the server sends on an m-line (RFC 5576).
+    pub(super) fn ssrcs(&mut self, pair: SsrcPair) {
+        if let Some(rtx) = pair.rtx {
+            self.line(format_args!("a=ssrc-group:FID {} {rtx}", pair.media));
+        }
+        for ssrc in [Some(pair.media), pair.rtx].into_iter().flatten() {
+            self.line(format_args!("a=ssrc:{ssrc} cname:{CNAME}"));
         }
     }
 
