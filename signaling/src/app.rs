@@ -15,6 +15,7 @@ use crate::media::Media;
 use crate::metrics::Metrics;
 use crate::room::Rooms;
 use crate::store::{RoomRecord, Stores};
+use crate::wish::Resources;
 
 /// The server's parts, shared by every request and socket.
 #[derive(Debug)]
@@ -24,6 +25,8 @@ pub(crate) struct App {
     pub(crate) stores: Stores,
     pub(crate) rooms: Arc<Rooms>,
     pub(crate) media: Arc<Media>,
+    /// Sessions that were made over HTTP.
+    pub(crate) resources: Arc<Resources>,
     pub(crate) ice: Arc<IceServers>,
     pub(crate) metrics: Arc<Metrics>,
     /// Whether the server is about to stop, and how far it is.

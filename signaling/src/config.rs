@@ -58,6 +58,8 @@ pub struct Config {
     pub drain_ms: u64,
     /// How many sockets there may be at once.
     pub max_sockets: usize,
+    /// How many sessions made by WHIP and WHEP there may be at once.
+    pub max_http_sessions: usize,
     /// How long a sign-in holds.
     pub access_token_ttl_s: u64,
     /// How long a join token may be used to connect.
@@ -97,6 +99,7 @@ impl Default for Config {
             room_idle_ms: 60_000,
             drain_ms: 1_000,
             max_sockets: 15_000,
+            max_http_sessions: 15_000,
             access_token_ttl_s: 12 * 60 * 60,
             join_token_ttl_s: 10 * 60,
         }
@@ -318,6 +321,7 @@ const KEYS: &[&str] = &[
     "room_idle_ms",
     "drain_ms",
     "max_sockets",
+    "max_http_sessions",
     "access_token_ttl_s",
     "join_token_ttl_s",
 ];

@@ -38,8 +38,20 @@ pub(crate) enum Code {
     AlreadyJoined,
     /// The session description cannot be used.
     BadSdp,
+    /// The session description can be read, and not be served.
+    SdpUnusable,
     /// The session description has no codec that Klieg forwards.
     NoCommonCodec,
+    /// The publisher sends what the offer cannot play.
+    CodecMismatch,
+    /// The body is of another media type.
+    UnsupportedMediaType,
+    /// The client would not take the answer.
+    NotAcceptable,
+    /// The request has to say which state it is about.
+    PreconditionRequired,
+    /// The request is about another state.
+    PreconditionFailed,
     /// The room has a publisher.
     PublisherExists,
     /// The text has no characters.
@@ -74,7 +86,13 @@ impl Code {
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::NotJoined | Self::AlreadyJoined | Self::PublisherExists => StatusCode::CONFLICT,
-            Self::NoCommonCodec => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::SdpUnusable | Self::NoCommonCodec | Self::CodecMismatch => {
+                StatusCode::UNPROCESSABLE_ENTITY
+            }
+            Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::NotAcceptable => StatusCode::NOT_ACCEPTABLE,
+            Self::PreconditionRequired => StatusCode::PRECONDITION_REQUIRED,
+            Self::PreconditionFailed => StatusCode::PRECONDITION_FAILED,
             Self::RateLimited => StatusCode::TOO_MANY_REQUESTS,
             Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
@@ -96,7 +114,13 @@ impl Code {
             Self::NotJoined => "Join a room first",
             Self::AlreadyJoined => "Already in a room",
             Self::BadSdp => "The session description cannot be used",
+            Self::SdpUnusable => "The session description cannot be served",
             Self::NoCommonCodec => "No common codec",
+            Self::CodecMismatch => "The publisher's codec is not in the offer",
+            Self::UnsupportedMediaType => "Another media type is needed",
+            Self::NotAcceptable => "Not acceptable",
+            Self::PreconditionRequired => "If-Match is needed",
+            Self::PreconditionFailed => "ICE was restarted since",
             Self::PublisherExists => "The room has a publisher",
             Self::TextEmpty => "The text is empty",
             Self::TextTooLong => "The text is too long",

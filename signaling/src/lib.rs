@@ -15,6 +15,8 @@ mod http;
 
 mod ws;
 
+mod wish;
+
 pub mod session;
 
 pub mod sdp;
@@ -43,6 +45,12 @@ pub use auth::{Secret, VideoGrants, mint};
 pub use cli::{Cli, Command, Settings, TokenArguments};
 pub use config::{Config, ConfigError, LogFormat};
 pub use server::{Server, StartError};
+
+/// Tells whether a text is a fragment of a description: the door through which fuzzing reaches its reader.
+#[doc(hidden)]
+pub fn is_fragment(text: &str) -> bool {
+    sdp::Fragment::parse(text).is_ok()
+}
 
 /// Tells whether a text frame holds a message of `klieg.v1`: the door through which fuzzing reaches its reader.
 #[doc(hidden)]

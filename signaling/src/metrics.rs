@@ -20,6 +20,8 @@ pub(crate) struct Metrics {
     pub(crate) messages: IntCounter,
     /// Errors that clients were answered on the WebSocket, by code.
     pub(crate) errors: IntCounterVec,
+    /// Sessions made by WHIP and WHEP that are open.
+    pub(crate) http_sessions: IntGauge,
     /// Rooms in memory.
     pub(crate) rooms: IntGauge,
     /// Viewing sessions that are open.
@@ -55,6 +57,10 @@ impl Metrics {
             errors: make.counters(
                 "klieg_errors_total",
                 "Errors that clients were answered on the WebSocket, by code",
+            )?,
+            http_sessions: make.gauge(
+                "klieg_http_sessions",
+                "Sessions made by WHIP and WHEP that are open",
             )?,
             rooms: make.gauge("klieg_rooms", "Rooms in memory")?,
             viewers: make.gauge("klieg_viewers", "Viewing sessions that are open")?,

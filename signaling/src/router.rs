@@ -6,7 +6,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::header::{self, HeaderName};
-use axum::http::{HeaderValue, StatusCode};
+use axum::http::{HeaderValue, Method, StatusCode};
 use axum::routing::{get, post};
 use tower_http::limit::RequestBodyLimitLayer;
 use tower_http::set_header::SetResponseHeaderLayer;
@@ -15,6 +15,7 @@ use tower_http::timeout::TimeoutLayer;
 use crate::app::App;
 use crate::http::origin::cors;
 use crate::http::{accounts, assets, probes, rooms, unknown_method, unknown_route};
+use crate::wish::{endpoint, events, resource};
 use crate::ws;
 
 /// Puts the addresses and their handlers together.
@@ -28,14 +29,38 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/rooms/{id}/join", post(rooms::join))
         .route("/rooms/{id}/chat", get(rooms::chat))
         .fallback(unknown_route)
-        .layer(cors(&app.config))
-        .layer(SetResponseHeaderLayer::overriding(
-            header::CACHE_CONTROL,
-            HeaderValue::from_static("no-store"),
-        ));
+        .layer(cors(&app.config, &[Method::GET, Method::POST]))
+        .layer(never_stored());
+
+    // What announces stands around what answers `OPTIONS`, so that it is said there, too.
+    let media_methods = [Method::GET, Method::POST, Method::PATCH, Method::DELETE];
+    let endpoints = Router::new()
+        .route("/whip/{room}", post(endpoint::whip).get(endpoint::show))
+        .route("/whep/{room}", post(endpoint::whep).get(endpoint::show))
+        .layer(cors(&app.config, &media_methods))
+        .layer(announce("accept-post", "application/sdp"));
+    let session = || {
+        get(resource::show)
+            .patch(resource::patch)
+            .delete(resource::delete)
+    };
+    let sessions = Router::new()
+        .route("/whip/{room}/{session}", session())
+        .route("/whep/{room}/{session}", session())
+        .layer(cors(&app.config, &media_methods))
+        .layer(announce("accept-patch", "application/trickle-ice-sdpfrag"));
+    let streams = Router::new()
+        .route("/whep/{room}/{session}/sse", post(events::create))
+        .route(
+            "/whep/{room}/{session}/sse/{stream}",
+            get(events::read).delete(events::delete),
+        )
+        .layer(cors(&app.config, &media_methods));
+    let media = endpoints.merge(sessions).merge(streams);
 
     let mut router = Router::new()
         .nest("/api/v1", api)
+        .merge(media.layer(never_stored()))
         .route("/ws", get(ws::upgrade))
         .route("/healthz", get(probes::healthz))
         .route("/readyz", get(probes::readyz))
@@ -55,6 +80,18 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         router = router.layer(SetResponseHeaderLayer::if_not_present(name, value));
     }
     router
+}
+
+fn never_stored() -> SetResponseHeaderLayer<HeaderValue> {
+    SetResponseHeaderLayer::overriding(header::CACHE_CONTROL, HeaderValue::from_static("no-store"))
+}
+
+/// Says in every answer of some addresses, those to `OPTIONS` included, what they take.
+fn announce(name: &'static str, media_type: &'static str) -> SetResponseHeaderLayer<HeaderValue> {
+    SetResponseHeaderLayer::overriding(
+        HeaderName::from_static(name),
+        HeaderValue::from_static(media_type),
+    )
 }
 
 const MAX_BODY_BYTES: usize = 1024 * 1024;

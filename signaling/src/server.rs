@@ -26,6 +26,7 @@ use crate::room::{Context, Rooms};
 use crate::router::router;
 use crate::store::{self, RoomRecord, RoomStatus, StoreError, Stores, User, Visibility};
 use crate::time::Timestamp;
+use crate::wish::Resources;
 
 /// A server that runs.
 #[derive(Debug)]
@@ -108,6 +109,10 @@ impl Server {
         let (phase, watched) = watch::channel(Phase::Serving);
         let app = Arc::new(App {
             authority: Authority::new(own_secret, config.api_keys.clone()),
+            resources: Arc::new(Resources::new(
+                config.max_http_sessions,
+                metrics.http_sessions.clone(),
+            )),
             config,
             stores,
             rooms,

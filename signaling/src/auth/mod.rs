@@ -151,6 +151,15 @@ impl Identity {
         }
     }
 
+    /// Makes the one to whom a room belongs, as its stream key does.
+    pub(crate) fn owner(room: &RoomRecord) -> Self {
+        Self {
+            id: room.owner.id.clone(),
+            name: room.owner.name.clone(),
+            access: Access::Account,
+        }
+    }
+
     /// Returns whether it is one of those that nobody signed in.
     pub(crate) fn is_guest(&self) -> bool {
         self.id.starts_with("guest-")

@@ -1,5 +1,6 @@
 //! Which web pages may use this server: its own and those of configured sites.
 
+use axum::http::header::HeaderName;
 use axum::http::{HeaderMap, HeaderValue, Method, Uri, header};
 use std::time::Duration;
 use tower_http::cors::{AllowOrigin, CorsLayer};
@@ -24,14 +25,24 @@ pub(crate) fn check_origin(config: &Config, headers: &HeaderMap) -> Result<(), A
 
 /// Lets the configured sites use the API. It is called with bearer tokens, so there are no credentials that
 /// a browser would add by itself, and none are allowed.
-pub(crate) fn cors(config: &Config) -> CorsLayer {
+pub(crate) fn cors(config: &Config, methods: &[Method]) -> CorsLayer {
     let config = config.clone();
     let allowed = move |origin: &HeaderValue, _: &_| is_allowed(&config, origin);
     CorsLayer::new()
         .allow_origin(AllowOrigin::predicate(allowed))
-        .allow_methods([Method::GET, Method::POST])
-        .allow_headers([header::AUTHORIZATION, header::CONTENT_TYPE])
-        .expose_headers([header::RETRY_AFTER])
+        .allow_methods(methods.to_vec())
+        .allow_headers([
+            header::AUTHORIZATION,
+            header::CONTENT_TYPE,
+            header::IF_MATCH,
+        ])
+        .expose_headers([
+            header::RETRY_AFTER,
+            header::LOCATION,
+            header::ETAG,
+            header::LINK,
+            HeaderName::from_static("accept-patch"),
+        ])
         .max_age(Duration::from_secs(600))
 }
 

@@ -15,7 +15,8 @@ pub(crate) struct NewMember {
     pub(crate) identity: Identity,
     pub(crate) role: Role,
     pub(crate) grants: Grants,
-    pub(crate) outbox: Outbox,
+    /// `None` for an encoder or a player that has media alone: it is told nothing.
+    pub(crate) outbox: Option<Outbox>,
 }
 
 /// Somebody who is there.
@@ -23,7 +24,8 @@ pub(crate) struct NewMember {
 pub(super) struct Member {
     pub(super) identity: Identity,
     pub(super) role: Role,
-    pub(super) outbox: Outbox,
+    /// `None` for one who has media alone.
+    pub(super) outbox: Option<Outbox>,
     /// `None` while they do not watch.
     pub(super) viewing: Option<Viewing>,
 }
@@ -34,8 +36,6 @@ pub(super) struct Viewing {
     pub(super) session: SessionRef,
     /// What was asked for last.
     pub(super) layer: LayerChoice,
-    /// The publisher's coding that this viewer cannot play; `None` when it can, or nothing is known.
-    pub(super) mismatch: Option<&'static str>,
 }
 
 impl NewMember {
@@ -70,16 +70,17 @@ impl Member {
 impl Viewing {
     /// Says what this viewer gets of a publisher that is live.
     pub(super) fn layers(&self) -> Layers {
-        let reason = match (self.mismatch, self.layer) {
+        let mismatch = self.session.mismatch();
+        let reason = match (mismatch, self.layer) {
             (Some(_), _) => LayersReason::CodecMismatch,
             (None, LayerChoice::Auto) => LayersReason::Auto,
             (None, LayerChoice::Full) => LayersReason::Manual,
         };
         Layers {
             available: ["full"],
-            selected: self.mismatch.is_none().then_some("full"),
+            selected: mismatch.is_none().then_some("full"),
             reason,
-            codec: self.mismatch,
+            codec: mismatch,
         }
     }
 }

@@ -17,12 +17,12 @@ mod talk;
 mod sessions;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry as Slot;
-use klieg_sfu::{PeerId, RoomKey};
+use klieg_sfu::{Format, PeerId, RoomKey};
 use klieg_turn::IceServers;
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -73,6 +73,8 @@ pub(crate) struct RoomSummary {
     pub(crate) status: RoomStatus,
     pub(crate) started_at: Option<Timestamp>,
     pub(crate) viewer_count: u64,
+    /// What the publisher sends, sound and picture; `None` while nothing comes.
+    pub(crate) formats: [Option<Format>; 2],
 }
 
 /// What a room is told. Its mailbox holds 1024; beyond it the sender is told that the server is busy.
@@ -145,15 +147,24 @@ pub(crate) enum Departure {
     Lost,
 }
 
-/// A session as the room knows it; the socket owns its negotiation.
+/// A session as the room knows it; whoever speaks to the peer owns its negotiation.
 #[derive(Clone, Debug)]
 pub(crate) struct SessionRef {
     /// The name on the wire.
     pub(crate) id: Arc<str>,
     /// The name in the forwarding unit.
     pub(crate) peer: PeerId,
-    /// Set by the room when the peer is gone, read by the socket.
-    pub(crate) closed: Arc<AtomicBool>,
+    /// Written by the room, read by whoever speaks to the peer.
+    progress: Arc<watch::Sender<Progress>>,
+}
+
+/// What became of a session.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Progress {
+    /// The peer is gone.
+    pub(crate) closed: bool,
+    /// The publisher's coding that this viewer cannot play; `None` when it can, or nothing is known.
+    pub(crate) mismatch: Option<&'static str>,
 }
 
 impl SessionRef {
@@ -161,16 +172,30 @@ impl SessionRef {
         Self {
             id: crate::id::random().into(),
             peer,
-            closed: Arc::new(AtomicBool::new(false)),
+            progress: Arc::new(watch::Sender::new(Progress::default())),
         }
     }
 
     pub(crate) fn close(&self) {
-        self.closed.store(true, Ordering::Release);
+        self.progress.send_modify(|progress| progress.closed = true);
     }
 
     pub(crate) fn is_closed(&self) -> bool {
-        self.closed.load(Ordering::Acquire)
+        self.progress.borrow().closed
+    }
+
+    pub(crate) fn set_mismatch(&self, codec: Option<&'static str>) {
+        self.progress
+            .send_if_modified(|progress| std::mem::replace(&mut progress.mismatch, codec) != codec);
+    }
+
+    pub(crate) fn mismatch(&self) -> Option<&'static str> {
+        self.progress.borrow().mismatch
+    }
+
+    /// Returns what becomes of it from now on.
+    pub(crate) fn progress(&self) -> watch::Receiver<Progress> {
+        self.progress.subscribe()
     }
 }
 
@@ -207,6 +232,16 @@ impl RoomHandle {
         SessionRef::new(media.new_peer(self.mailbox.clone()))
     }
 
+    /// Returns how the room stands.
+    pub(crate) fn summary(&self) -> RoomSummary {
+        *self.summary.borrow()
+    }
+
+    /// Returns how the room stands from now on.
+    pub(crate) fn watch(&self) -> watch::Receiver<RoomSummary> {
+        self.summary.clone()
+    }
+
     fn is_closed(&self) -> bool {
         self.mailbox.is_closed()
     }
@@ -234,6 +269,35 @@ impl Rooms {
         }
     }
 
+    /// Brings somebody into a room that is known to exist.
+    ///
+    /// # Errors
+    /// `busy`.
+    pub(crate) async fn enter(
+        self: &Arc<Self>,
+        id: &RoomId,
+        member: impl Fn() -> NewMember,
+        last_seq: Option<u64>,
+    ) -> Result<(RoomHandle, Entered), ApiError> {
+        let enter = async || {
+            let room = self.open(id);
+            let member = Box::new(member());
+            let entered = room
+                .ask(|reply| RoomMessage::Join {
+                    member,
+                    last_seq,
+                    reply,
+                })
+                .await;
+            entered.map(|entered| (room, entered))
+        };
+        // A room that was just leaving memory gives no reply; the next attempt opens it anew.
+        match enter().await {
+            Ok(entered) => Ok(entered),
+            Err(_) => enter().await,
+        }
+    }
+
     /// Returns what a list shows of a room that is in memory.
     pub(crate) fn summary(&self, id: &RoomId) -> Option<RoomSummary> {
         self.open.get(id).map(|room| *room.summary.borrow())
@@ -246,6 +310,7 @@ impl Rooms {
             status: RoomStatus::Ready,
             started_at: None,
             viewer_count: 0,
+            formats: [None; 2],
         };
         let (shown, summary) = watch::channel(start);
         let rooms = Arc::clone(self);

@@ -18,15 +18,20 @@ use super::task::Room;
 impl Room {
     /// Sends something to one.
     pub(super) fn send(&self, socket: SocketId, text: Utf8Bytes) {
-        if let Some(member) = self.members.get(&socket) {
-            member.outbox.send(text);
+        let member = self.members.get(&socket);
+        if let Some(outbox) = member.and_then(|member| member.outbox.as_ref()) {
+            outbox.send(text);
         }
     }
 
     /// Sends something to everybody, written once.
     pub(super) fn broadcast(&self, text: &Utf8Bytes) {
-        for member in self.members.values() {
-            member.outbox.send(text.clone());
+        let outboxes = self
+            .members
+            .values()
+            .filter_map(|member| member.outbox.as_ref());
+        for outbox in outboxes {
+            outbox.send(text.clone());
         }
     }
 

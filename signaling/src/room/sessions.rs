@@ -48,11 +48,7 @@ impl Room {
         };
         debug!(peer = session.peer.0, "viewer came");
         self.viewers.insert(session.peer, socket);
-        let earlier = member.viewing.replace(Viewing {
-            session,
-            layer,
-            mismatch: None,
-        });
+        let earlier = member.viewing.replace(Viewing { session, layer });
         self.context.metrics.viewers.inc();
         self.note_viewers();
         if let Some(earlier) = earlier {
@@ -110,7 +106,7 @@ impl Room {
                 if let Some(socket) = self.viewers.get(&peer).copied()
                     && let Some(viewing) = self.viewing(socket)
                 {
-                    viewing.mismatch = Some(codec_name(sent.codec));
+                    viewing.session.set_mismatch(Some(codec_name(sent.codec)));
                     self.tell_layers(socket);
                 }
             }
@@ -145,12 +141,12 @@ impl Room {
         }
         let codec = codec_name(format.codec);
         let mut sockets = Vec::new();
-        for (socket, member) in &mut self.members {
-            let Some(viewing) = &mut member.viewing else {
+        for (socket, member) in &self.members {
+            let Some(viewing) = &member.viewing else {
                 continue;
             };
-            if is_video && viewing.mismatch.is_some_and(|sent| sent != codec) {
-                viewing.mismatch = None;
+            if is_video && viewing.session.mismatch().is_some_and(|sent| sent != codec) {
+                viewing.session.set_mismatch(None);
             }
             sockets.push(*socket);
         }

@@ -25,23 +25,17 @@ pub(super) struct Stage {
 
 /// The one who publishes.
 #[derive(Debug)]
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "sound and picture, each there or not, muted or not"
-)]
 pub(super) struct Publisher {
     pub(super) socket: SocketId,
     /// Whose session it is: the same identity may replace it.
     pub(super) identity: String,
     pub(super) session: SessionRef,
-    /// Changes when sound first comes.
-    audio: bool,
-    /// Changes when a picture first comes.
-    video: bool,
+    /// `None` until sound comes.
+    audio: Option<Format>,
+    /// `None` until a picture comes.
+    video: Option<Format>,
     audio_muted: bool,
     video_muted: bool,
-    /// `None` until a picture comes.
-    video_codec: Option<&'static str>,
 }
 
 /// How a publisher goes.
@@ -68,16 +62,15 @@ impl Publisher {
             socket,
             identity,
             session,
-            audio: false,
-            video: false,
+            audio: None,
+            video: None,
             audio_muted: false,
             video_muted: false,
-            video_codec: None,
         }
     }
 
     fn is_live(&self) -> bool {
-        self.audio || self.video
+        self.audio.is_some() || self.video.is_some()
     }
 }
 
@@ -121,6 +114,12 @@ impl Stage {
         self.grace_ends
     }
 
+    /// Returns what a viewer gets now: sound and picture.
+    pub(super) fn formats(&self) -> [Option<Format>; 2] {
+        let publisher = self.publisher.as_ref().filter(|_| self.is_live());
+        publisher.map_or([None; 2], |publisher| [publisher.audio, publisher.video])
+    }
+
     /// Returns whether a viewer gets something now.
     pub(super) fn is_live(&self) -> bool {
         self.status == RoomStatus::Live
@@ -136,11 +135,11 @@ impl Stage {
         match (&self.publisher, self.status) {
             (Some(publisher), RoomStatus::Live) => PublisherView {
                 state: PublisherState::Live,
-                audio: publisher.audio,
-                video: publisher.video,
+                audio: publisher.audio.is_some(),
+                video: publisher.video.is_some(),
                 audio_muted: publisher.audio_muted,
                 video_muted: publisher.video_muted,
-                video_codec: publisher.video_codec,
+                video_codec: publisher.video.map(|format| codec_name(format.codec)),
             },
             (_, RoomStatus::Interrupted) => PublisherView::absent(PublisherState::Interrupted),
             (_, RoomStatus::Ready | RoomStatus::Live) => {
@@ -160,11 +159,8 @@ impl Stage {
             return Changes::default();
         };
         match format.codec.kind() {
-            Kind::Audio => publisher.audio = true,
-            Kind::Video => {
-                publisher.video = true;
-                publisher.video_codec = Some(codec_name(format.codec));
-            }
+            Kind::Audio => publisher.audio = Some(format),
+            Kind::Video => publisher.video = Some(format),
         }
         let status = self.status != RoomStatus::Live;
         self.status = RoomStatus::Live;

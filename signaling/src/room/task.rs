@@ -191,9 +191,10 @@ impl Room {
     fn join(&mut self, member: NewMember, last_seq: Option<u64>) -> Entered {
         let missed = last_seq.and_then(|seq| self.log.after(seq));
         let entered = missed.is_some().then(|| self.log.last_seq());
-        match missed {
-            Some(events) => member.outbox.replay(events),
-            None => member.outbox.send(self.snapshot(&member)),
+        match (&member.outbox, missed) {
+            (Some(outbox), Some(events)) => outbox.replay(events),
+            (Some(outbox), None) => outbox.send(self.snapshot(&member)),
+            (None, _) => {}
         }
         self.members.insert(member.socket, Member::new(member));
         entered
@@ -274,6 +275,7 @@ impl Room {
             status: self.stage.status(),
             started_at: self.stage.started_at(),
             viewer_count: self.viewer_count(),
+            formats: self.stage.formats(),
         });
     }
 

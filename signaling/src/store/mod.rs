@@ -60,6 +60,12 @@ pub(crate) trait RoomStore: Send + Sync {
     fn create<'a>(&'a self, room: &'a RoomRecord, key_hash: &'a str) -> Stored<'a, bool>;
     /// Returns one room.
     fn find<'a>(&'a self, id: &'a RoomId) -> Stored<'a, Option<RoomRecord>>;
+    /// Returns one room, if this is the hash of its stream key.
+    fn find_by_key<'a>(
+        &'a self,
+        id: &'a RoomId,
+        key_hash: &'a str,
+    ) -> Stored<'a, Option<RoomRecord>>;
     /// Returns a page of rooms, the newest live ones first.
     fn list<'a>(&'a self, query: &'a RoomQuery) -> Stored<'a, Vec<RoomRecord>>;
     /// Returns the rooms that the last process left live or interrupted.

@@ -6,7 +6,7 @@ use crate::app::App;
 use crate::auth::{Grants, Identity};
 use crate::error::{ApiError, Code};
 use crate::id::SocketId;
-use crate::room::{Departure, Entered, NewMember, RoomHandle, RoomMessage};
+use crate::room::{Departure, NewMember, RoomHandle, RoomMessage};
 
 use super::outbox::Outbox;
 use super::protocol::{
@@ -199,25 +199,9 @@ impl Conversation {
             identity: identity.clone(),
             role,
             grants,
-            outbox: self.outbox.clone(),
+            outbox: Some(self.outbox.clone()),
         };
-        let enter = async || {
-            let room = self.app.rooms.open(&record.id);
-            let member = Box::new(member());
-            let entered = room
-                .ask(|reply| RoomMessage::Join {
-                    member,
-                    last_seq,
-                    reply,
-                })
-                .await;
-            entered.map(|entered| (room, entered))
-        };
-        // A room that was just leaving memory gives no reply; the next attempt opens it anew.
-        let (room, entered): (RoomHandle, Entered) = match enter().await {
-            Ok(entered) => entered,
-            Err(_) => enter().await?,
-        };
+        let (room, entered) = self.app.rooms.enter(&record.id, member, last_seq).await?;
         self.place = Some(Place {
             room,
             grants,

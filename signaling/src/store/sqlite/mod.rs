@@ -118,6 +118,21 @@ impl RoomStore for Sqlite {
         })
     }
 
+    fn find_by_key<'a>(
+        &'a self,
+        id: &'a RoomId,
+        key_hash: &'a str,
+    ) -> Stored<'a, Option<RoomRecord>> {
+        Box::pin(async move {
+            let row = sqlx::query("SELECT * FROM rooms WHERE id = $1 AND stream_key_hash = $2")
+                .bind(id.as_str())
+                .bind(key_hash)
+                .fetch_optional(&self.readers)
+                .await?;
+            row.as_ref().map(room_record).transpose()
+        })
+    }
+
     fn list<'a>(&'a self, query: &'a RoomQuery) -> Stored<'a, Vec<RoomRecord>> {
         Box::pin(async move {
             let after = query.after.as_ref();

@@ -1,0 +1,288 @@
+//! `POST /whip/{room}` and `POST /whep/{room}`: an offer comes, an answer goes, a session is there.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use axum::body::Bytes;
+use axum::extract::rejection::BytesRejection;
+use axum::extract::{Path, State as AppState};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use klieg_sfu::{Format, PeerId, RoomKey};
+use tracing::info;
+
+use crate::app::{App, Phase};
+use crate::auth::{Grants, Identity, Role, Secret};
+use crate::error::{ApiError, Code};
+use crate::http::bearer_token;
+use crate::id::RoomId;
+use crate::room::{Departure, NewMember, RoomHandle, RoomMessage, SessionRef};
+use crate::sdp::NegotiationError;
+use crate::session::{Negotiated, Session};
+use crate::store::RoomRecord;
+use crate::ws::protocol::{LayerChoice, codec_name};
+
+use super::headers::{add, add_ice_servers, check_accept, check_content_type};
+use super::resources::{Proof, Resource, State};
+use super::{Protocol, SDP, events};
+
+/// A body, or why there is none.
+pub(crate) type Body = Result<Bytes, BytesRejection>;
+
+/// `POST /whip/{room}` (RFC 9725, section 4.2).
+pub(crate) async fn whip(
+    AppState(app): AppState<Arc<App>>,
+    Path(room): Path<String>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, ApiError> {
+    create(&app, Protocol::Whip, &room, &headers, body).await
+}
+
+/// `POST /whep/{room}` (draft-ietf-wish-whep, section 4.3).
+pub(crate) async fn whep(
+    AppState(app): AppState<Arc<App>>,
+    Path(room): Path<String>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, ApiError> {
+    create(&app, Protocol::Whep, &room, &headers, body).await
+}
+
+/// `GET` and `HEAD` of an endpoint: there is nothing to show but that it is one (RFC 9725, section 4.1), which
+/// players know by the media type (draft-ietf-wish-whep, section 4.2).
+pub(crate) async fn show() -> Response {
+    std::future::ready([(header::CONTENT_TYPE, SDP)].into_response()).await
+}
+
+/// Somebody who may do what they ask for.
+struct Guest {
+    record: RoomRecord,
+    identity: Identity,
+    role: Role,
+    grants: Grants,
+    proof: Proof,
+}
+
+async fn create(
+    app: &Arc<App>,
+    protocol: Protocol,
+    room: &str,
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<Response, ApiError> {
+    if *app.phase.borrow() != Phase::Serving {
+        return Err(ApiError::busy());
+    }
+    let guest = admit(app, protocol, room, headers).await?;
+    check_content_type(headers, SDP)?;
+    check_accept(headers, SDP)?;
+    let offer = text(body)?;
+    app.resources.check_room()?;
+
+    let socket = app.next_socket();
+    let member = || NewMember {
+        socket,
+        identity: guest.identity.clone(),
+        role: guest.role,
+        grants: guest.grants,
+        outbox: None,
+    };
+    let (room, _) = app.rooms.enter(&guest.record.id, member, None).await?;
+    let known_as = room.new_session(&app.media);
+    let opened = open(app, protocol, &room, (socket, &known_as), &offer).await;
+    let (session, sdp) = match opened {
+        Ok(opened) => opened,
+        Err(error) => {
+            app.media.remove(known_as.peer);
+            let why = Departure::Left;
+            room.tell_surely(RoomMessage::Leave { socket, why }).await;
+            return Err(error);
+        }
+    };
+    info!(room = %guest.record.id, peer = known_as.peer.0, ?protocol, "session made over HTTP");
+    let resource = app.resources.add(Resource {
+        protocol,
+        room_id: guest.record.id.to_string(),
+        room,
+        socket,
+        known_as,
+        proof: guest.proof,
+        state: std::sync::Mutex::new(State::new(session)),
+        streams: events::Streams::default(),
+    });
+    Ok(created(app, &resource, &guest.identity, sdp))
+}
+
+/// Finds out who asks and whether they may.
+async fn admit(
+    app: &App,
+    protocol: Protocol,
+    room: &str,
+    headers: &HeaderMap,
+) -> Result<Guest, ApiError> {
+    let proof = Proof::of(headers)?;
+    let token = bearer_token(headers)?;
+    let (identity, (record, role, grants)) = match (protocol, token) {
+        (Protocol::Whip, None) => {
+            let text =
+                "A bearer token is needed: the room's stream key, or a token that may publish.";
+            return Err(ApiError::new(Code::Unauthenticated, text));
+        }
+        // What signs people in has three parts; what encoders are given has one.
+        (Protocol::Whip, Some(token)) if !token.contains('.') => owner(app, room, token).await?,
+        (Protocol::Whip | Protocol::Whep, Some(token)) => {
+            let identity = app.authority.verify(token)?;
+            let place = app.enter(&identity, room).await?;
+            (identity, place)
+        }
+        (Protocol::Whep, None) => {
+            let identity = Identity::guest("Guest".to_owned());
+            let place = app.enter(&identity, room).await?;
+            (identity, place)
+        }
+    };
+    let (allowed, text) = match protocol {
+        Protocol::Whip => (grants.publish, "You may not publish in this room."),
+        Protocol::Whep => (grants.watch, "You may not watch this room."),
+    };
+    if !allowed {
+        return Err(ApiError::new(Code::Forbidden, text));
+    }
+    Ok(Guest {
+        record,
+        identity,
+        role,
+        grants,
+        proof,
+    })
+}
+
+/// Takes who shows a room's stream key for its owner: a key for no room and the wrong key are one answer.
+async fn owner(
+    app: &App,
+    room: &str,
+    key: &str,
+) -> Result<(Identity, (RoomRecord, Role, Grants)), ApiError> {
+    let hash = Secret::new(key).hash();
+    let record = match RoomId::parse(room) {
+        Some(id) => app.stores.rooms.find_by_key(&id, &hash).await,
+        None => Ok(None),
+    };
+    let record = record
+        .map_err(ApiError::internal)?
+        .ok_or_else(|| ApiError::new(Code::TokenInvalid, "This is not the room's stream key."))?;
+    let identity = Identity::owner(&record);
+    let grants = Role::Owner.grants(&record);
+    Ok((identity, (record, Role::Owner, grants)))
+}
+
+/// Negotiates, and takes the place of a publisher or a viewer.
+async fn open(
+    app: &App,
+    protocol: Protocol,
+    room: &RoomHandle,
+    (socket, known_as): (crate::id::SocketId, &SessionRef),
+    offer: &str,
+) -> Result<(Session, String), ApiError> {
+    type Start = fn(
+        &crate::session::MediaConfig,
+        PeerId,
+        RoomKey,
+        &str,
+    ) -> Result<(Session, Negotiated), NegotiationError>;
+    let start: Start = match protocol {
+        Protocol::Whip => Session::publish,
+        Protocol::Whep => Session::watch,
+    };
+    let (session, negotiated) =
+        start(&app.media.config, known_as.peer, room.key, offer).map_err(refusal)?;
+    match protocol {
+        Protocol::Whip => {
+            let session = known_as.clone();
+            room.ask(|reply| RoomMessage::OpenPublisher {
+                socket,
+                session,
+                reply,
+            })
+            .await??;
+        }
+        Protocol::Whep => {
+            let formats = room.summary().formats;
+            for sent in formats.iter().flatten() {
+                check_plays(&session, sent)?;
+            }
+            room.tell(RoomMessage::OpenViewer {
+                socket,
+                session: known_as.clone(),
+                layer: LayerChoice::Auto,
+            })?;
+        }
+    }
+    app.media.carry_out(negotiated.commands)?;
+    Ok((session, negotiated.sdp))
+}
+
+fn check_plays(session: &Session, sent: &Format) -> Result<(), ApiError> {
+    if session.plays(sent) {
+        return Ok(());
+    }
+    let codec = codec_name(sent.codec);
+    let text =
+        format!("The publisher sends {codec}, and the offer has no payload type that plays it.");
+    Err(ApiError::new(Code::CodecMismatch, text))
+}
+
+fn created(app: &App, resource: &Resource, identity: &Identity, sdp: String) -> Response {
+    let mut response = (StatusCode::CREATED, sdp).into_response();
+    let headers = response.headers_mut();
+    headers.remove(header::CONTENT_TYPE);
+    add(headers, header::CONTENT_TYPE, SDP);
+    let path = resource.path();
+    add(headers, header::LOCATION, &path);
+    add(
+        headers,
+        header::ETAG,
+        &entity_tag(&resource.state().session),
+    );
+    let servers = app.ice.for_identity(&identity.id, SystemTime::now());
+    add_ice_servers(headers, &servers);
+    if resource.protocol == Protocol::Whep {
+        let (rel, events) = (events::RELATION, events::NAMES.join(","));
+        let link = format!(r#"<{path}/sse>; rel="{rel}"; events="{events}""#);
+        add(headers, header::LINK, &link);
+    }
+    response
+}
+
+/// Names the ICE session of a resource.
+pub(super) fn entity_tag(session: &Session) -> String {
+    format!("\"{}\"", session.ice_generation())
+}
+
+/// Reads a body as text.
+pub(super) fn text(body: Body) -> Result<String, ApiError> {
+    let body = body.map_err(|rejection| match rejection.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => {
+            ApiError::new(Code::TooLarge, "The body has more than 1 MiB.")
+        }
+        _ => ApiError::new(Code::BadMessage, "The body could not be read."),
+    })?;
+    String::from_utf8(body.into())
+        .map_err(|_| ApiError::new(Code::BadSdp, "The body is not UTF-8."))
+}
+
+/// Says why a description is of no use: what cannot be read, what is too large, and what cannot be served.
+pub(super) fn refusal(error: NegotiationError) -> ApiError {
+    let code = match error {
+        NegotiationError::TooLarge(_) => Code::TooLarge,
+        NegotiationError::Limit { .. }
+        | NegotiationError::Line { .. }
+        | NegotiationError::Grammar(_) => Code::BadSdp,
+        NegotiationError::NoCommonCodec => Code::NoCommonCodec,
+        NegotiationError::Unusable { .. }
+        | NegotiationError::NoOffer
+        | NegotiationError::WrongSide(_) => Code::SdpUnusable,
+    };
+    ApiError::new(code, error.to_string())
+}

@@ -1,0 +1,52 @@
+//! Media by plain HTTP, for encoders and players that know nothing of Klieg: WHIP (RFC 9725) and WHEP
+//! (draft-ietf-wish-whep). Both are envelopes around a [`Session`](crate::session::Session), like the socket.
+
+mod headers;
+
+mod resources;
+
+pub(crate) mod endpoint;
+
+pub(crate) mod resource;
+
+pub(crate) mod events;
+
+mod feed;
+
+pub(crate) use resources::Resources;
+
+use axum::http::Uri;
+
+/// What is spoken at an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Protocol {
+    /// The client publishes.
+    Whip,
+    /// The client watches.
+    Whep,
+}
+
+impl Protocol {
+    /// Returns what is spoken at an address.
+    fn of(uri: &Uri) -> Self {
+        if uri.path().starts_with("/whip/") {
+            Self::Whip
+        } else {
+            Self::Whep
+        }
+    }
+
+    /// Returns the first part of its addresses.
+    fn path(self) -> &'static str {
+        match self {
+            Self::Whip => "whip",
+            Self::Whep => "whep",
+        }
+    }
+}
+
+/// The media type of session descriptions.
+const SDP: &str = "application/sdp";
+
+/// The media type of fragments of them (RFC 8840, section 9).
+const FRAGMENT: &str = "application/trickle-ice-sdpfrag";
