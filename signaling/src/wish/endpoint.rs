@@ -36,7 +36,7 @@ pub(crate) async fn whip(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
-    create(&app, Protocol::Whip, &room, &headers, body).await
+    create_whole(app, Protocol::Whip, room, headers, body).await
 }
 
 /// `POST /whep/{room}` (draft-ietf-wish-whep, section 4.3).
@@ -46,7 +46,7 @@ pub(crate) async fn whep(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
-    create(&app, Protocol::Whep, &room, &headers, body).await
+    create_whole(app, Protocol::Whep, room, headers, body).await
 }
 
 /// `GET` and `HEAD` of an endpoint: there is nothing to show but that it is one (RFC 9725, section 4.1), which
@@ -62,6 +62,19 @@ struct Guest {
     role: Role,
     grants: Grants,
     proof: Proof,
+}
+
+/// Makes a session even if the client goes while that is done: a request that is dropped in the middle would
+/// leave somebody in the room whom nobody shows out. What no client knows of ends for want of a handshake.
+async fn create_whole(
+    app: Arc<App>,
+    protocol: Protocol,
+    room: String,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, ApiError> {
+    let made = tokio::spawn(async move { create(&app, protocol, &room, &headers, body).await });
+    made.await.map_err(ApiError::internal)?
 }
 
 async fn create(

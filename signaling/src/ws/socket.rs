@@ -28,19 +28,22 @@ pub(super) async fn serve(app: Arc<App>, identity: Option<Identity>, websocket: 
     let span = debug_span!("socket", socket = id.0);
     let work = async {
         let (sink, mut stream) = websocket.split();
-        let (sender, reader) = outbox();
+        let (sender, queue) = outbox();
         let (ending, end) = oneshot::channel();
-        let mut writer = std::pin::pin!(write(sink, reader, end));
+        let (written, mut written_out) = oneshot::channel();
         let conversation = Conversation::new(Arc::clone(&app), id, identity, sender);
         let mut reader = Reader::new(&app, conversation);
-        let end = tokio::select! {
-            end = reader.read(&mut stream) => {
-                let _ = ending.send(end);
-                writer.await;
-                end
-            }
-            end = &mut writer => end,
+        // Neither half is dropped before its end: a message that is being carried out when the connection
+        // breaks is carried out whole, or a room would keep somebody whom nobody shows out.
+        let reading = async {
+            let end = reader.read(&mut stream, &mut written_out).await;
+            let _ = ending.send(end);
+            end
         };
+        let writing = async {
+            let _ = written.send(write(sink, queue, end).await);
+        };
+        let (end, ()) = tokio::join!(reading, writing);
         reader.conversation.close().await;
         if let Some((code, _)) = end.close() {
             app.metrics
@@ -92,7 +95,12 @@ impl Reader {
         }
     }
 
-    async fn read(&mut self, stream: &mut SplitStream<WebSocket>) -> End {
+    /// Reads until one of the two has had enough; `written` says that it was the writer, and why.
+    async fn read(
+        &mut self,
+        stream: &mut SplitStream<WebSocket>,
+        written: &mut oneshot::Receiver<End>,
+    ) -> End {
         let mut ping = tokio::time::interval(self.ping_every);
         ping.reset();
         let auth_ends = tokio::time::Instant::from(self.opened_at + self.auth_timeout);
@@ -119,6 +127,7 @@ impl Reader {
                     }
                     self.conversation.outbox.ping();
                 }
+                end = &mut *written => return end.unwrap_or(End::Gone),
                 phase = next_phase(&mut self.phase) => match phase {
                     Phase::Serving => {}
                     Phase::Draining => self.announce_end(),

@@ -19,6 +19,8 @@ mod chat;
 
 mod limits;
 
+mod breaks;
+
 mod rest;
 
 mod process;
