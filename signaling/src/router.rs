@@ -8,7 +8,6 @@ use axum::extract::DefaultBodyLimit;
 use axum::http::header::{self, HeaderName};
 use axum::http::{HeaderValue, Method, StatusCode};
 use axum::routing::{get, post};
-use tower_http::limit::RequestBodyLimitLayer;
 use tower_http::set_header::SetResponseHeaderLayer;
 use tower_http::timeout::TimeoutLayer;
 
@@ -34,15 +33,27 @@ pub(crate) fn router(app: Arc<App>) -> Router {
 
     // What announces stands around what answers `OPTIONS`, so that it is said there, too.
     let media_methods = [Method::GET, Method::POST, Method::PATCH, Method::DELETE];
+    // `OPTIONS` is named, or it would be answered as an unknown method before it is asked for by whom.
     let endpoints = Router::new()
-        .route("/whip/{room}", post(endpoint::whip).get(endpoint::show))
-        .route("/whep/{room}", post(endpoint::whep).get(endpoint::show))
+        .route(
+            "/whip/{room}",
+            post(endpoint::whip)
+                .get(endpoint::show)
+                .options(endpoint::show),
+        )
+        .route(
+            "/whep/{room}",
+            post(endpoint::whep)
+                .get(endpoint::show)
+                .options(endpoint::show),
+        )
         .layer(cors(&app.config, &media_methods))
         .layer(announce("accept-post", "application/sdp"));
     let session = || {
         get(resource::show)
             .patch(resource::patch)
             .delete(resource::delete)
+            .options(resource::options)
     };
     let sessions = Router::new()
         .route("/whip/{room}/{session}", session())
@@ -50,10 +61,15 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .layer(cors(&app.config, &media_methods))
         .layer(announce("accept-patch", "application/trickle-ice-sdpfrag"));
     let streams = Router::new()
-        .route("/whep/{room}/{session}/sse", post(events::create))
+        .route(
+            "/whep/{room}/{session}/sse",
+            post(events::create).options(resource::options),
+        )
         .route(
             "/whep/{room}/{session}/sse/{stream}",
-            get(events::read).delete(events::delete),
+            get(events::read)
+                .delete(events::delete)
+                .options(resource::options),
         )
         .layer(cors(&app.config, &media_methods));
     let media = endpoints.merge(sessions).merge(streams);
@@ -69,7 +85,6 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .method_not_allowed_fallback(unknown_method)
         .with_state(app)
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
-        .layer(RequestBodyLimitLayer::new(MAX_BODY_BYTES))
         .layer(TimeoutLayer::with_status_code(
             StatusCode::REQUEST_TIMEOUT,
             REQUEST_TIMEOUT,

@@ -81,11 +81,11 @@ impl Streams {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn add(&self, wanted: Wanted) -> Result<String, ApiError> {
+    /// Makes one; the oldest makes way where there are as many as there may be.
+    fn add(&self, wanted: Wanted) -> String {
         let mut list = self.list();
         if list.len() >= MAX_STREAMS {
-            let text = "A session has four event streams at most; delete one first.";
-            return Err(ApiError::new(Code::RateLimited, text));
+            list.remove(0);
         }
         let id = crate::id::random();
         list.push(EventStream {
@@ -93,7 +93,7 @@ impl Streams {
             wanted,
             readers: watch::Sender::new(0),
         });
-        Ok(id)
+        id
     }
 
     fn read(&self, id: &str) -> Option<(Wanted, watch::Receiver<u64>)> {
@@ -122,7 +122,7 @@ pub(crate) async fn create(
         if !body.is_empty() {
             check_content_type(&headers, "application/json")?;
         }
-        let stream = resource.streams.add(Wanted::parse(&body)?)?;
+        let stream = resource.streams.add(Wanted::parse(&body)?);
         let location = format!("{}/sse/{stream}", resource.path());
         Ok((StatusCode::CREATED, [(header::LOCATION, location)]).into_response())
     };

@@ -21,6 +21,11 @@ pub(crate) async fn show(_: Found) -> StatusCode {
     std::future::ready(StatusCode::NO_CONTENT).await
 }
 
+/// `OPTIONS` of a session: what there is to say stands in the header.
+pub(crate) async fn options() -> StatusCode {
+    std::future::ready(StatusCode::NO_CONTENT).await
+}
+
 /// `PATCH /{whip,whep}/{room}/{session}`.
 pub(crate) async fn patch(
     AppState(app): AppState<Arc<App>>,

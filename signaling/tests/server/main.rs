@@ -26,3 +26,5 @@ mod rest;
 mod process;
 
 mod media;
+
+mod wish;

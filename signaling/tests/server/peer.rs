@@ -4,12 +4,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use http_body_util::Full;
+use hyper::body::Bytes;
 use rtc::media_stream::MediaStreamTrack;
 use rtc::peer_connection::transport::RTCDtlsRole;
 use rtc::rtp::{Header, Packet};
 use rtc::rtp_transceiver::rtp_sender::{
     RTCRtpCodec, RTCRtpCodingParameters, RTCRtpEncodingParameters, RtpCodecKind,
 };
+use rtc::rtp_transceiver::{RTCRtpTransceiverDirection, RTCRtpTransceiverInit};
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 use webrtc::media_stream::track_local::TrackLocal;
@@ -19,8 +22,9 @@ use webrtc::peer_connection::{
     MediaEngine, PeerConnection, PeerConnectionBuilder, PeerConnectionEventHandler,
     RTCSessionDescription, Registry, SettingEngineBuilder, register_default_interceptors,
 };
+use webrtc::rtp_transceiver::RtpSender;
 
-use crate::harness::Client;
+use crate::harness::{self, Client, TestServer};
 
 /// A publisher that sends until it is dropped.
 pub(crate) struct Publisher {
@@ -32,6 +36,26 @@ pub(crate) struct Publisher {
 impl Publisher {
     /// Negotiates over a socket that is in a room, and starts to send.
     pub(crate) async fn go_live(client: &mut Client) -> Self {
+        let (peer, track, sender, sdp) = Self::offer().await;
+        let session = client.ok("rtc.offer", json!({ "sdp": sdp })).await["sessionId"].clone();
+        let answer = client.expect("rtc.answer").await;
+        assert_eq!(answer["d"]["sessionId"], session);
+        let sdp = answer["d"]["sdp"].as_str().unwrap();
+        Self::start(peer, track, sender, sdp, session).await
+    }
+
+    /// Negotiates by WHIP, and starts to send.
+    pub(crate) async fn by_whip(server: &TestServer, path: &str, key: &str) -> ByHttp {
+        let (peer, track, sender, offer) = Self::offer().await;
+        let (location, answer) = by_http(server, path, Some(key), &offer).await;
+        let publisher = Self::start(peer, track, sender, &answer, Value::Null).await;
+        ByHttp {
+            publisher,
+            location,
+        }
+    }
+
+    async fn offer() -> (Arc<dyn PeerConnection>, Picture, Arc<dyn RtpSender>, String) {
         let peer = build(Frames::default()).await;
         let track = vp8_track();
         let local: Arc<dyn TrackLocal> = track.1.clone();
@@ -39,11 +63,17 @@ impl Publisher {
         let offer = peer.create_offer(None).await.unwrap();
         let sdp = offer.sdp.clone();
         peer.set_local_description(offer).await.unwrap();
-        let session = client.ok("rtc.offer", json!({ "sdp": sdp })).await["sessionId"].clone();
-        let answer = client.expect("rtc.answer").await;
-        assert_eq!(answer["d"]["sessionId"], session);
-        let sdp = answer["d"]["sdp"].as_str().unwrap().to_owned();
-        let answer = RTCSessionDescription::answer(sdp).unwrap();
+        (peer, track, sender, sdp)
+    }
+
+    async fn start(
+        peer: Arc<dyn PeerConnection>,
+        track: Picture,
+        sender: Arc<dyn RtpSender>,
+        answer: &str,
+        session: Value,
+    ) -> Self {
+        let answer = RTCSessionDescription::answer(answer.to_owned()).unwrap();
         peer.set_remote_description(answer).await.unwrap();
         let parameters = sender.get_parameters().await.unwrap();
         let payload_type = parameters.rtp_parameters.codecs[0].payload_type;
@@ -88,6 +118,29 @@ impl Viewer {
         Self { peer, frames }
     }
 
+    /// Watches by WHEP.
+    pub(crate) async fn by_whep(server: &TestServer, path: &str) -> WatchingByHttp {
+        let frames = Frames::default();
+        let peer = build(frames.clone()).await;
+        let direction = RTCRtpTransceiverInit {
+            direction: RTCRtpTransceiverDirection::Recvonly,
+            ..RTCRtpTransceiverInit::default()
+        };
+        peer.add_transceiver_from_kind(RtpCodecKind::Video, Some(direction))
+            .await
+            .unwrap();
+        let offer = peer.create_offer(None).await.unwrap();
+        let sdp = offer.sdp.clone();
+        peer.set_local_description(offer).await.unwrap();
+        let (location, answer) = by_http(server, path, None, &sdp).await;
+        let answer = RTCSessionDescription::answer(answer).unwrap();
+        peer.set_remote_description(answer).await.unwrap();
+        WatchingByHttp {
+            viewer: Self { peer, frames },
+            location,
+        }
+    }
+
     /// Waits until so many more frames came.
     pub(crate) async fn sees(&self, frames: u64) {
         let wanted = self.frames.0.load(Ordering::Relaxed) + frames;
@@ -107,6 +160,41 @@ impl Viewer {
         let _ = self.peer.close().await;
     }
 }
+
+/// A publisher that came by WHIP.
+pub(crate) struct ByHttp {
+    pub(crate) publisher: Publisher,
+    pub(crate) location: String,
+}
+
+/// A viewer that came by WHEP.
+pub(crate) struct WatchingByHttp {
+    pub(crate) viewer: Viewer,
+    pub(crate) location: String,
+}
+
+/// Posts an offer; returns where the session is, and the answer.
+async fn by_http(
+    server: &TestServer,
+    path: &str,
+    token: Option<&str>,
+    offer: &str,
+) -> (String, String) {
+    let mut request = hyper::Request::post(path)
+        .header("host", server.http().to_string())
+        .header("content-type", "application/sdp");
+    if let Some(token) = token {
+        request = request.header("authorization", format!("Bearer {token}"));
+    }
+    let body = Full::new(Bytes::from(offer.to_owned()));
+    let reply = harness::send(server.http(), request.body(body).unwrap()).await;
+    assert_eq!(reply.status, 201, "{}", reply.body);
+    let location = reply.headers["location"].to_str().unwrap().to_owned();
+    (location, reply.body.as_str().unwrap().to_owned())
+}
+
+/// A track and its SSRC.
+type Picture = (u32, Arc<TrackLocalStaticRTP>);
 
 /// Frames that came.
 #[derive(Clone, Default)]
