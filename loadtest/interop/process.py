@@ -1,13 +1,18 @@
 """Child processes of a run: the server, and peers that speak lines of JSON. None outlives its `async with`."""
 
 import asyncio
+import contextlib
+import functools
+import http.server
 import json
 import os
 import re
 import shutil
 import signal
 import tempfile
+import threading
 from collections import deque
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Self
 
@@ -68,9 +73,10 @@ class Child:
 class Server(Child):
     """The real server for development, in a directory of its own, on ports that nobody else has."""
 
-    def __init__(self, binary: Path) -> None:
+    def __init__(self, binary: Path, page: str) -> None:
         super().__init__("klieg")
         self._binary = binary
+        self._page = page
         self._listening: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._data = tempfile.mkdtemp(prefix="klieg-interop-")
         self.url = ""
@@ -78,6 +84,7 @@ class Server(Child):
     async def __aenter__(self) -> Self:
         # Media on every interface, as by default: an ordinary Firefox reaches none on loopback.
         command = [str(self._binary), "--dev", "--http", "127.0.0.1:0", "--media", "0.0.0.0:0", "--data", self._data]
+        command += ["--allowed-origin", self._page]
         try:
             await self._start(command)
             self.url = await asyncio.wait_for(self._listening, READY_WITHIN_S)
@@ -95,6 +102,25 @@ class Server(Child):
     async def __aexit__(self, *_: object) -> None:
         await self._end()
         shutil.rmtree(self._data, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def pages(directory: Path) -> Iterator[str]:
+    """Serves the browsers' page and yields its origin, which is not that of the server under test."""
+    handler = functools.partial(Quiet, directory=directory)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+
+
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    """Serves files and logs nothing."""
+
+    def log_message(self, *_: object) -> None:
+        """Says nothing."""
 
 
 class Peer(Child):

@@ -9,10 +9,12 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from process import Failed, Peer, Server
-from stacks import HERE, STACKS
+from process import Failed, Peer, Server, pages
+from stacks import HERE, STACKS, Place
 
 WINDOW_S = 10.0
+SETTLE_EVERY_S = 0.5
+SETTLE_WITHIN_S = 10.0
 MEDIA_WITHIN_S = 20.0
 SHARE = 0.95
 
@@ -31,8 +33,8 @@ class Row:
 
     @property
     def passed(self) -> bool:
-        """Whether enough frames came."""
-        return not self.fault and self.sent > 0 and self.received >= SHARE * self.sent
+        """Whether enough frames came, and not more than were sent."""
+        return not self.fault and self.sent > 0 and SHARE <= self.received / self.sent <= 2 - SHARE
 
     def text(self) -> str:
         """Returns the row as Markdown."""
@@ -51,11 +53,13 @@ async def play(binary: Path, publisher: str, codec: str, watchers: list[str]) ->
     rows = [Row(publisher, codec, watcher) for watcher in watchers]
     try:
         async with contextlib.AsyncExitStack() as ends:
-            server = await ends.enter_async_context(Server(binary))
-            source = await ends.enter_async_context(STACKS[publisher].peer("publish", server.url, codec))
+            page = ends.enter_context(pages(HERE / "page"))
+            server = await ends.enter_async_context(Server(binary, page))
+            place = Place(server.url, page)
+            source = await ends.enter_async_context(STACKS[publisher].peer("publish", place, codec))
             await source.event("media", MEDIA_WITHIN_S)
             sinks = [
-                await ends.enter_async_context(STACKS[watcher].peer("watch", server.url, codec))
+                await ends.enter_async_context(STACKS[watcher].peer("watch", place, codec))
                 for watcher in watchers
             ]
             await measure(source, sinks, rows)
@@ -76,6 +80,7 @@ async def measure(source: Peer, sinks: list[Peer], rows: list[Row]) -> None:
     if all(row.fault for row in rows):
         return
     seeing = [(sink, row) for sink, row in zip(sinks, rows, strict=True) if not row.fault]
+    await asyncio.gather(*(settled(source, sink) for sink, _ in seeing))
     before = await asyncio.gather(source.count(), *(sink.count() for sink, _ in seeing))
     await asyncio.sleep(WINDOW_S)
     after = await asyncio.gather(source.count(), *(sink.count() for sink, _ in seeing))
@@ -87,6 +92,17 @@ async def measure(source: Peer, sinks: list[Peer], rows: list[Row]) -> None:
         row.sent = changes[0]["frames"]
         row.received = change.pop("frames")
         row.more = change
+
+
+async def settled(source: Peer, sink: Peer) -> None:
+    """Returns when a watcher is live: whoever joins gets the frames since the last key frame faster than they were sent."""
+    async with asyncio.timeout(SETTLE_WITHIN_S):
+        sent, seen = 0, 1
+        while seen > sent + 1:
+            before = await asyncio.gather(source.count(), sink.count())
+            await asyncio.sleep(SETTLE_EVERY_S)
+            after = await asyncio.gather(source.count(), sink.count())
+            sent, seen = (later["frames"] - earlier["frames"] for earlier, later in zip(before, after, strict=True))
 
 
 CORE = [

@@ -12,6 +12,16 @@ TARGET = Path(os.environ.get("KLIEG_INTEROP_DIR", HERE / "../../target/interop")
 
 
 @dataclass(frozen=True)
+class Place:
+    """Where things are during one run."""
+
+    url: str
+    """The server under test."""
+    page: str
+    """The page that browsers open."""
+
+
+@dataclass(frozen=True)
 class Stack:
     """One implementation of WebRTC."""
 
@@ -24,14 +34,15 @@ class Stack:
     watches: tuple[str, ...] = ("vp8", "h264")
     """The codecs whose frames it counts."""
 
-    def peer(self, role: str, url: str, codec: str, layers: int = 1) -> Peer:
-        """Returns a process of it, not yet started, that publishes to or watches the demo room of a server."""
+    def peer(self, role: str, place: Place, codec: str, layers: int = 1) -> Peer:
+        """Returns a process of it, not yet started, that publishes to or watches the demo room."""
         path = "whip" if role == "publish" else "whep"
-        options = ["--url", f"{url}/{path}/demo", "--codec", codec, "--name", self.name, "--layers", str(layers)]
+        options = ["--url", f"{place.url}/{path}/demo", "--codec", codec, "--name", self.name, "--layers", str(layers)]
         if role == "publish":
             options += ["--token", "demo-key"]
         environment = {
             "PYTHONPATH": str(HERE), "PYTHONUNBUFFERED": "1", "KLIEG_INTEROP_SAMPLES": str(TARGET / "samples"),
+            "KLIEG_INTEROP_PAGE": place.page,
         }
         return Peer(f"{self.name} ({role})", [*self.command, role, *options], environment)
 

@@ -5,7 +5,7 @@ import itertools
 
 import av
 from aiortc import AudioStreamTrack, RTCConfiguration, RTCPeerConnection, RTCRtpSender, RTCSessionDescription
-from aiortc import MediaStreamTrack, RTCBundlePolicy, VideoStreamTrack
+from aiortc import MediaStreamTrack, VideoStreamTrack
 from aiortc.mediastreams import MediaStreamError
 
 from . import control
@@ -56,7 +56,9 @@ class Peer:
         self.audio = 0
         self.resource: Resource | None = None
         self.connected = asyncio.Event()
-        self.pc = RTCPeerConnection(RTCConfiguration(iceServers=[], bundlePolicy=RTCBundlePolicy.MAX_BUNDLE))
+        # Not `MAX_BUNDLE`: with it, aiortc 1.16 takes the candidates of the last media section alone, and an answer
+        # has them in the first (RFC 9429, section 5.3.1).
+        self.pc = RTCPeerConnection(RTCConfiguration(iceServers=[]))
         self.pc.on("connectionstatechange", self._on_state)
 
     async def negotiate(self, options) -> None:
