@@ -57,9 +57,17 @@ impl EventLog {
         self.last_seq
     }
 
-    /// Returns the last chat messages, oldest first.
+    /// Returns the last chat messages, oldest first, as many as one message can carry.
     pub(super) fn chat(&self) -> impl Iterator<Item = &ChatMessage> {
-        self.chat.iter()
+        let mut left = MAX_HISTORY_BYTES;
+        let latest = self.chat.iter().rev();
+        let fitting = latest.take_while(|message| {
+            let rest = left.checked_sub(size_bytes(message));
+            left = rest.unwrap_or_default();
+            rest.is_some()
+        });
+        let fitting = fitting.count();
+        self.chat.range(self.chat.len() - fitting..)
     }
 
     /// Returns what came after an event; `None` when that is more than is kept, or never was.
@@ -79,6 +87,12 @@ impl EventLog {
                 .collect()
         })
     }
+}
+
+/// Returns about what a chat message takes on the wire.
+fn size_bytes(message: &ChatMessage) -> usize {
+    let from = &message.from;
+    MAX_ENVELOPE_BYTES + message.text.len() + from.id.len() + from.name.len()
 }
 
 fn written(event: &Event) -> Utf8Bytes {
@@ -106,6 +120,12 @@ pub(super) const KEPT_EVENTS: u32 = 1000;
 
 /// Chat messages shown to those who come.
 pub(super) const KEPT_CHAT: u32 = 100;
+
+/// Half of what may wait for one socket, so that even a history of the longest messages and names gets through.
+const MAX_HISTORY_BYTES: usize = 128 * 1024;
+
+/// What a chat message on the wire has beside its texts.
+const MAX_ENVELOPE_BYTES: usize = 200;
 
 #[cfg(test)]
 mod tests {

@@ -29,7 +29,7 @@ pub(crate) struct OutboxReader {
 pub(crate) enum Item {
     /// A message.
     Text(Utf8Bytes),
-    /// Events that the room keeps anyhow: bounded by what it keeps, and not counted again here.
+    /// Events that the room keeps anyhow: their text is not counted again here, their list is.
     Replay(Vec<Utf8Bytes>),
     /// Asks the client whether it lives.
     Ping,
@@ -117,7 +117,8 @@ impl Item {
     fn cost(&self) -> usize {
         match self {
             Self::Text(text) => OVERHEAD_BYTES + text.len(),
-            Self::Replay(_) | Self::Ping => OVERHEAD_BYTES,
+            Self::Replay(events) => OVERHEAD_BYTES + events.len() * size_of::<Utf8Bytes>(),
+            Self::Ping => OVERHEAD_BYTES,
         }
     }
 }
@@ -130,6 +131,8 @@ const OVERHEAD_BYTES: usize = 64;
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[tokio::test]
@@ -143,5 +146,18 @@ mod tests {
         assert!(reader.ready().is_some());
         assert!(reader.ready().is_some());
         assert!(reader.ready().is_none());
+    }
+
+    #[tokio::test]
+    async fn missed_events_are_sent_again_only_so_often_to_one_who_does_not_read() {
+        let (outbox, reader) = outbox();
+        let events = vec![Utf8Bytes::from_static("{}"); 1000];
+        outbox.replay(events.clone());
+        let enough = tokio::time::timeout(Duration::from_millis(50), reader.overflowed());
+        assert!(enough.await.is_err(), "one must fit");
+        for _ in 0..10 {
+            outbox.replay(events.clone());
+        }
+        reader.overflowed().await;
     }
 }

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use klieg_signaling::VideoGrants;
 use serde_json::{Value, json};
 
-use crate::harness::TestServer;
+use crate::harness::{TestServer, api_token};
 
 fn texts(messages: &Value) -> Vec<&str> {
     let messages = messages.as_array().unwrap().iter();
@@ -235,5 +236,27 @@ async fn a_room_that_nobody_needs_leaves_memory_and_comes_back_as_it_was() {
     ann.ok("join", json!({ "roomId": "demo" })).await;
     let joined = ann.expect("joined").await;
     assert_eq!(texts(&joined["d"]["chatHistory"]), ["kept"]);
+    server.server.stop().await;
+}
+
+#[tokio::test]
+async fn a_history_of_the_longest_messages_and_names_keeps_nobody_out() {
+    let server = TestServer::start().await;
+    let text = "😀".repeat(500);
+    for index in 0..25 {
+        let identity = format!("{}{index:02}", "😀".repeat(126));
+        let token = api_token("demo", &identity, VideoGrants::default());
+        let mut talker = server.socket().await;
+        talker.ok("auth", json!({ "token": token })).await;
+        talker.ok("join", json!({ "roomId": "demo" })).await;
+        for _ in 0..4 {
+            talker.ok("chat.send", json!({ "text": text })).await;
+        }
+    }
+    let (mut late, joined) = server.join("Late", "demo").await;
+    let history = joined["d"]["chatHistory"].as_array().unwrap();
+    assert!((20..100).contains(&history.len()), "{}", history.len());
+    assert_eq!(history.last().unwrap()["seq"], joined["d"]["seq"]);
+    late.ok("ping", json!({})).await;
     server.server.stop().await;
 }
