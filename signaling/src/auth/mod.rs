@@ -114,6 +114,19 @@ pub(crate) struct Grants {
     pub(crate) watch: bool,
 }
 
+impl Grants {
+    /// Returns what both allow.
+    fn at_most(self, other: Self) -> Self {
+        Self {
+            publish: self.publish && other.publish,
+            chat: self.chat && other.chat,
+            react: self.react && other.react,
+            moderate: self.moderate && other.moderate,
+            watch: self.watch && other.watch,
+        }
+    }
+}
+
 /// Somebody whose token held.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Identity {
@@ -123,6 +136,8 @@ pub(crate) struct Identity {
     pub(crate) name: String,
     /// What the token is good for.
     pub(crate) access: Access,
+    /// When the token ends, in seconds since 1970; `None` for who has none.
+    pub(crate) expires_at: Option<u64>,
 }
 
 /// What a token is good for.
@@ -136,6 +151,8 @@ pub(crate) enum Access {
         room: RoomId,
         /// As what.
         role: Role,
+        /// The most it allows there, whatever the role would.
+        most: Grants,
     },
     /// What an application signed with its API key.
     Api(ApiGrants),
@@ -148,6 +165,7 @@ impl Identity {
             id: format!("guest-{}", crate::id::random()),
             name,
             access: Access::Account,
+            expires_at: None,
         }
     }
 
@@ -157,6 +175,7 @@ impl Identity {
             id: room.owner.id.clone(),
             name: room.owner.name.clone(),
             access: Access::Account,
+            expires_at: None,
         }
     }
 
@@ -189,10 +208,11 @@ impl Identity {
             Access::Room {
                 room: granted,
                 role,
+                most,
             } => {
                 let granted = *granted == room.id;
                 granted
-                    .then(|| (*role, role.grants(room)))
+                    .then(|| (*role, role.grants(room).at_most(*most)))
                     .ok_or_else(elsewhere)
             }
             Access::Api(api) => {

@@ -51,21 +51,27 @@ impl Authority {
         self.issue(Claims::new(OWN_ISSUER, id, name, ttl).for_use(TokenUse::Access))
     }
 
-    /// Signs a token that lets an identity into one room.
+    /// Signs a token that lets an identity into one room. It allows no more than the token that was shown for
+    /// it, and holds no longer.
     pub(crate) fn join(
         &self,
         identity: &Identity,
         room: &RoomId,
-        role: Role,
+        (role, grants): (Role, Grants),
         ttl: Duration,
     ) -> Result<Issued, ApiError> {
         let mut claims =
             Claims::new(OWN_ISSUER, &identity.id, &identity.name, ttl).for_use(TokenUse::Join);
+        claims.exp = claims.exp.min(identity.expires_at.unwrap_or(u64::MAX));
         claims.role = Some(role);
         claims.video = Some(VideoGrants {
             room: Some(room.as_str().to_owned()),
             room_join: true,
-            ..VideoGrants::default()
+            can_publish: Some(grants.publish),
+            can_subscribe: Some(grants.watch),
+            can_publish_data: Some(grants.chat),
+            room_admin: grants.moderate,
+            room_create: false,
         });
         self.issue(claims)
     }
@@ -249,7 +255,14 @@ impl Claims {
                     .as_deref()
                     .and_then(RoomId::parse)
                     .ok_or_else(invalid)?;
-                Access::Room { room, role }
+                let most = Grants {
+                    publish: video.can_publish.unwrap_or(false),
+                    chat: video.can_publish_data.unwrap_or(false),
+                    react: video.can_publish_data.unwrap_or(false),
+                    moderate: video.room_admin,
+                    watch: video.can_subscribe.unwrap_or(false),
+                };
+                Access::Room { room, role, most }
             }
             (true, _, _) => return Err(invalid()),
             // An application names its own people; it cannot make guests of ours.
@@ -272,6 +285,7 @@ impl Claims {
             id: self.sub,
             name,
             access,
+            expires_at: Some(self.exp),
         })
     }
 }
@@ -350,8 +364,15 @@ mod tests {
         let authority = authority();
         let guest = Identity::guest("G".into());
         let room = RoomId::parse("demo").unwrap();
+        let grants = Grants {
+            publish: false,
+            chat: false,
+            react: false,
+            moderate: false,
+            watch: true,
+        };
         let token = authority
-            .join(&guest, &room, Role::Guest, MINUTE)
+            .join(&guest, &room, (Role::Guest, grants), MINUTE)
             .unwrap()
             .token;
         let identity = authority.verify(&token).unwrap();
@@ -359,7 +380,8 @@ mod tests {
             identity.access,
             Access::Room {
                 room,
-                role: Role::Guest
+                role: Role::Guest,
+                most: grants
             }
         );
         assert_eq!(

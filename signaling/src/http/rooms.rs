@@ -70,6 +70,11 @@ pub(crate) async fn list(
 ) -> Result<Json<Page<serde_json::Value>>, ApiError> {
     let Query(parameters) = parameters.map_err(|_| bad_query())?;
     let limit = page_size(parameters.limit)?;
+    // No title is longer, and the database takes no pattern of any length.
+    let asked = parameters.q.as_deref().unwrap_or_default();
+    if asked.chars().count() > MAX_TITLE_LENGTH {
+        return Err(bad_query());
+    }
     let query = RoomQuery {
         status: parameters.status,
         text: parameters.q.filter(|text| !text.is_empty()),
@@ -197,7 +202,7 @@ pub(crate) async fn join(
     let (record, role, grants) = app.enter(&identity, &room).await?;
     let issued = app
         .authority
-        .join(&identity, &record.id, role, app.join_ttl())?;
+        .join(&identity, &record.id, (role, grants), app.join_ttl())?;
     Ok(Json(JoinAnswer {
         token: issued.token,
         expires_at: issued.expires_at,

@@ -1,5 +1,9 @@
 //! Who may do what.
 
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use klieg_signaling::VideoGrants;
 use serde_json::json;
 
@@ -158,4 +162,43 @@ async fn one_cannot_become_somebody_else_within_a_room() {
     client.ok("leave", json!({})).await;
     client.ok("auth", bob).await;
     server.server.stop().await;
+}
+
+#[tokio::test]
+async fn a_token_swapped_for_a_join_token_gains_nothing() {
+    let server = TestServer::start().await;
+    let silent = VideoGrants {
+        can_subscribe: Some(false),
+        can_publish_data: Some(false),
+        ..VideoGrants::default()
+    };
+    let mut token = api_token("demo", "bob", silent);
+    // The token is good for a minute; what comes of it is, too, however often it is swapped.
+    let ends = Instant::now() + Duration::from_secs(60);
+    for _ in 0..2 {
+        let path = "/api/v1/rooms/demo/join";
+        let reply = server.post(path, Some(&token), json!({})).await;
+        assert_eq!(reply.status, 200, "{}", reply.body);
+        assert_eq!(reply.body["grants"]["chat"], false, "{}", reply.body);
+        token = reply.body["token"].as_str().unwrap().to_owned();
+        let left = ends.duration_since(Instant::now());
+        assert!(expires_in(&token) <= left + Duration::from_secs(1));
+    }
+    let mut client = server.socket().await;
+    client.ok("auth", json!({ "token": token })).await;
+    client.ok("join", json!({ "roomId": "demo" })).await;
+    let said = json!({ "text": "hi" });
+    assert_eq!(client.refused("chat.send", said).await, "forbidden");
+    let watching = client.refused("rtc.subscribe", json!({})).await;
+    assert_eq!(watching, "forbidden");
+    server.server.stop().await;
+}
+
+/// Reads from a token how long it holds.
+fn expires_in(token: &str) -> Duration {
+    let claims = token.split('.').nth(1).unwrap();
+    let claims = URL_SAFE_NO_PAD.decode(claims).unwrap();
+    let claims: serde_json::Value = serde_json::from_slice(&claims).unwrap();
+    let end = UNIX_EPOCH + Duration::from_secs(claims["exp"].as_u64().unwrap());
+    end.duration_since(SystemTime::now()).unwrap()
 }

@@ -217,3 +217,14 @@ async fn only_configured_sites_may_read_answers() {
     }
     server.server.stop().await;
 }
+
+#[tokio::test]
+async fn a_search_for_more_than_a_title_is_refused() {
+    let server = TestServer::start().await;
+    for (length, status) in [(120, 200), (121, 400), (60_000, 400)] {
+        let path = format!("/api/v1/rooms?q={}", "x".repeat(length));
+        let reply = server.get(&path, None).await;
+        assert_eq!(reply.status, status, "{length}: {}", reply.body);
+    }
+    server.server.stop().await;
+}
