@@ -73,7 +73,8 @@ pub(super) fn check_if_match(headers: &HeaderMap, tag: &str) -> Result<(), ApiEr
     // Weak tags never match: the comparison is the strong one (RFC 9110, section 13.1.1).
     let names = |value: &HeaderValue| {
         let mut tags = value.to_str().unwrap_or_default().split(',').map(str::trim);
-        tags.any(|it| it == "*" || it == tag)
+        // The example of RFC 9725, section 4.3.3, quotes the asterisk, and clients copy it.
+        tags.any(|it| it == "*" || it == r#""*""# || it == tag)
     };
     if values.any(names) {
         return Ok(());
@@ -156,7 +157,7 @@ mod tests {
     #[test]
     fn entity_tags_are_compared_strongly() {
         let tag = r#""abc""#;
-        for good in [r#""abc""#, "*", r#""x", "abc""#] {
+        for good in [r#""abc""#, "*", r#""*""#, r#""x", "abc""#] {
             assert!(check_if_match(&with(header::IF_MATCH, good), tag).is_ok());
         }
         for bad in [r#"W/"abc""#, "abc", r#""x""#, ""] {
