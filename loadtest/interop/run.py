@@ -118,7 +118,7 @@ FULL = [
     ("chromium", "vp8", ["firefox"]),
     ("firefox", "vp8", ["chromium"]),
     ("ffmpeg8", "h264", ["chromium"]),
-    ("ffmpeg9", "h264", ["gstreamer", "wrtc"]),
+    ("ffmpeg9", "h264", ["gstreamer", "node-datachannel"]),
 ]
 """Each to the references, from a reference to each, and a few across."""
 

@@ -64,7 +64,8 @@ STACKS = {
         Stack("werift", node("werift.mjs")),
         Stack("ffmpeg8", python("ffmpeg"), publishes=("h264",), watches=()),
         Stack("ffmpeg9", python("ffmpeg"), publishes=("h264",), watches=()),
-        Stack("wrtc", node("wrtc.mjs")),
+        # Its build of libwebrtc has no H.264.
+        Stack("wrtc", node("wrtc.mjs"), publishes=("vp8",), watches=("vp8",)),
         Stack("node-datachannel", node("node-datachannel.mjs")),
         # Debian's Python has the bindings; those of a virtual environment would have to be compiled.
         Stack("gstreamer", ("/usr/bin/python3", "-m", "peers.gstreamer")),

@@ -1,6 +1,10 @@
 """GStreamer's webrtcbin, by the bindings that come with the system's Python."""
 
 import asyncio
+import hashlib
+import re
+import ssl
+import subprocess
 import threading
 
 import gi
@@ -17,14 +21,11 @@ PICTURE = "videotestsrc is-live=true pattern=ball ! video/x-raw,width=640,height
 VP8 = "vp8enc deadline=1 cpu-used=8 keyframe-max-dist=60 target-bitrate=800000 ! identity name=video ! rtpvp8pay picture-id-mode=15-bit"
 H264 = (
     "x264enc tune=zerolatency speed-preset=veryfast bframes=0 key-int-max=60 bitrate=800"
-    " ! video/x-h264,profile=constrained-baseline ! identity name=video ! rtph264pay config-interval=-1 aggregate-mode=zero-latency"
+    " ! video/x-h264,profile=constrained-baseline ! h264parse ! identity name=video ! rtph264pay config-interval=-1 aggregate-mode=zero-latency"
 )
 CAPS = {
     "vp8": "application/x-rtp,media=video,encoding-name=VP8,clock-rate=90000,payload=96",
-    "h264": (
-        "application/x-rtp,media=video,encoding-name=H264,clock-rate=90000,payload=97,packetization-mode=(string)1,"
-        "profile-level-id=(string)42e01f"
-    ),
+    "h264": "application/x-rtp,media=video,encoding-name=H264,clock-rate=90000,payload=97",
     "opus": "application/x-rtp,media=audio,encoding-name=OPUS,clock-rate=48000,encoding-params=(string)2,payload=111",
 }
 SOUND = "audiotestsrc is-live=true freq=400 ! audio/x-raw,rate=48000,channels=2 ! opusenc ! rtpopuspay pt=111"
@@ -35,10 +36,16 @@ PLAY = {
 }
 
 
+CERTIFICATE = (
+    "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 30 -subj /CN=klieg -keyout - -out -"
+)
+
+
 class Peer:
     """A pipeline with one webrtcbin, and what was counted in it."""
 
-    def __init__(self, pipeline: Gst.Pipeline, options) -> None:
+    def __init__(self, description: str, options) -> None:
+        pipeline = Gst.Pipeline()
         self.frames = 0
         self.audio = 0
         self.resource: Resource | None = None
@@ -46,6 +53,9 @@ class Peer:
         self._pipeline = pipeline
         self._loop = asyncio.get_running_loop()
         self._negotiated: asyncio.Future[None] = self._loop.create_future()
+        self._pem = subprocess.run(CERTIFICATE.split(), capture_output=True, text=True, check=True).stdout
+        pipeline.connect("deep-element-added", self._on_element)
+        pipeline.add(Gst.parse_bin_from_description(description, False))
         self._webrtc = pipeline.get_by_name("webrtc")
         self._webrtc.connect("on-negotiation-needed", self._on_negotiation_needed)
         self._webrtc.connect("notify::connection-state", self._on_state)
@@ -59,14 +69,28 @@ class Peer:
         self._pipeline.set_state(Gst.State.PLAYING)
         await self._negotiated
 
+    def _on_element(self, _: Gst.Bin, __: Gst.Bin, element: Gst.Element) -> None:
+        # GStreamer 1.22 makes RSA certificates of its own, which the server does not take (docs/interop.md).
+        factory = element.get_factory()
+        if factory is not None and factory.get_name() == "dtlssrtpdec":
+            element.set_property("pem", self._pem)
+
     def _on_negotiation_needed(self, webrtc: Gst.Element) -> None:
         webrtc.emit("create-offer", None, Gst.Promise.new_with_change_func(self._on_offer, None))
 
     def _on_offer(self, promise: Gst.Promise, _: object) -> None:
-        offer = promise.get_reply().get_value("offer")
+        # The bindings copy the reply, and the offer is within that copy: it must live as long.
+        reply = promise.get_reply()
+        offer = reply.get_value("offer")
         self._webrtc.emit("set-local-description", offer, Gst.Promise.new())
         # Neither this thread, which is GStreamer's, nor the loop of the commands may wait for HTTP.
-        threading.Thread(target=self._exchange, args=(offer.sdp.as_text(),), daemon=True).start()
+        text = re.sub(r"a=fingerprint:\S+ \S+", f"a=fingerprint:sha-256 {self._fingerprint()}", offer.sdp.as_text())
+        threading.Thread(target=self._exchange, args=(text,), daemon=True).start()
+
+    def _fingerprint(self) -> str:
+        # webrtcbin 1.22 writes a hash over the private key and the certificate when both are given to it.
+        certificate = self._pem[self._pem.index("-----BEGIN CERTIFICATE") :]
+        return hashlib.sha256(ssl.PEM_cert_to_DER_cert(certificate)).digest().hex(":").upper()
 
     def _exchange(self, offer: str) -> None:
         try:
@@ -116,7 +140,7 @@ async def publish(options) -> Peer:
         f"webrtcbin name=webrtc bundle-policy=max-bundle {video} ! {CAPS[options.codec]} ! webrtc."
         f" {SOUND} ! {CAPS['opus']} ! webrtc."
     )
-    peer = Peer(Gst.parse_launch(description), options)
+    peer = Peer(description, options)
     peer._pipeline.get_by_name("video").get_static_pad("src").add_probe(Gst.PadProbeType.BUFFER, peer.on_frame)
     await peer.play()
     return peer
@@ -124,7 +148,7 @@ async def publish(options) -> Peer:
 
 async def watch(options) -> Peer:
     """Returns when negotiated."""
-    peer = Peer(Gst.parse_launch("webrtcbin name=webrtc bundle-policy=max-bundle"), options)
+    peer = Peer("webrtcbin name=webrtc bundle-policy=max-bundle", options)
     for kind in ("opus", options.codec):
         direction = GstWebRTC.WebRTCRTPTransceiverDirection.RECVONLY
         peer._webrtc.emit("add-transceiver", direction, Gst.Caps.from_string(CAPS[kind]))
@@ -135,7 +159,7 @@ async def watch(options) -> Peer:
         media = pad.get_current_caps().get_structure(0).get_string("media")
         kind = "opus" if media == "audio" else options.codec
         player = Gst.parse_bin_from_description(PLAY[kind], True)
-        peer._pipeline.add(player)
+        webrtc.get_parent().add(player)
         player.sync_state_with_parent()
         count = peer.on_sound if media == "audio" else peer.on_frame
         player.get_by_name(media).get_static_pad("sink").add_probe(Gst.PadProbeType.BUFFER, count)

@@ -88,27 +88,34 @@ function parts(bytes) {
 export class FrameCounter {
   frames = 0;
   broken = 0;
+  again = 0;
   #waiting = new Map();
   #next;
   #whole = true;
+  #newest;
 
-  /** Takes a packet: its sequence number, whether it ends a frame, and whether it has a payload at all. */
-  push(sequence, marker, filled) {
+  /** Takes a packet: its sequence number and timestamp, whether it ends a frame, and whether it has a payload at all. */
+  push(sequence, timestamp, marker, filled) {
     this.#next ??= sequence;
     if (((sequence - this.#next) & 0xffff) >= 0x8000) return; // Late or twice.
-    this.#waiting.set(sequence, marker && filled);
+    this.#waiting.set(sequence, { timestamp, ends: marker && filled });
     if (this.#waiting.size > REORDERED) this.#skip();
     while (this.#waiting.has(this.#next)) {
-      const ends = this.#waiting.get(this.#next);
+      const { timestamp, ends } = this.#waiting.get(this.#next);
       this.#waiting.delete(this.#next);
       this.#next = (this.#next + 1) & 0xffff;
-      if (ends) this.#end();
+      if (ends) this.#end(timestamp);
     }
   }
 
-  #end() {
-    if (this.#whole) this.frames += 1;
-    else this.broken += 1;
+  #end(timestamp) {
+    // A server may send what it has again to whoever lost it, under new numbers: that is the same frame.
+    const isNew = this.#newest === undefined || ((timestamp - this.#newest) >>> 0) - 1 < 0x7fffffff;
+    if (!this.#whole) this.broken += 1;
+    else if (isNew) {
+      this.frames += 1;
+      this.#newest = timestamp;
+    } else this.again += 1;
     this.#whole = true;
   }
 

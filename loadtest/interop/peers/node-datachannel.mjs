@@ -49,8 +49,10 @@ async function negotiate(pc, options) {
   return resource;
 }
 
-function peer(pc, resource, count) {
+/** Holds the tracks too: messages stop when their objects are collected. */
+function peer(pc, tracks, resource, count) {
   return {
+    tracks,
     count,
     async close() {
       await resource.delete();
@@ -73,7 +75,7 @@ async function publish(options) {
     emitOnce('media');
   });
   pace(50, sender(audio, { ...AUDIO, codec: 'opus' }, 960));
-  return peer(pc, resource, () => ({ frames }));
+  return peer(pc, [audio, video], resource, () => ({ frames }));
 }
 
 function sender(track, stream, ticks) {
@@ -95,11 +97,12 @@ async function watch(options) {
   audio.onMessage(() => sound += 1);
   video.onMessage((packet) => {
     if ((packet[1] & 0x7f) !== VIDEO.payloadType) return;
-    counter.push(packet.readUInt16BE(2), packet[1] >= 0x80, packet.length > headerBytes(packet));
+    const timestamp = packet.readUInt32BE(4);
+    counter.push(packet.readUInt16BE(2), timestamp, packet[1] >= 0x80, packet.length > headerBytes(packet));
     if (counter.frames > 0) emitOnce('media');
   });
   const resource = await negotiate(pc, options);
-  return peer(pc, resource, () => ({ frames: counter.frames, broken: counter.broken, audio: sound }));
+  return peer(pc, [audio, video], resource, () => ({ frames: counter.frames, broken: counter.broken, again: counter.again, audio: sound }));
 }
 
 /** Header, contributing sources, extension and padding (RFC 3550, sections 5.1 and 5.3.1). */

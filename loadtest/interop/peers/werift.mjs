@@ -79,14 +79,14 @@ async function watch(options) {
   pc.onTrack.subscribe((track) => {
     track.onReceiveRtp.subscribe(({ header, payload }) => {
       if (track.kind === 'audio') return audio += 1;
-      counter.push(header.sequenceNumber, header.marker, payload.length > 0);
+      counter.push(header.sequenceNumber, header.timestamp, header.marker, payload.length > 0);
       if (counter.frames > 0) emitOnce('media');
     });
   });
   pc.addTransceiver('audio', { direction: 'recvonly' });
   pc.addTransceiver('video', { direction: 'recvonly' });
   const resource = await negotiate(pc, options);
-  return peer(pc, resource, () => ({ frames: counter.frames, broken: counter.broken, audio }));
+  return peer(pc, resource, () => ({ frames: counter.frames, broken: counter.broken, again: counter.again, audio }));
 }
 
 await run({ publish, watch });
