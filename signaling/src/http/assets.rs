@@ -1,5 +1,8 @@
 //! The pages: files of the build, and the one page for every address that the pages themselves know.
 
+use std::borrow::Cow;
+
+use axum::body::Bytes;
 use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
 use axum::response::{Html, IntoResponse, Response};
 use base64::Engine;
@@ -66,7 +69,11 @@ fn respond(path: &str, file: &EmbeddedFile, hashed: bool, headers: &HeaderMap) -
     (
         common,
         [(header::CONTENT_TYPE, content_type)],
-        file.data.to_vec(),
+        // The pages are in the program: all who load them share one copy.
+        match &file.data {
+            Cow::Borrowed(data) => Bytes::from_static(data),
+            Cow::Owned(data) => Bytes::copy_from_slice(data),
+        },
     )
         .into_response()
 }

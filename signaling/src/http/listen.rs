@@ -11,6 +11,7 @@ use hyper::body::Incoming;
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use socket2::SockRef;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
@@ -92,6 +93,7 @@ async fn connection(
 ) {
     // Messages are small and wait for nobody.
     let _ = stream.set_nodelay(true);
+    give_up_after(&stream, UNREAD_TIMEOUT);
     let service = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(ConnectInfo(remote));
         TowerToHyperService::new(router.clone()).call(request)
@@ -115,6 +117,14 @@ async fn connection(
     }
 }
 
+/// Breaks the connection when what was sent is neither read nor acknowledged for so long. Whoever asks and never
+/// reads would otherwise hold a place for ever: keepalives are answered by the client's kernel.
+fn give_up_after(stream: &TcpStream, unread: Duration) {
+    if let Err(error) = SockRef::from(stream).set_tcp_user_timeout(Some(unread)) {
+        debug!(%error, "a connection has no time limit");
+    }
+}
+
 /// Waits until the server closes what is open.
 async fn closed(phase: &mut watch::Receiver<Phase>) {
     // An error means that the server itself is gone.
@@ -123,8 +133,34 @@ async fn closed(phase: &mut watch::Receiver<Phase>) {
 
 const SEND_BUFFER_BYTES: u32 = 128 * 1024;
 const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
+const UNREAD_TIMEOUT: Duration = Duration::from_secs(60);
 const MAX_HEADER_BYTES: usize = 64 * 1024;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// What a request may take once the server stops.
 const FINISH: Duration = Duration::from_secs(3);
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use tokio::io::AsyncWriteExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn who_never_reads_loses_the_connection() {
+        let listener = bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+        let deaf = TcpSocket::new_v4().unwrap();
+        deaf.set_recv_buffer_size(4096).unwrap();
+        let deaf = deaf.connect(listener.local_addr().unwrap()).await.unwrap();
+        let (mut stream, _) = listener.accept().await.unwrap();
+        give_up_after(&stream, Duration::from_secs(1));
+        let since = Instant::now();
+        let full = async { while stream.write_all(&[0; 4096]).await.is_ok() {} };
+        let broken = tokio::time::timeout(Duration::from_secs(20), full).await;
+        assert!(broken.is_ok(), "it is still there");
+        assert!(since.elapsed() >= Duration::from_secs(1));
+        drop(deaf);
+    }
+}

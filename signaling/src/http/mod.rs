@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::rejection::JsonRejection;
-use axum::extract::{FromRequest, FromRequestParts, Request};
+use axum::extract::{FromRequest, FromRequestParts, Path, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
 use serde::de::DeserializeOwned;
@@ -63,6 +63,19 @@ pub(crate) fn bearer_token(headers: &HeaderMap) -> Result<Option<&str>, ApiError
             Code::TokenInvalid,
             "The Authorization header has no bearer token.",
         )),
+    }
+}
+
+/// The room that an address names, as it stands there; what is no text names no room.
+pub(crate) struct RoomInPath(pub(crate) String);
+
+impl FromRequestParts<Arc<App>> for RoomInPath {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, ApiError> {
+        let path = Path::<String>::from_request_parts(parts, app).await;
+        path.map(|Path(room)| Self(room))
+            .map_err(|_| ApiError::no_room())
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::SystemTime;
 
 use axum::Json;
 use axum::extract::rejection::QueryRejection;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Query, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -21,7 +21,7 @@ use crate::time::Timestamp;
 use crate::ws::protocol::RoomView;
 
 use super::accounts::display_name;
-use super::{Bearer, Body};
+use super::{Bearer, Body, RoomInPath};
 
 /// A room in a list: what the socket says and how many watch.
 #[derive(Serialize)]
@@ -161,7 +161,7 @@ pub(crate) async fn create(
 pub(crate) async fn show(
     State(app): State<Arc<App>>,
     Bearer(identity): Bearer,
-    Path(room): Path<String>,
+    RoomInPath(room): RoomInPath,
 ) -> Result<RoomJson, ApiError> {
     let identity = identity.unwrap_or_else(nobody);
     let (record, _, _) = app.enter(&identity, &room).await?;
@@ -188,7 +188,7 @@ pub(crate) struct JoinAnswer {
 pub(crate) async fn join(
     State(app): State<Arc<App>>,
     Bearer(identity): Bearer,
-    Path(room): Path<String>,
+    RoomInPath(room): RoomInPath,
     headers: HeaderMap,
     Body(parameters): Body<JoinParameters>,
 ) -> Result<Json<JoinAnswer>, ApiError> {
@@ -223,7 +223,7 @@ pub(crate) struct ChatParameters {
 pub(crate) async fn chat(
     State(app): State<Arc<App>>,
     Bearer(identity): Bearer,
-    Path(room): Path<String>,
+    RoomInPath(room): RoomInPath,
     parameters: Result<Query<ChatParameters>, QueryRejection>,
 ) -> Result<Json<Page<ChatMessage>>, ApiError> {
     let Query(parameters) = parameters.map_err(|_| bad_query())?;

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use axum::body::Bytes;
+use axum::extract::State as AppState;
 use axum::extract::rejection::BytesRejection;
-use axum::extract::{Path, State as AppState};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use klieg_sfu::{Format, PeerId, RoomKey};
@@ -14,7 +14,7 @@ use tracing::info;
 use crate::app::{App, Phase};
 use crate::auth::{Grants, Identity, Role, Secret};
 use crate::error::{ApiError, Code};
-use crate::http::bearer_token;
+use crate::http::{RoomInPath, bearer_token};
 use crate::id::RoomId;
 use crate::room::{Departure, NewMember, RoomHandle, RoomMessage, SessionRef};
 use crate::sdp::NegotiationError;
@@ -32,7 +32,7 @@ pub(crate) type Body = Result<Bytes, BytesRejection>;
 /// `POST /whip/{room}` (RFC 9725, section 4.2).
 pub(crate) async fn whip(
     AppState(app): AppState<Arc<App>>,
-    Path(room): Path<String>,
+    RoomInPath(room): RoomInPath,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
@@ -42,7 +42,7 @@ pub(crate) async fn whip(
 /// `POST /whep/{room}` (draft-ietf-wish-whep, section 4.3).
 pub(crate) async fn whep(
     AppState(app): AppState<Arc<App>>,
-    Path(room): Path<String>,
+    RoomInPath(room): RoomInPath,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {

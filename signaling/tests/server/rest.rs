@@ -228,3 +228,21 @@ async fn a_search_for_more_than_a_title_is_refused() {
     }
     server.server.stop().await;
 }
+
+#[tokio::test]
+async fn an_address_that_is_no_text_is_a_problem_with_a_code_too() {
+    let server = TestServer::start().await;
+    for (method, path) in [
+        ("GET", "/api/v1/rooms/%ff"),
+        ("GET", "/api/v1/rooms/%ff/chat"),
+        ("POST", "/api/v1/rooms/%ff/join"),
+        ("POST", "/whep/%ff"),
+        ("DELETE", "/whep/%ff/%ff"),
+    ] {
+        let body = (method == "POST").then(|| "{}".to_owned());
+        let reply = call(server.http(), method, path, None, body).await;
+        assert_eq!(reply.status, 404, "{path}: {}", reply.body);
+        assert_eq!(reply.body["code"], "not_found", "{path}: {}", reply.body);
+    }
+    server.server.stop().await;
+}
