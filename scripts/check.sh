@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs the checks named, in order: check.sh fmt lint unit core deny pages browsers
+# Runs the checks named, in order: check.sh fmt lint unit core deny pages browsers interop
 # shellcheck source=common.sh
 . "$(dirname "$0")/common.sh"
 
@@ -47,5 +47,7 @@ check_pages() {
 }
 
 check_browsers() { KLIEG_BIN="$target_dir/debug/klieg" npm run --prefix web-demo e2e; }
+
+check_interop() { scripts/interop.sh core; }
 
 main "$@"

@@ -13,8 +13,9 @@ from process import Failed, Peer, Server, pages
 from stacks import HERE, STACKS, Place
 
 WINDOW_S = 10.0
-SETTLE_EVERY_S = 0.5
-SETTLE_WITHIN_S = 10.0
+SETTLE_EVERY_S = 1.0
+SETTLED_FRAMES = 2
+SETTLE_WITHIN_S = 20.0
 MEDIA_WITHIN_S = 20.0
 SHARE = 0.95
 
@@ -80,7 +81,10 @@ async def measure(source: Peer, sinks: list[Peer], rows: list[Row]) -> None:
     if all(row.fault for row in rows):
         return
     seeing = [(sink, row) for sink, row in zip(sinks, rows, strict=True) if not row.fault]
-    await asyncio.gather(*(settled(source, sink) for sink, _ in seeing))
+    try:
+        await asyncio.gather(*(settled(source, sink) for sink, _ in seeing))
+    except TimeoutError:
+        raise Failed("frames come at another rate than they are sent") from None
     before = await asyncio.gather(source.count(), *(sink.count() for sink, _ in seeing))
     await asyncio.sleep(WINDOW_S)
     after = await asyncio.gather(source.count(), *(sink.count() for sink, _ in seeing))
@@ -97,12 +101,13 @@ async def measure(source: Peer, sinks: list[Peer], rows: list[Row]) -> None:
 async def settled(source: Peer, sink: Peer) -> None:
     """Returns when a watcher is live: whoever joins gets the frames since the last key frame faster than they were sent."""
     async with asyncio.timeout(SETTLE_WITHIN_S):
-        sent, seen = 0, 1
-        while seen > sent + 1:
+        apart = SETTLED_FRAMES + 1
+        while apart > SETTLED_FRAMES:
             before = await asyncio.gather(source.count(), sink.count())
             await asyncio.sleep(SETTLE_EVERY_S)
             after = await asyncio.gather(source.count(), sink.count())
             sent, seen = (later["frames"] - earlier["frames"] for earlier, later in zip(before, after, strict=True))
+            apart = abs(sent - seen)
 
 
 CORE = [

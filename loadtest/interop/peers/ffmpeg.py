@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import re
+import tempfile
 import threading
 import time
 from fractions import Fraction
@@ -10,7 +11,7 @@ from fractions import Fraction
 import av
 import imageio_ffmpeg
 
-from . import control
+from . import certificate, control
 from .picture import FRAMES_PER_SECOND, HEIGHT, SAMPLE_RATE, WIDTH, pictures, sound
 
 X264 = {"preset": "veryfast", "tune": "zerolatency", "profile": "baseline", "bf": "0"}
@@ -37,7 +38,13 @@ class Library:
                 control.emit("ended", state=str(error))
 
     def _run(self) -> None:
-        options = {"authorization": self._options.token}
+        with tempfile.NamedTemporaryFile("w", suffix=".pem") as pem:
+            pem.write(certificate.make())
+            pem.flush()
+            # With GnuTLS, as here, its own certificate would be on secp224r1, which nobody offers (docs/interop.md).
+            self._mux({"authorization": self._options.token, "cert_file": pem.name, "key_file": pem.name})
+
+    def _mux(self, options: dict[str, str]) -> None:
         with av.open(self._options.url, "w", format="whip", options=options) as output:
             video = output.add_stream("libx264", rate=FRAMES_PER_SECOND, options={**X264, "g": "60"})
             video.width, video.height, video.pix_fmt, video.bit_rate = WIDTH, HEIGHT, "yuv420p", 800_000

@@ -4,7 +4,6 @@ import asyncio
 import hashlib
 import re
 import ssl
-import subprocess
 import threading
 
 import gi
@@ -14,7 +13,7 @@ gi.require_version("GstSdp", "1.0")
 gi.require_version("GstWebRTC", "1.0")
 from gi.repository import GLib, Gst, GstSdp, GstWebRTC  # noqa: E402
 
-from . import control  # noqa: E402
+from . import certificate, control  # noqa: E402
 from .resource import Resource  # noqa: E402
 
 PICTURE = "videotestsrc is-live=true pattern=ball ! video/x-raw,width=640,height=360,framerate=30/1 ! videoconvert"
@@ -36,11 +35,6 @@ PLAY = {
 }
 
 
-CERTIFICATE = (
-    "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 30 -subj /CN=klieg -keyout - -out -"
-)
-
-
 class Peer:
     """A pipeline with one webrtcbin, and what was counted in it."""
 
@@ -53,7 +47,7 @@ class Peer:
         self._pipeline = pipeline
         self._loop = asyncio.get_running_loop()
         self._negotiated: asyncio.Future[None] = self._loop.create_future()
-        self._pem = subprocess.run(CERTIFICATE.split(), capture_output=True, text=True, check=True).stdout
+        self._pem = certificate.make()
         pipeline.connect("deep-element-added", self._on_element)
         pipeline.add(Gst.parse_bin_from_description(description, False))
         self._webrtc = pipeline.get_by_name("webrtc")
@@ -89,8 +83,8 @@ class Peer:
 
     def _fingerprint(self) -> str:
         # webrtcbin 1.22 writes a hash over the private key and the certificate when both are given to it.
-        certificate = self._pem[self._pem.index("-----BEGIN CERTIFICATE") :]
-        return hashlib.sha256(ssl.PEM_cert_to_DER_cert(certificate)).digest().hex(":").upper()
+        own = self._pem[self._pem.index("-----BEGIN CERTIFICATE") :]
+        return hashlib.sha256(ssl.PEM_cert_to_DER_cert(own)).digest().hex(":").upper()
 
     def _exchange(self, offer: str) -> None:
         try:
