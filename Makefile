@@ -41,4 +41,4 @@ audit: ## compares dependencies with the RustSec advisories (needs their databas
 	@cargo deny check advisories
 
 clean: ## removes everything that was built or installed into this directory
-	@rm -rf target fuzz/target fuzz/corpus fuzz/artifacts web-demo/dist web-demo/node_modules
+	@rm -rf target fuzz/target fuzz/corpus fuzz/artifacts web-demo/dist web-demo/node_modules loadtest/interop/node_modules
