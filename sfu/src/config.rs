@@ -8,7 +8,8 @@ use std::net::{IpAddr, SocketAddr, UdpSocket};
 pub struct Config {
     /// The one UDP port of all peers; port 0 takes a free one.
     pub listen: SocketAddr,
-    /// Threads that forward, each with its own socket on the port; 0 means one for each core.
+    /// Threads that forward, each with its own socket on the port, at most [`MAX_SHARDS`]; 0 means one for
+    /// each core.
     pub shards: usize,
     /// Addresses that peers are told to send to; empty means those the machine reaches others from.
     pub addresses: Vec<IpAddr>,
@@ -41,7 +42,7 @@ pub enum StartError {
 }
 
 /// Most shards that are started; more cores than this share them.
-pub(crate) const MAX_SHARDS: usize = 64;
+pub const MAX_SHARDS: usize = 64;
 
 impl Config {
     /// Returns how many shards to start.

@@ -15,6 +15,6 @@ mod udp;
 
 mod metrics;
 
-pub use config::{Config, StartError};
+pub use config::{Config, MAX_SHARDS, StartError};
 pub use handle::{Busy, Handle, Sfu};
 pub use klieg_sfu_core::command::*;

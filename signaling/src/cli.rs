@@ -1,5 +1,10 @@
 //! The command line.
 
+#![expect(
+    clippy::doc_markdown,
+    reason = "what stands here is printed by --help as it is"
+)]
+
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -7,12 +12,20 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 use serde::Serialize;
 
-use crate::auth::{VideoGrants, mint};
+use crate::auth::{Authority, VideoGrants, mint};
 use crate::config::{Config, ConfigError, LogFormat};
+use crate::id::RoomId;
 
-/// A self-hosted live-streaming server.
+/// A self-hosted live-streaming server: one publisher to a room, and everybody else watches and chats.
+///
+/// To try it: `klieg --dev`, then open http://localhost:8080/ in a browser. To run it for others, give it a
+/// folder (`--data`), the address of the machine as the internet sees it (`--media-address`) and, behind a proxy
+/// that ends HTTPS, `--public-url`. Media goes by UDP, past the proxy.
+///
+/// Every setting can also stand in a file (`klieg.toml`) or in the environment (`KLIEG_HTTP=…`); flags win.
+/// Those without a flag are set with `--set`. docs/configuration.md lists them all.
 #[derive(Debug, Parser)]
-#[command(name = "klieg", version, about, args_conflicts_with_subcommands = true)]
+#[command(name = "klieg", version, args_conflicts_with_subcommands = true)]
 pub struct Cli {
     /// What to do; without it: serve.
     #[command(subcommand)]
@@ -25,64 +38,69 @@ pub struct Cli {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Runs the server (also what `klieg` does on its own).
+    /// Run the server, as `klieg` without a command does.
     Serve(Settings),
-    /// Prints a token that lets somebody into a room, signed with an API key of the configuration.
+    /// Print a token with which somebody joins a room.
+    ///
+    /// The token is signed with an API key, one of `[api_keys]` in the configuration of the server it is for;
+    /// `--dev` has one built in. Example:
+    ///
+    /// klieg token --dev --room demo --identity ann --publish
     Token(TokenArguments),
 }
 
 /// Settings as flags. What is not given is left to the environment, the file and what is built in.
 #[derive(Debug, Default, Args, Serialize)]
 pub struct Settings {
-    /// The configuration file; without it `klieg.toml` here, where there is one.
+    /// Configuration file [default: klieg.toml in this folder, where there is one]
     #[arg(long, env = "KLIEG_CONFIG", value_name = "FILE")]
     #[serde(skip)]
     pub config: Option<PathBuf>,
-    /// For development: loopback alone, sign-in by name, room `demo` (stream key `demo-key`).
+    /// Try it on this machine: anybody signs in by name, there is a room `demo`, HTTP is on loopback alone
     #[arg(long)]
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub dev: bool,
-    /// Where the database and the secrets are.
+    /// Folder of the database and of the secret that signs tokens; made when missing [default: data]
     #[arg(long, value_name = "DIR")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub data: Option<PathBuf>,
-    /// Where HTTP and the pages are served [default: 0.0.0.0:8080].
+    /// Where pages, REST and WebSockets are served, TCP [default: 0.0.0.0:8080; with --dev 127.0.0.1:8080]
     #[arg(long, value_name = "ADDRESS:PORT")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub http: Option<String>,
-    /// Where media comes and goes, UDP [default: 0.0.0.0:7882].
+    /// Where sound and pictures come and go, UDP; must be reachable from outside [default: 0.0.0.0:7882]
     #[arg(long, value_name = "ADDRESS:PORT")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub media: Option<String>,
-    /// An address that clients are told for media; may be repeated [default: found from the interfaces].
+    /// Address that browsers send media to: behind NAT the public one; may be repeated [default: this machine's]
     #[arg(long = "media-address", value_name = "IP")]
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub media_addresses: Vec<IpAddr>,
-    /// Threads that forward media [default: one per core].
+    /// Threads that forward media, 64 at most [default: one per core]
     #[arg(long, value_name = "COUNT")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub media_shards: Option<usize>,
-    /// How clients reach the server, where a proxy stands in front.
+    /// How browsers reach this server where a proxy stands in front, such as https://live.example
     #[arg(long, value_name = "URL")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub public_url: Option<String>,
-    /// Another site whose pages may use this server; may be repeated.
+    /// Another site whose pages may use this server, such as https://shop.example; may be repeated
     #[arg(long = "allowed-origin", value_name = "ORIGIN")]
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub allowed_origins: Vec<String>,
-    /// How logs are written.
+    /// How logs are written: for people, or one JSON object a line [default: human]
     #[arg(long, value_name = "FORMAT")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub log_format: Option<LogFormat>,
-    /// Which logs are written, as `RUST_LOG` has it.
+    /// Which logs are written, such as info,klieg_sfu=debug [default: info]
     #[arg(long, value_name = "FILTER")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub log: Option<String>,
-    /// How long a room waits for a publisher that was lost.
+    /// How long a room waits for a publisher that was lost, in milliseconds [default: 30000]
     #[arg(long, value_name = "MS")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub publisher_grace_ms: Option<u64>,
-    /// Any other setting by its name in the file; may be repeated.
+    /// Any other setting by its name in the file, such as max_sockets=500; may be repeated
     #[arg(long = "set", value_name = "NAME=VALUE")]
     #[serde(skip)]
     pub others: Vec<String>,
@@ -104,53 +122,55 @@ impl Settings {
     }
 }
 
-/// What a token shall say.
+/// What a token shall say, and where its key is.
 #[derive(Debug, Args)]
 pub struct TokenArguments {
-    #[command(flatten)]
-    settings: Settings,
-    /// The room.
-    #[arg(long)]
+    /// Room that the token opens, by its id
+    #[arg(long, value_name = "ID")]
     room: String,
-    /// Who it is for.
-    #[arg(long)]
+    /// Who it is for: your own id of them, the same whenever they come
+    #[arg(long, value_name = "ID")]
     identity: String,
-    /// The name that others see [default: the identity].
-    #[arg(long, default_value = "")]
-    name: String,
-    /// Lets them publish.
+    /// Name that others see [default: the identity]
+    #[arg(long)]
+    name: Option<String>,
+    /// Let them publish, not only watch
     #[arg(long)]
     publish: bool,
-    /// Lets them keep order.
+    /// Let them keep order in the chat
     #[arg(long)]
     moderate: bool,
-    /// How long it holds, in seconds.
-    #[arg(long, default_value_t = 3600, value_name = "SECONDS")]
+    /// Seconds in which it can be used to join; who is in stays in
+    #[arg(long, value_name = "SECONDS", default_value_t = 3600, value_parser = clap::value_parser!(u64).range(1..))]
     ttl_s: u64,
-    /// Which API key signs [default: the first].
-    #[arg(long)]
+    /// API key that signs, by its name [default: the first one]
+    #[arg(long, value_name = "NAME")]
     key: Option<String>,
+    /// Configuration file with the API keys [default: klieg.toml in this folder, where there is one]
+    #[arg(long, env = "KLIEG_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// For a server that runs with --dev: sign with the key that it has built in
+    #[arg(long)]
+    dev: bool,
 }
 
 impl TokenArguments {
     /// Makes the token.
     ///
     /// # Errors
-    /// The configuration cannot be used or has no such key.
+    /// The configuration cannot be used or has no such key, or no server would take the token.
     pub fn mint(&self) -> anyhow::Result<String> {
-        let keys = self.settings.load()?.api_keys;
+        let settings = Settings {
+            config: self.config.clone(),
+            dev: self.dev,
+            ..Settings::default()
+        };
+        let keys = settings.load()?.api_keys;
         let key = match &self.key {
             Some(name) => keys.get_key_value(name),
             None => keys.first_key_value(),
         };
-        let Some((key, secret)) = key else {
-            let reason = "there is no such key".to_owned();
-            return Err(ConfigError::Invalid {
-                setting: "api_keys",
-                reason,
-            }
-            .into());
-        };
+        let (key, secret) = key.ok_or_else(|| self.no_key())?;
         let video = VideoGrants {
             room: Some(self.room.clone()),
             room_join: true,
@@ -158,12 +178,37 @@ impl TokenArguments {
             room_admin: self.moderate,
             ..VideoGrants::default()
         };
+        let name = self.name.as_deref().unwrap_or_default();
         let ttl = Duration::from_secs(self.ttl_s);
-        Ok(mint(
-            (key, secret),
-            (&self.identity, &self.name),
-            video,
-            ttl,
-        )?)
+        let token = mint((key, secret), (&self.identity, name), video, ttl)?;
+        if RoomId::parse(&self.room).is_none() {
+            return Err(unusable("--room", "is no room's id").into());
+        }
+        // What the server would refuse is better refused here.
+        let authority = Authority::new(secret.clone(), keys.clone());
+        authority.verify(&token).map_err(|_| {
+            unusable(
+                "--identity",
+                "or --name is empty, too long or begins with guest-",
+            )
+        })?;
+        Ok(token)
     }
+
+    fn no_key(&self) -> ConfigError {
+        let reason = match &self.key {
+            Some(name) => format!("there is no key {name:?}"),
+            None => {
+                "there is none to sign with; add one to the configuration, or use --dev".to_owned()
+            }
+        };
+        ConfigError::Invalid {
+            setting: "api_keys",
+            reason,
+        }
+    }
+}
+
+fn unusable(flag: &str, reason: &str) -> ConfigError {
+    ConfigError::Unreadable(format!("{flag} {reason}"))
 }

@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use axum::http::Uri;
-use figment::Figment;
+use figment::error::Kind;
 use figment::providers::{Env, Format, Serialized, Toml};
+use figment::{Figment, Source};
 use serde::{Deserialize, Serialize};
 
 use crate::auth::Secret;
@@ -147,8 +148,6 @@ impl Config {
         flags: impl Serialize,
         others: &[(&str, &str)],
     ) -> Result<Self, ConfigError> {
-        let unreadable =
-            |error: figment::Error| ConfigError::Unreadable(error.to_string().replace('\n', " "));
         let file = match file {
             Some(path) if path.is_file() => Toml::file_exact(path),
             Some(path) => {
@@ -171,7 +170,10 @@ impl Config {
         let dev = said.extract_inner("dev").unwrap_or(false);
         let built_in = dev.then(|| Serialized::defaults(Development::default()));
         let figment = built_in.map_or_else(Figment::new, Figment::from);
-        let config: Self = figment.merge(said).extract().map_err(unreadable)?;
+        let config: Self = figment
+            .merge(said)
+            .extract()
+            .map_err(|error| unreadable(&error))?;
         config.validate()?;
         Ok(config)
     }
@@ -222,8 +224,24 @@ impl Config {
                 "0.0.0.0 and :: are no addresses to send to",
             ));
         }
-        if self.max_sockets == 0 {
-            return Err(invalid("max_sockets", "must be more than 0"));
+        self.validate_counts()
+    }
+
+    fn validate_counts(&self) -> Result<(), ConfigError> {
+        for (setting, value, range) in [
+            ("media_shards", self.media_shards, 0..=klieg_sfu::MAX_SHARDS),
+            ("max_sockets", self.max_sockets, 1..=MAX_CONNECTIONS),
+            (
+                "max_http_sessions",
+                self.max_http_sessions,
+                0..=MAX_CONNECTIONS,
+            ),
+        ] {
+            if !range.contains(&value) {
+                let (least, most) = range.into_inner();
+                let reason = format!("{value} is out of range: expected {least} to {most}");
+                return Err(invalid(setting, reason));
+            }
         }
         Ok(())
     }
@@ -277,6 +295,52 @@ fn environment() -> Env {
     })
 }
 
+/// Says in one line which value cannot be used, and where it stands.
+fn unreadable(error: &figment::Error) -> ConfigError {
+    let setting = error.path.join(".");
+    let metadata = error.metadata.as_ref();
+    let place = match metadata.and_then(|it| it.source.as_ref()) {
+        Some(Source::File(file)) => format!(" (in {})", file.display()),
+        Some(_) | None if metadata.is_some_and(|it| it.name.contains("environment")) => {
+            " (in the environment)".to_owned()
+        }
+        Some(_) | None => String::new(),
+    };
+    let text = if let Kind::UnknownField(..) = &error.kind {
+        format!("there is no setting `{setting}`{place}; docs/configuration.md lists them")
+    } else if let Kind::InvalidType(found, expected) | Kind::InvalidValue(found, expected) =
+        &error.kind
+    {
+        let expected = in_words(expected);
+        // What was meant as a secret is not for terminals and logs.
+        if SECRETS.iter().any(|secret| setting.starts_with(secret)) {
+            format!("{setting}{place}: expected {expected}")
+        } else {
+            format!("{setting}{place}: {found} is not {expected}")
+        }
+    } else {
+        // The parser's messages point at the place with lines of their own.
+        let text = error.kind.to_string();
+        let lines = text.lines().map(str::trim);
+        let words: Vec<&str> = lines
+            .filter(|line| !line.is_empty() && !line.contains('|'))
+            .collect();
+        let name = if setting.is_empty() { "" } else { ": " };
+        format!("{setting}{name}{}{place}", words.join(": "))
+    };
+    ConfigError::Unreadable(text)
+}
+
+/// Puts the reader's name of a type into words.
+fn in_words(expected: &str) -> &str {
+    match expected {
+        "usize" | "u64" | "u32" | "u16" => "a whole number",
+        "a string" | "path string" => "a text (in quotes where it looks like a number)",
+        "a boolean" => "true or false",
+        other => other,
+    }
+}
+
 fn invalid(setting: &'static str, reason: impl Into<String>) -> ConfigError {
     ConfigError::Invalid {
         setting,
@@ -326,6 +390,12 @@ const KEYS: &[&str] = &[
     "join_token_ttl_s",
 ];
 
+/// Settings whose values no message repeats.
+const SECRETS: [&str; 3] = ["api_keys", "metrics_token", "ice.turn_secret"];
+
+/// More than the ports and the open files of one machine allow.
+const MAX_CONNECTIONS: usize = 1_000_000;
+
 const HTTP_PORT: u16 = 8080;
 const MEDIA_PORT: u16 = 7882;
 
@@ -347,7 +417,7 @@ mod tests {
             change(&mut config);
             config.validate().unwrap_err().to_string()
         };
-        let cases: [(Break, &str); 5] = [
+        let cases: [(Break, &str); 8] = [
             (
                 |c| c.allowed_origins = vec!["shop.example".into()],
                 "allowed_origins",
@@ -358,6 +428,9 @@ mod tests {
             ),
             (|c| c.dev = true, "http"),
             (|c| c.auth_timeout_ms = 0, "auth_timeout_ms"),
+            (|c| c.media_shards = 65, "media_shards"),
+            (|c| c.max_sockets = usize::MAX, "max_sockets"),
+            (|c| c.max_http_sessions = usize::MAX, "max_http_sessions"),
             (
                 |c| c.api_keys = BTreeMap::from([("k".into(), Secret::new("s"))]),
                 "api_keys",

@@ -29,11 +29,15 @@ mod media;
 
 mod auth;
 
+mod data;
+
 mod store;
 
 mod id;
 
 mod time;
+
+mod text;
 
 mod limit;
 
@@ -44,6 +48,7 @@ mod error;
 pub use auth::{Secret, VideoGrants, mint};
 pub use cli::{Cli, Command, Settings, TokenArguments};
 pub use config::{Config, ConfigError, LogFormat};
+pub use data::DataError;
 pub use server::{Server, StartError};
 
 /// Tells whether a text is a fragment of a description: the door through which fuzzing reaches its reader.

@@ -18,8 +18,9 @@ fn main() -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // Logging may not be there yet, and a person at a terminal reads this.
-            let _ = writeln!(std::io::stderr(), "klieg: {error:#}");
+            // Logging may not be there yet, and a person at a terminal reads this. Our errors name their
+            // causes themselves, so the chain would say everything twice.
+            let _ = writeln!(std::io::stderr(), "klieg: {error}");
             ExitCode::from(if error.is::<ConfigError>() {
                 EX_USAGE
             } else {

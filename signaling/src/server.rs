@@ -2,8 +2,6 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::os::unix::fs::DirBuilderExt;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
@@ -16,8 +14,9 @@ use tokio::task::JoinHandle;
 use tracing::info;
 
 use crate::app::{App, DEMO_KEY, DEMO_ROOM, Phase};
-use crate::auth::{Authority, Secret, signing_secret};
+use crate::auth::{Authority, Secret};
 use crate::config::{Config, ConfigError};
+use crate::data::{DataError, DataFolder};
 use crate::http::listen;
 use crate::id::RoomId;
 use crate::media::Media;
@@ -37,6 +36,8 @@ pub struct Server {
     sfu: Handle,
     phase: watch::Sender<Phase>,
     serving: JoinHandle<()>,
+    /// Held until the server is gone.
+    _folder: DataFolder,
 }
 
 /// Why a server does not start; one line.
@@ -45,20 +46,23 @@ pub enum StartError {
     /// The settings make no sense.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// The directory of the data cannot be used.
-    #[error("data directory {path}: {source}")]
-    Data {
-        /// Which.
-        path: PathBuf,
-        /// Why not.
-        source: io::Error,
-    },
+    /// The folder of the data cannot be used.
+    #[error(transparent)]
+    Data(#[from] DataError),
     /// The database cannot be used.
     #[error(transparent)]
     Store(#[from] StoreError),
     /// The port for HTTP cannot be bound.
-    #[error("HTTP port {address}: {source}; choose another with --http")]
+    #[error("HTTP port {address} (TCP): {source}; choose another with --http")]
     Http {
+        /// Which.
+        address: SocketAddr,
+        /// Why not.
+        source: io::Error,
+    },
+    /// The port for media cannot be bound.
+    #[error("media port {address} (UDP): {source}; choose another with --media")]
+    MediaPort {
         /// Which.
         address: SocketAddr,
         /// Why not.
@@ -66,10 +70,21 @@ pub enum StartError {
     },
     /// The forwarding unit does not start.
     #[error(transparent)]
-    Media(#[from] klieg_sfu::StartError),
+    Media(klieg_sfu::StartError),
     /// A metric is registered twice.
     #[error("metrics: {0}")]
     Metrics(#[from] prometheus::Error),
+}
+
+impl From<klieg_sfu::StartError> for StartError {
+    fn from(error: klieg_sfu::StartError) -> Self {
+        if let klieg_sfu::StartError::Bind { listen, source } = error {
+            let address = listen;
+            Self::MediaPort { address, source }
+        } else {
+            Self::Media(error)
+        }
+    }
 }
 
 impl Server {
@@ -83,7 +98,9 @@ impl Server {
             setting: "ice",
             reason: error.to_string(),
         })?;
-        let (own_secret, stores) = open_data(&config).await?;
+        let folder = DataFolder::open(&config.data)?;
+        let own_secret = folder.signing_secret()?;
+        let stores = open_stores(&folder, &config).await?;
         let address = config.http;
         let unbound = |source| StartError::Http { address, source };
         let listener = listen::bind(address).map_err(unbound)?;
@@ -134,6 +151,7 @@ impl Server {
             sfu,
             phase,
             serving,
+            _folder: folder,
         })
     }
 
@@ -177,24 +195,12 @@ impl Server {
     }
 }
 
-async fn open_data(config: &Config) -> Result<(Secret, Stores), StartError> {
-    let path = config.data.clone();
-    let unusable = |source| StartError::Data {
-        path: path.clone(),
-        source,
-    };
-    // Chat and secrets are in it.
-    std::fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(&path)
-        .map_err(unusable)?;
-    let secret = signing_secret(&path.join("signing-secret")).map_err(unusable)?;
-    let stores = store::open(&path.join("klieg.db")).await?;
+async fn open_stores(folder: &DataFolder, config: &Config) -> Result<Stores, StoreError> {
+    let stores = store::open(&folder.database()).await?;
     if config.dev {
         create_demo(&stores).await?;
     }
-    Ok((secret, stores))
+    Ok(stores)
 }
 
 async fn create_demo(stores: &Stores) -> Result<(), StoreError> {

@@ -5,28 +5,18 @@ use std::time::{Duration, Instant};
 
 use crate::error::{ApiError, Code};
 use crate::limit::TokenBucket;
+use crate::text;
 
-/// Cleans a text and checks its length: line breaks and tabs become spaces, other control characters go,
-/// so does space around it. Characters are Unicode scalar values, as `String::chars` counts them.
+/// Cleans a text, as [`text::clean`] does, and checks its length. Characters are Unicode scalar values, as
+/// `String::chars` counts them.
 ///
 /// # Errors
 /// `text_empty` or `text_too_long`.
 pub(crate) fn clean(text: &str) -> Result<String, ApiError> {
-    let text: String = text
-        .chars()
-        .map(|character| {
-            if matches!(character, '\n' | '\r' | '\t') {
-                ' '
-            } else {
-                character
-            }
-        })
-        .filter(|character| !character.is_control())
-        .collect();
-    let text = text.trim();
+    let text = text::clean(text);
     match text.chars().count() {
         0 => Err(ApiError::new(Code::TextEmpty, "The text is empty.")),
-        1..=MAX_LENGTH => Ok(text.to_owned()),
+        1..=MAX_LENGTH => Ok(text),
         _ => Err(ApiError::new(
             Code::TextTooLong,
             "The text has more than 500 characters.",

@@ -10,6 +10,7 @@ use crate::app::App;
 use crate::chat;
 use crate::error::{ApiError, Code};
 use crate::store::User;
+use crate::text;
 use crate::time::Timestamp;
 use crate::ws::protocol::REACTIONS;
 
@@ -90,13 +91,9 @@ pub(crate) async fn me(bearer: Bearer) -> Result<Json<User>, ApiError> {
 /// # Errors
 /// `bad_message` when nothing or too much is left.
 pub(super) fn display_name(text: &str) -> Result<String, ApiError> {
-    let name: String = text
-        .chars()
-        .filter(|character| !character.is_control())
-        .collect();
-    let name = name.trim();
+    let name = text::clean(text);
     if (1..=MAX_NAME_LENGTH).contains(&name.chars().count()) {
-        Ok(name.to_owned())
+        Ok(name)
     } else {
         Err(ApiError::new(
             Code::BadMessage,

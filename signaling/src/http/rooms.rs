@@ -17,6 +17,7 @@ use crate::auth::{Grants, Identity, Role, Secret};
 use crate::error::{ApiError, Code};
 use crate::id::RoomId;
 use crate::store::{ChatMessage, RoomCursor, RoomQuery, RoomRecord, RoomStatus, User, Visibility};
+use crate::text;
 use crate::time::Timestamp;
 use crate::ws::protocol::RoomView;
 
@@ -119,12 +120,7 @@ pub(crate) async fn create(
     if !identity.may_host() {
         return Err(ApiError::new(Code::Forbidden, "You may not create rooms."));
     }
-    let title: String = new
-        .title
-        .chars()
-        .filter(|character| !character.is_control())
-        .collect();
-    let title = title.trim().to_owned();
+    let title = text::clean(&new.title);
     if !(1..=MAX_TITLE_LENGTH).contains(&title.chars().count()) {
         return Err(ApiError::new(
             Code::BadMessage,

@@ -139,21 +139,49 @@ async fn what_was_acknowledged_survives_being_killed() {
 fn a_setting_that_cannot_be_used_is_one_line_and_exit_code_64() {
     let data = TempDir::new();
     std::fs::write(data.path().join("broken.toml"), "htpt = 1\n").unwrap();
+    std::fs::write(data.path().join("unfinished.toml"), "http = [\n").unwrap();
     for (arguments, named) in [
         (vec!["--dev", "--http", "nowhere"], "http"),
         (vec!["--dev", "--http", "0.0.0.0:0"], "http"),
         (vec!["--config", "missing.toml"], "missing.toml"),
-        (vec!["--config", "broken.toml"], "htpt"),
+        (
+            vec!["--config", "broken.toml"],
+            "no setting `htpt` (in broken.toml); docs",
+        ),
+        (vec!["--config", "unfinished.toml"], "unfinished.toml"),
         (vec!["--dev", "--log", "=!="], "log"),
         (
             vec!["--dev", "--set", "auth_timeout_ms=0"],
             "auth_timeout_ms",
         ),
-        (vec!["--dev", "--set", "nonsense=1"], "nonsense"),
+        (
+            vec!["--dev", "--set", "nonsense=1"],
+            "no setting `nonsense`; docs",
+        ),
+        (
+            vec!["--dev", "--set", "ice.nonsense=1"],
+            "no setting `ice.nonsense`; docs",
+        ),
+        (
+            vec!["--dev", "--set", "max_sockets=many"],
+            "max_sockets: string \"many\" is not a whole number",
+        ),
+        (
+            vec!["--dev", "--media-shards", "65"],
+            "media_shards: 65 is out of range: expected 0 to 64",
+        ),
         (vec!["--dev", "--set", "nonsense"], "nonsense"),
         (
             vec!["token", "--room", "demo", "--identity", "bob"],
             "api_keys",
+        ),
+        (
+            vec!["token", "--dev", "--room", "a b", "--identity", "bob"],
+            "--room",
+        ),
+        (
+            vec!["token", "--dev", "--room", "demo", "--identity", "guest-1"],
+            "--identity",
         ),
     ] {
         let output = klieg(data.path()).args(&arguments).output().unwrap();
@@ -168,15 +196,73 @@ fn a_setting_that_cannot_be_used_is_one_line_and_exit_code_64() {
 }
 
 #[test]
-fn a_port_that_is_taken_is_named() {
+fn a_port_that_is_taken_is_named_once_with_the_way_out() {
     let data = TempDir::new();
-    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = taken.local_addr().unwrap().to_string();
-    let mut command = klieg(data.path());
-    command.args(["--dev", "--media", "127.0.0.1:0", "--http", &address]);
-    let (code, text) = failure(&command.output().unwrap());
+    let tcp = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let udp = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let free = "127.0.0.1:0".to_owned();
+    for (http, media, taken, flag) in [
+        (
+            tcp.local_addr().unwrap().to_string(),
+            free.clone(),
+            0,
+            "--http",
+        ),
+        (free, udp.local_addr().unwrap().to_string(), 1, "--media"),
+    ] {
+        let address = [&http, &media][taken].clone();
+        let mut command = klieg(data.path());
+        command.args(["--dev", "--media", &media, "--http", &http]);
+        let (code, text) = failure(&command.output().unwrap());
+        assert_eq!((code, text.lines().count()), (Some(1), 1), "{text}");
+        assert!(text.contains(&address) && text.contains(flag), "{text}");
+        assert_eq!(text.matches("in use").count(), 1, "{text}");
+    }
+}
+
+#[test]
+fn a_folder_belongs_to_one_server_at_a_time() {
+    let data = TempDir::new();
+    let (mut first, _) = serve(data.path());
+    let mut second = klieg(data.path());
+    second.args([
+        "--dev",
+        "--http",
+        "127.0.0.1:0",
+        "--media",
+        "127.0.0.1:0",
+        "--data",
+    ]);
+    let output = second.arg(data.path()).output().unwrap();
+    let (code, text) = failure(&output);
     assert_eq!((code, text.lines().count()), (Some(1), 1), "{text}");
-    assert!(text.contains(&address) && text.contains("--http"), "{text}");
+    let (folder, process) = (data.path().display().to_string(), first.id().to_string());
+    for said in [&folder, &process, "--data"] {
+        assert!(text.contains(said), "{said} in {text}");
+    }
+
+    // However the first one ends, the folder is free again.
+    first.kill().unwrap();
+    first.wait().unwrap();
+    let (mut third, _) = serve(data.path());
+    third.kill().unwrap();
+    third.wait().unwrap();
+}
+
+#[test]
+fn a_secret_that_cannot_be_read_is_not_repeated() {
+    let data = TempDir::new();
+    let mut command = klieg(data.path());
+    command
+        .arg("--dev")
+        .env("KLIEG_METRICS_TOKEN", "12345678901234567");
+    let (code, text) = failure(&command.output().unwrap());
+    assert_eq!((code, text.lines().count()), (Some(64), 1), "{text}");
+    assert!(
+        text.contains("metrics_token (in the environment)"),
+        "{text}"
+    );
+    assert!(!text.contains("12345678901234567"), "{text}");
 }
 
 #[test]
@@ -196,4 +282,26 @@ fn a_token_can_be_made_on_the_command_line() {
     assert!(output.status.success());
     let token = String::from_utf8(output.stdout).unwrap();
     assert_eq!(token.trim().split('.').count(), 3, "{token}");
+}
+
+#[test]
+fn help_says_how_to_begin_and_a_token_needs_no_ports() {
+    let data = TempDir::new();
+    let help = |arguments: &[&str]| {
+        let output = klieg(data.path()).args(arguments).output().unwrap();
+        assert!(output.status.success());
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let server = help(&["--help"]);
+    for said in [
+        "klieg --dev",
+        "http://localhost:8080/",
+        "--set",
+        "max_sockets=500",
+    ] {
+        assert!(server.contains(said), "{said} in {server}");
+    }
+    let token = help(&["token", "--help"]);
+    assert!(token.contains("klieg token --dev --room demo"), "{token}");
+    assert!(!token.contains("--media"), "{token}");
 }
