@@ -12,6 +12,7 @@ use tower_http::set_header::SetResponseHeaderLayer;
 use tower_http::timeout::TimeoutLayer;
 
 use crate::app::App;
+use crate::config::Config;
 use crate::http::origin::cors;
 use crate::http::{accounts, assets, probes, rooms, unknown_method, unknown_route};
 use crate::wish::{endpoint, events, resource};
@@ -19,64 +20,9 @@ use crate::ws;
 
 /// Puts the addresses and their handlers together.
 pub(crate) fn router(app: Arc<App>) -> Router {
-    let api = Router::new()
-        .route("/config", get(accounts::config))
-        .route("/auth/login", post(accounts::login))
-        .route("/me", get(accounts::me))
-        .route("/rooms", get(rooms::list).post(rooms::create))
-        .route("/rooms/{id}", get(rooms::show))
-        .route("/rooms/{id}/join", post(rooms::join))
-        .route("/rooms/{id}/chat", get(rooms::chat))
-        .fallback(unknown_route)
-        .layer(cors(&app.config, &[Method::GET, Method::POST]))
-        .layer(never_stored());
-
-    // What announces stands around what answers `OPTIONS`, so that it is said there, too.
-    let media_methods = [Method::GET, Method::POST, Method::PATCH, Method::DELETE];
-    // `OPTIONS` is named, or it would be answered as an unknown method before it is asked for by whom.
-    let endpoints = Router::new()
-        .route(
-            "/whip/{room}",
-            post(endpoint::whip)
-                .get(endpoint::show)
-                .options(endpoint::show),
-        )
-        .route(
-            "/whep/{room}",
-            post(endpoint::whep)
-                .get(endpoint::show)
-                .options(endpoint::show),
-        )
-        .layer(cors(&app.config, &media_methods))
-        .layer(announce("accept-post", "application/sdp"));
-    let session = || {
-        get(resource::show)
-            .patch(resource::patch)
-            .delete(resource::delete)
-            .options(resource::options)
-    };
-    let sessions = Router::new()
-        .route("/whip/{room}/{session}", session())
-        .route("/whep/{room}/{session}", session())
-        .layer(cors(&app.config, &media_methods))
-        .layer(announce("accept-patch", "application/trickle-ice-sdpfrag"));
-    let streams = Router::new()
-        .route(
-            "/whep/{room}/{session}/sse",
-            post(events::create).options(resource::options),
-        )
-        .route(
-            "/whep/{room}/{session}/sse/{stream}",
-            get(events::read)
-                .delete(events::delete)
-                .options(resource::options),
-        )
-        .layer(cors(&app.config, &media_methods));
-    let media = endpoints.merge(sessions).merge(streams);
-
     let mut router = Router::new()
-        .nest("/api/v1", api)
-        .merge(media.layer(never_stored()))
+        .nest("/api/v1", api(&app.config))
+        .merge(media(&app.config))
         .route("/ws", get(ws::upgrade))
         .route("/healthz", get(probes::healthz))
         .route("/readyz", get(probes::readyz))
@@ -95,6 +41,67 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         router = router.layer(SetResponseHeaderLayer::if_not_present(name, value));
     }
     router
+}
+
+/// REST.
+fn api(config: &Config) -> Router<Arc<App>> {
+    Router::new()
+        .route("/config", get(accounts::config))
+        .route("/auth/login", post(accounts::login))
+        .route("/me", get(accounts::me))
+        .route("/rooms", get(rooms::list).post(rooms::create))
+        .route("/rooms/{id}", get(rooms::show))
+        .route("/rooms/{id}/join", post(rooms::join))
+        .route("/rooms/{id}/chat", get(rooms::chat))
+        .fallback(unknown_route)
+        .layer(cors(config, &[Method::GET, Method::POST]))
+        .layer(never_stored())
+}
+
+/// WHIP and WHEP. What announces stands around what answers `OPTIONS`, so that it is said there, too.
+fn media(config: &Config) -> Router<Arc<App>> {
+    let methods = [Method::GET, Method::POST, Method::PATCH, Method::DELETE];
+    // `OPTIONS` is named, or it would be answered as an unknown method before it is asked for by whom.
+    let endpoints = Router::new()
+        .route(
+            "/whip/{room}",
+            post(endpoint::whip)
+                .get(endpoint::show)
+                .options(endpoint::show),
+        )
+        .route(
+            "/whep/{room}",
+            post(endpoint::whep)
+                .get(endpoint::show)
+                .options(endpoint::show),
+        )
+        .layer(cors(config, &methods))
+        .layer(announce("accept-post", "application/sdp"));
+    let session = || {
+        get(resource::show)
+            .patch(resource::patch)
+            .delete(resource::delete)
+            .options(resource::options)
+    };
+    let sessions = Router::new()
+        .route("/whip/{room}/{session}", session())
+        .route("/whep/{room}/{session}", session())
+        .layer(cors(config, &methods))
+        .layer(announce("accept-patch", "application/trickle-ice-sdpfrag"));
+    let streams = Router::new()
+        .route(
+            "/whep/{room}/{session}/sse",
+            post(events::create).options(resource::options),
+        )
+        .route(
+            "/whep/{room}/{session}/sse/{stream}",
+            get(events::read)
+                .delete(events::delete)
+                .options(resource::options),
+        )
+        .layer(cors(config, &methods));
+    let all = endpoints.merge(sessions).merge(streams);
+    all.layer(never_stored())
 }
 
 fn never_stored() -> SetResponseHeaderLayer<HeaderValue> {

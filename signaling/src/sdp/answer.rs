@@ -206,19 +206,17 @@ impl Agreement {
 
     /// Writes the server's end of the transport alone, after ICE restarted (RFC 8840, section 4.4).
     pub(crate) fn fragment(&self, local: &Local<'_>) -> String {
-        let mut accepted = self.lines.iter().filter(|line| line.accepted.is_some());
+        let accepted = self.lines.iter().filter(|line| line.accepted.is_some());
         let mids: Vec<_> = accepted
             .clone()
             .filter_map(|line| line.mid.as_deref())
             .collect();
-        let (m_line, mid) =
-            accepted
-                .next()
-                .map_or(("audio 9 RTP/AVP 0".to_owned(), None), |line| {
-                    let m_line = format!("{} 9 {} {}", line.media, line.proto, line.format);
-                    (m_line, line.mid.as_deref())
-                });
-        Writer::fragment(local, &m_line, mid, &mids)
+        // Stands for the whole bundle: its first m-line (RFC 9725, section 4.3.2).
+        let first = accepted.map(|line| {
+            let m_line = format!("{} 9 {} {}", line.media, line.proto, line.format);
+            (m_line, line.mid.as_deref())
+        });
+        Writer::fragment(local, first.take(1), &mids)
     }
 
     /// Returns the m-lines of an offer that were taken.

@@ -66,20 +66,21 @@ impl Writer {
     }
 
     /// Writes a fragment with the server's end of the transport (RFC 8840, section 9).
-    pub(super) fn fragment(
+    pub(super) fn fragment<'a>(
         local: &Local<'_>,
-        m_line: &str,
-        mid: Option<&str>,
+        m_lines: impl Iterator<Item = (String, Option<&'a str>)>,
         bundle: &[&str],
     ) -> String {
         let mut writer = Self::default();
         writer.transport_of_session(bundle);
-        writer.line(format_args!("m={m_line}"));
-        if let Some(mid) = mid {
-            writer.line(format_args!("a=mid:{mid}"));
+        for (m_line, mid) in m_lines {
+            writer.line(format_args!("m={m_line}"));
+            if let Some(mid) = mid {
+                writer.line(format_args!("a=mid:{mid}"));
+            }
+            writer.ice(local);
+            writer.candidates(local);
         }
-        writer.ice(local);
-        writer.candidates(local);
         writer.finish()
     }
 

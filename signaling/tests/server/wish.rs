@@ -124,6 +124,7 @@ fn watching(offer: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[expect(clippy::too_many_lines, reason = "one table")]
 async fn whip_endpoints_answer_as_rfc_9725_has_it() {
     let server = TestServer::start().await;
     let (ann, guest) = (server.token("Ann").await, server.guest_token("demo").await);
@@ -362,6 +363,7 @@ async fn an_answer_says_where_the_session_is_and_which_servers_help() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[expect(clippy::too_many_lines, reason = "one table")]
 async fn a_session_is_patched_and_ended_by_who_made_it() {
     let server = TestServer::start().await;
     let offer = captured("chromium-default");
@@ -570,6 +572,7 @@ async fn a_session_is_patched_and_ended_by_who_made_it() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[expect(clippy::too_many_lines, reason = "one table")]
 async fn whep_endpoints_take_viewers_before_anybody_publishes() {
     let server = TestServer::start().await;
     let ann = server.token("Ann").await;

@@ -152,12 +152,15 @@ pub(super) fn check(
             ATTR_PRIORITY,
             PEER_REFLEXIVE_PRIORITY.to_be_bytes().to_vec(),
         )),
-        // The lowest tie-breaker: in a conflict the peer keeps the controlling role.
-        Box::new(raw(ATTR_ICE_CONTROLLED, vec![0; 8])),
+        Box::new(raw(ATTR_ICE_CONTROLLED, TIE_BREAKER.to_be_bytes().to_vec())),
     ];
     let datagram = write(BINDING_REQUEST, transaction, &remote.pwd, body)?;
     Some((transaction, datagram))
 }
+
+/// Low, so that in a conflict the peer keeps the controlling role; not 0, which libjuice takes for no attribute at
+/// all and refuses.
+const TIE_BREAKER: u64 = 1;
 
 /// RFC 8445, section 5.1.2.1: type preference 110, one component.
 const PEER_REFLEXIVE_PRIORITY: u32 = (110 << 24) | (0xffff << 8) | 255;
@@ -300,6 +303,8 @@ mod tests {
         );
         assert_eq!(request.priority, PEER_REFLEXIVE_PRIORITY);
         assert!(request.controlled && !request.use_candidate && !request.is_beyond_us());
+        let tie_breaker = [&[0x80, 0x29, 0, 8][..], &[0, 0, 0, 0, 0, 0, 0, 1]].concat();
+        assert!(datagram.windows(12).any(|part| part == tie_breaker));
         assert!(is_authentic(&datagram, &credentials("b").pwd));
         assert!(!is_authentic(&datagram, &credentials("a").pwd));
     }
