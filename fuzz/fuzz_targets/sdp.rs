@@ -27,6 +27,16 @@ fuzz_target!(|input: &str| {
         viewing.handle_answer(next).ok();
     }
 
+    if let Ok((mut watching, negotiated)) =
+        Session::watch(&CONFIG, PeerId(3), RoomKey(1), first)
+    {
+        assert!(negotiated.sdp.starts_with("v=0\r\n"), "{}", negotiated.sdp);
+        for next in descriptions.clone() {
+            watching.handle_offer(&CONFIG, next).ok();
+            watching.handle_fragment(&CONFIG, next).ok();
+        }
+    }
+
     let Ok((mut publishing, negotiated)) = Session::publish(&CONFIG, PeerId(2), RoomKey(1), first)
     else {
         return;

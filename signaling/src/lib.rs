@@ -51,12 +51,6 @@ pub use config::{Config, ConfigError, LogFormat};
 pub use data::DataError;
 pub use server::{Server, StartError};
 
-/// Tells whether a text is a fragment of a description: the door through which fuzzing reaches its reader.
-#[doc(hidden)]
-pub fn is_fragment(text: &str) -> bool {
-    sdp::Fragment::parse(text).is_ok()
-}
-
 /// Tells whether a text frame holds a message of `klieg.v1`: the door through which fuzzing reaches its reader.
 #[doc(hidden)]
 pub fn is_client_message(text: &str) -> bool {

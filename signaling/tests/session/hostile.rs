@@ -30,7 +30,14 @@ fn offer_everywhere(text: &str) {
         Ok((_, negotiated)) => check_answer(&negotiated.sdp),
         Err(error) => check(error),
     }
+    match Session::watch(&config(), PEER, ROOM, text) {
+        Ok((_, negotiated)) => check_answer(&negotiated.sdp),
+        Err(error) => check(error),
+    }
     let (mut publisher, _) = publish(&captured("chromium-default")).unwrap();
+    if let Err(error) = publisher.handle_fragment(&config(), text) {
+        check(error);
+    }
     match publisher.handle_offer(&config(), text) {
         Ok(negotiated) => check_answer(&negotiated.sdp),
         Err(error) => check(error),

@@ -1,4 +1,5 @@
-//! Rules of JSEP that hold for every offer, on generated ones. `PROPTEST_CASES` sets how many.
+//! Rules of JSEP that hold for every offer, on ten thousand generated ones, from those who publish and from
+//! those who watch.
 
 use std::fmt::Write as _;
 
@@ -9,35 +10,74 @@ use proptest::sample::{select, subsequence};
 use super::*;
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(10_000) })]
 
     #[test]
     fn answers_keep_order_mids_payload_types_and_identifiers(offer in offer()) {
         let text = offer.text("abcdefgh");
         match publish(&text) {
             Ok((mut session, first)) => {
-                check_answer(&text, &first.sdp)?;
+                check_answer(&text, &first.sdp, Side::Publishes)?;
                 let tracks = receive_tracks(&first.commands);
                 check_tracks(tracks, &first.sdp)?;
 
                 let again = offer.reordered().text("hgfedcba");
                 let second = session.handle_offer(&config(), &again).unwrap();
-                check_answer(&again, &second.sdp)?;
+                check_answer(&again, &second.sdp, Side::Publishes)?;
                 check_same_numbers(&first.sdp, &second.sdp)?;
                 let restarts =
                     matches!(second.commands[..], [Command::RestartIce { peer: PEER, .. }]);
                 prop_assert!(restarts, "{:?}", second.commands);
             }
             Err(error) => {
-                prop_assert!(!offer.has_usable_media(), "{error}\n{text}");
+                prop_assert!(!offer.has_usable_media(Side::Publishes), "{error}\n{text}");
+                prop_assert!(["bad_sdp", "no_common_codec"].contains(&error.code()));
+            }
+        }
+    }
+
+    #[test]
+    fn viewers_that_offer_are_answered_by_the_same_rules(offer in offer()) {
+        let text = offer.text("abcdefgh");
+        match Session::watch(&config(), PEER, ROOM, &text) {
+            Ok((mut session, first)) => {
+                check_answer(&text, &first.sdp, Side::Watches)?;
+                let accepted = parts(&first.sdp).1.into_iter().filter(|it| !it.is_rejected()).count();
+                prop_assert_eq!(send_tracks(&first.commands).len(), accepted);
+
+                let again = offer.reordered().text("hgfedcba");
+                let second = session.handle_offer(&config(), &again).unwrap();
+                check_answer(&again, &second.sdp, Side::Watches)?;
+                check_same_numbers(&first.sdp, &second.sdp)?;
+            }
+            Err(error) => {
+                prop_assert!(!offer.has_usable_media(Side::Watches), "{error}\n{text}");
                 prop_assert!(["bad_sdp", "no_common_codec"].contains(&error.code()));
             }
         }
     }
 }
 
+/// Who offers.
+#[derive(Clone, Copy)]
+enum Side {
+    Publishes,
+    Watches,
+}
+
+impl Side {
+    /// Returns the directions that an offer may have, and that of the answer.
+    fn directions(self) -> ([&'static str; 2], &'static str) {
+        match self {
+            Self::Publishes => (["sendonly", "sendrecv"], "recvonly"),
+            Self::Watches => (["recvonly", "sendrecv"], "sendonly"),
+        }
+    }
+}
+
 /// The answer has the offer's m-lines, and of each nothing that the offer does not say.
-fn check_answer(offer: &str, answer: &str) -> Result<(), TestCaseError> {
+fn check_answer(offer: &str, answer: &str, side: Side) -> Result<(), TestCaseError> {
+    let (asked, given) = side.directions();
     let ((_, offered), (head, answered)) = (parts(offer), parts(answer));
     prop_assert_eq!(offered.len(), answered.len());
     let mut bundled = Vec::new();
@@ -52,8 +92,9 @@ fn check_answer(offer: &str, answer: &str) -> Result<(), TestCaseError> {
             continue;
         }
         bundled.extend(answer.values("mid"));
-        prop_assert!(offer.has("a=sendonly") || offer.has("a=sendrecv"));
-        prop_assert!(answer.has("a=recvonly") && answer.has("a=rtcp-mux"));
+        let direction = |name: &str| ["a=", name].concat();
+        prop_assert!(asked.iter().any(|it| offer.has(&direction(it))));
+        prop_assert!(answer.has(&direction(given)) && answer.has("a=rtcp-mux"));
         for key in ["rtpmap", "extmap"] {
             let known = offer.map(key);
             for (number, meaning) in answer.map(key) {
@@ -150,7 +191,7 @@ struct Section {
 }
 
 impl Offer {
-    fn has_usable_media(&self) -> bool {
+    fn has_usable_media(&self, side: Side) -> bool {
         self.sections.iter().any(|section| {
             let forwards = |(_, encoding, _): &(u8, &str, String)| {
                 matches!(
@@ -158,7 +199,7 @@ impl Offer {
                     "opus/48000/2" | "VP8/90000" | "VP9/90000" | "AV1/90000"
                 ) || *encoding == "H264/90000"
             };
-            ["sendonly", "sendrecv"].contains(&section.direction)
+            side.directions().0.contains(&section.direction)
                 && !section.is_off
                 && section.payloads.iter().any(forwards)
         })
