@@ -34,7 +34,7 @@ class Row:
         """Returns the row as Markdown."""
         share = f"{100 * self.received / self.sent:.1f} %" if self.sent else "–"
         more = ", ".join(f"{name} {number}" for name, number in self.more.items())
-        result = "passed" if self.passed else f"**failed** {self.fault}".strip()
+        result = "passed" if self.passed else f"**failed** {' '.join(self.fault.split())}".strip()
         cells = (self.publisher, self.codec, self.watcher, self.sent, self.received, share, more, result)
         return "| " + " | ".join(str(cell) for cell in cells) + " |"
 

@@ -27,6 +27,8 @@ CAPS = {
     "h264": "application/x-rtp,media=video,encoding-name=H264,clock-rate=90000,payload=97",
     "opus": "application/x-rtp,media=audio,encoding-name=OPUS,clock-rate=48000,encoding-params=(string)2,payload=111",
 }
+# A depayloader takes every mode, but only an offer that says so is sent frames in fragments.
+PACKETIZED = ",packetization-mode=(string)1,profile-level-id=(string)42e01f"
 SOUND = "audiotestsrc is-live=true freq=400 ! audio/x-raw,rate=48000,channels=2 ! opusenc ! rtpopuspay pt=111"
 PLAY = {
     "vp8": "rtpvp8depay ! vp8dec ! fakesink name=video sync=false",
@@ -145,7 +147,8 @@ async def watch(options) -> Peer:
     peer = Peer("webrtcbin name=webrtc bundle-policy=max-bundle", options)
     for kind in ("opus", options.codec):
         direction = GstWebRTC.WebRTCRTPTransceiverDirection.RECVONLY
-        peer._webrtc.emit("add-transceiver", direction, Gst.Caps.from_string(CAPS[kind]))
+        caps = CAPS[kind] + (PACKETIZED if kind == "h264" else "")
+        peer._webrtc.emit("add-transceiver", direction, Gst.Caps.from_string(caps))
 
     def on_pad(webrtc: Gst.Element, pad: Gst.Pad) -> None:
         if pad.direction != Gst.PadDirection.SRC:

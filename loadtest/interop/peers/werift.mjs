@@ -76,7 +76,11 @@ async function watch(options) {
   const pc = connection(options.codec);
   const counter = new FrameCounter();
   let audio = 0;
+  const known = new Set();
   pc.onTrack.subscribe((track) => {
+    // An answer after an ICE restart announces the same tracks again.
+    if (known.has(track)) return;
+    known.add(track);
     track.onReceiveRtp.subscribe(({ header, payload }) => {
       if (track.kind === 'audio') return audio += 1;
       counter.push(header.sequenceNumber, header.timestamp, header.marker, payload.length > 0);
