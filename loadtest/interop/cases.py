@@ -12,7 +12,7 @@ from measure import Row, measure
 from process import Failed, Peer
 from scene import MEDIA_WITHIN_S, Scene
 
-ENDED_WITHIN_S = 10.0
+ENDED_WITHIN_S = 20.0
 QUIET_AFTER_S = 1.0
 QUIET_FOR_S = 2.0
 REFERENCE = "werift"
