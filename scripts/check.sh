@@ -48,6 +48,6 @@ check_pages() {
 
 check_browsers() { KLIEG_BIN="$target_dir/debug/klieg" npm run --prefix web-demo e2e; }
 
-check_interop() { scripts/interop.sh core; }
+check_interop() { KLIEG_BIN="$target_dir/debug/klieg" scripts/interop.sh core; }
 
 main "$@"

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Installs foreign WebRTC stacks, and lets them publish to and watch the real server: interop.sh [core] [--only NAME]…
 # `core` takes those that need neither a browser nor system packages. The table is in docs/interop.md.
+# KLIEG_BIN names a server that is built already; without it one is built.
 # shellcheck source=common.sh
 . "$(dirname "$0")/common.sh"
 
@@ -16,7 +17,7 @@ main() {
   install_python
   install_node "$core"
   [ -n "$core" ] || install_system
-  cargo build --locked --package klieg-signaling --bin klieg
+  [ -n "${KLIEG_BIN:-}" ] || cargo build --locked --package klieg-signaling --bin klieg
   say "Foreign stacks against the server"
   PYTHONPATH=$interop "$place/venv/bin/python" "$interop/samples.py" "$place/samples"
   KLIEG_BIN=${KLIEG_BIN:-$target_dir/debug/klieg} KLIEG_INTEROP_DIR=$place \
