@@ -18,7 +18,7 @@ pub(crate) struct Metrics {
     pub(crate) sockets_closed: IntCounterVec,
     /// Messages from clients, refused ones included.
     pub(crate) messages: IntCounter,
-    /// Errors that clients were answered on the WebSocket, by code.
+    /// Errors that clients were answered on the WebSocket, by WHIP and by WHEP, by code.
     pub(crate) errors: IntCounterVec,
     /// Sessions made by WHIP and WHEP that are open.
     pub(crate) http_sessions: IntGauge,
@@ -56,7 +56,7 @@ impl Metrics {
             )?,
             errors: make.counters(
                 "klieg_errors_total",
-                "Errors that clients were answered on the WebSocket, by code",
+                "Errors that clients were answered on the WebSocket, by WHIP and by WHEP, by code",
             )?,
             http_sessions: make.gauge(
                 "klieg_http_sessions",

@@ -73,7 +73,13 @@ async fn create_whole(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
-    let made = tokio::spawn(async move { create(&app, protocol, &room, &headers, body).await });
+    let made = tokio::spawn(async move {
+        let made = create(&app, protocol, &room, &headers, body).await;
+        made.inspect_err(|error| {
+            app.metrics.refused(error);
+            info!(?protocol, ?room, code = ?error.code, reason = %error, "session refused");
+        })
+    });
     made.await.map_err(ApiError::internal)?
 }
 

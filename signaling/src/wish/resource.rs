@@ -33,7 +33,8 @@ pub(crate) async fn patch(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
-    std::future::ready(take_fragment(&app, &resource, &headers, body)).await
+    let taken = take_fragment(&app, &resource, &headers, body);
+    std::future::ready(taken.inspect_err(|error| app.metrics.refused(error))).await
 }
 
 /// `DELETE /{whip,whep}/{room}/{session}`.

@@ -203,6 +203,7 @@ impl FromRequestParts<Arc<App>> for Found {
         let protocol = Protocol::of(&parts.uri);
         app.resources
             .find(protocol, &place, &parts.headers)
+            .inspect_err(|error| app.metrics.refused(error))
             .map(Self)
     }
 }
