@@ -130,17 +130,20 @@ class Peer(Child):
         super().__init__(name)
         self._command = command
         self._environment = environment
+        # Browsers keep their profiles there, and may end before they can remove them.
+        self._place = tempfile.mkdtemp(prefix="klieg-interop-")
         self._seen: dict[str, list[dict[str, Any]]] = {}
         self._changed = asyncio.Condition()
         self._over = False
 
     async def __aenter__(self) -> Self:
-        await self._start(self._command, self._environment)
+        await self._start(self._command, {**self._environment, "TMPDIR": self._place})
         self._readers.append(asyncio.create_task(self._watch_end()))
         return self
 
     async def __aexit__(self, *_: object) -> None:
         await self._end()
+        shutil.rmtree(self._place, ignore_errors=True)
 
     async def _read(self, stream: asyncio.StreamReader, take) -> None:
         async for line in stream:
