@@ -329,8 +329,10 @@ fn offer() -> impl Strategy<Value = Offer> {
 }
 
 impl Section {
-    /// Gives each payload type a number of its own, and each `rtx` that of one before it.
-    fn number(&mut self, free: &mut impl Iterator<Item = u8>) {
+    /// Gives each payload type a number of its own, and each `rtx` that of one before it. Payload types for
+    /// which an offer has no number left (RFC 5761 §4 leaves 61) are not offered.
+    fn number(&mut self, free: &mut impl ExactSizeIterator<Item = u8>) {
+        self.payloads.truncate(free.len());
         let mut before = Vec::new();
         for (payload_type, encoding, parameters) in &mut self.payloads {
             *payload_type = free.next().unwrap();
