@@ -1,8 +1,8 @@
-//! RTP headers, their extensions, and the look into payloads for the start of a keyframe.
+//! RTP headers, their extensions, and the look into payloads: the start of a keyframe, its size, its numbers.
 
 #![no_main]
 
-use klieg_sfu_core::codec::starts_keyframe;
+use klieg_sfu_core::codec::{picture, resolution, starts_keyframe};
 use klieg_sfu_core::rtp::ext::Extensions;
 use klieg_sfu_core::rtp::packet::Header;
 use klieg_sfu_core::{Codec, ExtensionIds};
@@ -17,5 +17,7 @@ fuzz_target!(|packet: &[u8]| {
     let payload = &packet[header.payload.clone()];
     for codec in [Codec::Opus, Codec::Vp8, Codec::Vp9, Codec::H264, Codec::Av1] {
         starts_keyframe(codec, payload);
+        resolution(codec, payload);
+        picture(codec, payload);
     }
 });

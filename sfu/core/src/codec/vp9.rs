@@ -1,28 +1,130 @@
-//! VP9 payload descriptor (RFC 9628, section 4.2).
+//! VP9 payload descriptor (RFC 9628, section 4.2) and uncompressed header (VP9 bitstream, section 6.2).
+
+use crate::codec::bits::Bits;
+use crate::codec::{Picture, Resolution};
 
 /// Returns whether the payload holds the first bytes of a keyframe's lowest spatial layer.
 pub(super) fn starts_keyframe(payload: &[u8]) -> bool {
     let Some(&first) = payload.first() else {
         return false;
     };
-    let predicted = first & 0x40 != 0;
-    let begins_frame = first & 0x08 != 0;
+    let predicted = first & PREDICTED != 0;
+    let begins_frame = first & BEGINS_FRAME != 0;
     !predicted && begins_frame && spatial_layer(first, payload) == Some(0)
 }
 
+/// Reads how large the picture is from the packet that starts a keyframe: the largest of its spatial
+/// layers where the descriptor tells them, else what the frame says.
+pub(super) fn resolution(payload: &[u8]) -> Option<Resolution> {
+    if !starts_keyframe(payload) {
+        return None;
+    }
+    let &first = payload.first()?;
+    let at = structure_at(first, payload)?;
+    if first & HAS_STRUCTURE == 0 {
+        return frame_size(payload.get(at..)?);
+    }
+    let &structure = payload.get(at)?;
+    if structure & 0x10 != 0 {
+        let layers = usize::from(structure >> 5) + 1;
+        let sizes = payload.get(at + 1..)?.get(..layers * 4)?;
+        let &[w0, w1, h0, h1] = sizes.last_chunk()?;
+        return Some(Resolution {
+            width: u16::from_be_bytes([w0, w1]),
+            height: u16::from_be_bytes([h0, h1]),
+        });
+    }
+    frame_size(payload.get(structure_end(at, structure, payload)?..)?)
+}
+
+/// Reads the numbers of the picture.
+pub(super) fn picture(payload: &[u8]) -> Option<Picture> {
+    let &first = payload.first()?;
+    if first & HAS_PICTURE_ID == 0 {
+        return None;
+    }
+    let has_tl0 = first & HAS_LAYERS != 0 && first & FLEXIBLE == 0;
+    let layers_at = 1 + picture_id_len(first, payload)?;
+    Picture::read(payload, 1, has_tl0.then_some(layers_at + 1))
+}
+
+const HAS_PICTURE_ID: u8 = 0x80;
+const PREDICTED: u8 = 0x40;
+const HAS_LAYERS: u8 = 0x20;
+const FLEXIBLE: u8 = 0x10;
+const BEGINS_FRAME: u8 = 0x08;
+const HAS_STRUCTURE: u8 = 0x02;
+
 /// Reads the spatial layer of the packet; `None` when it is truncated.
 fn spatial_layer(first: u8, payload: &[u8]) -> Option<u8> {
-    let has_picture_id = first & 0x80 != 0;
-    let has_layers = first & 0x20 != 0;
-    if !has_layers {
+    if first & HAS_LAYERS == 0 {
         return Some(0);
     }
-    let mut at = 1;
-    if has_picture_id {
-        let long = payload.get(at)? & 0x80 != 0;
-        at += if long { 2 } else { 1 };
-    }
+    let at = 1 + picture_id_len(first, payload)?;
     payload.get(at).map(|layers| layers >> 1 & 0x07)
+}
+
+fn picture_id_len(first: u8, payload: &[u8]) -> Option<usize> {
+    if first & HAS_PICTURE_ID == 0 {
+        return Some(0);
+    }
+    let long = payload.get(1)? & 0x80 != 0;
+    Some(if long { 2 } else { 1 })
+}
+
+/// Finds the scalability structure in the packet of an unpredicted frame, or what follows in its place.
+fn structure_at(first: u8, payload: &[u8]) -> Option<usize> {
+    let mut at = 1 + picture_id_len(first, payload)?;
+    if first & HAS_LAYERS != 0 {
+        // In flexible mode there is no TL0PICIDX.
+        at += if first & FLEXIBLE == 0 { 2 } else { 1 };
+    }
+    Some(at)
+}
+
+/// Finds the end of a scalability structure without sizes.
+fn structure_end(at: usize, structure: u8, payload: &[u8]) -> Option<usize> {
+    let mut at = at + 1;
+    if structure & 0x08 != 0 {
+        let pictures = *payload.get(at)?;
+        at += 1;
+        for _ in 0..pictures {
+            let references = payload.get(at)? >> 2 & 0x03;
+            at += 1 + usize::from(references);
+        }
+    }
+    Some(at)
+}
+
+/// Reads the size from the uncompressed header of a keyframe.
+fn frame_size(frame: &[u8]) -> Option<Resolution> {
+    let mut bits = Bits::new(frame);
+    let marker = bits.number(2)?;
+    let profile = u32::from(bits.flag()?) | u32::from(bits.flag()?) << 1;
+    if profile == 3 {
+        bits.skip(1)?;
+    }
+    let shows_existing = bits.flag()?;
+    let is_inter = bits.flag()?;
+    bits.skip(2)?;
+    let sync = bits.number(24)?;
+    if marker != 2 || shows_existing || is_inter || sync != 0x49_83_42 {
+        return None;
+    }
+    if profile >= 2 {
+        bits.skip(1)?;
+    }
+    let is_rgb = bits.number(3)? == 7;
+    let tells_subsampling = profile % 2 == 1;
+    let color_bits = match (is_rgb, tells_subsampling) {
+        (false, false) | (true, true) => 1,
+        (false, true) => 4,
+        (true, false) => 0,
+    };
+    bits.skip(color_bits)?;
+    let width = bits.number(16)? + 1;
+    let height = bits.number(16)? + 1;
+    Some(Resolution::saturating(width, height))
 }
 
 #[cfg(test)]
@@ -38,5 +140,45 @@ mod tests {
         assert!(starts_keyframe(&[0xa8, 0x01, 0x00]), "layer 0");
         assert!(!starts_keyframe(&[0xa8, 0x01, 0x02]), "layer 1");
         assert!(!starts_keyframe(&[0xa8, 0x81]), "truncated");
+    }
+
+    fn size(width: u16, height: u16) -> Option<Resolution> {
+        Some(Resolution { width, height })
+    }
+
+    /// A keyframe of profile 0: marker, profile, flags, sync code, color, 1280 by 720.
+    const FRAME: [u8; 9] = [0x82, 0x49, 0x83, 0x42, 0x20, 0x4f, 0xf0, 0x2c, 0xf0];
+
+    #[test]
+    fn the_size_of_a_keyframe_is_read_from_its_frame() {
+        assert_eq!(resolution(&[&[0x08], &FRAME[..]].concat()), size(1280, 720));
+        let with_picture_id = [&[0x88, 0x81, 0x02], &FRAME[..]].concat();
+        assert_eq!(resolution(&with_picture_id), size(1280, 720));
+        let layered = [&[0xa8, 0x81, 0x02, 0x00, 0x07], &FRAME[..]].concat();
+        assert_eq!(resolution(&layered), size(1280, 720));
+        let inter = [&[0x48], &FRAME[..]].concat();
+        assert_eq!(resolution(&inter), None);
+        assert_eq!(resolution(&[&[0x08], &FRAME[..8]].concat()), None);
+    }
+
+    #[test]
+    fn the_size_of_a_keyframe_is_that_of_its_largest_spatial_layer() {
+        // Two layers with sizes, no group of pictures.
+        let structure = [0x30, 1, 64, 0, 180, 2, 128, 1, 104];
+        let packet = [&[0xaa, 0x81, 0x02, 0x00, 0x07], &structure[..], &FRAME[..]].concat();
+        assert_eq!(resolution(&packet), size(640, 360));
+        // A group of two pictures, one of them with a reference, and no sizes.
+        let structure = [0x08, 2, 0x00, 0x04, 1];
+        let packet = [&[0x8a, 0x01], &structure[..], &FRAME[..]].concat();
+        assert_eq!(resolution(&packet), size(1280, 720));
+    }
+
+    #[test]
+    fn the_numbers_of_a_picture_are_found() {
+        let with_layers = picture(&[0xa8, 0x81, 0x02, 0x00, 0x07, 0]).unwrap();
+        assert_eq!((with_layers.id(), with_layers.tl0()), (0x102, Some(7)));
+        let flexible = picture(&[0xb8, 0x05, 0x00, 0x07, 0]).unwrap();
+        assert_eq!((flexible.id(), flexible.tl0()), (5, None));
+        assert_eq!(picture(&[0x28, 0x00, 0x07]), None);
     }
 }
