@@ -15,7 +15,7 @@ use klieg_sfu_core::node::{Node, NodeConfig, PeerHandshake};
 use klieg_sfu_core::transport::Identity;
 use klieg_sfu_core::{
     Claim, Codec, Command, DtlsRole, ExtensionIds, Feedback, Fingerprint, Format, IceCredentials,
-    Kind, Media, Path, PayloadFormat, PeerId, PeerSpec, ReceiveTrack, Remote, RoomKey, SendTrack,
+    Kind, LayerChoice, Media, Path, PayloadFormat, PeerId, PeerSpec, ReceiveTrack, Remote, RoomKey, SendTrack,
     ShardIndex, SsrcPair,
 };
 use libfuzzer_sys::fuzz_target;
@@ -36,6 +36,8 @@ enum Step {
     Describe { peer: Peer, publishes: bool, passive: bool },
     /// It restarts ICE.
     Restart { peer: Peer, answered: bool },
+    /// A viewer chooses a layer.
+    Select { peer: Peer, layer: Option<u8> },
     /// It is shown out.
     Remove { peer: Peer },
     /// A connectivity check that is right.
@@ -132,6 +134,10 @@ impl World {
                 let local = peer.credentials("local", generation);
                 let remote = answered.then(|| peer.credentials("remote", generation));
                 self.command(Command::RestartIce { peer: peer.id(), local, remote });
+            }
+            Step::Select { peer, layer } => {
+                let choice = layer.map_or(LayerChoice::Auto, LayerChoice::Layer);
+                self.command(Command::SelectLayer(peer.id(), choice));
             }
             Step::Remove { peer } => self.command(Command::RemovePeer(peer.id())),
             Step::Check { peer, from, nominates, controlled } => {

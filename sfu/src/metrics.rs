@@ -8,7 +8,7 @@ use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, 
 type Reading = fn(&Totals) -> u64;
 
 /// Totals by metric: name (`klieg_sfu_…_total`), help text, reading.
-const COUNTERS: [(&str, &str, Reading); 20] = [
+const COUNTERS: [(&str, &str, Reading); 21] = [
     (
         "datagrams_received",
         "Datagrams from the socket.",
@@ -80,8 +80,13 @@ const COUNTERS: [(&str, &str, Reading); 20] = [
     ),
     (
         "keyframes_requested",
-        "Keyframe requests to publishers.",
+        "Keyframe requests to publishers, each for one layer.",
         |totals| totals.core.keyframes_requested,
+    ),
+    (
+        "layer_switches",
+        "Times a viewer was shown another layer.",
+        |totals| totals.core.layer_switches,
     ),
     (
         "path_changes",
@@ -96,7 +101,7 @@ const COUNTERS: [(&str, &str, Reading); 20] = [
 ];
 
 /// Totals of what was dropped: datagrams, packets or runs by reason (`klieg_sfu_dropped_total`).
-const DROPPED: [(&str, Reading); 28] = [
+const DROPPED: [(&str, Reading); 29] = [
     ("refused", |totals| totals.refused),
     ("send_buffer_full", |totals| totals.dropped_full),
     ("shard_inbox_full", |totals| totals.dropped_messages),
@@ -110,6 +115,7 @@ const DROPPED: [(&str, Reading); 28] = [
         totals.core.dropped_unauthenticated
     }),
     ("unforwarded", |totals| totals.core.dropped_unforwarded),
+    ("unknown_layer", |totals| totals.core.dropped_unknown_layer),
     ("duplicate", |totals| totals.core.dropped_duplicate),
     ("oversized", |totals| totals.core.dropped_oversized),
     ("forwarding", |totals| totals.core.dropped_forwarding),
@@ -250,7 +256,9 @@ impl Metrics {
                     .with_label_values(&[reason_label(*reason)])
                     .inc();
             }
-            Event::PublisherMedia { .. } => {}
+            Event::PublisherMedia { .. }
+            | Event::PublisherLayers { .. }
+            | Event::ViewerLayer { .. } => {}
         }
     }
 

@@ -305,8 +305,9 @@ fn is_media(message: &ShardMessage) -> bool {
         ShardMessage::Published(..)
         | ShardMessage::Wanted(..)
         | ShardMessage::Unwanted(..)
+        | ShardMessage::Layers(..)
         | ShardMessage::Past(..)
-        | ShardMessage::KeyframeWanted(_)
+        | ShardMessage::KeyframeWanted(..)
         | ShardMessage::Gone(_) => false,
     }
 }

@@ -97,6 +97,8 @@ impl Media {
         let (peer, gone) = match &event {
             Event::Connected { peer, .. }
             | Event::PublisherMedia { peer, .. }
+            | Event::PublisherLayers { peer, .. }
+            | Event::ViewerLayer { peer, .. }
             | Event::ViewerMedia { peer, .. }
             | Event::CodecMismatch { peer, .. } => (*peer, false),
             Event::Disconnected { peer, .. } => (*peer, true),

@@ -266,6 +266,32 @@ pub struct SendTrack {
     pub cname: String,
 }
 
+/// Which layer of a picture a viewer wants.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum LayerChoice {
+    /// The best there is.
+    #[default]
+    Auto,
+    /// The one at this place in the publisher's [`ReceiveTrack::rids`]; 0 without simulcast. While it
+    /// is not there or paused: the best below it, else the best there is.
+    Layer(u8),
+}
+
+/// What one layer of a published picture is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LayerInfo {
+    /// Its place in the publisher's [`ReceiveTrack::rids`]; 0 without simulcast.
+    pub index: u8,
+    /// Whether packets came within the last second or so.
+    pub active: bool,
+    /// Pixels from left to right, as the last keyframe says; 0 until one did.
+    pub width: u16,
+    /// Pixels from top to bottom, as the last keyframe says; 0 until one did.
+    pub height: u16,
+    /// Measured over the last second, RTP headers included.
+    pub bitrate_bps: u32,
+}
+
 /// What signaling asks of the forwarding unit. Unknown peers and rooms are ignored.
 #[derive(Clone, Debug)]
 pub enum Command {
@@ -282,6 +308,9 @@ pub enum Command {
         /// The peer's new side; `None` until its answer came.
         remote: Option<IceCredentials>,
     },
+    /// Shows a viewer another layer. May come before its handshake is over, and holds for all
+    /// publishers to come.
+    SelectLayer(PeerId, LayerChoice),
     /// Shows the peer out: DTLS `close_notify`, then silence.
     RemovePeer(PeerId),
 }
@@ -304,6 +333,24 @@ pub enum Event {
         room: RoomKey,
         /// What is coming.
         format: Format,
+    },
+    /// The layers of a publisher's picture, in the order of their index: when one comes, pauses, returns
+    /// or changes its size, at most once a second; when rates move by a tenth, every 5 s. A picture
+    /// without simulcast has one layer.
+    PublisherLayers {
+        /// Which peer.
+        peer: PeerId,
+        /// Which room.
+        room: RoomKey,
+        /// From one to four, each from its first packet on.
+        layers: Vec<LayerInfo>,
+    },
+    /// A viewer is shown a layer for the first time, or another one than before.
+    ViewerLayer {
+        /// Which peer.
+        peer: PeerId,
+        /// Which layer; see [`LayerInfo::index`].
+        layer: u8,
     },
     /// The first packet of a video keyframe (or of audio, in a room without video) went to a viewer.
     ViewerMedia {

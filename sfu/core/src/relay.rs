@@ -4,8 +4,12 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::command::{Format, Kind, Path, PeerId, RoomKey, ShardIndex};
+use crate::codec::Picture;
+use crate::command::{Format, Kind, LayerInfo, Path, PeerId, RoomKey, ShardIndex};
 use crate::rtp::seq::SeqNo;
+
+/// Layers that one picture may have.
+pub const MAX_LAYERS: usize = 4;
 
 /// One stream as it was published, from one format and numbering to the next.
 ///
@@ -25,6 +29,8 @@ pub struct Burst {
     pub room: RoomKey,
     /// The stream.
     pub source: SourceId,
+    /// Which layer of the picture it is; below [`MAX_LAYERS`], 0 for sound and without simulcast.
+    pub layer: u8,
     /// What it is coded in.
     pub format: Format,
     /// When it arrived.
@@ -61,6 +67,8 @@ pub struct MediaPacket {
     pub marker: bool,
     /// A decoder can start here.
     pub keyframe: bool,
+    /// The numbers of its picture, which go on for viewers when the stream changes.
+    pub picture: Option<Picture>,
     /// The place of the payload in [`Burst::bytes`].
     pub payload: Range<usize>,
 }
@@ -72,6 +80,8 @@ pub struct SourceClock {
     pub source: SourceId,
     /// Audio or video.
     pub kind: Kind,
+    /// Which layer of the picture it is; 0 for sound.
+    pub layer: u8,
     /// NTP format, 32.32 seconds since 1900, as the publisher says.
     pub ntp: u64,
     /// The same moment as an extended timestamp of the source.
@@ -90,6 +100,28 @@ pub struct Epoch {
     pub peer: PeerId,
 }
 
+/// What the layers of a publisher's picture are.
+#[derive(Clone, Debug)]
+pub struct Layers {
+    /// Whose they are.
+    pub publisher: PeerId,
+    /// The best first, at most [`MAX_LAYERS`].
+    pub ranked: Vec<LayerInfo>,
+    /// The layer whose keyframe comes right behind this message, so that nobody has to ask for it.
+    pub begins: Option<u8>,
+}
+
+/// What a publisher has sent so far.
+#[derive(Clone, Debug)]
+pub struct Past {
+    /// Who publishes.
+    pub epoch: Epoch,
+    /// The layers of the picture, the best first.
+    pub layers: Vec<LayerInfo>,
+    /// What is cached of each layer since its last keyframe, oldest first; perhaps nothing.
+    pub bursts: Vec<Arc<Burst>>,
+}
+
 /// What shards tell each other.
 #[derive(Clone, Debug)]
 pub enum ShardMessage {
@@ -99,16 +131,18 @@ pub enum ShardMessage {
     Burst(Arc<Burst>),
     /// The clock of a source, for sender reports.
     Clock(RoomKey, SourceClock),
+    /// What the publisher's layers are from now on.
+    Layers(RoomKey, Layers),
     /// The named shard now has the room's publisher: answer if you have viewers.
     Published(RoomKey, ShardIndex, Epoch),
     /// The named shard has viewers of the room and wants its media.
     Wanted(RoomKey, ShardIndex),
     /// The named shard has no viewers left.
     Unwanted(RoomKey, ShardIndex),
-    /// The answer to `Wanted`: what is cached since the last keyframe, oldest first; perhaps nothing.
-    Past(RoomKey, Epoch, Vec<Arc<Burst>>),
-    /// Some viewer needs a keyframe.
-    KeyframeWanted(RoomKey),
+    /// The answer to `Wanted`.
+    Past(RoomKey, Past),
+    /// Some viewer needs a keyframe of a layer, or of any when there is none yet.
+    KeyframeWanted(RoomKey, Option<u8>),
     /// The peer, which was on the sending shard, is gone.
     Gone(PeerId),
 }

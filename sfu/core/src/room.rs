@@ -3,14 +3,13 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::command::{Format, Kind, Path, ShardIndex};
+use crate::command::{Format, Kind, LayerInfo, Path, ShardIndex};
 use crate::node::peers::{PeerIndex, Peers};
 use crate::publisher::cache::Cache;
-use crate::relay::{Burst, Epoch, MediaPacket, SourceClock, SourceId};
+use crate::relay::{Burst, Epoch, Layers, MAX_LAYERS, MediaPacket, SourceClock, SourceId};
 use crate::rtp::packet::FIXED_HEADER_LEN;
-use crate::rtp::seq::SeqNo;
 use crate::transport::{TAG_ROOM, Transport};
-use crate::viewer::Sendable;
+use crate::viewer::{Again, Sendable, Start};
 
 /// Segments of one run handed to the kernel: what Chromium and Firefox took in one go without a loss.
 pub const MAX_RUN: usize = 16;
@@ -26,11 +25,15 @@ pub(crate) struct Room {
     pub(crate) publisher: Option<PeerIndex>,
     /// The shards that want the publisher's media; at most one entry for each.
     pub(crate) wanted_by: Vec<ShardIndex>,
-    /// What is being sent: sound, then picture.
-    streams: [Stream; 2],
+    /// The layers of the picture, the best first; empty until the publisher that counts sends one.
+    layers: Vec<LayerInfo>,
+    /// The sound that is being sent.
+    audio: Stream,
+    /// The layers of the picture that is being sent, by their index.
+    video: [Stream; MAX_LAYERS],
 }
 
-/// What a room gets of one kind.
+/// What a room gets of its sound, or of one layer of its picture.
 #[derive(Debug, Default)]
 struct Stream {
     /// The source being sent and its coding; `None` before the first packet.
@@ -40,6 +43,17 @@ struct Stream {
     clock: Option<SourceClock>,
     /// Its last packets. Only video is kept: no repair of sound is negotiated.
     cache: Cache,
+}
+
+/// What a burst begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Begins {
+    /// Nothing: its source goes on.
+    Nothing,
+    /// Another source of a layer, in a coding that other layers of this publisher have too.
+    Layer,
+    /// Another source, in a coding that is news.
+    Coding,
 }
 
 impl Room {
@@ -52,9 +66,29 @@ impl Room {
     pub(crate) fn begin_epoch(&mut self, epoch: Epoch) -> bool {
         let counts = self.epoch.is_none_or(|known| known <= epoch);
         if counts {
+            if self.epoch.is_none_or(|known| known.peer != epoch.peer) {
+                self.layers.clear();
+            }
             self.epoch = Some(epoch);
         }
         counts
+    }
+
+    /// Takes what the layers of the picture are; returns whether they are those of the publisher that
+    /// counts.
+    pub(crate) fn set_layers(&mut self, layers: &Layers) -> bool {
+        let counts = self
+            .epoch
+            .is_some_and(|epoch| epoch.peer == layers.publisher);
+        if counts {
+            self.layers.clone_from(&layers.ranked);
+        }
+        counts
+    }
+
+    /// Returns the layers of the picture, the best first.
+    pub(crate) fn layers(&self) -> &[LayerInfo] {
+        &self.layers
     }
 
     /// Returns whose media counts.
@@ -67,25 +101,56 @@ impl Room {
         self.epoch.is_some_and(|epoch| epoch.peer == source.peer)
     }
 
-    /// Takes a burst as what is being sent now; returns whether it begins another source.
-    pub(crate) fn accept(&mut self, burst: &Arc<Burst>) -> bool {
-        let stream = self.stream_mut(burst.kind());
-        let begins = !stream.shows(burst.source);
-        if begins {
-            stream.source = Some((burst.source, burst.format));
-            stream.clock = stream.clock.filter(|clock| clock.source == burst.source);
+    /// Takes a burst as what is being sent now; returns what it begins.
+    pub(crate) fn accept(&mut self, burst: &Arc<Burst>) -> Begins {
+        let (kind, source) = (burst.kind(), burst.source);
+        // Of the layers of one picture the first one is news; another source of it is again.
+        let is_beside = |stream: &Stream| {
+            let same = |(known, format): (SourceId, Format)| {
+                known.peer == source.peer && format == burst.format
+            };
+            stream.source.is_some_and(same)
+        };
+        let others = self.streams(kind).iter().enumerate();
+        let mut others = others.filter(|(index, _)| *index != usize::from(burst.layer));
+        let has_coding = others.any(|(_, stream)| is_beside(stream));
+        let Some(stream) = self.stream_mut(kind, burst.layer) else {
+            return Begins::Nothing;
+        };
+        let begins = match (stream.shows(source), has_coding) {
+            (true, _) => Begins::Nothing,
+            (false, true) => Begins::Layer,
+            (false, false) => Begins::Coding,
+        };
+        if begins != Begins::Nothing {
+            stream.source = Some((source, burst.format));
+            stream.clock = stream.clock.filter(|clock| clock.source == source);
         }
-        if burst.kind() == Kind::Video {
+        if kind == Kind::Video {
             stream.cache.insert(burst);
         }
+        if begins != Begins::Nothing {
+            self.forget_others(kind, source);
+        }
         begins
+    }
+
+    /// Forgets what other publishers sent: with layers of their own, perhaps, that there are no more.
+    fn forget_others(&mut self, kind: Kind, source: SourceId) {
+        let is_other = |known: SourceId| known.peer != source.peer;
+        for stream in self.streams_mut(kind) {
+            stream.source = stream.source.filter(|(known, _)| !is_other(*known));
+            stream.clock = stream.clock.filter(|clock| !is_other(clock.source));
+        }
     }
 
     /// Notes where a source's timestamps stand. The report may come before the first packet: to a
     /// shard that wants the media late it does.
     pub(crate) fn set_clock(&mut self, clock: SourceClock) {
         let hears = self.hears(clock.source);
-        let stream = self.stream_mut(clock.kind);
+        let Some(stream) = self.stream_mut(clock.kind, clock.layer) else {
+            return;
+        };
         let is_over =
             |shown: SourceId| shown.peer == clock.source.peer && shown.number > clock.source.number;
         if hears && !stream.source.is_some_and(|(shown, _)| is_over(shown)) {
@@ -94,56 +159,105 @@ impl Room {
     }
 
     /// Returns the known clocks of what is being sent.
-    pub(crate) fn clocks(&self) -> [Option<SourceClock>; 2] {
-        self.streams.each_ref().map(|stream| stream.clock)
+    pub(crate) fn clocks(&self) -> impl Iterator<Item = SourceClock> {
+        self.all().filter_map(|stream| stream.clock)
     }
 
-    /// Returns what is being sent.
-    pub(crate) fn formats(&self) -> impl Iterator<Item = Format> {
-        self.streams
-            .iter()
-            .filter_map(|stream| stream.source)
-            .map(|(_, format)| format)
+    /// Returns the clock of a source, if it is known.
+    pub(crate) fn clock(&self, source: SourceId) -> Option<&SourceClock> {
+        self.all()
+            .filter_map(|stream| stream.clock.as_ref())
+            .find(|clock| clock.source == source)
+    }
+
+    /// Returns what is being sent, each coding once.
+    pub(crate) fn formats(&self) -> Vec<Format> {
+        let mut formats = Vec::new();
+        for (_, format) in self.all().filter_map(|stream| stream.source) {
+            if !formats.contains(&format) {
+                formats.push(format);
+            }
+        }
+        formats
     }
 
     /// Returns whether anything of this kind has been sent.
     pub(crate) fn has(&self, kind: Kind) -> bool {
-        self.stream(kind).source.is_some()
+        let mut streams = self.streams(kind).iter();
+        streams.any(|stream| stream.source.is_some())
+    }
+
+    /// Returns whether a layer has been sent.
+    pub(crate) fn has_layer(&self, kind: Kind, layer: u8) -> bool {
+        let stream = self.stream(kind, layer);
+        stream.is_some_and(|stream| stream.source.is_some())
+    }
+
+    /// Returns what a layer of the picture is carried by.
+    pub(crate) fn source(&self, layer: u8) -> Option<(SourceId, Format)> {
+        self.stream(Kind::Video, layer)?.source
     }
 
     /// Returns whether this source is being sent.
     pub(crate) fn sends(&self, source: SourceId) -> bool {
-        self.streams.iter().any(|stream| stream.shows(source))
+        self.all().any(|stream| stream.shows(source))
     }
 
-    /// Returns where a viewer can start in the cache.
-    pub(crate) fn joinable(&self, now: Instant) -> Option<(SourceId, SeqNo)> {
-        let video = self.stream(Kind::Video);
+    /// Returns where a viewer can start in the cache of a layer.
+    pub(crate) fn joinable(&self, now: Instant, layer: u8) -> Option<Start> {
+        let stream = self.stream(Kind::Video, layer)?;
+        let (source, keyframe) = stream.cache.joinable(now)?;
+        stream.shows(source).then_some(Start {
+            source,
+            layer,
+            keyframe,
+        })
+    }
+
+    /// Returns the best layer but one that sends and in whose cache a viewer can start.
+    pub(crate) fn joinable_instead(&self, now: Instant, layer: u8) -> Option<Start> {
+        let others = self.layers.iter();
+        let mut others = others.filter(|info| info.active && info.index != layer);
+        others.find_map(|info| self.joinable(now, info.index))
+    }
+
+    /// Returns the cache of sound, or of a layer of the picture.
+    pub(crate) fn cache(&self, kind: Kind, layer: u8) -> Option<&Cache> {
+        Some(&self.stream(kind, layer)?.cache)
+    }
+
+    /// Returns what is cached of each layer since its last keyframe.
+    pub(crate) fn since_keyframes(&self, now: Instant) -> Vec<Arc<Burst>> {
+        let video = self.video.iter();
         video
-            .cache
-            .joinable(now)
-            .filter(|(source, _)| video.shows(*source))
+            .flat_map(|stream| stream.cache.since_keyframe(now))
+            .collect()
     }
 
-    /// Returns the cache of one kind.
-    pub(crate) fn cache(&self, kind: Kind) -> &Cache {
-        &self.stream(kind).cache
+    fn all(&self) -> impl Iterator<Item = &Stream> {
+        std::iter::once(&self.audio).chain(&self.video)
     }
 
-    fn stream(&self, kind: Kind) -> &Stream {
-        let [audio, video] = &self.streams;
+    fn streams(&self, kind: Kind) -> &[Stream] {
         match kind {
-            Kind::Audio => audio,
-            Kind::Video => video,
+            Kind::Audio => std::slice::from_ref(&self.audio),
+            Kind::Video => &self.video,
         }
     }
 
-    fn stream_mut(&mut self, kind: Kind) -> &mut Stream {
-        let [audio, video] = &mut self.streams;
+    fn streams_mut(&mut self, kind: Kind) -> &mut [Stream] {
         match kind {
-            Kind::Audio => audio,
-            Kind::Video => video,
+            Kind::Audio => std::slice::from_mut(&mut self.audio),
+            Kind::Video => &mut self.video,
         }
+    }
+
+    fn stream(&self, kind: Kind, layer: u8) -> Option<&Stream> {
+        self.streams(kind).get(usize::from(layer))
+    }
+
+    fn stream_mut(&mut self, kind: Kind, layer: u8) -> Option<&mut Stream> {
+        self.streams_mut(kind).get_mut(usize::from(layer))
     }
 }
 
@@ -178,6 +292,8 @@ pub(crate) struct Run {
     pub(crate) viewer: PeerIndex,
     /// Whether it holds the first packet of its kind for this viewer.
     pub(crate) first: bool,
+    /// Whether the viewer goes over to another source with it.
+    pub(crate) begins: bool,
 }
 
 impl FanOut {
@@ -194,13 +310,13 @@ impl FanOut {
     pub(crate) fn next_run(
         &mut self,
         now: Instant,
-        viewers: &[PeerIndex],
+        room: &Room,
         peers: &mut Peers,
         out: &mut Vec<u8>,
     ) -> Option<Run> {
-        while let Some(&viewer) = viewers.get(self.viewer) {
+        while let Some(&viewer) = room.viewers.get(self.viewer) {
             out.clear();
-            let run = self.seal_run(now, viewer, peers, out);
+            let run = self.seal_run(now, (room, viewer), peers, out);
             if run.is_none() || self.packet >= self.burst.packets.len() {
                 self.viewer += 1;
                 self.packet = 0;
@@ -216,11 +332,14 @@ impl FanOut {
     fn seal_run(
         &mut self,
         now: Instant,
-        index: PeerIndex,
+        (room, index): (&Room, PeerIndex),
         peers: &mut Peers,
         out: &mut Vec<u8>,
     ) -> Option<Run> {
         let (transport, viewer) = peers.viewer(index)?;
+        if !viewer.takes(&self.burst) {
+            return None;
+        }
         let path = transport.media_path(now)?;
         let mut run: Option<Run> = None;
         let mut payload_len = 0;
@@ -231,7 +350,7 @@ impl FanOut {
                 break;
             }
             self.packet += 1;
-            let Some(sendable) = viewer.prepare(&self.burst, packet) else {
+            let Some(sendable) = viewer.prepare(room, &self.burst, packet) else {
                 continue;
             };
             let Some(sealed) = seal(&sendable, self.burst.payload(packet), transport, out) else {
@@ -245,10 +364,12 @@ impl FanOut {
                     segments: 0,
                     viewer: index,
                     first: false,
+                    begins: false,
                 }
             });
             run.segments += 1;
             run.first |= sendable.first;
+            run.begins |= sendable.begins;
             if is_tail {
                 break;
             }
@@ -267,7 +388,11 @@ pub(crate) fn seal(
     let start = out.len();
     out.extend_from_slice(&sendable.header.to_bytes());
     out.extend(sendable.original.into_iter().flat_map(u16::to_be_bytes));
+    let payload_at = out.len();
     out.extend_from_slice(payload);
+    if let Some((picture, shift)) = sendable.picture {
+        shift.apply(&picture, out.get_mut(payload_at..).unwrap_or_default());
+    }
     let plaintext_len = out.len() - start;
     out.resize(out.len() + TAG_ROOM, 0);
     let sealed = out.get_mut(start..).and_then(|packet| {
@@ -280,7 +405,8 @@ pub(crate) fn seal(
 /// Finds a packet that a viewer asks for again.
 pub(crate) fn find_again<'a>(
     room: &'a Room,
-    again: &crate::viewer::Again,
+    again: &Again,
 ) -> Option<(&'a Burst, &'a MediaPacket)> {
-    room.cache(again.kind).find(again.source, again.seq)
+    room.cache(again.kind, again.layer)?
+        .find(again.source, again.seq)
 }

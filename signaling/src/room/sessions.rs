@@ -102,6 +102,14 @@ impl Room {
                 self.tell_peer(peer, "media", None);
             }
             Event::PublisherMedia { peer, format, .. } => self.publisher_media(peer, format),
+            Event::PublisherLayers { peer, layers, .. } => {
+                debug!(
+                    peer = peer.0,
+                    layers = layers.len(),
+                    "layers of a publisher"
+                );
+            }
+            Event::ViewerLayer { peer, layer } => debug!(peer = peer.0, layer, "layer shown"),
             Event::CodecMismatch { peer, sent } => {
                 if let Some(socket) = self.viewers.get(&peer).copied()
                     && let Some(viewing) = self.viewing(socket)

@@ -4,14 +4,13 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::command::{
-    Command, DisconnectReason, Event, IceCredentials, Kind, Media, PeerId, Remote, RoomKey,
-    ShardIndex,
+    Command, DisconnectReason, Event, IceCredentials, Media, PeerId, Remote, RoomKey, ShardIndex,
 };
 use crate::node::Node;
 use crate::node::directory::Place;
 use crate::node::peers::{Peer, PeerIndex, Role};
 use crate::publisher::Publisher;
-use crate::relay::{Epoch, ShardMessage};
+use crate::relay::{Epoch, Past, ShardMessage};
 use crate::transport::TransportEvent;
 use crate::viewer::Viewer;
 
@@ -28,6 +27,7 @@ impl Node {
             } => {
                 self.restart_ice(now, peer, local, remote);
             }
+            Command::SelectLayer(peer, choice) => self.select_layer(now, peer, choice),
             Command::RemovePeer(peer) => self.remove_announced(now, peer),
         }
     }
@@ -49,6 +49,8 @@ impl Node {
 
     /// Tells a peer of this shard what it is here for.
     pub(super) fn apply_remote(&mut self, now: Instant, index: PeerIndex, remote: &Remote) {
+        let entry = self.directory.get(index.peer());
+        let choice = entry.map(|entry| entry.choice).unwrap_or_default();
         let Some(peer) = self.peers.get_mut(index) else {
             return;
         };
@@ -57,7 +59,8 @@ impl Node {
                 Role::Publisher(Box::new(Publisher::new(now, peer.id, tracks.clone())))
             }
             Media::View(tracks) => {
-                Role::Viewer(Box::new(Viewer::new(now, peer.id, tracks.clone())))
+                let tracks = tracks.clone();
+                Role::Viewer(Box::new(Viewer::new(now, peer.id, tracks, choice)))
             }
         };
         let ice = remote.ice.clone();
@@ -153,7 +156,7 @@ impl Node {
         let key = peer.room;
         match &mut peer.role {
             Role::Publisher(publisher) => {
-                publisher.request_keyframe();
+                publisher.request_keyframe(None);
                 let epoch = Epoch {
                     since: now,
                     peer: peer.id,
@@ -257,9 +260,13 @@ impl Node {
         if !room.wanted_by.contains(&shard) {
             room.wanted_by.push(shard);
         }
-        let past = ShardMessage::Past(key, epoch, room.cache(Kind::Video).since_keyframe(now));
-        let clocks = room.clocks().into_iter().flatten();
-        let clocks = clocks.map(|clock| ShardMessage::Clock(key, clock));
+        let past = Past {
+            epoch,
+            layers: room.layers().to_vec(),
+            bursts: room.since_keyframes(now),
+        };
+        let past = ShardMessage::Past(key, past);
+        let clocks = room.clocks().map(|clock| ShardMessage::Clock(key, clock));
         self.messages.extend(
             std::iter::once(past)
                 .chain(clocks)

@@ -39,8 +39,10 @@ pub struct Counters {
     pub joins_from_cache: u64,
     /// Keyframe requests from viewers.
     pub keyframes_wanted: u64,
-    /// Keyframe requests to publishers.
+    /// Keyframe requests to publishers, each for one layer.
     pub keyframes_requested: u64,
+    /// Times a viewer was shown another layer.
+    pub layer_switches: u64,
     /// Times a peer's media moved to another address.
     pub path_changes: u64,
     /// Dropped: datagrams without a byte.
@@ -55,6 +57,8 @@ pub struct Counters {
     pub dropped_unauthenticated: u64,
     /// Dropped: no m-line, payload type or room for it.
     pub dropped_unforwarded: u64,
+    /// Dropped: media with layers, and of none that was negotiated.
+    pub dropped_unknown_layer: u64,
     /// Dropped: media that came twice.
     pub dropped_duplicate: u64,
     /// Dropped: media too large to be forwarded.

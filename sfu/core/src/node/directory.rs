@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::command::{IceCredentials, PeerId, PeerSpec, Remote, ShardIndex};
+use crate::command::{IceCredentials, LayerChoice, PeerId, PeerSpec, Remote, ShardIndex};
 use crate::node::peers::PeerIndex;
 
 /// How long an announced peer may take until its first authenticated check.
@@ -42,6 +42,8 @@ pub(crate) struct Entry {
     pub(crate) restarted: Option<IceCredentials>,
     /// The user name before the last restart, still good until the next; `None` before the first.
     previous: Option<String>,
+    /// The layer that it wants to be shown.
+    pub(crate) choice: LayerChoice,
     /// Where it is.
     pub(crate) place: Place,
     /// When it was announced.
@@ -88,6 +90,7 @@ impl Directory {
             local,
             restarted: None,
             previous: None,
+            choice: LayerChoice::Auto,
             place,
             announced: now,
         };

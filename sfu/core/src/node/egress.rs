@@ -38,11 +38,8 @@ impl Node {
 
     fn next_run(&mut self, now: Instant, out: &mut Vec<u8>) -> Option<Transmit> {
         while let Some(fan_out) = self.fan_out.front_mut() {
-            let viewers = self
-                .rooms
-                .get(&fan_out.burst.room)
-                .map(|room| room.viewers.as_slice());
-            let run = fan_out.next_run(now, viewers.unwrap_or_default(), &mut self.peers, out);
+            let room = self.rooms.get(&fan_out.burst.room);
+            let run = room.and_then(|room| fan_out.next_run(now, room, &mut self.peers, out));
             if let Some(run) = run {
                 let kind = fan_out.burst.kind();
                 self.counters.rtp_sent += run.segments as u64;
@@ -50,6 +47,9 @@ impl Node {
                 self.counters.bytes_sent += out.len() as u64;
                 if run.first {
                     self.note_shown(now, run.viewer, kind);
+                }
+                if run.begins {
+                    self.note_layer(now, run.viewer);
                 }
                 let segment_size = (run.segments > 1).then_some(run.segment_size);
                 return Some(Transmit {

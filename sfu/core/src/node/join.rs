@@ -1,13 +1,12 @@
 //! A viewer's first picture: from the cache where the room has one, else by asking for a keyframe.
 
-use std::sync::Arc;
 use std::time::Instant;
 
 use crate::command::{Kind, RoomKey};
 use crate::node::Node;
 use crate::node::peers::{PeerIndex, Role};
-use crate::relay::{Burst, Epoch, ShardMessage};
-use crate::room::{self, Room};
+use crate::relay::{Layers, Past, ShardMessage};
+use crate::room::{self, Begins, Room};
 use crate::viewer::STEP_PACKETS;
 
 impl Node {
@@ -15,9 +14,12 @@ impl Node {
     pub(super) fn enter_viewer(&mut self, now: Instant, index: PeerIndex, key: RoomKey) {
         let room = self.rooms.entry(key).or_default();
         room.viewers.push(index);
-        let formats = room.formats();
+        let formats = room.formats().into_iter();
         self.events
             .extend(formats.filter_map(|sent| super::media::mismatch(&self.peers, index, sent)));
+        if let Some((_, viewer)) = self.peers.viewer(index) {
+            viewer.select(room.layers());
+        }
         if room.viewers.len() == 1 && room.publisher.is_none() {
             // The publisher's shard, if there is one, answers with what it has cached
             // (`ShardMessage::Past`), and only then is it known whether a keyframe is needed.
@@ -27,47 +29,53 @@ impl Node {
         }
     }
 
-    /// Gives a viewer a keyframe: the cached one if it is in its join, else a new one.
+    /// Gives a viewer a keyframe of the layer that it is shown or waits for: the cached one if it is in
+    /// its join, else a new one. Until that comes, a viewer that has no picture gets another layer's.
     pub(super) fn show_picture(&mut self, now: Instant, index: PeerIndex, key: RoomKey) {
-        let viewer = self.peers.viewer(index);
-        if !viewer.is_some_and(|(_, viewer)| viewer.has(Kind::Video)) {
+        let (Some(room), Some((_, viewer))) = (self.rooms.get(&key), self.peers.viewer(index))
+        else {
+            return;
+        };
+        if !viewer.has(Kind::Video) {
             return;
         }
-        let cached = self.rooms.get(&key).and_then(|room| room.joinable(now));
-        let served = cached.is_some_and(|(source, keyframe)| {
-            self.peers
-                .viewer(index)
-                .is_some_and(|(_, viewer)| viewer.catch_up(now, source, keyframe))
-        });
-        if served {
+        let shown = viewer.shown().filter(|(source, _)| room.sends(*source));
+        let layer = shown.map(|(_, layer)| layer).or(viewer.target());
+        let cached = room.joinable(now, layer.unwrap_or(0));
+        if cached.is_some_and(|start| viewer.catch_up(now, start)) {
             self.counters.joins_from_cache += 1;
-        } else {
-            self.request_keyframe(now, key);
+            return;
         }
+        let instead = room.joinable_instead(now, layer.unwrap_or(0));
+        if viewer.waits_for_picture() && instead.is_some_and(|start| viewer.catch_up(now, start)) {
+            self.counters.joins_from_cache += 1;
+        }
+        self.request_keyframe(now, key, layer);
     }
 
     /// Takes what the publisher's shard has cached of a room in which viewers wait here.
-    pub(super) fn handle_past(
-        &mut self,
-        now: Instant,
-        (key, epoch): (RoomKey, Epoch),
-        bursts: &[Arc<Burst>],
-    ) {
-        let counts = |room: &mut Room| room.publisher.is_none() && room.begin_epoch(epoch);
+    pub(super) fn handle_past(&mut self, now: Instant, key: RoomKey, past: Past) {
+        let counts = |room: &mut Room| room.publisher.is_none() && room.begin_epoch(past.epoch);
         if !self.rooms.get_mut(&key).is_some_and(counts) {
             return;
         }
-        for burst in bursts {
+        for burst in &past.bursts {
             let room = self.rooms.get_mut(&key);
             // What came by itself since is newer.
-            let is_wanted = |room: &&mut Room| !room.has(burst.kind()) || room.sends(burst.source);
-            if room
-                .filter(is_wanted)
-                .is_some_and(|room| room.accept(burst))
-            {
+            let is_wanted = |room: &&mut Room| {
+                !room.has_layer(burst.kind(), burst.layer) || room.sends(burst.source)
+            };
+            let begins = room.filter(is_wanted).map(|room| room.accept(burst));
+            if begins == Some(Begins::Coding) {
                 self.name_mismatches(burst);
             }
         }
+        let layers = Layers {
+            publisher: past.epoch.peer,
+            ranked: past.layers,
+            begins: None,
+        };
+        self.set_layers(now, key, &layers);
         let Some(room) = self.rooms.get(&key) else {
             return;
         };
@@ -106,7 +114,9 @@ impl Node {
             return;
         };
         let key = peer.room;
-        let cache = room.cache(Kind::Video);
+        let Some(cache) = room.cache(Kind::Video, step.layer) else {
+            return;
+        };
         let (mut shown, mut missed) = (false, false);
         for _ in 0..STEP_PACKETS {
             if !cache.reaches(step.source, step.next) {
@@ -116,7 +126,7 @@ impl Node {
             }
             // A hole is filled by a retransmission that comes later, or asked for by the viewer.
             if let Some((burst, packet)) = cache.find(step.source, step.next)
-                && let Some(sendable) = viewer.prepare_cached(burst, packet, step.begins)
+                && let Some(sendable) = viewer.prepare_cached(room, (burst, packet), step.begins)
             {
                 step.begins = false;
                 let mut datagram = Vec::with_capacity(packet.payload.len() + 64);
@@ -135,7 +145,8 @@ impl Node {
         }
         if missed {
             // The keyframe went out of the cache while the viewer waited.
-            self.request_keyframe(now, key);
+            self.request_keyframe(now, key, Some(step.layer));
         }
+        self.note_layer(now, index);
     }
 }

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use crate::codec;
 use crate::command::{Event, Format, Kind, RoomKey};
 use crate::node::Node;
 use crate::node::peers::{PeerIndex, Peers, Role};
 use crate::publisher::{Arrived, Unforwarded};
 use crate::relay::{Burst, MediaPacket, ShardMessage};
-use crate::room::{self, FanOut};
+use crate::room::{self, Begins, FanOut};
 
 /// The largest payload that fits an Ethernet frame with all headers, the tag and a retransmission's
 /// number: 1500 − 40 (IPv6) − 8 (UDP) − 12 (RTP) − 16 (tag) − 2.
@@ -33,10 +34,15 @@ impl Node {
                     self.events
                         .push_back(Event::PublisherMedia { peer, room, format });
                 }
+                let begins = arrived.keyframe.then_some(arrived.layer);
                 self.gather(now, room, &arrived);
+                if format.codec.kind() == Kind::Video {
+                    self.pass_layers(now, index, begins);
+                }
             }
             Ok(_) => self.counters.dropped_oversized += 1,
             Err(Unforwarded::Duplicate) => self.counters.dropped_duplicate += 1,
+            Err(Unforwarded::UnknownLayer) => self.counters.dropped_unknown_layer += 1,
             Err(Unforwarded::Probe) => self.counters.probes_received += 1,
             Err(Unforwarded::Malformed | Unforwarded::UnknownStream) => {
                 self.counters.dropped_unforwarded += 1;
@@ -57,6 +63,7 @@ impl Node {
         let open = self.open.entry(arrived.source).or_insert_with(|| Burst {
             room,
             source: arrived.source,
+            layer: arrived.layer,
             format: arrived.format,
             arrived: now,
             packets: Vec::new(),
@@ -69,6 +76,7 @@ impl Node {
             timestamp: arrived.timestamp,
             marker: arrived.marker,
             keyframe: arrived.keyframe,
+            picture: codec::picture(arrived.format.codec, arrived.payload),
             payload: start..open.bytes.len(),
         });
     }
@@ -105,27 +113,36 @@ impl Node {
             self.counters.dropped_unforwarded += burst.packets.len() as u64;
             return;
         };
-        if room.accept(burst) {
-            self.begin_source(burst);
+        match room.accept(burst) {
+            Begins::Nothing => {}
+            Begins::Layer => self.begin_source(burst),
+            Begins::Coding => {
+                self.name_mismatches(burst);
+                self.begin_source(burst);
+            }
         }
         self.fan_out.push_back(FanOut::new(Arc::clone(burst)));
     }
 
-    /// Another source begins: viewers need its keyframe, and those that cannot play it are named.
+    /// Another source begins: the viewers that are to be shown it need its keyframe.
     fn begin_source(&mut self, burst: &Burst) {
-        self.name_mismatches(burst);
         let has_keyframe = burst.packets.iter().any(|packet| packet.keyframe);
-        if burst.kind() == Kind::Video && !has_keyframe && self.is_seen(burst.room) {
-            self.request_keyframe(burst.arrived, burst.room);
+        if burst.kind() == Kind::Video && !has_keyframe && self.is_seen(burst.room, burst.layer) {
+            self.request_keyframe(burst.arrived, burst.room, Some(burst.layer));
         }
     }
 
-    /// Returns whether anybody on this shard has an m-line for the picture of a room.
-    fn is_seen(&self, key: RoomKey) -> bool {
+    /// Returns whether anybody on this shard is to be shown a layer of a room's picture.
+    fn is_seen(&self, key: RoomKey, layer: u8) -> bool {
         let room = self.rooms.get(&key);
         let viewers = room.into_iter().flat_map(|room| &room.viewers);
         let mut peers = viewers.filter_map(|&index| self.peers.get(index));
-        peers.any(|peer| matches!(&peer.role, Role::Viewer(viewer) if viewer.has(Kind::Video)))
+        peers.any(|peer| match &peer.role {
+            Role::Viewer(viewer) => {
+                viewer.has(Kind::Video) && viewer.target().is_none_or(|target| target == layer)
+            }
+            Role::Publisher(_) | Role::Unknown => false,
+        })
     }
 
     /// Names the viewers of this shard that cannot play a source that begins.
@@ -137,22 +154,28 @@ impl Node {
         }
     }
 
-    /// Asks the room's publisher for a keyframe, wherever it is. It is asked once a second at most.
-    pub(super) fn request_keyframe(&mut self, now: Instant, key: RoomKey) {
-        if !self.request_keyframe_here(now, key) {
-            self.keyframes_wanted.insert(key);
+    /// Asks the room's publisher for a keyframe, of one layer or of all, wherever it is. It is asked for
+    /// each layer once a second at most.
+    pub(super) fn request_keyframe(&mut self, now: Instant, key: RoomKey, layer: Option<u8>) {
+        if !self.request_keyframe_here(now, key, layer) {
+            self.keyframes_wanted.insert((key, layer));
         }
     }
 
     /// Asks the room's publisher for a keyframe if it is on this shard; returns whether it is.
-    pub(super) fn request_keyframe_here(&mut self, now: Instant, key: RoomKey) -> bool {
+    pub(super) fn request_keyframe_here(
+        &mut self,
+        now: Instant,
+        key: RoomKey,
+        layer: Option<u8>,
+    ) -> bool {
         let Some(index) = self.rooms.get(&key).and_then(|room| room.publisher) else {
             return false;
         };
         if let Some(peer) = self.peers.get_mut(index)
             && let Role::Publisher(publisher) = &mut peer.role
         {
-            publisher.request_keyframe();
+            publisher.request_keyframe(layer);
             self.send_due_reports(now, index);
             self.settle_peer(now, index);
         }
@@ -240,8 +263,7 @@ impl Node {
                 }
             }
             Role::Viewer(viewer) => {
-                let clocks = self.rooms.get(&peer.room).map(room::Room::clocks);
-                viewer.poll_rtcp(now, &clocks.unwrap_or_default(), &mut compound);
+                viewer.poll_rtcp(now, self.rooms.get(&peer.room), &mut compound);
             }
         }
         let mut datagram = Vec::new();

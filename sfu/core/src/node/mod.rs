@@ -15,6 +15,8 @@ mod egress;
 
 mod join;
 
+mod layers;
+
 mod media;
 
 mod route;
@@ -35,7 +37,7 @@ pub use counters::Counters;
 use directory::Directory;
 pub use egress::Transmit;
 pub use peers::PeerIndex;
-use peers::Peers;
+use peers::{Peers, Role};
 
 /// What a shard is told when it starts.
 #[derive(Clone, Debug)]
@@ -81,8 +83,8 @@ pub struct Node {
     forward: BTreeMap<ShardIndex, Vec<(Path, Vec<u8>)>>,
     /// Messages for other shards.
     messages: VecDeque<(ShardIndex, ShardMessage)>,
-    /// Rooms whose publisher is elsewhere and who need a keyframe.
-    keyframes_wanted: BTreeSet<RoomKey>,
+    /// Rooms whose publisher is elsewhere and who need a keyframe, of one layer or of any.
+    keyframes_wanted: BTreeSet<(RoomKey, Option<u8>)>,
     /// Work for helper threads.
     handshakes: VecDeque<PeerHandshake<HandshakeJob>>,
     /// What happened.
@@ -152,11 +154,10 @@ impl Node {
                     room.wanted_by.retain(|&wanting| wanting != shard);
                 }
             }
-            ShardMessage::Past(room, epoch, bursts) => {
-                self.handle_past(now, (room, epoch), &bursts);
-            }
-            ShardMessage::KeyframeWanted(room) => {
-                self.request_keyframe_here(now, room);
+            ShardMessage::Layers(room, layers) => self.set_layers(now, room, &layers),
+            ShardMessage::Past(room, past) => self.handle_past(now, room, past),
+            ShardMessage::KeyframeWanted(room, layer) => {
+                self.request_keyframe_here(now, room, layer);
             }
             ShardMessage::Gone(peer) => {
                 self.directory.forget(peer, &[]);
@@ -179,6 +180,12 @@ impl Node {
             if let Some(peer) = self.peers.get_mut(index) {
                 peer.timer = None;
                 peer.transport.handle_timeout(now);
+                if let Role::Publisher(publisher) = &mut peer.role {
+                    publisher.handle_timeout(now);
+                    self.pass_layers(now, index, None);
+                }
+                self.ask_again(now, index);
+                self.note_layer(now, index);
                 self.send_due_reports(now, index);
                 self.send_from_cache(now, index);
                 self.settle_peer(now, index);
@@ -201,8 +208,8 @@ impl Node {
         if let Some((shard, datagrams)) = self.forward.pop_first() {
             return Some((shard, ShardMessage::Datagrams(datagrams)));
         }
-        if let Some(room) = self.keyframes_wanted.pop_first() {
-            self.broadcast(&ShardMessage::KeyframeWanted(room));
+        if let Some((room, layer)) = self.keyframes_wanted.pop_first() {
+            self.broadcast(&ShardMessage::KeyframeWanted(room, layer));
         }
         self.messages.pop_front()
     }

@@ -1,238 +1,237 @@
-//! One published stream: its numbers, its losses, its clock, and the feedback it gets.
+//! One layer of an m-line: the stream that carries it, those it has replaced, and who waits for a keyframe.
 
 use std::time::{Duration, Instant};
 
-use crate::command::{Feedback, Format, Kind, PayloadFormat};
-use crate::publisher::nack::{Arrival, Missing};
+use crate::codec;
+use crate::command::{Kind, PayloadFormat};
+use crate::publisher::keyframe::KeyframeRequester;
+use crate::publisher::stream::Stream;
+use crate::publisher::track::Incoming;
+use crate::publisher::{Arrived, FeedbackSent, Unforwarded};
 use crate::relay::{SourceClock, SourceId};
-use crate::rtp::packet::Header;
 use crate::rtp::rtcp::{self, ReceptionReport, SenderInfo};
-use crate::rtp::seq::{SeqExtender, SeqNo, TimestampExtender};
+use crate::rtp::seq::SeqNo;
 
-/// The state of one media stream and the stream that repairs it.
-#[derive(Debug)]
+/// The state of one layer. Without simulcast an m-line has one.
+#[derive(Debug, Default)]
 pub(super) struct Layer {
-    /// How the room names it; set once.
-    pub(super) source: SourceId,
-    /// Its SSRC; set once.
-    ssrc: u32,
-    /// Who repairs it; learnt from the first retransmission when it was not announced.
-    rtx: Option<u32>,
-    /// Its payload type and format; set once.
-    format: PayloadFormat,
-    /// Extends its sequence numbers.
-    seqs: SeqExtender,
-    /// Extends its timestamps.
-    times: TimestampExtender,
-    /// What is missing.
-    missing: Missing,
-    /// For receiver reports.
-    reception: Reception,
-    /// When its last packet came; `None` before the first.
-    last_packet: Option<Instant>,
+    /// Its place among the layers of its m-line; set once.
+    index: u8,
+    /// The stream being received; `None` before its first packet. It is replaced when the peer
+    /// changes its SSRC, which Firefox does on resume without saying so.
+    stream: Option<Stream>,
+    /// Streams that were replaced, the last [`MAX_RETIRED`]: what they still send is not forwarded
+    /// while their successor sends, or two streams at once would take turns in front of the viewers.
+    retired: Vec<u32>,
+    /// When the last source began; `None` before the first.
+    begun: Option<Instant>,
+    /// Who waits for a keyframe.
+    keyframes: KeyframeRequester,
+    /// Counts full intra requests.
+    fir_number: u8,
 }
 
+/// From one source to the next: every viewer has to go over to it.
+const MIN_SOURCE: Duration = Duration::from_millis(200);
+/// A stream silent for longer may be followed by one that it has replaced.
+const SILENCE: Duration = Duration::from_secs(1);
+/// Streams of one layer that are remembered as replaced.
+const MAX_RETIRED: usize = 8;
+
 impl Layer {
-    pub(super) fn new(
-        source: SourceId,
-        ssrc: u32,
-        rtx: Option<u32>,
-        format: PayloadFormat,
-    ) -> Self {
+    pub(super) fn new(index: u8) -> Self {
         Self {
-            source,
-            ssrc,
-            rtx,
-            format,
-            seqs: SeqExtender::default(),
-            times: TimestampExtender::default(),
-            missing: Missing::default(),
-            reception: Reception::default(),
-            last_packet: None,
+            index,
+            ..Self::default()
         }
     }
 
-    pub(super) fn has_stream(&self, ssrc: u32) -> bool {
-        self.ssrc == ssrc || self.rtx == Some(ssrc)
+    /// Returns the stream being received.
+    pub(super) fn stream(&self) -> Option<&Stream> {
+        self.stream.as_ref()
     }
 
-    /// Returns whether a packet of `ssrc` and `format` belongs to this source.
-    pub(super) fn goes_on(&self, ssrc: u32, format: &PayloadFormat) -> bool {
-        self.ssrc == ssrc && self.has_format(format)
+    /// Returns whether it was replaced.
+    pub(super) fn has_retired(&self, ssrc: u32) -> bool {
+        self.retired.contains(&ssrc)
     }
 
-    pub(super) fn has_format(&self, format: &PayloadFormat) -> bool {
-        self.format.format == format.format
-    }
-
-    pub(super) fn format(&self) -> Format {
-        self.format.format
-    }
-
-    /// Returns whether nothing of it has come for so long.
-    pub(super) fn is_silent(&self, now: Instant, span: Duration) -> bool {
-        self.last_packet
-            .is_none_or(|last| now.saturating_duration_since(last) >= span)
-    }
-
-    /// Returns whether `ssrc` repairs this stream, and learns it when none was announced.
-    pub(super) fn repaired_by(&mut self, ssrc: u32) -> bool {
-        *self.rtx.get_or_insert(ssrc) == ssrc
-    }
-
-    /// Numbers a media packet; `None` when it was here before.
-    pub(super) fn receive(&mut self, now: Instant, header: &Header) -> Option<(SeqNo, u64)> {
-        self.last_packet = Some(now);
-        let seq = self.seqs.extend(header.sequence_number);
-        let timestamp = self.times.extend(header.timestamp);
-        if self.missing.receive(now, seq) == Arrival::Duplicate {
-            return None;
+    /// Takes a packet of media. `rtx` is who was announced to repair its stream.
+    pub(super) fn receive<'a>(
+        &mut self,
+        now: Instant,
+        packet: &Incoming<'a, '_>,
+        (format, rtx): (PayloadFormat, Option<u32>),
+        next_source: &mut SourceId,
+    ) -> Result<Arrived<'a>, Unforwarded> {
+        let header = packet.header;
+        let goes_on = self
+            .stream
+            .as_ref()
+            .is_some_and(|stream| stream.goes_on(header.ssrc, &format));
+        if !goes_on {
+            self.check_source(now, header.ssrc)?;
+            let source = *next_source;
+            next_source.number = next_source.number.wrapping_add(1);
+            self.begin_source(now, Stream::new(source, header.ssrc, rtx, format));
         }
-        self.reception
-            .receive(now, seq, timestamp, self.clock_rate_hz());
-        Some((seq, timestamp))
+        let stream = self.stream.as_mut().ok_or(Unforwarded::UnknownStream)?;
+        let (seq, timestamp) = stream.receive(now, header).ok_or(Unforwarded::Duplicate)?;
+        let arrived = stream.arrived((seq, timestamp), header.marker, packet.payload);
+        Ok(self.note(Arrived {
+            first: !goes_on,
+            ..arrived
+        }))
     }
 
-    /// Numbers a packet that was sent again; `None` when it is not missed.
-    pub(super) fn recover(&mut self, original: u16, timestamp: u32) -> Option<(SeqNo, u64)> {
-        let seq = self.seqs.peek(original);
-        let now = self.last_packet?;
-        if self.seqs.highest().is_none_or(|highest| seq > highest)
-            || self.missing.receive(now, seq) != Arrival::Filled
-        {
-            return None;
+    /// Returns whether a stream or format not seen on this layer may start a new source.
+    fn check_source(&self, now: Instant, ssrc: u32) -> Result<(), Unforwarded> {
+        let too_soon = |begun: Instant| now.saturating_duration_since(begun) < MIN_SOURCE;
+        let goes_on = self
+            .stream
+            .as_ref()
+            .is_some_and(|stream| !stream.is_silent(now, SILENCE));
+        if (goes_on && self.has_retired(ssrc)) || self.begun.is_some_and(too_soon) {
+            return Err(Unforwarded::UnknownStream);
         }
-        self.reception.received += 1;
-        Some((seq, self.times.peek(timestamp)))
+        Ok(())
     }
 
+    fn begin_source(&mut self, now: Instant, stream: Stream) {
+        let ssrc = stream.ssrc();
+        self.begun = Some(now);
+        self.retired.retain(|&retired| retired != ssrc);
+        let replaced = self.stream.replace(stream).map(|stream| stream.ssrc());
+        self.retired
+            .extend(replaced.filter(|&replaced| replaced != ssrc));
+        if self.retired.len() > MAX_RETIRED {
+            self.retired.remove(0);
+        }
+    }
+
+    /// Undoes a retransmission (RFC 4588, section 4): the original number stands before the payload.
+    /// Whether the stream of retransmissions is this layer's is settled, or to be learnt.
+    pub(super) fn recover<'a>(
+        &mut self,
+        packet: &Incoming<'a, '_>,
+        format: PayloadFormat,
+        is_settled: bool,
+    ) -> Result<Arrived<'a>, Unforwarded> {
+        let stream = self.stream.as_mut().ok_or(Unforwarded::UnknownStream)?;
+        let header = packet.header;
+        let Some((original, payload)) = packet.payload.split_first_chunk::<2>() else {
+            return Err(Unforwarded::Probe);
+        };
+        if is_settled {
+            stream.set_rtx(header.ssrc);
+        }
+        if !stream.repaired_by(header.ssrc) || !stream.has_format(&format) {
+            return Err(Unforwarded::UnknownStream);
+        }
+        let original = u16::from_be_bytes(*original);
+        let (seq, timestamp) = stream
+            .recover(original, header.timestamp)
+            .ok_or(Unforwarded::Duplicate)?;
+        let arrived = stream.arrived((seq, timestamp), header.marker, payload);
+        Ok(self.note(arrived))
+    }
+
+    fn note<'a>(&mut self, arrived: Arrived<'a>) -> Arrived<'a> {
+        if arrived.keyframe {
+            self.keyframes.satisfy();
+        }
+        Arrived {
+            layer: self.index,
+            ..arrived
+        }
+    }
+
+    /// Notes the clock of this layer's stream, if the report is about it.
     pub(super) fn handle_sender_report(
         &mut self,
         now: Instant,
         info: &SenderInfo,
         kind: Kind,
     ) -> Option<SourceClock> {
-        if info.ssrc != self.ssrc {
-            return None;
-        }
-        self.reception.last_sender_report = Some((middle(info.ntp), now));
-        let timestamp = self.times.peek(info.rtp_timestamp);
+        let stream = self.stream.as_mut()?;
+        let clock = stream.handle_sender_report(now, info, kind)?;
         Some(SourceClock {
-            source: self.source,
-            kind,
-            ntp: info.ntp,
-            timestamp,
-            received: now,
+            layer: self.index,
+            ..clock
         })
     }
 
-    pub(super) fn report(&mut self, now: Instant) -> ReceptionReport {
-        self.reception.report(now, self.ssrc)
+    /// Asks for a keyframe, at once or when the last request is a second old.
+    pub(super) fn request_keyframe(&mut self) {
+        self.keyframes.request();
     }
 
-    /// Appends the NACK that is due, of at most `room` bytes, and returns how many packets it names.
-    pub(super) fn poll_nack(
+    /// Nobody waits for a keyframe any more.
+    pub(super) fn forget_keyframe(&mut self) {
+        self.keyframes.satisfy();
+    }
+
+    pub(super) fn report(&mut self, now: Instant) -> Option<ReceptionReport> {
+        self.stream.as_mut().map(|stream| stream.report(now))
+    }
+
+    /// Appends the keyframe request and the NACK that are due, as far as negotiated and there is room.
+    pub(super) fn poll_feedback(
         &mut self,
         now: Instant,
         (sender, room): (u32, usize),
         out: &mut Vec<u8>,
-    ) -> u32 {
-        if !self.format.feedback.nack {
-            return 0;
+    ) -> FeedbackSent {
+        let Some(stream) = &mut self.stream else {
+            return FeedbackSent::default();
+        };
+        let end = out.len() + room;
+        let feedback = stream.feedback();
+        let can_ask = (feedback.pli || feedback.fir) && room >= rtcp::KEYFRAME_REQUEST_LEN;
+        let asks = can_ask && self.keyframes.poll(now);
+        if asks && feedback.pli {
+            rtcp::write_pli(out, sender, stream.ssrc());
+        } else if asks {
+            self.fir_number = self.fir_number.wrapping_add(1);
+            rtcp::write_fir(out, sender, stream.ssrc(), self.fir_number);
         }
-        let mut wire = Vec::new();
-        self.missing.poll(now, rtcp::nack_capacity(room), &mut wire);
-        rtcp::write_nack(out, sender, self.ssrc, &wire);
-        u32::try_from(wire.len()).unwrap_or(u32::MAX)
-    }
-
-    /// Returns when [`Self::poll_nack`] has something next.
-    pub(super) fn poll_timeout(&self) -> Option<Instant> {
-        self.missing
-            .poll_timeout()
-            .filter(|_| self.format.feedback.nack)
-    }
-
-    pub(super) fn ssrc(&self) -> u32 {
-        self.ssrc
-    }
-
-    pub(super) fn feedback(&self) -> Feedback {
-        self.format.feedback
-    }
-
-    fn clock_rate_hz(&self) -> u32 {
-        self.format().codec.clock_rate_hz()
-    }
-}
-
-/// Reception statistics of one stream (RFC 3550, appendices A.3 and A.8).
-#[derive(Debug, Default)]
-struct Reception {
-    /// First and highest extended number; `None` before the first packet.
-    range: Option<(u64, u64)>,
-    /// Packets received, retransmissions included.
-    received: u64,
-    /// Expected and received at the last report.
-    at_last_report: (u64, u64),
-    /// Jitter in timestamp units, times 16.
-    jitter: u64,
-    /// Transit time of the last packet, in timestamp units; `None` before the first.
-    transit: Option<(Instant, u64)>,
-    /// Middle of the NTP time of the last sender report, and when it came.
-    last_sender_report: Option<(u32, Instant)>,
-}
-
-impl Reception {
-    fn receive(&mut self, now: Instant, seq: SeqNo, timestamp: u64, clock_rate_hz: u32) {
-        let (first, highest) = self.range.unwrap_or((seq.0, seq.0));
-        self.range = Some((first, highest.max(seq.0)));
-        self.received += 1;
-        if let Some((then, before)) = self.transit.replace((now, timestamp)) {
-            let elapsed = ticks(now.saturating_duration_since(then), clock_rate_hz);
-            let difference = elapsed.abs_diff(timestamp.saturating_sub(before));
-            self.jitter = self.jitter + difference - (self.jitter + 8) / 16;
+        let room = end.saturating_sub(out.len());
+        let nacked = stream.poll_nack(now, (sender, room), out);
+        FeedbackSent {
+            nacked,
+            keyframes: u32::from(asks),
         }
     }
 
-    fn report(&mut self, now: Instant, ssrc: u32) -> ReceptionReport {
-        let (first, highest) = self.range.unwrap_or_default();
-        let expected = highest + 1 - first;
-        let (expected_before, received_before) = self.at_last_report;
-        self.at_last_report = (expected, self.received);
-        let expected_now = expected.saturating_sub(expected_before);
-        let lost_now = expected_now.saturating_sub(self.received - received_before);
-        let fraction = (lost_now * 256)
-            .checked_div(expected_now)
-            .unwrap_or(0)
-            .min(255);
-        let (last_sender_report, delay) = self.last_sender_report.map_or((0, 0), |(ntp, at)| {
-            (ntp, ticks(now.saturating_duration_since(at), 65_536))
-        });
-        ReceptionReport {
-            ssrc,
-            fraction_lost: u8::try_from(fraction).unwrap_or(u8::MAX),
-            cumulative_lost: saturate(expected.saturating_sub(self.received)).min(0x7f_ffff),
-            // Our first number is one cycle up (see `SeqNo`).
-            highest_sequence: saturate(highest.saturating_sub(0x1_0000) & 0xffff_ffff),
-            jitter: saturate(self.jitter / 16),
-            last_sender_report,
-            delay_since_last: saturate(delay),
-        }
+    /// Returns when [`Self::poll_feedback`] has something next; a moment long past means at once.
+    pub(super) fn poll_timeout(&self, past: Instant) -> Option<Instant> {
+        let stream = self.stream.as_ref()?;
+        let can_ask = stream.feedback().pli || stream.feedback().fir;
+        let keyframe = self.keyframes.poll_timeout(past).filter(|_| can_ask);
+        stream.poll_timeout().into_iter().chain(keyframe).min()
     }
 }
 
-/// Returns the middle 32 bits of an NTP time (RFC 3550, section 4).
-pub(crate) fn middle(ntp: u64) -> u32 {
-    u32::try_from(ntp >> 16 & 0xffff_ffff).unwrap_or(0)
-}
-
-/// Returns a duration in units of a clock.
-pub(crate) fn ticks(duration: Duration, clock_rate_hz: u32) -> u64 {
-    let ticks = duration.as_nanos() * u128::from(clock_rate_hz) / 1_000_000_000;
-    u64::try_from(ticks).unwrap_or(u64::MAX)
-}
-
-fn saturate(number: u64) -> u32 {
-    u32::try_from(number).unwrap_or(u32::MAX)
+impl Stream {
+    /// Puts together what the room forwards.
+    fn arrived<'a>(
+        &self,
+        (seq, timestamp): (SeqNo, u64),
+        marker: bool,
+        payload: &'a [u8],
+    ) -> Arrived<'a> {
+        let format = self.format();
+        let keyframe = codec::starts_keyframe(format.codec, payload);
+        Arrived {
+            source: self.source,
+            layer: 0,
+            format,
+            first: false,
+            seq,
+            timestamp,
+            marker,
+            keyframe,
+            payload,
+        }
+    }
 }

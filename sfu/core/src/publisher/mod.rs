@@ -4,6 +4,10 @@ mod track;
 
 mod layer;
 
+mod stream;
+
+mod ladder;
+
 mod nack;
 
 mod keyframe;
@@ -12,7 +16,8 @@ pub(crate) mod cache;
 
 use std::time::{Duration, Instant};
 
-use crate::command::{Format, Kind, PeerId, ReceiveTrack};
+use crate::codec;
+use crate::command::{Format, Kind, LayerInfo, PeerId, ReceiveTrack};
 use crate::congestion::twcc::Arrivals;
 use crate::relay::{SourceClock, SourceId};
 use crate::rtp::ext::Extensions;
@@ -20,8 +25,9 @@ use crate::rtp::packet::Header;
 use crate::rtp::rtcp::{self, Compound, Rtcp};
 use crate::rtp::seq::SeqNo;
 
-pub(crate) use layer::{middle, ticks};
-use track::Track;
+use ladder::Ladder;
+pub(crate) use stream::{middle, ticks};
+use track::{Incoming, Track};
 
 /// Our canonical name in feedback to publishers. Not every client agrees to RTCP of reduced size
 /// (RFC 5506), and without that a compound begins with a report and a name (RFC 3550, section 6.1).
@@ -37,9 +43,11 @@ const REPORT_INTERVAL: Duration = Duration::from_secs(1);
 pub struct Arrived<'a> {
     /// The stream.
     pub source: SourceId,
+    /// Which layer of the picture it carries; 0 for sound and without simulcast.
+    pub layer: u8,
     /// What it is coded in.
     pub format: Format,
-    /// Whether it is the first of its source.
+    /// Whether it is the first of its source; of several layers of the same coding, of the first one.
     pub first: bool,
     /// Extended sequence number.
     pub seq: SeqNo,
@@ -60,6 +68,8 @@ pub enum Unforwarded {
     Malformed,
     /// No m-line has such a stream or payload type.
     UnknownStream,
+    /// Its m-line has layers, and this is of none of them.
+    UnknownLayer,
     /// It came before, or far too late.
     Duplicate,
     /// Padding in the stream of retransmissions, sent to probe the path.
@@ -73,6 +83,8 @@ pub struct Publisher {
     tracks: Vec<Track>,
     /// Arrival times to be reported; `None` when transport-wide feedback was not negotiated.
     arrivals: Option<Arrivals>,
+    /// The layers of the picture.
+    ladder: Ladder,
     /// Numbers the sources.
     next_source: SourceId,
     /// When it was created.
@@ -94,6 +106,7 @@ impl Publisher {
         Self {
             arrivals: tracks.iter().any(reports_arrivals).then(Arrivals::default),
             tracks: tracks.into_iter().map(Track::new).collect(),
+            ladder: Ladder::default(),
             next_source: SourceId { peer, number: 0 },
             created: now,
             next_report: None,
@@ -117,14 +130,27 @@ impl Publisher {
             .tracks
             .get_mut(index)
             .ok_or(Unforwarded::UnknownStream)?;
-        if let Some(arrivals) = &mut self.arrivals {
-            let extensions = Extensions::read(packet, &header, track.extension_ids());
-            if let Some(sequence) = extensions.transport_sequence {
-                arrivals.record(now, sequence, header.ssrc);
-            }
+        let extensions = Extensions::read(packet, &header, track.extension_ids());
+        if let (Some(arrivals), Some(sequence)) =
+            (&mut self.arrivals, extensions.transport_sequence)
+        {
+            arrivals.record(now, sequence, header.ssrc);
         }
         self.next_report.get_or_insert(now + REPORT_INTERVAL);
-        track.handle_rtp(now, packet, &header, &mut self.next_source)
+        let incoming = Incoming {
+            header: &header,
+            extensions: &extensions,
+            payload: packet.get(header.payload.clone()).unwrap_or_default(),
+        };
+        let arrived = track.handle_rtp(now, &incoming, &mut self.next_source)?;
+        if track.kind() == Kind::Video {
+            let resolution = arrived
+                .keyframe
+                .then(|| codec::resolution(arrived.format.codec, arrived.payload));
+            self.ladder
+                .note(now, (arrived.layer, packet.len()), resolution.flatten());
+        }
+        Ok(arrived)
     }
 
     /// Takes a decrypted compound of RTCP packets and returns the clocks that it tells.
@@ -139,15 +165,42 @@ impl Publisher {
         clocks
     }
 
-    /// Asks for a keyframe on every video layer, soon and not too often.
-    pub fn request_keyframe(&mut self) {
-        for track in self
-            .tracks
-            .iter_mut()
-            .filter(|track| track.kind() == Kind::Video)
-        {
-            track.request_keyframe();
+    /// Asks for a keyframe on every video layer, or on one, soon and not too often. One that is
+    /// paused is not asked while another one sends.
+    pub fn request_keyframe(&mut self, layer: Option<u8>) {
+        let is_video = |track: &&mut Track| track.kind() == Kind::Video;
+        for track in self.tracks.iter_mut().filter(is_video) {
+            match layer {
+                None => track.request_keyframes(),
+                Some(index) if track.is_simulcast() && self.ladder.is_paused(index) => {}
+                Some(index) => {
+                    if let Some(layer) = track.layer_mut(index) {
+                        layer.request_keyframe();
+                    }
+                }
+            }
         }
+    }
+
+    /// Looks after the layers of the picture.
+    pub(crate) fn handle_timeout(&mut self, now: Instant) {
+        for paused in self.ladder.handle_timeout(now) {
+            let simulcast = self.tracks.iter_mut().filter(|track| track.is_simulcast());
+            for layer in simulcast.filter_map(|track| track.layer_mut(paused)) {
+                // Its viewers are shown another one meanwhile.
+                layer.forget_keyframe();
+            }
+        }
+    }
+
+    /// Returns the layers of the picture, the best first, if something changed that matters to viewers.
+    pub(crate) fn poll_layers(&mut self) -> Option<Vec<LayerInfo>> {
+        self.ladder.poll_change()
+    }
+
+    /// Returns the layers of the picture, in the order of their index, if there is something to be told.
+    pub(crate) fn poll_news(&mut self) -> Option<Vec<LayerInfo>> {
+        self.ladder.poll_news()
     }
 
     /// Appends the feedback that is due, as one compound of at most 1200 bytes. Returns
@@ -158,7 +211,7 @@ impl Publisher {
         let reports_due = self.next_report.is_some_and(|due| due <= now);
         let mut reports = Vec::new();
         if reports_due {
-            reports.extend(self.tracks.iter_mut().filter_map(|track| track.report(now)));
+            reports.extend(self.tracks.iter_mut().flat_map(|track| track.reports(now)));
             self.next_report = Some(now + REPORT_INTERVAL);
         }
         rtcp::write_receiver_report(out, sender, &reports);
@@ -190,7 +243,9 @@ impl Publisher {
             .tracks
             .iter()
             .filter_map(|track| track.poll_timeout(past));
-        tracks.chain(arrivals).chain(self.next_report).min()
+        let ladder = self.ladder.poll_timeout();
+        let own = arrivals.into_iter().chain(self.next_report).chain(ladder);
+        tracks.chain(own).min()
     }
 
     /// Returns our SSRC in feedback: one that is none of the publisher's. It sends no media, so that

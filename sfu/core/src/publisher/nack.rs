@@ -78,6 +78,11 @@ impl Missing {
         Arrival::New
     }
 
+    /// Returns whether a packet is missing.
+    pub(super) fn contains(&self, seq: SeqNo) -> bool {
+        self.holes.contains_key(&seq)
+    }
+
     /// Appends the packets to ask for now, in ascending order and at most `max`; others stay due.
     pub(super) fn poll(&mut self, now: Instant, max: usize, wire: &mut Vec<u16>) {
         for (seq, hole) in &mut self.holes {

@@ -206,7 +206,7 @@ fn keyframes_are_asked_for_once_a_second_until_one_comes() {
         .unwrap();
     let mut asked = 0;
     for ms in 0..2_900 {
-        publisher.request_keyframe();
+        publisher.request_keyframe(None);
         let now = start + Duration::from_millis(ms);
         asked += feedback(&mut publisher, now)
             .iter()
@@ -290,6 +290,7 @@ fn a_sender_report_tells_where_the_source_stands_on_the_wall_clock() {
         [SourceClock {
             source,
             kind,
+            layer: 0,
             ntp: 5 << 32,
             timestamp,
             received: start

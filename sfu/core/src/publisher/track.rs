@@ -1,52 +1,42 @@
-//! One m-line of a publisher: which stream is media, which repairs it, and when a new source begins.
+//! One m-line of a publisher: which of its layers a packet belongs to (RFC 8852, RFC 8853).
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use crate::codec;
-use crate::command::{ExtensionIds, Kind, PayloadFormat, ReceiveTrack, SsrcPair};
-use crate::publisher::keyframe::KeyframeRequester;
+use crate::command::{ExtensionIds, Format, Kind, PayloadFormat, ReceiveTrack, SsrcPair};
 use crate::publisher::layer::Layer;
 use crate::publisher::{Arrived, FeedbackSent, Unforwarded};
-use crate::relay::{SourceClock, SourceId};
+use crate::relay::{MAX_LAYERS, SourceClock, SourceId};
+use crate::rtp::ext::Extensions;
 use crate::rtp::packet::Header;
-use crate::rtp::rtcp::{self, ReceptionReport, SenderInfo};
-use crate::rtp::seq::SeqNo;
+use crate::rtp::rtcp::{ReceptionReport, SenderInfo};
 
 /// The state of one receiving m-line.
 #[derive(Debug)]
 pub(super) struct Track {
     /// What was negotiated; set once.
     negotiated: ReceiveTrack,
-    /// The stream being received; `None` before its first packet. It is replaced when the peer
-    /// changes its SSRC, which Firefox does on resume without saying so.
-    layer: Option<Layer>,
-    /// Streams that were replaced, the last [`MAX_RETIRED`]: what they still send is not forwarded
-    /// while their successor sends, or two streams at once would take turns in front of the viewers.
-    retired: Vec<u32>,
-    /// When the last source began; `None` before the first.
-    begun: Option<Instant>,
-    /// Who waits for a keyframe.
-    keyframes: KeyframeRequester,
-    /// Counts full intra requests.
-    fir_number: u8,
+    /// One for each RID in the order of the offer, one without simulcast; set once.
+    layers: Vec<Layer>,
+    /// What the last source was coded in; `None` before the first.
+    format: Option<Format>,
 }
 
-/// From one source to the next: every viewer has to go over to it.
-const MIN_SOURCE: Duration = Duration::from_millis(200);
-/// A stream silent for longer may be followed by one that it has replaced.
-const SILENCE: Duration = Duration::from_secs(1);
-/// Streams of one m-line that are remembered as replaced.
-const MAX_RETIRED: usize = 8;
+/// A packet of an m-line, taken apart.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Incoming<'a, 'b> {
+    pub(super) header: &'b Header,
+    pub(super) extensions: &'b Extensions<'a>,
+    pub(super) payload: &'a [u8],
+}
 
 impl Track {
-    pub(super) fn new(negotiated: ReceiveTrack) -> Self {
+    pub(super) fn new(mut negotiated: ReceiveTrack) -> Self {
+        negotiated.rids.truncate(MAX_LAYERS);
+        let layers = negotiated.rids.len().max(1);
         Self {
             negotiated,
-            layer: None,
-            retired: Vec::new(),
-            begun: None,
-            keyframes: KeyframeRequester::default(),
-            fir_number: 0,
+            layers: (0..).map(Layer::new).take(layers).collect(),
+            format: None,
         }
     }
 
@@ -62,12 +52,18 @@ impl Track {
         &self.negotiated.extensions
     }
 
+    /// Returns whether it was negotiated with layers by RID.
+    pub(super) fn is_simulcast(&self) -> bool {
+        !self.negotiated.rids.is_empty()
+    }
+
     /// Returns whether `ssrc` is known to be of this m-line.
     pub(super) fn has_stream(&self, ssrc: u32) -> bool {
         let announced = |pair: &SsrcPair| pair.media == ssrc || pair.rtx == Some(ssrc);
-        self.layer
-            .as_ref()
-            .is_some_and(|layer| layer.has_stream(ssrc))
+        self.layers
+            .iter()
+            .filter_map(Layer::stream)
+            .any(|stream| stream.has_ssrc(ssrc))
             || self.negotiated.ssrcs.iter().any(announced)
     }
 
@@ -80,147 +76,149 @@ impl Track {
     pub(super) fn handle_rtp<'a>(
         &mut self,
         now: Instant,
-        packet: &'a [u8],
-        header: &Header,
+        packet: &Incoming<'a, '_>,
         next_source: &mut SourceId,
     ) -> Result<Arrived<'a>, Unforwarded> {
-        let payload = packet.get(header.payload.clone()).unwrap_or_default();
+        let header = packet.header;
         if let Some(format) = self.repaired_format(header.payload_type) {
-            return self.handle_retransmission(header, payload, format);
+            let (index, is_settled) = self.repaired_layer(packet)?;
+            let layer = self.layers.get_mut(index);
+            let layer = layer.ok_or(Unforwarded::UnknownLayer)?;
+            return layer.recover(packet, format, is_settled);
         }
         let format = self
             .media_format(header.payload_type)
             .ok_or(Unforwarded::UnknownStream)?;
-        let goes_on = self
-            .layer
-            .as_ref()
-            .is_some_and(|layer| layer.goes_on(header.ssrc, &format));
-        if !goes_on {
-            self.begin_source(now, header.ssrc, format, next_source)?;
-        }
-        let layer = self.layer.as_mut().ok_or(Unforwarded::UnknownStream)?;
-        let (seq, timestamp) = layer.receive(now, header).ok_or(Unforwarded::Duplicate)?;
-        let arrived = layer.arrived((seq, timestamp), header.marker, payload);
-        self.note_keyframe(&arrived);
+        let index = self.media_layer(packet).ok_or(Unforwarded::UnknownLayer)?;
+        let rtx = self.announced_rtx(header.ssrc);
+        let layer = self.layers.get_mut(index);
+        let layer = layer.ok_or(Unforwarded::UnknownLayer)?;
+        let arrived = layer.receive(now, packet, (format, rtx), next_source)?;
+        // Layers begin one after the other: only the first of them is news.
+        let is_news = !self.is_simulcast() || self.format != Some(arrived.format);
+        self.format = Some(arrived.format);
         Ok(Arrived {
-            first: !goes_on,
+            first: arrived.first && is_news,
             ..arrived
         })
     }
 
-    /// Starts a new source for a stream or format not seen on this m-line.
-    fn begin_source(
-        &mut self,
-        now: Instant,
-        ssrc: u32,
-        format: PayloadFormat,
-        next_source: &mut SourceId,
-    ) -> Result<(), Unforwarded> {
-        let too_soon = |begun: Instant| now.saturating_duration_since(begun) < MIN_SOURCE;
-        let goes_on = self
-            .layer
-            .as_ref()
-            .is_some_and(|layer| !layer.is_silent(now, SILENCE));
-        if (goes_on && self.retired.contains(&ssrc)) || self.begun.is_some_and(too_soon) {
-            return Err(Unforwarded::UnknownStream);
+    /// Finds the layer of a packet of media: by the RID it carries, else by a stream known from
+    /// earlier packets or from the description.
+    fn media_layer(&self, packet: &Incoming<'_, '_>) -> Option<usize> {
+        if !self.is_simulcast() {
+            return Some(0);
         }
-        self.begun = Some(now);
-        self.retired.retain(|&retired| retired != ssrc);
-        let source = *next_source;
-        next_source.number = next_source.number.wrapping_add(1);
-        let layer = Layer::new(source, ssrc, self.announced_rtx(ssrc), format);
-        let replaced = self.layer.replace(layer).map(|layer| layer.ssrc());
-        self.retired
-            .extend(replaced.filter(|&replaced| replaced != ssrc));
-        if self.retired.len() > MAX_RETIRED {
-            self.retired.remove(0);
+        if let Some(rid) = packet.extensions.rid {
+            return self.layer_named(rid);
         }
-        Ok(())
+        let ssrc = packet.header.ssrc;
+        let carries = |layer: &Layer| layer.stream().is_some_and(|stream| stream.ssrc() == ssrc);
+        let known = self.layers.iter().position(carries);
+        let known = known.or_else(|| {
+            let mut layers = self.layers.iter();
+            layers.position(|layer| layer.has_retired(ssrc))
+        });
+        known.or_else(|| self.announced_layer(ssrc)).or_else(|| {
+            // Where packets cannot say which layer they are, the streams are taken as they come.
+            let untold = self.extension_ids().rid.is_none() && self.negotiated.ssrcs.is_empty();
+            let mut layers = self.layers.iter();
+            layers.position(|layer| untold && layer.stream().is_none())
+        })
     }
 
-    fn note_keyframe(&mut self, arrived: &Arrived<'_>) {
-        if arrived.keyframe {
-            self.keyframes.satisfy();
+    /// Finds the layer that a retransmission repairs, and says whether the packet itself tells.
+    fn repaired_layer(&self, packet: &Incoming<'_, '_>) -> Result<(usize, bool), Unforwarded> {
+        if !self.is_simulcast() {
+            return Ok((0, false));
         }
-    }
-
-    /// Undoes a retransmission (RFC 4588, section 4): the original number stands before the payload.
-    fn handle_retransmission<'a>(
-        &mut self,
-        header: &Header,
-        payload: &'a [u8],
-        format: PayloadFormat,
-    ) -> Result<Arrived<'a>, Unforwarded> {
-        let layer = self.layer.as_mut().ok_or(Unforwarded::UnknownStream)?;
-        let Some((original, payload)) = payload.split_first_chunk::<2>() else {
+        if let Some(rid) = packet.extensions.repaired_rid.or(packet.extensions.rid) {
+            let named = self.layer_named(rid).ok_or(Unforwarded::UnknownLayer)?;
+            return Ok((named, true));
+        }
+        let Some(original) = packet.payload.first_chunk::<2>() else {
             return Err(Unforwarded::Probe);
         };
-        if !layer.repaired_by(header.ssrc) || !layer.has_format(&format) {
-            return Err(Unforwarded::UnknownStream);
-        }
         let original = u16::from_be_bytes(*original);
-        let (seq, timestamp) = layer
-            .recover(original, header.timestamp)
-            .ok_or(Unforwarded::Duplicate)?;
-        let arrived = layer.arrived((seq, timestamp), header.marker, payload);
-        self.note_keyframe(&arrived);
-        Ok(arrived)
+        let rtx = |layer: &Layer| layer.stream().and_then(|stream| stream.rtx());
+        let ssrc = packet.header.ssrc;
+        let known = self
+            .layers
+            .iter()
+            .position(|layer| rtx(layer) == Some(ssrc));
+        let misses = |layer: &Layer| {
+            rtx(layer).is_none() && layer.stream().is_some_and(|stream| stream.misses(original))
+        };
+        // Learnt only where the number leaves no choice: a wrong guess would stay.
+        let mut missing = self.layers.iter().enumerate().filter(|(_, it)| misses(it));
+        let learnt = missing.next().map(|(index, _)| index);
+        let learnt = learnt.filter(|_| missing.next().is_none());
+        let found = known.or(learnt).ok_or(Unforwarded::UnknownStream)?;
+        Ok((found, false))
     }
 
-    /// Notes the clock of this m-line's stream, if the report is about it.
+    fn layer_named(&self, rid: &str) -> Option<usize> {
+        self.negotiated.rids.iter().position(|known| known == rid)
+    }
+
+    /// Finds the layer of an announced stream: as many streams as layers are in the same order.
+    fn announced_layer(&self, ssrc: u32) -> Option<usize> {
+        let announced = &self.negotiated.ssrcs;
+        let place = announced.iter().position(|pair| pair.media == ssrc)?;
+        (announced.len() == self.layers.len()).then_some(place)
+    }
+
+    /// Notes the clock of a stream of this m-line, if the report is about it.
     pub(super) fn handle_sender_report(
         &mut self,
         now: Instant,
         info: &SenderInfo,
     ) -> Option<SourceClock> {
         let kind = self.kind();
-        let layer = self.layer.as_mut()?;
-        layer.handle_sender_report(now, info, kind)
+        let told = |layer: &mut Layer| layer.handle_sender_report(now, info, kind);
+        self.layers.iter_mut().find_map(told)
     }
 
-    /// Asks for a keyframe, at once or when the last request is a second old.
-    pub(super) fn request_keyframe(&mut self) {
-        self.keyframes.request();
+    /// Returns one of its layers.
+    pub(super) fn layer_mut(&mut self, index: u8) -> Option<&mut Layer> {
+        self.layers.get_mut(usize::from(index))
     }
 
-    pub(super) fn report(&mut self, now: Instant) -> Option<ReceptionReport> {
-        self.layer.as_mut().map(|layer| layer.report(now))
+    /// Asks for a keyframe on all layers.
+    pub(super) fn request_keyframes(&mut self) {
+        for layer in &mut self.layers {
+            layer.request_keyframe();
+        }
     }
 
-    /// Appends the keyframe request and the NACK that are due, as far as negotiated and there is room.
+    pub(super) fn reports(&mut self, now: Instant) -> impl Iterator<Item = ReceptionReport> {
+        self.layers
+            .iter_mut()
+            .filter_map(move |layer| layer.report(now))
+    }
+
+    /// Appends the keyframe requests and the NACKs that are due, as far as negotiated and there is room.
     pub(super) fn poll_feedback(
         &mut self,
         now: Instant,
         (sender, room): (u32, usize),
         out: &mut Vec<u8>,
     ) -> FeedbackSent {
-        let Some(layer) = &mut self.layer else {
-            return FeedbackSent::default();
-        };
         let end = out.len() + room;
-        let feedback = layer.feedback();
-        let can_ask = (feedback.pli || feedback.fir) && room >= rtcp::KEYFRAME_REQUEST_LEN;
-        let asks = can_ask && self.keyframes.poll(now);
-        if asks && feedback.pli {
-            rtcp::write_pli(out, sender, layer.ssrc());
-        } else if asks {
-            self.fir_number = self.fir_number.wrapping_add(1);
-            rtcp::write_fir(out, sender, layer.ssrc(), self.fir_number);
+        let mut sent = FeedbackSent::default();
+        for layer in &mut self.layers {
+            let room = end.saturating_sub(out.len());
+            let FeedbackSent { nacked, keyframes } = layer.poll_feedback(now, (sender, room), out);
+            sent.nacked += nacked;
+            sent.keyframes += keyframes;
         }
-        let room = end.saturating_sub(out.len());
-        let nacked = layer.poll_nack(now, (sender, room), out);
-        FeedbackSent {
-            nacked,
-            keyframes: u32::from(asks),
-        }
+        sent
     }
 
     /// Returns when [`Self::poll_feedback`] has something next; a moment long past means at once.
     pub(super) fn poll_timeout(&self, past: Instant) -> Option<Instant> {
-        let layer = self.layer.as_ref()?;
-        let can_ask = layer.feedback().pli || layer.feedback().fir;
-        let keyframe = self.keyframes.poll_timeout(past).filter(|_| can_ask);
-        layer.poll_timeout().into_iter().chain(keyframe).min()
+        let layers = self.layers.iter();
+        layers.filter_map(|layer| layer.poll_timeout(past)).min()
     }
 
     fn media_format(&self, payload_type: u8) -> Option<PayloadFormat> {
@@ -245,28 +243,5 @@ impl Track {
             .iter()
             .find(|pair| pair.media == media)
             .and_then(|pair| pair.rtx)
-    }
-}
-
-impl Layer {
-    /// Puts together what the room forwards.
-    fn arrived<'a>(
-        &self,
-        (seq, timestamp): (SeqNo, u64),
-        marker: bool,
-        payload: &'a [u8],
-    ) -> Arrived<'a> {
-        let format = self.format();
-        let keyframe = codec::starts_keyframe(format.codec, payload);
-        Arrived {
-            source: self.source,
-            format,
-            first: false,
-            seq,
-            timestamp,
-            marker,
-            keyframe,
-            payload,
-        }
     }
 }

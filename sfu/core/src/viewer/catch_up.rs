@@ -1,4 +1,5 @@
-//! A join from the cache: the last keyframe and all since, paced, until the viewer is live.
+//! A join from the cache, or going over to another layer: the last keyframe and all since, paced, until the
+//! viewer is live.
 
 use std::time::{Duration, Instant};
 
@@ -23,6 +24,8 @@ const MAX_TIMES: u8 = 3;
 pub(crate) struct CatchUp {
     /// The stream.
     pub(crate) source: SourceId,
+    /// Which layer of the picture it is.
+    pub(crate) layer: u8,
     /// The packet that is next.
     pub(crate) next: SeqNo,
     /// Whether none has been sent.
@@ -41,23 +44,40 @@ pub(crate) struct Joins {
 }
 
 impl Joins {
-    /// Starts at the keyframe `next` of `source`; `None` when the join is over or was served too often.
-    pub(crate) fn begin(&mut self, now: Instant, source: SourceId, next: SeqNo) -> Option<CatchUp> {
+    /// Returns where to start; `None` when the join is over or was served too often.
+    pub(crate) fn begin(&mut self, now: Instant, start: Start) -> Option<CatchUp> {
         let first = *self.first.get_or_insert(now);
         if self.times >= MAX_TIMES || now.saturating_duration_since(first) > EARLY {
             return None;
         }
         self.times += 1;
-        Some(CatchUp {
-            source,
-            next,
-            begins: true,
-            due: now + SETTLING,
-        })
+        Some(CatchUp::new(start, now + SETTLING))
     }
 }
 
+/// A keyframe in the cache of a layer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Start {
+    /// The stream.
+    pub(crate) source: SourceId,
+    /// Which layer of the picture it is.
+    pub(crate) layer: u8,
+    /// Its first packet.
+    pub(crate) keyframe: SeqNo,
+}
+
 impl CatchUp {
+    /// Starts at a keyframe at a given time.
+    pub(crate) fn new(start: Start, due: Instant) -> Self {
+        Self {
+            source: start.source,
+            layer: start.layer,
+            next: start.keyframe,
+            begins: true,
+            due,
+        }
+    }
+
     /// Returns when the next step is due.
     pub(crate) fn poll_timeout(&self) -> Instant {
         self.due

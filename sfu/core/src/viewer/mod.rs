@@ -1,4 +1,6 @@
-//! A peer that watches: what its numbers are, what it gets again, and what it says.
+//! A peer that watches: which layer it is shown, what its numbers are, what it gets again, and what it says.
+
+mod select;
 
 mod catch_up;
 
@@ -10,13 +12,14 @@ mod track;
 
 use std::time::{Duration, Instant};
 
-use crate::command::{Format, Kind, PeerId, SendTrack};
-use crate::relay::{Burst, MediaPacket, SourceClock, SourceId};
+use crate::command::{Format, Kind, LayerChoice, LayerInfo, PeerId, SendTrack};
+use crate::relay::{Burst, MediaPacket, SourceId};
+use crate::room::Room;
 use crate::rtp::rtcp::{self, Compound, Rtcp};
 use crate::rtp::seq::SeqNo;
 
-pub(crate) use catch_up::STEP_PACKETS;
 use catch_up::{CatchUp, Joins};
+pub(crate) use catch_up::{STEP_PACKETS, Start};
 pub(crate) use track::Sendable;
 use track::Track;
 
@@ -24,6 +27,8 @@ use track::Track;
 const REPORT_INTERVAL: Duration = Duration::from_secs(1);
 /// Assumed until the viewer's reports tell.
 const DEFAULT_ROUND_TRIP: Duration = Duration::from_millis(100);
+/// Between two tellings of the layer that is shown.
+const TELL_LAYER: Duration = Duration::from_millis(200);
 /// Packets one compound may ask for again; a NACK names up to 17 in each of its words.
 const MAX_NACKED: usize = 256;
 
@@ -39,6 +44,13 @@ pub struct Viewer {
     /// Where it is in the cache; `None` before its join and once it is live.
     catch_up: Option<CatchUp>,
     joins: Joins,
+    /// What it wants to be shown.
+    choice: LayerChoice,
+    /// The layer that it is to be shown; `None` until the room's layers are known. It is shown another
+    /// one until a keyframe of this one comes.
+    target: Option<u8>,
+    /// The layer that was told to be shown, and when; `None` before the first.
+    told: Option<(u8, Instant)>,
 }
 
 /// What a viewer's compound asks for.
@@ -57,6 +69,8 @@ pub(crate) struct Again {
     pub(crate) kind: Kind,
     /// The stream it came from.
     pub(crate) source: SourceId,
+    /// Which layer of the picture that is.
+    pub(crate) layer: u8,
     /// Its number there.
     pub(crate) seq: SeqNo,
     /// Its number at the viewer.
@@ -65,7 +79,7 @@ pub(crate) struct Again {
 
 impl Viewer {
     /// Prepares to send what was negotiated. `peer` decides the first sequence numbers.
-    pub fn new(now: Instant, peer: PeerId, tracks: Vec<SendTrack>) -> Self {
+    pub fn new(now: Instant, peer: PeerId, tracks: Vec<SendTrack>, choice: LayerChoice) -> Self {
         let tracks = tracks
             .into_iter()
             .map(|track| Track::new(peer, track))
@@ -76,21 +90,110 @@ impl Viewer {
             next_report: now + REPORT_INTERVAL,
             catch_up: None,
             joins: Joins::default(),
+            choice,
+            target: None,
+            told: None,
         }
     }
 
-    /// Prepares one packet of a burst; `None` when this viewer does not get it.
-    pub(crate) fn prepare(&mut self, burst: &Burst, packet: &MediaPacket) -> Option<Sendable> {
-        if burst.kind() == Kind::Video
-            && let Some(catch_up) = self.catch_up
-        {
-            if catch_up.source == burst.source {
+    /// Notes what the viewer wants to be shown.
+    pub(crate) fn choose(&mut self, choice: LayerChoice) {
+        self.choice = choice;
+    }
+
+    /// Chooses among the room's layers, the best first. Returns the layer if the viewer is to go over to
+    /// another one than before.
+    pub(crate) fn select(&mut self, layers: &[LayerInfo]) -> Option<u8> {
+        let target = select::select(self.choice, layers)?;
+        let before = self.target.replace(target);
+        let shown = self.shown().map(|(_, layer)| layer);
+        if shown == Some(target) {
+            // It was about to go over, and no longer is.
+            self.catch_up = self
+                .catch_up
+                .filter(|catch_up| !catch_up.begins || catch_up.layer == target);
+        }
+        let waited = shown.is_none() && before.is_none();
+        let goes_over = before != Some(target) && shown != Some(target) && !waited;
+        (goes_over && self.has(Kind::Video)).then_some(target)
+    }
+
+    /// Returns the layer that it is to be shown.
+    pub(crate) fn target(&self) -> Option<u8> {
+        self.target
+    }
+
+    /// Returns the source and the layer of the picture that is shown.
+    pub(crate) fn shown(&self) -> Option<(SourceId, u8)> {
+        let video = self.tracks.iter().find(|it| it.kind() == Kind::Video)?;
+        video.source().zip(video.layer())
+    }
+
+    /// Returns the layer whose keyframe it has waited for since its last report at least.
+    pub(crate) fn overdue(&self, now: Instant, room: &Room) -> Option<u8> {
+        let target = self.target.filter(|_| self.next_report <= now)?;
+        let (shown, _) = self.shown()?;
+        let (source, format) = room.source(target)?;
+        (source != shown && self.catch_up.is_none() && self.plays(&format)).then_some(target)
+    }
+
+    /// Returns the layer that is shown and the one that was told before, if there is something to tell.
+    pub(crate) fn poll_layer(&mut self, now: Instant) -> Option<(u8, Option<u8>)> {
+        let (_, shown) = self.shown()?;
+        let before = self.told;
+        let is_due = before.is_none_or(|(layer, at)| {
+            layer != shown && now.saturating_duration_since(at) >= TELL_LAYER
+        });
+        if !is_due {
+            return None;
+        }
+        self.told = Some((shown, now));
+        Some((shown, before.map(|(layer, _)| layer)))
+    }
+
+    /// Returns whether any packet of a burst may be for this viewer.
+    pub(crate) fn takes(&self, burst: &Burst) -> bool {
+        let kind = burst.kind();
+        let Some(track) = self.tracks.iter().find(|track| track.kind() == kind) else {
+            return false;
+        };
+        kind == Kind::Audio
+            || track.source() == Some(burst.source)
+            || self.is_to_be_shown(burst.layer)
+    }
+
+    fn is_to_be_shown(&self, layer: u8) -> bool {
+        self.target.is_none_or(|target| target == layer)
+    }
+
+    /// Prepares one packet of a burst; `None` when this viewer does not get it. It goes over to another
+    /// source of sound at once, to another picture at a keyframe of the layer that it is to be shown.
+    pub(crate) fn prepare(
+        &mut self,
+        room: &Room,
+        burst: &Burst,
+        packet: &MediaPacket,
+    ) -> Option<Sendable> {
+        let is_video = burst.kind() == Kind::Video;
+        let is_shown_later = |catch_up: CatchUp| catch_up.source == burst.source;
+        if is_video && self.catch_up.is_some_and(is_shown_later) {
+            return None;
+        }
+        let is_wanted = !is_video || self.is_to_be_shown(burst.layer);
+        let track = self.track(burst.kind())?;
+        let begins = track.source() != Some(burst.source);
+        if begins {
+            if !is_wanted {
                 return None;
             }
-            // Another source begins: what is left of the last one is of no use.
+            track.begin(room, burst, packet)?;
+        }
+        let sendable = track.prepare(burst, packet)?;
+        if begins && is_video {
+            // What is left of the last source is of no use.
             self.catch_up = None;
         }
-        self.track(burst.kind())?.prepare(burst, packet)
+        Some(Sendable { begins, ..sendable })
     }
 
     /// Returns whether it has an m-line of a kind.
@@ -99,10 +202,27 @@ impl Viewer {
     }
 
     /// Starts at a keyframe in the cache; returns whether the viewer is in its join and plays it.
-    pub(crate) fn catch_up(&mut self, now: Instant, source: SourceId, keyframe: SeqNo) -> bool {
-        let catch_up = self.joins.begin(now, source, keyframe);
+    pub(crate) fn catch_up(&mut self, now: Instant, start: Start) -> bool {
+        let catch_up = self.joins.begin(now, start);
         self.catch_up = catch_up.or(self.catch_up);
         catch_up.is_some()
+    }
+
+    /// Goes over to another layer from a keyframe in the cache, where that is later than what was sent;
+    /// returns whether it is.
+    pub(crate) fn go_over(&mut self, now: Instant, room: &Room, start: Start) -> bool {
+        let cached = room.cache(Kind::Video, start.layer);
+        let Some((burst, packet)) = cached.and_then(|it| it.find(start.source, start.keyframe))
+        else {
+            return false;
+        };
+        let follows = self
+            .track(Kind::Video)
+            .is_some_and(|track| track.follows(room, burst, packet));
+        if follows {
+            self.catch_up = Some(CatchUp::new(start, now));
+        }
+        follows
     }
 
     /// Returns whether nothing of the room's picture was sent or is about to be.
@@ -134,15 +254,16 @@ impl Viewer {
     /// Prepares a packet from the cache; the first one begins the picture, again if need be.
     pub(crate) fn prepare_cached(
         &mut self,
-        burst: &Burst,
-        packet: &MediaPacket,
+        room: &Room,
+        (burst, packet): (&Burst, &MediaPacket),
         begins: bool,
     ) -> Option<Sendable> {
         let track = self.track(burst.kind())?;
         if begins {
-            track.begin(burst, packet)?;
+            track.begin(room, burst, packet)?;
         }
-        track.prepare(burst, packet)
+        let sendable = track.prepare(burst, packet)?;
+        Some(Sendable { begins, ..sendable })
     }
 
     /// Prepares a packet to be sent again; `None` when it was asked for too often or not negotiated.
@@ -192,19 +313,15 @@ impl Viewer {
     }
 
     /// Appends the sender reports that are due, as one compound.
-    pub(crate) fn poll_rtcp(
-        &mut self,
-        now: Instant,
-        clocks: &[Option<SourceClock>],
-        out: &mut Vec<u8>,
-    ) {
+    pub(crate) fn poll_rtcp(&mut self, now: Instant, room: Option<&Room>, out: &mut Vec<u8>) {
         if self.next_report > now {
             return;
         }
         self.next_report = now + REPORT_INTERVAL;
         for track in &mut self.tracks {
-            let kind = track.kind();
-            for clock in clocks.iter().flatten().filter(|clock| clock.kind == kind) {
+            let source = track.source();
+            let clock = source.and_then(|source| room?.clock(source));
+            if let Some(clock) = clock {
                 track.write_report(now, clock, out);
             }
         }

@@ -1,10 +1,12 @@
-//! A viewer's own sequence numbers and timestamps: continuous, whatever source they come from.
+//! A viewer's own numbers of packets and pictures, and its timestamps: continuous, whatever source they come
+//! from.
 
 use std::time::{Duration, Instant};
 
+use crate::codec::{Picture, Shift};
 use crate::command::PeerId;
 use crate::publisher::ticks;
-use crate::relay::{Burst, MediaPacket, SourceId};
+use crate::relay::{Burst, MediaPacket, SourceClock, SourceId};
 use crate::rtp::seq::SeqNo;
 
 /// Sources remembered, so that what a viewer misses from before a switch can still be found.
@@ -12,8 +14,10 @@ const REMEMBERED: usize = 4;
 /// The first sequence number is below half the range, so that a decoder never meets a wrap at once
 /// (RFC 3711, section 3.3.1: losses around it could make the two ends disagree on the roll-over).
 const FIRST_SEQ_RANGE: u64 = 0x7000;
-/// From one source's last frame to the next one's first, at the least.
+/// From one source's last frame to the next one's first, at the least, where only arrival tells.
 const MIN_STEP: Duration = Duration::from_millis(5);
+/// Two layers of one picture do not arrive further apart: clocks that say so are not believed.
+const MAX_APART: Duration = Duration::from_millis(500);
 
 /// The numbering of one track towards one viewer.
 #[derive(Debug)]
@@ -24,6 +28,8 @@ pub(super) struct Rewrite {
     highest: SeqNo,
     /// The latest timestamp given out, and when its packet arrived; `None` before the first.
     latest: Option<(u32, Instant)>,
+    /// The picture of the highest number and how it was shifted; `None` before the first that has one.
+    picture: Option<(Picture, Shift)>,
 }
 
 /// The packets of one source.
@@ -31,12 +37,45 @@ pub(super) struct Rewrite {
 struct Span {
     /// The source.
     source: SourceId,
+    /// Which layer of the picture it is.
+    layer: u8,
     /// Its first packet here, in its own numbers.
     first: SeqNo,
     /// The same packet in the viewer's numbers.
     sent_as: SeqNo,
     /// What is added to its timestamps, modulo 2^32.
     time_offset: u32,
+    /// The timestamp of its first packet here.
+    begin: u64,
+    /// How much later than that its first packet goes, because the source before it was ahead. From
+    /// there time runs at half its speed until it is right again.
+    lead: u32,
+    /// What is added to the numbers of its pictures.
+    shift: Shift,
+}
+
+/// What a packet is to a viewer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Numbers {
+    /// Its sequence number.
+    pub(super) seq: SeqNo,
+    /// Its timestamp.
+    pub(super) timestamp: u32,
+    /// What is added to the numbers of its picture.
+    pub(super) shift: Shift,
+}
+
+/// Where a number came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Origin {
+    /// The source.
+    pub(super) source: SourceId,
+    /// Which layer of the picture it is.
+    pub(super) layer: u8,
+    /// The number there.
+    pub(super) seq: SeqNo,
+    /// Our number, extended.
+    pub(super) sent_as: SeqNo,
 }
 
 impl Rewrite {
@@ -48,6 +87,7 @@ impl Rewrite {
             spans: Vec::new(),
             highest: SeqNo(1 + spread % FIRST_SEQ_RANGE),
             latest: None,
+            picture: None,
         }
     }
 
@@ -56,63 +96,144 @@ impl Rewrite {
         self.spans.last().map(|span| span.source)
     }
 
-    /// Goes over to the source of `burst`, starting with `packet`.
-    pub(super) fn switch(&mut self, burst: &Burst, packet: &MediaPacket) {
+    /// Returns the layer that is shown; `None` before the first packet.
+    pub(super) fn layer(&self) -> Option<u8> {
+        self.spans.last().map(|span| span.layer)
+    }
+
+    /// Returns what has to be added to the timestamps of another source of the same publisher, so that
+    /// what was captured at one moment has one time; `None` when the clocks do not tell.
+    pub(super) fn meeting(
+        &self,
+        shown: &SourceClock,
+        next: &SourceClock,
+        rate_hz: u32,
+    ) -> Option<u32> {
+        let span = self
+            .spans
+            .last()
+            .filter(|span| span.source == shown.source)?;
+        let apart = i128::from(next.ntp.wrapping_sub(shown.ntp).cast_signed());
+        let apart = (apart * i128::from(rate_hz)) >> 32;
+        let apart = u32::try_from(apart & 0xffff_ffff).ok()?;
+        let same = lower(shown.timestamp).wrapping_add(span.time_offset);
+        Some(same.wrapping_add(apart).wrapping_sub(lower(next.timestamp)))
+    }
+
+    /// Returns whether `packet` would go later than all that was sent.
+    pub(super) fn follows(
+        &self,
+        burst: &Burst,
+        packet: &MediaPacket,
+        meeting: Option<u32>,
+    ) -> bool {
+        self.latest.is_none_or(|(latest, at)| {
+            let meeting = meeting.map(|offset| lower(packet.timestamp).wrapping_add(offset));
+            burst.arrived > at && meeting.is_none_or(|time| ahead(time, latest) > 0)
+        })
+    }
+
+    /// Goes over to the source of `burst`, starting with `packet`. `meeting` is what
+    /// [`Self::meeting`] says of the two sources, where it is known.
+    pub(super) fn switch(&mut self, burst: &Burst, packet: &MediaPacket, meeting: Option<u32>) {
         let shown = self.spans.last().filter(|span| span.source == burst.source);
-        let after_latest = self.latest.map_or(0, |(latest, at)| {
-            let gap = burst.arrived.saturating_duration_since(at).max(MIN_STEP);
-            let step = ticks(gap, burst.format.codec.clock_rate_hz());
-            latest
-                .wrapping_add(lower(step))
-                .wrapping_sub(lower(packet.timestamp))
-        });
-        // The same source from another packet on: shown again, at the same times.
-        let time_offset = shown.map_or(after_latest, |span| span.time_offset);
+        let next = Span {
+            source: burst.source,
+            layer: burst.layer,
+            first: packet.seq,
+            sent_as: SeqNo(self.highest.0 + 1),
+            time_offset: 0,
+            begin: packet.timestamp,
+            lead: 0,
+            shift: self.next_shift(packet),
+        };
+        let span = match shown {
+            // The same source from another packet on: shown again, at the same times.
+            Some(shown) => Span {
+                first: next.first,
+                sent_as: next.sent_as,
+                ..*shown
+            },
+            None => self.follow(burst, next, meeting),
+        };
         if self.spans.len() == REMEMBERED {
             self.spans.remove(0);
         }
-        self.spans.push(Span {
-            source: burst.source,
-            first: packet.seq,
-            sent_as: SeqNo(self.highest.0 + 1),
+        self.spans.push(span);
+    }
+
+    /// Lets the time of a source go on from what was sent before.
+    fn follow(&self, burst: &Burst, next: Span, meeting: Option<u32>) -> Span {
+        let Some((latest, at)) = self.latest else {
+            return next;
+        };
+        let rate_hz = burst.format.codec.clock_rate_hz();
+        let gap = burst.arrived.saturating_duration_since(at).max(MIN_STEP);
+        let by_arrival = latest
+            .wrapping_add(lower(ticks(gap, rate_hz)))
+            .wrapping_sub(lower(next.begin));
+        let max_apart = ticks(MAX_APART, rate_hz);
+        let believed = meeting
+            .filter(|offset| u64::from(ahead(*offset, by_arrival).unsigned_abs()) <= max_apart);
+        let time_offset = believed.unwrap_or(by_arrival);
+        let begin = lower(next.begin).wrapping_add(time_offset);
+        let lead = u32::try_from(ahead(latest, begin).saturating_add(1)).unwrap_or(0);
+        Span {
             time_offset,
-        });
+            lead,
+            ..next
+        }
+    }
+
+    fn next_shift(&self, packet: &MediaPacket) -> Shift {
+        match (&self.picture, &packet.picture) {
+            (Some((latest, shift)), Some(next)) => Shift::after(*shift, latest, next),
+            (None, _) | (_, None) => Shift::default(),
+        }
     }
 
     /// Numbers a packet of the current source; `None` for one from before its start here.
-    pub(super) fn number(&mut self, burst: &Burst, packet: &MediaPacket) -> Option<(SeqNo, u32)> {
+    pub(super) fn number(&mut self, burst: &Burst, packet: &MediaPacket) -> Option<Numbers> {
         let span = self
             .spans
             .last()
             .filter(|span| span.source == burst.source)?;
         let seq = SeqNo(span.sent_as.0 + packet.seq.0.checked_sub(span.first.0)?);
-        let timestamp = span.timestamp(packet.timestamp);
+        let numbers = span.numbers(seq, packet.timestamp);
         if seq > self.highest {
             self.highest = seq;
-            self.latest = Some((timestamp, burst.arrived));
+            self.latest = Some((numbers.timestamp, burst.arrived));
+            if let Some(picture) = packet.picture {
+                self.picture = Some((picture, numbers.shift));
+            }
         }
-        Some((seq, timestamp))
+        Some(numbers)
     }
 
-    /// Finds where a number came from: the source, its number there, and ours extended.
-    pub(super) fn origin(&self, wire: u16) -> Option<(SourceId, SeqNo, SeqNo)> {
+    /// Finds where a number came from.
+    pub(super) fn origin(&self, wire: u16) -> Option<Origin> {
         let behind = u64::from(self.highest.wire().wrapping_sub(wire));
         let sent_as = SeqNo(self.highest.0.checked_sub(behind)?);
         let span = self.span_of(sent_as)?;
-        let seq = SeqNo(span.first.0 + (sent_as.0 - span.sent_as.0));
-        Some((span.source, seq, sent_as))
+        Some(Origin {
+            source: span.source,
+            layer: span.layer,
+            seq: SeqNo(span.first.0 + (sent_as.0 - span.sent_as.0)),
+            sent_as,
+        })
     }
 
-    /// Returns the timestamp that the packet of this number had: a number never goes with another,
-    /// since the header is sealed with it.
-    pub(super) fn timestamp_of(&self, sent_as: SeqNo, timestamp: u64) -> Option<u32> {
-        Some(self.span_of(sent_as)?.timestamp(timestamp))
+    /// Returns what the packet of this number was sent with: a number never goes with anything else,
+    /// since all of it is sealed with the number.
+    pub(super) fn numbers_of(&self, sent_as: SeqNo, timestamp: u64) -> Option<Numbers> {
+        Some(self.span_of(sent_as)?.numbers(sent_as, timestamp))
     }
 
-    /// Returns the viewer's timestamp for one of `source`, if that is or was shown.
+    /// Returns the viewer's time for one of `source`, if that is or was shown: where its packets are
+    /// once they have lost their lead.
     pub(super) fn timestamp(&self, source: SourceId, timestamp: u64) -> Option<u32> {
         let span = self.spans.iter().rev().find(|span| span.source == source)?;
-        Some(span.timestamp(timestamp))
+        Some(lower(timestamp).wrapping_add(span.time_offset))
     }
 
     fn span_of(&self, sent_as: SeqNo) -> Option<&Span> {
@@ -122,9 +243,26 @@ impl Rewrite {
 }
 
 impl Span {
-    fn timestamp(&self, timestamp: u64) -> u32 {
-        lower(timestamp).wrapping_add(self.time_offset)
+    fn numbers(&self, seq: SeqNo, timestamp: u64) -> Numbers {
+        Numbers {
+            seq,
+            timestamp: self.timestamp(timestamp),
+            shift: self.shift,
+        }
     }
+
+    fn timestamp(&self, timestamp: u64) -> u32 {
+        let passed = timestamp.saturating_sub(self.begin) / 2;
+        let lead = u64::from(self.lead).saturating_sub(passed);
+        lower(timestamp)
+            .wrapping_add(self.time_offset)
+            .wrapping_add(lower(lead))
+    }
+}
+
+/// Returns how far one timestamp is ahead of another.
+fn ahead(time: u32, other: u32) -> i32 {
+    time.wrapping_sub(other).cast_signed()
 }
 
 #[expect(
@@ -149,6 +287,7 @@ mod tests {
                 peer: PeerId(1),
                 number,
             },
+            layer: 0,
             format: Format {
                 codec: Codec::Vp8,
                 profile: 0,
@@ -166,6 +305,7 @@ mod tests {
             timestamp,
             marker: false,
             keyframe: true,
+            picture: None,
             payload: 0..0,
         }
     }
@@ -175,14 +315,22 @@ mod tests {
         let start = Instant::now();
         let mut rewrite = Rewrite::new(PeerId(7));
         let first = burst(0, start);
-        rewrite.switch(&first, &packet(70_000, 1_000));
-        let (seq, time) = rewrite.number(&first, &packet(70_000, 1_000)).unwrap();
-        let (last, _) = rewrite.number(&first, &packet(70_004, 1_000)).unwrap();
+        rewrite.switch(&first, &packet(70_000, 1_000), None);
+        let Numbers {
+            seq,
+            timestamp: time,
+            ..
+        } = rewrite.number(&first, &packet(70_000, 1_000)).unwrap();
+        let last = rewrite.number(&first, &packet(70_004, 1_000)).unwrap().seq;
         assert_eq!(last.0, seq.0 + 4);
 
         let second = burst(1, start + Duration::from_secs(2));
-        rewrite.switch(&second, &packet(90_000, 5));
-        let (next, later) = rewrite.number(&second, &packet(90_000, 5)).unwrap();
+        rewrite.switch(&second, &packet(90_000, 5), None);
+        let Numbers {
+            seq: next,
+            timestamp: later,
+            ..
+        } = rewrite.number(&second, &packet(90_000, 5)).unwrap();
 
         assert_eq!(next.0, last.0 + 1);
         assert_eq!(later.wrapping_sub(time), 180_000);
@@ -198,7 +346,7 @@ mod tests {
         let start = Instant::now();
         let mut rewrite = Rewrite::new(PeerId(7));
         let source = burst(0, start);
-        rewrite.switch(&source, &packet(70_000, 0));
+        rewrite.switch(&source, &packet(70_000, 0), None);
         assert_eq!(rewrite.number(&source, &packet(69_999, 0)), None);
     }
 
@@ -207,19 +355,29 @@ mod tests {
         let start = Instant::now();
         let mut rewrite = Rewrite::new(PeerId(7));
         let first = burst(0, start);
-        rewrite.switch(&first, &packet(70_000, 0));
-        let (before, _) = rewrite.number(&first, &packet(70_003, 0)).unwrap();
+        rewrite.switch(&first, &packet(70_000, 0), None);
+        let before = rewrite.number(&first, &packet(70_003, 0)).unwrap().seq;
         let second = burst(1, start);
-        rewrite.switch(&second, &packet(10, 0));
-        let (after, _) = rewrite.number(&second, &packet(11, 0)).unwrap();
+        rewrite.switch(&second, &packet(10, 0), None);
+        let after = rewrite.number(&second, &packet(11, 0)).unwrap().seq;
 
         assert_eq!(
             rewrite.origin(before.wire()),
-            Some((first.source, SeqNo(70_003), before))
+            Some(Origin {
+                source: first.source,
+                layer: 0,
+                seq: SeqNo(70_003),
+                sent_as: before
+            })
         );
         assert_eq!(
             rewrite.origin(after.wire()),
-            Some((second.source, SeqNo(11), after))
+            Some(Origin {
+                source: second.source,
+                layer: 0,
+                seq: SeqNo(11),
+                sent_as: after
+            })
         );
         assert_eq!(
             rewrite.origin(after.wire().wrapping_add(1)),
@@ -233,16 +391,21 @@ mod tests {
         let start = Instant::now();
         let mut rewrite = Rewrite::new(PeerId(7));
         let first = burst(0, start);
-        rewrite.switch(&first, &packet(70_000, 1_000));
-        let (seq, time) = rewrite.number(&first, &packet(70_000, 1_000)).unwrap();
+        rewrite.switch(&first, &packet(70_000, 1_000), None);
+        let Numbers {
+            seq,
+            timestamp: time,
+            ..
+        } = rewrite.number(&first, &packet(70_000, 1_000)).unwrap();
         let second = burst(1, start + Duration::from_secs(1));
-        rewrite.switch(&second, &packet(10, 77));
+        rewrite.switch(&second, &packet(10, 77), None);
         rewrite.number(&second, &packet(10, 77)).unwrap();
         let back = burst(0, start + Duration::from_secs(2));
-        rewrite.switch(&back, &packet(70_001, 2_000));
+        rewrite.switch(&back, &packet(70_001, 2_000), None);
         rewrite.number(&back, &packet(70_001, 2_000)).unwrap();
 
-        assert_eq!(rewrite.timestamp_of(seq, 1_000), Some(time));
+        let again = rewrite.numbers_of(seq, 1_000).unwrap();
+        assert_eq!((again.seq, again.timestamp), (seq, time));
     }
 
     #[test]
@@ -250,6 +413,83 @@ mod tests {
         for peer in 0..10_000 {
             let rewrite = Rewrite::new(PeerId(peer));
             assert!((1..0x8000).contains(&rewrite.highest.0));
+        }
+    }
+
+    fn clock(number: u32, ntp_ms: u64, timestamp: u64, received: Instant) -> SourceClock {
+        SourceClock {
+            source: burst(number, received).source,
+            kind: crate::command::Kind::Video,
+            layer: 0,
+            ntp: (9 << 32) + (ntp_ms << 32) / 1000,
+            timestamp,
+            received,
+        }
+    }
+
+    #[test]
+    fn what_was_captured_at_one_moment_has_one_time_on_both_layers() {
+        let start = Instant::now();
+        let mut rewrite = Rewrite::new(PeerId(7));
+        let first = burst(0, start);
+        rewrite.switch(&first, &packet(70_000, 90_000), None);
+        let shown = rewrite.number(&first, &packet(70_000, 90_000)).unwrap();
+        // The second source's 450 000 is the first one's 90 000, and it arrives 20 ms later.
+        let (one, other) = (
+            clock(0, 500, 135_000, start),
+            clock(1, 1_000, 540_000, start),
+        );
+        let meeting = rewrite.meeting(&one, &other, 90_000);
+        let second = burst(1, start + Duration::from_millis(53));
+        rewrite.switch(&second, &packet(10, 453_000), meeting);
+        let next = rewrite.number(&second, &packet(10, 453_000)).unwrap();
+        assert_eq!(next.timestamp.wrapping_sub(shown.timestamp), 3_000);
+        // And back.
+        let meeting = rewrite.meeting(&other, &one, 90_000);
+        let back = burst(0, start + Duration::from_millis(66));
+        rewrite.switch(&back, &packet(70_010, 96_000), meeting);
+        let last = rewrite.number(&back, &packet(70_010, 96_000)).unwrap();
+        assert_eq!(last.timestamp.wrapping_sub(shown.timestamp), 6_000);
+    }
+
+    #[test]
+    fn a_layer_that_is_behind_loses_its_lead_without_going_back() {
+        let start = Instant::now();
+        let mut rewrite = Rewrite::new(PeerId(7));
+        let first = burst(0, start);
+        rewrite.switch(&first, &packet(70_000, 90_000), None);
+        let shown = rewrite.number(&first, &packet(70_000, 90_000)).unwrap();
+        // The other layer's keyframe is 100 ms older than what was shown.
+        let second = burst(1, start + Duration::from_millis(1));
+        rewrite.switch(&second, &packet(10, 81_000), Some(0));
+        let mut latest = shown.timestamp;
+        for frame in 0..20 {
+            let packet = packet(10 + frame, 81_000 + frame * 3_000);
+            let numbers = rewrite.number(&second, &packet).unwrap();
+            assert!(ahead(numbers.timestamp, latest) > 0, "frame {frame}");
+            assert_eq!(
+                rewrite.numbers_of(numbers.seq, packet.timestamp),
+                Some(numbers)
+            );
+            latest = numbers.timestamp;
+        }
+        assert_eq!(latest, 81_000 + 19 * 3_000, "right again");
+    }
+
+    #[test]
+    fn clocks_that_disagree_with_arrival_are_not_believed() {
+        let start = Instant::now();
+        let mut rewrite = Rewrite::new(PeerId(7));
+        let first = burst(0, start);
+        rewrite.switch(&first, &packet(70_000, 90_000), None);
+        rewrite.number(&first, &packet(70_000, 90_000)).unwrap();
+        for meeting in [1_000_000, 0x8000_0000, u32::MAX / 4 * 3] {
+            let second = burst(1, start + Duration::from_millis(10));
+            rewrite.switch(&second, &packet(10, 90_000), Some(meeting));
+            let next = rewrite.number(&second, &packet(10, 90_000)).unwrap();
+            assert_eq!(next.timestamp, 90_900);
+            rewrite.spans.pop();
+            rewrite.latest = Some((90_000, start));
         }
     }
 }

@@ -2,15 +2,17 @@
 
 use std::time::{Duration, Instant};
 
+use crate::codec::{Picture, Shift};
 use crate::command::{Format, Kind, PayloadFormat, PeerId, SendTrack};
 use crate::publisher::{middle, ticks};
-use crate::relay::{Burst, MediaPacket, SourceClock};
+use crate::relay::{Burst, MediaPacket, SourceClock, SourceId};
+use crate::room::Room;
 use crate::rtp::packet::OutgoingHeader;
 use crate::rtp::rtcp::{self, ReceptionReport, SenderInfo};
 use crate::rtp::seq::SeqNo;
 use crate::viewer::Again;
 use crate::viewer::resend::Resend;
-use crate::viewer::rewrite::Rewrite;
+use crate::viewer::rewrite::{Numbers, Origin, Rewrite};
 
 /// A packet ready to be put together and sealed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,8 +23,12 @@ pub(crate) struct Sendable {
     pub(crate) roll_over: u32,
     /// The number to stand before the payload of a retransmission (RFC 4588, section 4).
     pub(crate) original: Option<u16>,
+    /// The numbers of its picture and what is added to them; `None` where they stay as they are.
+    pub(crate) picture: Option<(Picture, Shift)>,
     /// Whether it is the first of what the viewer gets on this m-line.
     pub(crate) first: bool,
+    /// Whether the viewer goes over to another source with it.
+    pub(crate) begins: bool,
 }
 
 /// The state of one sending m-line.
@@ -67,35 +73,58 @@ impl Track {
         self.payload_format(format).is_some()
     }
 
-    /// Prepares a packet of the room's source, going over to it where a decoder can.
+    /// Returns the source that is shown; `None` before the first packet.
+    pub(super) fn source(&self) -> Option<SourceId> {
+        self.rewrite.source()
+    }
+
+    /// Returns the layer that is shown; `None` before the first packet.
+    pub(super) fn layer(&self) -> Option<u8> {
+        self.rewrite.layer()
+    }
+
+    /// Prepares a packet of the source that is shown.
     pub(super) fn prepare(&mut self, burst: &Burst, packet: &MediaPacket) -> Option<Sendable> {
-        if self.rewrite.source() != Some(burst.source) {
-            self.begin(burst, packet)?;
-        }
         let first = self.sent.0 == 0;
         let format = self.format?;
-        let (seq, timestamp) = self.rewrite.number(burst, packet)?;
+        let numbers = self.rewrite.number(burst, packet)?;
         let bytes = u32::try_from(packet.payload.len()).unwrap_or(u32::MAX);
         self.sent = (self.sent.0.wrapping_add(1), self.sent.1.wrapping_add(bytes));
         self.resend.earn(bytes);
-        let header = self.header(packet.marker, format.payload_type, (seq, timestamp));
         Some(Sendable {
-            header,
-            roll_over: seq.roll_over(),
-            original: None,
             first,
+            ..self.sendable(packet, format.payload_type, numbers)
         })
     }
 
     /// Goes over to the source of `burst` at `packet`; `None` when a decoder cannot start there, or not play it.
-    pub(super) fn begin(&mut self, burst: &Burst, packet: &MediaPacket) -> Option<()> {
+    pub(super) fn begin(&mut self, room: &Room, burst: &Burst, packet: &MediaPacket) -> Option<()> {
         let format = self.payload_format(&burst.format)?;
         if !packet.keyframe {
             return None;
         }
+        let meeting = self.meeting(room, burst);
         self.format = Some(format);
-        self.rewrite.switch(burst, packet);
+        self.rewrite.switch(burst, packet, meeting);
         Some(())
+    }
+
+    /// Returns whether it can go over to a packet in the cache and time goes on.
+    pub(super) fn follows(&self, room: &Room, burst: &Burst, packet: &MediaPacket) -> bool {
+        let meeting = self.meeting(room, burst);
+        self.plays(&burst.format) && self.rewrite.follows(burst, packet, meeting)
+    }
+
+    /// Finds how the times of the source that is shown and of another layer meet, if both have told.
+    fn meeting(&self, room: &Room, burst: &Burst) -> Option<u32> {
+        let shown = room.clock(self.source()?)?;
+        let next = room.clock(burst.source)?;
+        let rate_hz = burst.format.codec.clock_rate_hz();
+        let is_same = shown.source.peer == next.source.peer
+            && self.format?.format.codec.clock_rate_hz() == rate_hz;
+        self.rewrite
+            .meeting(shown, next, rate_hz)
+            .filter(|_| is_same)
     }
 
     /// Returns whether nothing was sent.
@@ -115,39 +144,39 @@ impl Track {
         let format = self
             .payload_format(&burst.format)
             .filter(|format| format.feedback.nack)?;
-        let timestamp = self.rewrite.timestamp_of(again.sent_as, packet.timestamp)?;
+        let numbers = self.rewrite.numbers_of(again.sent_as, packet.timestamp)?;
         let bytes = u32::try_from(packet.payload.len()).unwrap_or(u32::MAX);
         if !self.resend.allow(now, round_trip, again.sent_as, bytes) {
             return None;
         }
         let (Some(ssrc), Some(payload_type)) = (self.negotiated.ssrc.rtx, format.rtx_payload_type)
         else {
-            let numbers = (again.sent_as, timestamp);
-            let header = self.header(packet.marker, format.payload_type, numbers);
-            let roll_over = again.sent_as.roll_over();
-            return Some(Sendable {
-                header,
-                roll_over,
-                original: None,
-                first: false,
-            });
+            return Some(self.sendable(packet, format.payload_type, numbers));
         };
         let seq = self.resend.next();
-        let header = self.header(packet.marker, payload_type, (seq, timestamp));
+        let sendable = self.sendable(packet, payload_type, Numbers { seq, ..numbers });
         Some(Sendable {
-            header: OutgoingHeader { ssrc, ..header },
-            roll_over: seq.roll_over(),
+            header: OutgoingHeader {
+                ssrc,
+                ..sendable.header
+            },
             original: Some(again.sent_as.wire()),
-            first: false,
+            ..sendable
         })
     }
 
     /// Finds what the viewer means by one of its sequence numbers.
     pub(super) fn origin(&self, wire: u16) -> Option<Again> {
-        let (source, seq, sent_as) = self.rewrite.origin(wire)?;
+        let Origin {
+            source,
+            layer,
+            seq,
+            sent_as,
+        } = self.rewrite.origin(wire)?;
         Some(Again {
             kind: self.kind(),
             source,
+            layer,
             seq,
             sent_as,
         })
@@ -196,15 +225,22 @@ impl Track {
             .copied()
     }
 
-    fn header(&self, marker: bool, payload_type: u8, numbers: (SeqNo, u32)) -> OutgoingHeader {
-        let (seq, timestamp) = numbers;
-        let ssrc = self.ssrc();
-        OutgoingHeader {
-            marker,
+    fn sendable(&self, packet: &MediaPacket, payload_type: u8, numbers: Numbers) -> Sendable {
+        let header = OutgoingHeader {
+            marker: packet.marker,
             payload_type,
-            sequence_number: seq.wire(),
-            timestamp,
-            ssrc,
+            sequence_number: numbers.seq.wire(),
+            timestamp: numbers.timestamp,
+            ssrc: self.ssrc(),
+        };
+        let shift = Some(numbers.shift).filter(|shift| *shift != Shift::default());
+        Sendable {
+            header,
+            roll_over: numbers.seq.roll_over(),
+            original: None,
+            picture: packet.picture.zip(shift),
+            first: false,
+            begins: false,
         }
     }
 }
