@@ -18,3 +18,5 @@ mod node;
 mod publishers;
 
 mod interop;
+
+mod simulcast;

@@ -8,6 +8,7 @@ use klieg_sfu_core::rtp::rtcp::{self, Compound, Rtcp};
 use klieg_sfu_core::rtp::seq::SeqExtender;
 
 use super::peer::Peer;
+use super::simulcast::Seen;
 use super::stage::Received;
 
 /// Between two frames of video, and of sound.
@@ -445,12 +446,17 @@ impl Watching {
 
 fn is_keyframe_start(packet: &[u8]) -> bool {
     let payload = &packet[Header::parse(packet).unwrap().payload];
-    payload.starts_with(&[0x10, 0x00])
+    let is_layered = payload.starts_with(&[0x90]) && payload[6] == 0;
+    payload.starts_with(&[0x10, 0x00]) || is_layered
 }
 
 fn check_payload(packet: &[u8]) {
     let payload = &packet[Header::parse(packet).unwrap().payload];
     if payload.is_empty() {
+        return;
+    }
+    if payload[0] & 0x80 != 0 {
+        Seen::read(packet);
         return;
     }
     let (frame, index) = (payload[5], payload[6]);

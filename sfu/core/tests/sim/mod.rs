@@ -2,6 +2,8 @@
 
 pub(crate) mod actor;
 
+pub(crate) mod simulcast;
+
 pub(crate) mod peer;
 
 pub(crate) mod stage;

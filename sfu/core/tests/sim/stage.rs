@@ -15,6 +15,7 @@ use klieg_sfu_core::node::{Node, NodeConfig, PeerHandshake};
 
 use super::actor::{Publishing, Watching};
 use super::peer::{Nomination, Peer, PeerConfig};
+use super::simulcast::{self, SentLayer, Simulcasting};
 use super::world::{SERVER, identity};
 use super::{Link, Network, Parcel, Seed, address, epoch};
 
@@ -47,6 +48,7 @@ pub(crate) struct Actor {
 /// What a client does with its media.
 pub(crate) enum Role {
     Publishing(Box<Publishing>),
+    Simulcasting(Box<Simulcasting>),
     Watching(Box<Watching>),
 }
 
@@ -91,6 +93,21 @@ impl Stage {
         let publishing = Publishing::new(self.now, u32::try_from(id).unwrap_or(0) * 100);
         let media = Media::Publish(receive_tracks());
         self.add(id, link, media, Role::Publishing(Box::new(publishing)))
+    }
+
+    /// Adds a publisher of VP8 in layers; returns its place.
+    pub(crate) fn simulcast(&mut self, id: u64, link: Link, layers: Vec<SentLayer>) -> usize {
+        let mut tracks = receive_tracks();
+        tracks.retain(|track| track.kind == Kind::Video);
+        for track in &mut tracks {
+            track.extensions.mid = Some(simulcast::MID);
+            track.extensions.rid = Some(simulcast::RID);
+            track.extensions.repaired_rid = Some(simulcast::REPAIRED_RID);
+            track.rids = layers.iter().map(|layer| layer.rid.into()).collect();
+        }
+        let simulcasting = Simulcasting::new(self.now, layers);
+        let role = Role::Simulcasting(Box::new(simulcasting));
+        self.add(id, link, Media::Publish(tracks), role)
     }
 
     /// Adds a viewer; returns its place.
@@ -157,14 +174,21 @@ impl Stage {
     pub(crate) fn watching(&self, place: usize) -> &Watching {
         match &self.actors[place].role {
             Role::Watching(watching) => watching,
-            Role::Publishing(_) => panic!("a publisher"),
+            Role::Publishing(_) | Role::Simulcasting(_) => panic!("a publisher"),
         }
     }
 
     pub(crate) fn publishing(&mut self, place: usize) -> &mut Publishing {
         match &mut self.actors[place].role {
             Role::Publishing(publishing) => publishing,
-            Role::Watching(_) => panic!("a viewer"),
+            Role::Watching(_) | Role::Simulcasting(_) => panic!("no such publisher"),
+        }
+    }
+
+    pub(crate) fn simulcasting(&mut self, place: usize) -> &mut Simulcasting {
+        match &mut self.actors[place].role {
+            Role::Simulcasting(simulcasting) => simulcasting,
+            Role::Watching(_) | Role::Publishing(_) => panic!("no such publisher"),
         }
     }
 
@@ -311,6 +335,7 @@ impl Actor {
     fn poll_timeout(&self) -> Option<Instant> {
         let media = match &self.role {
             Role::Publishing(publishing) => publishing.poll_timeout(),
+            Role::Simulcasting(simulcasting) => Some(simulcasting.poll_timeout()),
             Role::Watching(watching) => watching.poll_timeout(),
         };
         let media = media.filter(|_| self.peer.is_connected());
@@ -322,6 +347,9 @@ impl Actor {
         if self.peer.is_connected() {
             match &mut self.role {
                 Role::Publishing(publishing) => publishing.handle_timeout(now, &mut self.peer),
+                Role::Simulcasting(simulcasting) => {
+                    simulcasting.handle_timeout(now, &mut self.peer);
+                }
                 Role::Watching(watching) => watching.handle_timeout(now, &mut self.peer),
             }
         }
@@ -330,6 +358,7 @@ impl Actor {
     fn take_media(&mut self, now: Instant) {
         match &mut self.role {
             Role::Publishing(publishing) => publishing.take_feedback(now, &mut self.peer),
+            Role::Simulcasting(simulcasting) => simulcasting.take_feedback(now, &mut self.peer),
             Role::Watching(watching) => watching.take_media(now, &mut self.peer),
         }
     }
