@@ -308,8 +308,7 @@ pub enum Command {
         /// The peer's new side; `None` until its answer came.
         remote: Option<IceCredentials>,
     },
-    /// Shows a viewer another layer. May come before its handshake is over, and holds for all
-    /// publishers to come.
+    /// Shows a viewer another layer, from its handshake on and for all publishers to come.
     SelectLayer(PeerId, LayerChoice),
     /// Shows the peer out: DTLS `close_notify`, then silence.
     RemovePeer(PeerId),
@@ -334,15 +333,14 @@ pub enum Event {
         /// What is coming.
         format: Format,
     },
-    /// The layers of a publisher's picture, in the order of their index: when one comes, pauses, returns
-    /// or changes its size, at most once a second; when rates move by a tenth, every 5 s. A picture
-    /// without simulcast has one layer.
+    /// The layers of a publisher's picture, one without simulcast: when one comes, pauses, returns or
+    /// changes its size, at most once a second; when rates move by a tenth, every 5 s.
     PublisherLayers {
         /// Which peer.
         peer: PeerId,
         /// Which room.
         room: RoomKey,
-        /// From one to four, each from its first packet on.
+        /// By their index, from one to four, each from its first packet on.
         layers: Vec<LayerInfo>,
     },
     /// A viewer is shown a layer for the first time, or another one than before.

@@ -7,7 +7,7 @@ use klieg_sfu_core::command::{Command, Event, LayerChoice, LayerInfo, Media, Pee
 use crate::sim::Link;
 use crate::sim::actor::Watching;
 use crate::sim::simulcast::{Seen, SentLayer};
-use crate::sim::stage::{Role, Stage, VP8, count, send_tracks};
+use crate::sim::stage::{Role, Stage, VP8, VP9, count, send_tracks};
 
 const SECOND: Duration = Duration::from_secs(1);
 /// One frame on the clock of video.
@@ -71,19 +71,25 @@ fn runs(seen: &[Seen]) -> Vec<(u8, usize)> {
 }
 
 fn shown(stage: &Stage, id: u64) -> Vec<u8> {
-    let events = stage.events.iter().filter_map(|(_, event)| match event {
-        Event::ViewerLayer { peer, layer } if *peer == PeerId(id) => Some(*layer),
-        _ => None,
-    });
-    events.collect()
+    let mut shown = Vec::new();
+    for (_, event) in &stage.events {
+        if let Event::ViewerLayer { peer, layer } = event
+            && *peer == PeerId(id)
+        {
+            shown.push(*layer);
+        }
+    }
+    shown
 }
 
 fn told(stage: &Stage) -> Vec<(Duration, Vec<LayerInfo>)> {
-    let events = stage.events.iter().filter_map(|(at, event)| match event {
-        Event::PublisherLayers { layers, .. } => Some((*at, layers.clone())),
-        _ => None,
-    });
-    events.collect()
+    let mut told = Vec::new();
+    for (at, event) in &stage.events {
+        if let Event::PublisherLayers { layers, .. } = event {
+            told.push((*at, layers.clone()));
+        }
+    }
+    told
 }
 
 fn asked(stage: &mut Stage, publisher: usize) -> Vec<usize> {
@@ -117,6 +123,8 @@ fn everybody_is_shown_the_largest_layer_whatever_it_is_called() {
             assert!(stage.watching(viewer).frames > 110, "from the cache");
         }
         assert!(asked(&mut stage, publisher).iter().all(|&asked| asked == 0));
+        let media = |event: &Event| matches!(event, Event::PublisherMedia { .. });
+        assert_eq!(count(&stage, media), 1);
         assert_eq!(shown(&stage, 2).last(), Some(&best));
         assert_eq!(shown(&stage, 7), [best]);
     }
@@ -194,8 +202,59 @@ fn when_the_best_layer_pauses_the_next_one_is_shown_until_it_returns() {
         }
         assert_eq!(&shown(&stage, 2)[shown(&stage, 2).len() - 3..], [2, 1, 2]);
         let asked = asked(&mut stage, publisher);
-        assert!(asked[0] == 0 && asked[1] <= 2 && asked[2] <= 1, "{asked:?}");
+        // The viewers that stood still asked for the paused one before it was known to be.
+        assert!(asked[0] == 0 && asked[1] <= 2 && asked[2] <= 2, "{asked:?}");
     }
+}
+
+#[test]
+fn a_keyframe_that_came_since_the_best_layer_paused_is_taken_from_the_cache() {
+    for shards in [1, 2] {
+        let mut stage = Stage::new(98, shards);
+        let publisher = stage.simulcast(1, Link::round_trip(20), browser_layers());
+        let viewers = [2, 3].map(|id| stage.watch(id, Link::round_trip(30)));
+        for &viewer in &viewers {
+            stage.watching_mut(viewer).asks = false;
+        }
+        stage.run(3 * SECOND);
+        stage.simulcasting(publisher).layers[2].is_sending = false;
+        stage.run(SECOND / 2);
+        stage.simulcasting(publisher).layers[1].wants_keyframe = true;
+        stage.run(2 * SECOND);
+        for viewer in viewers {
+            let seen = stream(&stage, viewer);
+            let (before, next) = (runs(&seen), seen.iter().find(|it| it.layer == 1).unwrap());
+            assert_eq!(before.iter().filter(|(layer, _)| *layer == 1).count(), 1);
+            assert!(
+                next.frame < 110,
+                "the first frame was sent before: {next:?}"
+            );
+            assert_eq!(seen.last().unwrap().layer, 1);
+            let (first, last) = (
+                seen.iter().find(|it| it.frame > 60).unwrap(),
+                seen.last().unwrap(),
+            );
+            let frames = last.frame - first.frame;
+            let ticks = last.timestamp.wrapping_sub(first.timestamp);
+            assert!(ticks.abs_diff(frames * FRAME_TICKS) < 200, "true times");
+        }
+        assert_eq!(asked(&mut stage, publisher), [0, 0, 0]);
+    }
+}
+
+#[test]
+fn a_viewer_that_plays_no_layer_is_named_once() {
+    let mut stage = Stage::new(99, 2);
+    let media = Media::View(send_tracks(&[(98, None, VP9)]));
+    let watching = Role::Watching(Box::new(Watching::new(stage.now)));
+    let viewer = stage.add(2, Link::round_trip(30), media, watching);
+    stage.watch(3, Link::round_trip(30));
+    let publisher = stage.simulcast(1, Link::round_trip(20), browser_layers());
+    stage.run(5 * SECOND);
+    let mismatch = |event: &Event| matches!(event, Event::CodecMismatch { .. });
+    assert_eq!(count(&stage, mismatch), 1);
+    assert!(stage.watching(viewer).received.is_empty());
+    assert_eq!(asked(&mut stage, publisher), [0, 0, 0]);
 }
 
 #[test]
@@ -348,7 +407,7 @@ fn packets_again_without_a_stream_for_it_are_the_same_over_switches() {
             }
         }
     }
-    assert!(checked > 300, "{checked} packets");
+    assert!(checked > 150, "{checked} packets");
 }
 
 #[test]

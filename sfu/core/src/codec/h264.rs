@@ -232,7 +232,7 @@ mod tests {
         /// Returns the unit with its header and escapes.
         fn unit(mut self) -> Vec<u8> {
             self.0.push('1');
-            while self.0.len() % 8 != 0 {
+            while !self.0.len().is_multiple_of(8) {
                 self.0.push('0');
             }
             let mut unit = vec![0x67];

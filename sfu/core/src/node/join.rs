@@ -40,7 +40,11 @@ impl Node {
             return;
         }
         let shown = viewer.shown().filter(|(source, _)| room.sends(*source));
-        let layer = shown.map(|(_, layer)| layer).or(viewer.target());
+        let layer = shown.map(|(_, layer)| layer).or_else(|| viewer.target());
+        let sent = room.source(layer.unwrap_or(0));
+        if sent.is_some_and(|(_, format)| !viewer.plays(&format)) {
+            return;
+        }
         let cached = room.joinable(now, layer.unwrap_or(0));
         if cached.is_some_and(|start| viewer.catch_up(now, start)) {
             self.counters.joins_from_cache += 1;

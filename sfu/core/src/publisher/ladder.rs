@@ -30,7 +30,7 @@ pub(super) struct Ladder {
     rungs: Vec<Rung>,
     /// When the next look is due; `None` while nothing moves.
     next_look: Option<Instant>,
-    /// Whether order, activity or sizes changed since [`Self::poll_change`].
+    /// Whether order or activity changed since [`Self::poll_change`].
     has_changed: bool,
     /// What was told last, and when; `None` before the first time.
     told: Option<(Instant, Vec<LayerInfo>)>,
@@ -64,18 +64,19 @@ impl Ladder {
         };
         rung.last = now;
         rung.bytes += bytes as u64;
-        let mut has_changed = !rung.info.active;
-        if has_changed {
+        let returns = !rung.info.active;
+        if returns {
             rung.info.active = true;
             rung.looks.clear();
             rung.looks.push_back((now, rung.bytes));
         }
+        let mut resized = false;
         if let Some(Resolution { width, height }) = resolution {
-            has_changed |= (rung.info.width, rung.info.height) != (width, height);
+            resized = (rung.info.width, rung.info.height) != (width, height);
             (rung.info.width, rung.info.height) = (width, height);
         }
-        if has_changed {
-            self.has_changed = true;
+        self.has_changed |= returns;
+        if returns || resized {
             self.sort();
         }
         self.next_look.get_or_insert(now + LOOK);
@@ -111,7 +112,7 @@ impl Ladder {
         self.next_look
     }
 
-    /// Returns the layers, the best first, if order, activity or sizes have changed.
+    /// Returns the layers, the best first, if their order or activity has changed.
     pub(super) fn poll_change(&mut self) -> Option<Vec<LayerInfo>> {
         std::mem::take(&mut self.has_changed).then(|| self.infos().collect())
     }

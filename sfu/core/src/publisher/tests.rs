@@ -3,6 +3,7 @@
 use super::*;
 use crate::command::{Codec, ExtensionIds, Feedback, PayloadFormat, SsrcPair};
 use crate::rtp::packet::OutgoingHeader;
+use proptest::prelude::*;
 
 const VP8: Format = Format {
     codec: Codec::Vp8,
@@ -296,4 +297,179 @@ fn a_sender_report_tells_where_the_source_stands_on_the_wall_clock() {
             received: start
         }]
     );
+}
+
+const RID: u8 = 5;
+const REPAIRED_RID: u8 = 6;
+
+/// A publisher of layers `q`, `h` and `f`.
+fn simulcaster(now: Instant, change: impl FnOnce(&mut ReceiveTrack)) -> Publisher {
+    let mut track = video(Vec::new());
+    track.extensions.rid = Some(RID);
+    track.extensions.repaired_rid = Some(REPAIRED_RID);
+    track.rids = ["q", "h", "f"].map(String::from).to_vec();
+    change(&mut track);
+    Publisher::new(now, PeerId(9), vec![track])
+}
+
+/// Puts one extension element of one byte into a packet.
+fn with_element(packet: &[u8], (id, value): (u8, u8)) -> Vec<u8> {
+    let (header, payload) = packet.split_at(12);
+    let mut packet = header.to_vec();
+    packet[0] |= 0x10;
+    packet.extend_from_slice(&[0xbe, 0xde, 0, 1, id << 4, value, 0, 0]);
+    packet.extend_from_slice(payload);
+    packet
+}
+
+fn layer_of(publisher: &mut Publisher, now: Instant, packet: &[u8]) -> Result<u8, Unforwarded> {
+    publisher
+        .handle_rtp(now, packet)
+        .map(|arrived| arrived.layer)
+}
+
+#[test]
+fn a_stream_is_bound_to_the_layer_whose_rid_it_carries() {
+    let start = Instant::now();
+    let mut publisher = simulcaster(start, |_| {});
+    let plain = |seq, ssrc| packet(96, seq, ssrc, KEYFRAME);
+    let named = |seq, ssrc, rid| with_element(&plain(seq, ssrc), (RID, rid));
+    assert_eq!(
+        layer_of(&mut publisher, start, &plain(1, 7)),
+        Err(Unforwarded::UnknownLayer)
+    );
+    assert_eq!(layer_of(&mut publisher, start, &named(1, 7, b'h')), Ok(1));
+    assert_eq!(layer_of(&mut publisher, start, &plain(2, 7)), Ok(1));
+    assert_eq!(layer_of(&mut publisher, start, &named(1, 8, b'f')), Ok(2));
+    assert_eq!(
+        layer_of(&mut publisher, start, &named(1, 9, b'x')),
+        Err(Unforwarded::UnknownLayer)
+    );
+    // Another stream of the same layer; the one before it is over.
+    let later = start + Duration::from_secs(1);
+    assert_eq!(layer_of(&mut publisher, later, &named(50, 17, b'h')), Ok(1));
+    assert_eq!(
+        layer_of(&mut publisher, later, &plain(3, 7)),
+        Err(Unforwarded::UnknownStream)
+    );
+    assert_eq!(layer_of(&mut publisher, later, &plain(2, 8)), Ok(2));
+    assert_eq!(
+        feedback(&mut publisher, later).len(),
+        2,
+        "one report for each layer"
+    );
+}
+
+#[test]
+fn announced_streams_and_those_that_cannot_tell_are_taken_in_order() {
+    let start = Instant::now();
+    let pairs = [7, 8, 9].map(|media| SsrcPair {
+        media,
+        rtx: Some(media + 10),
+    });
+    let mut publisher = simulcaster(start, |track| track.ssrcs = pairs.to_vec());
+    for (ssrc, layer) in [(9, 2), (7, 0), (8, 1)] {
+        let arrived = layer_of(&mut publisher, start, &packet(96, 1, ssrc, KEYFRAME));
+        assert_eq!(arrived, Ok(layer));
+    }
+    let mut publisher = simulcaster(start, |track| track.extensions.rid = None);
+    for (ssrc, layer) in [(31, 0), (32, 1), (33, 2), (31, 0)] {
+        let sequence_number = u16::try_from(publisher.next_source.number).unwrap() + 1;
+        let arrived = layer_of(
+            &mut publisher,
+            start,
+            &packet(96, sequence_number, ssrc, KEYFRAME),
+        );
+        assert_eq!(arrived, Ok(layer));
+    }
+    let fourth = layer_of(&mut publisher, start, &packet(96, 1, 34, KEYFRAME));
+    assert_eq!(fourth, Err(Unforwarded::UnknownLayer));
+}
+
+#[test]
+fn retransmissions_find_their_layer_by_name_or_by_the_only_hole_they_fit() {
+    let start = Instant::now();
+    for is_named in [true, false] {
+        let mut publisher = simulcaster(start, |_| {});
+        for (ssrc, rid) in [(7, b'q'), (8, b'h'), (9, b'f')] {
+            for seq in [10, 12 + u16::try_from(ssrc).unwrap()] {
+                let media = with_element(&packet(96, seq, ssrc, KEYFRAME), (RID, rid));
+                publisher.handle_rtp(start, &media).unwrap();
+            }
+        }
+        // 20 is missing in the last layer only, 15 in all.
+        let again = |original, element: Option<u8>| {
+            let packet = packet(
+                97,
+                original,
+                80,
+                &[&[0, u8::try_from(original).unwrap()], KEYFRAME].concat(),
+            );
+            match element {
+                Some(rid) => with_element(&packet, (REPAIRED_RID, rid)),
+                None => packet,
+            }
+        };
+        let name = is_named.then_some(b'f');
+        let ambiguous = layer_of(&mut publisher, start, &again(15, None));
+        assert_eq!(ambiguous, Err(Unforwarded::UnknownStream));
+        assert_eq!(layer_of(&mut publisher, start, &again(20, name)), Ok(2));
+        assert_eq!(
+            layer_of(&mut publisher, start, &again(15, None)),
+            Ok(2),
+            "learnt"
+        );
+        let stranger = layer_of(&mut publisher, start, &again(16, Some(b'x')));
+        assert_eq!(stranger, Err(Unforwarded::UnknownLayer));
+    }
+}
+
+#[test]
+fn each_layer_is_asked_for_keyframes_by_itself() {
+    let start = Instant::now();
+    let mut publisher = simulcaster(start, |_| {});
+    for (ssrc, rid) in [(7, b'q'), (8, b'h')] {
+        let media = with_element(&packet(96, 1, ssrc, INTERFRAME), (RID, rid));
+        publisher.handle_rtp(start, &media).unwrap();
+    }
+    publisher.request_keyframe(Some(1));
+    assert_eq!(feedback(&mut publisher, start), ["pli 8"]);
+    publisher.request_keyframe(Some(0));
+    publisher.request_keyframe(Some(1));
+    publisher.request_keyframe(Some(3));
+    assert_eq!(feedback(&mut publisher, start), ["pli 7"]);
+}
+
+proptest! {
+    #[test]
+    fn whatever_a_publisher_of_layers_sends_is_bounded(
+        packets in proptest::collection::vec(
+            (
+                0_u64..400,
+                prop::sample::select(vec![96_u8, 97, 98, 5]),
+                any::<u16>(),
+                0_u32..40,
+                prop::sample::select(vec![(0, 0), (RID, b'q'), (RID, b'h'), (RID, b'x'), (REPAIRED_RID, b'f')]),
+                proptest::collection::vec(any::<u8>(), 0..20),
+            ),
+            0..300,
+        ),
+    ) {
+        let mut now = Instant::now();
+        let mut publisher = simulcaster(now, |_| {});
+        for (ms, payload_type, seq, ssrc, element, payload) in packets {
+            now += Duration::from_millis(ms);
+            let plain = packet(payload_type, seq, ssrc, &payload);
+            let packet = if element.0 == 0 { plain } else { with_element(&plain, element) };
+            if let Ok(arrived) = publisher.handle_rtp(now, &packet) {
+                prop_assert!(arrived.layer < 3);
+            }
+            publisher.request_keyframe(Some(payload_type % 5));
+            publisher.handle_timeout(now);
+            let mut out = Vec::new();
+            publisher.poll_rtcp(now, &mut out);
+            prop_assert!(out.len() <= MAX_COMPOUND);
+            prop_assert!(publisher.poll_layers().is_none_or(|layers| layers.len() <= 3));
+        }
+    }
 }

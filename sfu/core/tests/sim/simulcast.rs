@@ -39,6 +39,10 @@ pub(crate) struct Simulcasting {
 }
 
 /// One layer.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "switches of a test, told apart by name"
+)]
 pub(crate) struct SentLayer {
     pub(crate) rid: &'static str,
     /// Its stream; the next one is that of its retransmissions.

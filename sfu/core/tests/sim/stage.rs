@@ -178,6 +178,13 @@ impl Stage {
         }
     }
 
+    pub(crate) fn watching_mut(&mut self, place: usize) -> &mut Watching {
+        match &mut self.actors[place].role {
+            Role::Watching(watching) => watching,
+            Role::Publishing(_) | Role::Simulcasting(_) => panic!("a publisher"),
+        }
+    }
+
     pub(crate) fn publishing(&mut self, place: usize) -> &mut Publishing {
         match &mut self.actors[place].role {
             Role::Publishing(publishing) => publishing,
