@@ -177,6 +177,40 @@ fn a_viewer_that_changes_its_mind_every_second_gets_one_stream() {
 }
 
 #[test]
+fn going_over_on_a_bad_path_loses_no_more_than_the_path_does() {
+    for (seed, shards) in [(100, 1), (101, 2), (102, 3)] {
+        let mut stage = Stage::new(seed, shards);
+        stage.simulcast(1, Link::bad(2, 60), browser_layers());
+        let viewers = [2, 3, 4].map(|id| stage.watch(id, Link::bad(2, 60)));
+        stage.run(2 * SECOND);
+        for round in 0..20 {
+            for id in 2..5 {
+                let layer = (round + id) % 3;
+                select(&mut stage, id, LayerChoice::Layer(layer as u8));
+            }
+            stage.run(SECOND);
+        }
+        for viewer in viewers {
+            let watching = stage.watching(viewer);
+            assert!(watching.frames > 580, "{} frames", watching.frames);
+            assert_eq!(stage.actors[viewer].peer.unreadable, 0);
+            let seen: Vec<_> = watching
+                .received
+                .values()
+                .map(|it| Seen::read(it))
+                .collect();
+            for pair in seen.windows(2) {
+                let step = pair[1]
+                    .timestamp
+                    .wrapping_sub(pair[0].timestamp)
+                    .cast_signed();
+                assert!((0..90_000).contains(&step), "{pair:?}");
+            }
+        }
+    }
+}
+
+#[test]
 fn when_the_best_layer_pauses_the_next_one_is_shown_until_it_returns() {
     for shards in [1, 2] {
         let mut stage = Stage::new(84, shards);

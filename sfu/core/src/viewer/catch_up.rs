@@ -8,7 +8,7 @@ use crate::rtp::seq::SeqNo;
 
 /// From the finished handshake to the first packet: what follows the last flight too closely, Firefox
 /// sometimes drops before its SRTP is set up.
-const SETTLING: Duration = Duration::from_millis(20);
+pub(super) const SETTLING: Duration = Duration::from_millis(20);
 /// Between two steps.
 const STEP: Duration = Duration::from_millis(5);
 /// Packets of one step: some 15 Mb/s, ten times an ordinary stream.

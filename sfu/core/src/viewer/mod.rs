@@ -18,7 +18,7 @@ use crate::room::Room;
 use crate::rtp::rtcp::{self, Compound, Rtcp};
 use crate::rtp::seq::SeqNo;
 
-use catch_up::{CatchUp, Joins};
+use catch_up::{CatchUp, Joins, SETTLING};
 pub(crate) use catch_up::{STEP_PACKETS, Start};
 pub(crate) use track::Sendable;
 use track::Track;
@@ -220,7 +220,9 @@ impl Viewer {
             .track(Kind::Video)
             .is_some_and(|track| track.follows(room, burst, packet));
         if follows {
-            self.catch_up = Some(CatchUp::new(start, now));
+            let is_first = self.shown().is_none();
+            let due = if is_first { now + SETTLING } else { now };
+            self.catch_up = Some(CatchUp::new(start, due));
         }
         follows
     }
