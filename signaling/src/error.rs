@@ -44,6 +44,8 @@ pub(crate) enum Code {
     NoCommonCodec,
     /// The publisher sends what the offer cannot play.
     CodecMismatch,
+    /// The publisher has no layer of this name.
+    LayerUnknown,
     /// The body is of another media type.
     UnsupportedMediaType,
     /// The client would not take the answer.
@@ -86,7 +88,7 @@ impl Code {
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::NotJoined | Self::AlreadyJoined | Self::PublisherExists => StatusCode::CONFLICT,
-            Self::SdpUnusable | Self::NoCommonCodec | Self::CodecMismatch => {
+            Self::SdpUnusable | Self::NoCommonCodec | Self::CodecMismatch | Self::LayerUnknown => {
                 StatusCode::UNPROCESSABLE_ENTITY
             }
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -117,6 +119,7 @@ impl Code {
             Self::SdpUnusable => "The session description cannot be served",
             Self::NoCommonCodec => "No common codec",
             Self::CodecMismatch => "The publisher's codec is not in the offer",
+            Self::LayerUnknown => "No such layer",
             Self::UnsupportedMediaType => "Another media type is needed",
             Self::NotAcceptable => "Not acceptable",
             Self::PreconditionRequired => "If-Match is needed",

@@ -15,7 +15,7 @@ use crate::app::App;
 use crate::config::Config;
 use crate::http::origin::cors;
 use crate::http::{accounts, assets, probes, rooms, unknown_method, unknown_route};
-use crate::wish::{endpoint, events, resource};
+use crate::wish::{endpoint, events, layer, resource};
 use crate::ws;
 
 /// Puts the addresses and their handlers together.
@@ -100,7 +100,13 @@ fn media(config: &Config) -> Router<Arc<App>> {
                 .options(resource::options),
         )
         .layer(cors(config, &methods));
-    let all = endpoints.merge(sessions).merge(streams);
+    let layers = Router::new()
+        .route(
+            "/whep/{room}/{session}/layer",
+            post(layer::select).options(resource::options),
+        )
+        .layer(cors(config, &methods));
+    let all = endpoints.merge(sessions).merge(streams).merge(layers);
     all.layer(never_stored())
 }
 

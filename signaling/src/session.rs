@@ -226,6 +226,23 @@ impl Session {
         }
     }
 
+    /// Returns the RIDs of a publisher's picture, one for each layer, none where it is no simulcast; `None`
+    /// without a picture.
+    pub fn rids(&self) -> Option<&[String]> {
+        match &self.side {
+            Side::Offers(agreement) => agreement.rids(),
+            Side::Answers(_) => None,
+        }
+    }
+
+    /// Returns the place of the picture's m-line among those of the peer's offer, from 0.
+    pub fn picture_index(&self) -> Option<usize> {
+        match &self.side {
+            Side::Offers(agreement) => agreement.picture_index(),
+            Side::Answers(_) => None,
+        }
+    }
+
     /// Names the server's end of ICE; it changes when ICE restarts (the entity tag of RFC 9725, section 4.3.1).
     pub fn ice_generation(&self) -> &str {
         &self.local.ufrag

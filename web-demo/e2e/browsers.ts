@@ -36,8 +36,8 @@ export interface Tab {
   /** What the page reported as errors. */
   errors: string[];
   open(url: string): Promise<void>;
-  /** Runs a function of `probe.ts` in the page. */
-  look<Seen>(probe: () => Seen | Promise<Seen>): Promise<Seen>;
+  /** Runs a function of `probe.ts` in the page, with what it is given. */
+  look<Seen>(probe: (given: string) => Seen | Promise<Seen>, given?: string): Promise<Seen>;
   click(selector: string): Promise<void>;
   /** Writes into a field as a visitor does, then presses Enter. */
   enter(selector: string, text: string): Promise<void>;
@@ -106,7 +106,7 @@ function chromiumTab(context: ChromiumContext, name: string): Tab {
     name,
     errors,
     open: async (url) => void await (await current()).goto(url),
-    look: async (probe) => (await current()).evaluate(probe),
+    look: async <Seen>(probe: (given: string) => Seen | Promise<Seen>, given = '') => await (await current()).evaluate(probe, given) as Seen,
     click: async (selector) => (await current()).click(selector),
     async enter(selector, text) {
       const field = (await current()).locator(selector);
@@ -146,7 +146,7 @@ function firefoxTab(context: FirefoxContext, name: string): Tab {
     name,
     errors,
     open: async (url) => void await (await current()).goto(url),
-    look: async <Seen>(probe: () => Seen | Promise<Seen>) => await (await current()).evaluate(probe) as Seen,
+    look: async <Seen>(probe: (given: string) => Seen | Promise<Seen>, given = '') => await (await current()).evaluate(probe, given) as Seen,
     click: async (selector) => (await current()).locator(selector).click(),
     async enter(selector, text) {
       await (await current()).locator(selector).fill(text);

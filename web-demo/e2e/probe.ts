@@ -10,7 +10,19 @@ declare global {
     kliegTracks: MediaStreamTrack[];
     /** When the video first played, in milliseconds since the page was asked for. */
     kliegPlayingAt: number | undefined;
+    /** The layers that a player was told of last. */
+    kliegLayers: ToldLayer[];
+    /** Where a player asks for another layer. */
+    kliegLayerUrl: string;
   }
+}
+
+/** A layer as a WHEP player is told of it. */
+export interface ToldLayer {
+  rid: string;
+  width: number;
+  height: number;
+  bitrate: number;
 }
 
 /** Runs before the page's scripts: remembers its peer connections and reactions. */
@@ -148,4 +160,49 @@ export function chatOverlaps(): number {
 /** Whether each camera and microphone that the page opened is still in use. */
 export function cameraTracks(): string[] {
   return window.kliegTracks.map(({ readyState }) => readyState);
+}
+
+/** Publishes a drawing in three layers by WHIP, as any page may. It is as small as Chromium makes three layers of. */
+export async function publishLayers(): Promise<void> {
+  const canvas = Object.assign(document.createElement('canvas'), { width: 960, height: 540 });
+  const brush = canvas.getContext('2d')!;
+  setInterval(() => {
+    brush.fillStyle = `hsl(${performance.now() / 20 % 360} 60% 40%)`;
+    brush.fillRect(Math.random() * 900, Math.random() * 480, 60, 60);
+  }, 1000 / 30);
+  const [drawing] = canvas.captureStream(30).getVideoTracks();
+  const peer = new RTCPeerConnection();
+  // With little enough for the small ones that Chromium begins with all three.
+  const sendEncodings = [
+    { rid: 'q', scaleResolutionDownBy: 4, maxBitrate: 60_000 },
+    { rid: 'h', scaleResolutionDownBy: 2, maxBitrate: 120_000 },
+    { rid: 'f', scaleResolutionDownBy: 1, maxBitrate: 400_000 },
+  ];
+  peer.addTransceiver(drawing!, { direction: 'sendonly', sendEncodings });
+  await peer.setLocalDescription();
+  const headers = { 'content-type': 'application/sdp', 'authorization': 'Bearer demo-key' };
+  const answer = await fetch('/whip/demo', { method: 'POST', headers, body: peer.localDescription!.sdp });
+  await peer.setRemoteDescription({ type: 'answer', sdp: await answer.text() });
+}
+
+/** Watches by WHEP, and remembers the layers it is told of. */
+export async function watchLayers(): Promise<void> {
+  const peer = new RTCPeerConnection();
+  peer.addTransceiver('video', { direction: 'recvonly' });
+  await peer.setLocalDescription();
+  const answer = await fetch('/whep/demo', { method: 'POST', headers: { 'content-type': 'application/sdp' }, body: peer.localDescription!.sdp });
+  await peer.setRemoteDescription({ type: 'answer', sdp: await answer.text() });
+  const link = (relation: string) => new RegExp(`<([^>]+)>; rel="urn:ietf:params:whep:ext:core:${relation}"`).exec(answer.headers.get('link') ?? '')![1]!;
+  window.kliegLayerUrl = link('layer');
+  window.kliegLayers = [];
+  const stream = await fetch(link('server-sent-events'), { method: 'POST' });
+  new EventSource(stream.headers.get('location')!).addEventListener('layers', ({ data }) => {
+    window.kliegLayers = JSON.parse(String(data))['0'];
+  });
+}
+
+/** Asks for another layer by its RID; returns the status. */
+export async function wantLayer(rid: string): Promise<number> {
+  const answer = await fetch(window.kliegLayerUrl, { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify({ rid }) });
+  return answer.status;
 }

@@ -4,7 +4,7 @@ use crate::auth::{Grants, Identity, Role};
 use crate::id::SocketId;
 use crate::store::Author;
 use crate::ws::outbox::Outbox;
-use crate::ws::protocol::{LayerChoice, Layers, LayersReason, Participant};
+use crate::ws::protocol::{LayerChoice, Participant};
 
 use super::SessionRef;
 
@@ -35,7 +35,11 @@ pub(super) struct Member {
 pub(super) struct Viewing {
     pub(super) session: SessionRef,
     /// What was asked for last.
-    pub(super) layer: LayerChoice,
+    pub(super) wanted: LayerChoice,
+    /// What the forwarding unit was told of it.
+    pub(super) chosen: klieg_sfu::LayerChoice,
+    /// What comes; `None` before the first picture.
+    pub(super) shown: Option<u8>,
 }
 
 impl NewMember {
@@ -68,19 +72,12 @@ impl Member {
 }
 
 impl Viewing {
-    /// Says what this viewer gets of a publisher that is live.
-    pub(super) fn layers(&self) -> Layers {
-        let mismatch = self.session.mismatch();
-        let reason = match (mismatch, self.layer) {
-            (Some(_), _) => LayersReason::CodecMismatch,
-            (None, LayerChoice::Auto) => LayersReason::Auto,
-            (None, LayerChoice::Full) => LayersReason::Manual,
-        };
-        Layers {
-            available: ["full"],
-            selected: mismatch.is_none().then_some("full"),
-            reason,
-            codec: mismatch,
+    pub(super) fn new(session: SessionRef, wanted: LayerChoice) -> Self {
+        Self {
+            session,
+            wanted,
+            chosen: klieg_sfu::LayerChoice::Auto,
+            shown: None,
         }
     }
 }

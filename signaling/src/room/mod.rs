@@ -4,6 +4,8 @@ mod events;
 
 mod journal;
 
+mod layers;
+
 mod member;
 
 mod stage;
@@ -26,6 +28,7 @@ use klieg_sfu::{Format, PeerId, RoomKey};
 use klieg_turn::IceServers;
 use tokio::sync::{mpsc, oneshot, watch};
 
+pub(crate) use layers::PictureLayers;
 pub(crate) use member::NewMember;
 
 use crate::error::ApiError;
@@ -68,13 +71,15 @@ pub(crate) struct RoomHandle {
 }
 
 /// What lists of rooms show.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct RoomSummary {
     pub(crate) status: RoomStatus,
     pub(crate) started_at: Option<Timestamp>,
     pub(crate) viewer_count: u64,
     /// What the publisher sends, sound and picture; `None` while nothing comes.
     pub(crate) formats: [Option<Format>; 2],
+    /// What there is of its picture.
+    pub(crate) layers: PictureLayers,
 }
 
 /// What a room is told. Its mailbox holds 1024; beyond it the sender is told that the server is busy.
@@ -92,6 +97,7 @@ pub(crate) enum RoomMessage {
     OpenPublisher {
         socket: SocketId,
         session: SessionRef,
+        layers: PictureLayers,
         reply: oneshot::Sender<Opened>,
     },
     /// Somebody is about to watch.
@@ -234,7 +240,7 @@ impl RoomHandle {
 
     /// Returns how the room stands.
     pub(crate) fn summary(&self) -> RoomSummary {
-        *self.summary.borrow()
+        self.summary.borrow().clone()
     }
 
     /// Returns how the room stands from now on.
@@ -300,7 +306,7 @@ impl Rooms {
 
     /// Returns what a list shows of a room that is in memory.
     pub(crate) fn summary(&self, id: &RoomId) -> Option<RoomSummary> {
-        self.open.get(id).map(|room| *room.summary.borrow())
+        self.open.get(id).map(|room| room.summary())
     }
 
     fn start(self: &Arc<Self>, id: &RoomId) -> RoomHandle {
@@ -311,6 +317,7 @@ impl Rooms {
             started_at: None,
             viewer_count: 0,
             formats: [None; 2],
+            layers: PictureLayers::default(),
         };
         let (shown, summary) = watch::channel(start);
         let rooms = Arc::clone(self);

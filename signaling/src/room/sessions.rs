@@ -9,6 +9,7 @@ use crate::error::{ApiError, Code};
 use crate::id::SocketId;
 use crate::ws::protocol::{LayerChoice, RtcMute, SessionState, codec_name, message, reason_name};
 
+use super::layers::PictureLayers;
 use super::member::Viewing;
 use super::stage::{Exit, Publisher};
 use super::task::Room;
@@ -17,7 +18,12 @@ use super::{Opened, SessionRef};
 impl Room {
     /// Gives the publisher's place to a session. A session of the same identity that is still there makes
     /// way: it is what a reloaded page or a lost network leaves behind.
-    pub(super) fn open_publisher(&mut self, socket: SocketId, session: SessionRef) -> Opened {
+    pub(super) fn open_publisher(
+        &mut self,
+        socket: SocketId,
+        session: SessionRef,
+        layers: PictureLayers,
+    ) -> Opened {
         let Some(member) = self.members.get(&socket) else {
             return Err(ApiError::new(Code::NotJoined, "Join a room first."));
         };
@@ -32,7 +38,10 @@ impl Room {
             self.publisher_gone(Exit::Lost);
         }
         info!(peer = session.peer.0, "publisher came");
-        self.stage.enter(Publisher::new(socket, identity, session));
+        self.stage
+            .enter(Publisher::new(socket, identity, session, layers));
+        self.summarize();
+        self.apply_layers();
         Ok(())
     }
 
@@ -40,7 +49,7 @@ impl Room {
         &mut self,
         socket: SocketId,
         session: SessionRef,
-        layer: LayerChoice,
+        wanted: LayerChoice,
     ) {
         let Some(member) = self.members.get_mut(&socket) else {
             self.context.media.remove(session.peer);
@@ -48,20 +57,13 @@ impl Room {
         };
         debug!(peer = session.peer.0, "viewer came");
         self.viewers.insert(session.peer, socket);
-        let earlier = member.viewing.replace(Viewing { session, layer });
+        let earlier = member.viewing.replace(Viewing::new(session, wanted));
         self.context.metrics.viewers.inc();
         self.note_viewers();
         if let Some(earlier) = earlier {
             self.viewer_gone(&earlier.session);
         }
         self.tell_layers(socket);
-    }
-
-    pub(super) fn select_layer(&mut self, socket: SocketId, layer: LayerChoice) {
-        if let Some(viewing) = self.viewing(socket) {
-            viewing.layer = layer;
-            self.tell_layers(socket);
-        }
     }
 
     pub(super) fn close_session(&mut self, socket: SocketId, peer: PeerId) {
@@ -91,6 +93,7 @@ impl Room {
         match event {
             Event::Connected { peer, took } => {
                 debug!(peer = peer.0, took_ms = took.as_millis(), "peer connected");
+                self.viewer_connected(peer);
                 self.tell_peer(peer, "connected", None);
             }
             Event::ViewerMedia { peer, took } => {
@@ -102,14 +105,8 @@ impl Room {
                 self.tell_peer(peer, "media", None);
             }
             Event::PublisherMedia { peer, format, .. } => self.publisher_media(peer, format),
-            Event::PublisherLayers { peer, layers, .. } => {
-                debug!(
-                    peer = peer.0,
-                    layers = layers.len(),
-                    "layers of a publisher"
-                );
-            }
-            Event::ViewerLayer { peer, layer } => debug!(peer = peer.0, layer, "layer shown"),
+            Event::PublisherLayers { peer, layers, .. } => self.publisher_layers(peer, &layers),
+            Event::ViewerLayer { peer, layer } => self.viewer_layer(peer, layer),
             Event::CodecMismatch { peer, sent } => {
                 if let Some(socket) = self.viewers.get(&peer).copied()
                     && let Some(viewing) = self.viewing(socket)
@@ -148,19 +145,13 @@ impl Room {
             return;
         }
         let codec = codec_name(format.codec);
-        let mut sockets = Vec::new();
-        for (socket, member) in &self.members {
-            let Some(viewing) = &member.viewing else {
-                continue;
-            };
+        let viewings = self.members.values().filter_map(|it| it.viewing.as_ref());
+        for viewing in viewings {
             if is_video && viewing.session.mismatch().is_some_and(|sent| sent != codec) {
                 viewing.session.set_mismatch(None);
             }
-            sockets.push(*socket);
         }
-        for socket in sockets {
-            self.tell_layers(socket);
-        }
+        self.tell_layers_to_all();
     }
 
     /// Lets the publisher go, whatever became of its peer.
@@ -188,7 +179,7 @@ impl Room {
         self.note_viewers();
     }
 
-    fn viewing(&mut self, socket: SocketId) -> Option<&mut Viewing> {
+    pub(super) fn viewing(&mut self, socket: SocketId) -> Option<&mut Viewing> {
         self.members.get_mut(&socket)?.viewing.as_mut()
     }
 
@@ -197,16 +188,6 @@ impl Room {
         viewing
             .take_if(|viewing| viewing.session.peer == peer)
             .map(|viewing| viewing.session)
-    }
-
-    /// Tells a viewer what it gets, while there is something to get.
-    fn tell_layers(&self, socket: SocketId) {
-        let member = self.members.get(&socket);
-        if let Some(viewing) = member.and_then(|member| member.viewing.as_ref())
-            && self.stage.is_live()
-        {
-            self.send(socket, message("rtc.layers", &viewing.layers()));
-        }
     }
 
     fn tell_peer(&self, peer: PeerId, state: &'static str, reason: Option<&'static str>) {

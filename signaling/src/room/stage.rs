@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use klieg_sfu::{Format, Kind, PeerId};
+use klieg_sfu::{Format, Kind, LayerInfo, PeerId};
 
 use crate::id::SocketId;
 use crate::store::RoomStatus;
@@ -10,6 +10,7 @@ use crate::time::Timestamp;
 use crate::ws::protocol::{PublisherState, PublisherView, codec_name};
 
 use super::SessionRef;
+use super::layers::{News, PictureLayers};
 
 /// Who publishes, and whether media comes.
 #[derive(Debug)]
@@ -34,6 +35,7 @@ pub(super) struct Publisher {
     audio: Option<Format>,
     /// `None` until a picture comes.
     video: Option<Format>,
+    layers: PictureLayers,
     audio_muted: bool,
     video_muted: bool,
 }
@@ -57,13 +59,19 @@ pub(super) struct Changes {
 }
 
 impl Publisher {
-    pub(super) fn new(socket: SocketId, identity: String, session: SessionRef) -> Self {
+    pub(super) fn new(
+        socket: SocketId,
+        identity: String,
+        session: SessionRef,
+        layers: PictureLayers,
+    ) -> Self {
         Self {
             socket,
             identity,
             session,
             audio: None,
             video: None,
+            layers,
             audio_muted: false,
             video_muted: false,
         }
@@ -120,6 +128,12 @@ impl Stage {
         publisher.map_or([None; 2], |publisher| [publisher.audio, publisher.video])
     }
 
+    /// Returns what there is of the publisher's picture.
+    pub(super) fn layers(&self) -> PictureLayers {
+        let publisher = self.publisher.as_ref();
+        publisher.map_or_else(PictureLayers::default, |it| it.layers.clone())
+    }
+
     /// Returns whether a viewer gets something now.
     pub(super) fn is_live(&self) -> bool {
         self.status == RoomStatus::Live
@@ -170,6 +184,13 @@ impl Stage {
             status,
             publisher: true,
         }
+    }
+
+    /// Takes note of what the layers of the publisher's picture are.
+    pub(super) fn handle_layers(&mut self, peer: PeerId, report: &[LayerInfo]) -> News {
+        let publisher = self.publisher.as_mut();
+        let publisher = publisher.filter(|it| it.session.peer == peer);
+        publisher.map_or(News::None, |publisher| publisher.layers.update(report))
     }
 
     /// Takes note of what the publisher does not want to be heard or seen; `None` when it is somebody else.
@@ -253,6 +274,7 @@ mod tests {
             SocketId(1),
             "ann".into(),
             SessionRef::new(PEER),
+            PictureLayers::default(),
         ));
         assert_eq!(stage.handle_media(PEER, format(Codec::Vp8)), BOTH);
         stage
@@ -290,6 +312,7 @@ mod tests {
             SocketId(2),
             "ann".into(),
             SessionRef::new(PeerId(8)),
+            PictureLayers::default(),
         ));
         assert_eq!(stage.view().state, PublisherState::Interrupted);
         assert_eq!(stage.handle_media(PeerId(8), format(Codec::Opus)), BOTH);
@@ -310,6 +333,7 @@ mod tests {
             SocketId(1),
             "ann".into(),
             SessionRef::new(PEER),
+            PictureLayers::default(),
         ));
         let gone = stage.leave(Exit::Lost, Instant::now(), GRACE);
         assert_eq!(gone, Changes::default());

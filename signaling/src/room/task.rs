@@ -154,9 +154,10 @@ impl Room {
             RoomMessage::OpenPublisher {
                 socket,
                 session,
+                layers,
                 reply,
             } => {
-                let _ = reply.send(self.open_publisher(socket, session));
+                let _ = reply.send(self.open_publisher(socket, session, layers));
             }
             RoomMessage::OpenViewer {
                 socket,
@@ -276,6 +277,7 @@ impl Room {
             started_at: self.stage.started_at(),
             viewer_count: self.viewer_count(),
             formats: self.stage.formats(),
+            layers: self.stage.layers(),
         });
     }
 

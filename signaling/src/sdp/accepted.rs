@@ -45,6 +45,8 @@ pub(super) struct Accepted {
     pub(super) extensions: Vec<ExtMap>,
     /// What the peer announced; empty where it watches.
     ssrcs: Vec<SsrcPair>,
+    /// The layers of a simulcast, in the order of the offer; empty without.
+    pub(super) rids: Vec<String>,
     /// Whether media flows at present, as far as the peer wants it.
     pub(super) flows: bool,
     rtcp_rsize: bool,
@@ -72,12 +74,16 @@ impl Accepted {
                 .iter_mut()
                 .for_each(|format| format.payload.feedback.transport_cc = false);
         }
+        // Without the header extension nothing tells the layers apart.
+        let named = direction == Direction::Receive && ExtMap::ids(&extensions).rid.is_some();
+        let rids = if named { section.rids() } else { Vec::new() };
         Ok(Some(Self {
             kind,
             direction,
             formats,
             extensions,
             ssrcs,
+            rids: rids.into_iter().map(str::to_owned).collect(),
             flows: true,
             rtcp_rsize: section.flag("rtcp-rsize"),
             allow_mixed: section.flag("extmap-allow-mixed"),
@@ -109,6 +115,7 @@ impl Accepted {
                 return Err(section.unusable(format!("a=extmap:{} changed its meaning", map.id)));
             }
         }
+        now.rids.retain(|rid| self.rids.contains(rid));
         now.extensions
             .retain(|map| self.extensions.iter().any(|known| known.id == map.id));
         Ok(Some(now))
@@ -155,8 +162,7 @@ impl Accepted {
             formats: self.formats.iter().map(|format| format.payload).collect(),
             extensions: ExtMap::ids(&self.extensions),
             ssrcs: self.ssrcs.clone(),
-            // The answer has neither a=simulcast nor a=rid, so one encoding comes (RFC 8853, 5.3.2).
-            rids: Vec::new(),
+            rids: self.rids.clone(),
         }
     }
 
@@ -196,6 +202,13 @@ impl Accepted {
         }
         if self.direction == Direction::Send {
             writer.ssrcs(self.sent_ssrcs());
+        }
+        for rid in &self.rids {
+            writer.line(format_args!("a=rid:{rid} recv"));
+        }
+        if !self.rids.is_empty() {
+            let layers = self.rids.join(";");
+            writer.line(format_args!("a=simulcast:recv {layers}"));
         }
     }
 

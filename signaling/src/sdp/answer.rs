@@ -169,6 +169,26 @@ impl Agreement {
         formats.peek().is_none() || formats.any(|known| known.plays(format))
     }
 
+    /// Returns the RIDs of the picture's layers in the order of the first offer; `None` without a picture.
+    pub fn rids(&self) -> Option<&[String]> {
+        let (_, picture) = self.picture()?;
+        Some(&picture.rids)
+    }
+
+    /// Returns the place of the picture's m-line in the offer, from 0.
+    pub fn picture_index(&self) -> Option<usize> {
+        self.picture().map(|(index, _)| index)
+    }
+
+    fn picture(&self) -> Option<(usize, &Accepted)> {
+        let mut accepted = self
+            .lines
+            .iter()
+            .enumerate()
+            .filter_map(|(index, line)| Some((index, line.accepted.as_ref()?)));
+        accepted.find(|(_, accepted)| accepted.kind == Kind::Video)
+    }
+
     /// Returns which way media goes.
     pub fn direction(&self) -> Direction {
         self.direction

@@ -32,6 +32,7 @@ pub use accepted::Direction;
 pub use answer::Agreement;
 pub(crate) use fragment::Fragment;
 pub use parse::Description;
+pub(crate) use parse::is_rid;
 pub use transport::RemoteTransport;
 pub use write::{Local, Origin};
 

@@ -283,6 +283,40 @@ impl<'a> Section<'a> {
         Ok(found)
     }
 
+    /// Returns the RIDs of the streams offered by `a=simulcast:send`, in order, at most four (RFC 8853, section
+    /// 5.1; RFC 8851, section 4); empty without simulcast.
+    ///
+    /// Of alternatives the first counts, `~` (paused at first) does not, and a RID needs its `a=rid` line.
+    pub(super) fn rids(&self) -> Vec<&'a str> {
+        let described: Vec<_> = self
+            .values("rid")
+            .filter_map(|line| {
+                let mut words = line.split_ascii_whitespace();
+                words.next().zip(words.next())
+            })
+            .filter(|(_, direction)| *direction == "send")
+            .map(|(rid, _)| rid)
+            .collect();
+        let mut lists = self.values("simulcast").filter_map(|line| {
+            let words: Vec<_> = line.split_ascii_whitespace().collect();
+            let mut pairs = words.chunks_exact(2);
+            pairs.find_map(|pair| match pair {
+                ["send", streams] => Some(*streams),
+                _ => None,
+            })
+        });
+        let mut rids: Vec<&str> = Vec::new();
+        for stream in lists.next().unwrap_or_default().split(';') {
+            let first = stream.split(',').next().unwrap_or_default();
+            let rid = first.trim_start_matches('~');
+            let fits = is_rid(rid) && described.contains(&rid) && !rids.contains(&rid);
+            if fits && rids.len() < MAX_LAYERS {
+                rids.push(rid);
+            }
+        }
+        rids
+    }
+
     fn ssrc(&self, digits: &str) -> Result<u32, NegotiationError> {
         let message = || self.unusable(format!("`{}` is not an SSRC", shorten(digits)));
         digits.parse().map_err(|_| message())
@@ -299,6 +333,15 @@ impl<'a> Section<'a> {
     pub(super) fn unusable(&self, problem: impl Into<String>) -> NegotiationError {
         NegotiationError::unusable(self.place(), problem)
     }
+}
+
+/// Layers of one m-line that are taken.
+const MAX_LAYERS: usize = 4;
+
+/// Returns whether a text is a RID that fits a header extension (RFC 8851, section 10; RFC 8852, section 3.1).
+pub(crate) fn is_rid(text: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    (1..=MAX_MID_BYTES).contains(&text.len()) && text.bytes().all(allowed)
 }
 
 /// Certificates one peer may announce; browsers announce one.

@@ -16,7 +16,7 @@ use crate::auth::{Grants, Identity, Role, Secret};
 use crate::error::{ApiError, Code};
 use crate::http::{RoomInPath, bearer_token};
 use crate::id::RoomId;
-use crate::room::{Departure, NewMember, RoomHandle, RoomMessage, SessionRef};
+use crate::room::{Departure, NewMember, PictureLayers, RoomHandle, RoomMessage, SessionRef};
 use crate::sdp::NegotiationError;
 use crate::session::{Negotiated, Session};
 use crate::store::RoomRecord;
@@ -24,7 +24,7 @@ use crate::ws::protocol::{LayerChoice, codec_name};
 
 use super::headers::{add, add_ice_servers, check_accept, check_content_type};
 use super::resources::{Proof, Resource, State};
-use super::{Protocol, SDP, events};
+use super::{Protocol, SDP, events, layer};
 
 /// A body, or why there is none.
 pub(crate) type Body = Result<Bytes, BytesRejection>;
@@ -218,10 +218,10 @@ async fn open(
         start(&app.media.config, known_as.peer, room.key, offer).map_err(refusal)?;
     match protocol {
         Protocol::Whip => {
-            let session = known_as.clone();
             room.ask(|reply| RoomMessage::OpenPublisher {
                 socket,
-                session,
+                session: known_as.clone(),
+                layers: PictureLayers::of(&session),
                 reply,
             })
             .await??;
@@ -269,6 +269,8 @@ fn created(app: &App, resource: &Resource, identity: &Identity, sdp: String) -> 
     if resource.protocol == Protocol::Whep {
         let (rel, events) = (events::RELATION, events::NAMES.join(","));
         let link = format!(r#"<{path}/sse>; rel="{rel}"; events="{events}""#);
+        add(headers, header::LINK, &link);
+        let link = format!(r#"<{path}/layer>; rel="{}""#, layer::RELATION);
         add(headers, header::LINK, &link);
     }
     response

@@ -21,9 +21,10 @@ use super::resources::Found;
 pub(super) const RELATION: &str = "urn:ietf:params:whep:ext:core:server-sent-events";
 
 /// The events there are. `codecmismatch` is our own: the publisher sends what this player cannot play.
-pub(super) const NAMES: [&str; 5] = [
+pub(super) const NAMES: [&str; 6] = [
     "active",
     "inactive",
+    "layers",
     "viewercount",
     "reconnect",
     "codecmismatch",

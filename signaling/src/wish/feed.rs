@@ -11,10 +11,11 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::app::Phase;
-use crate::room::{Progress, RoomSummary};
+use crate::room::{PictureLayers, Progress, RoomSummary};
 use crate::store::RoomStatus;
 
 use super::events::Wanted;
+use super::layer;
 use super::resources::Resource;
 
 /// What one reader was told, and where the rest comes from.
@@ -25,6 +26,8 @@ pub(super) struct Feed {
     /// Changes when somebody else reads the stream, and closes when it was deleted.
     readers: watch::Receiver<u64>,
     phase: watch::Receiver<Phase>,
+    /// The place of the picture's m-line; `None` where only sound was negotiated.
+    picture_index: Option<usize>,
     told: Told,
     /// Not yet told; at most one of each kind.
     due: VecDeque<Event>,
@@ -36,6 +39,7 @@ struct Told {
     active: bool,
     /// The count and when it was told; `None` before the first time.
     viewers: Option<(u64, Instant)>,
+    layers: String,
     mismatch: Option<&'static str>,
     reconnect: bool,
 }
@@ -53,6 +57,7 @@ impl Feed {
             session: resource.known_as.progress(),
             readers,
             phase,
+            picture_index: resource.state().session.picture_index(),
             told: Told::default(),
             due: VecDeque::new(),
         }
@@ -94,13 +99,15 @@ impl Feed {
 
     /// Notes what is to be told; returns when to look again at the latest.
     fn compare(&mut self, now: Instant) -> Instant {
-        let (room, session) = (*self.room.borrow_and_update(), *self.session.borrow());
+        let room = self.room.borrow_and_update().clone();
+        let session = *self.session.borrow();
         let stopping = *self.phase.borrow_and_update() != Phase::Serving;
         let active = room.status == RoomStatus::Live;
         if active != self.told.active {
             self.told.active = active;
             self.tell(if active { "active" } else { "inactive" }, "{}".to_owned());
         }
+        self.compare_layers(&room.layers);
         if session.mismatch != self.told.mismatch {
             self.told.mismatch = session.mismatch;
             if let Some(codec) = session.mismatch {
@@ -120,6 +127,19 @@ impl Feed {
                 self.tell("viewercount", format!(r#"{{"viewercount":{count}}}"#));
                 now + IDLE
             }
+        }
+    }
+
+    fn compare_layers(&mut self, layers: &PictureLayers) {
+        let Some(index) = self.picture_index else {
+            return;
+        };
+        let is_first = self.told.layers.is_empty();
+        let data = layer::event_data(index, layers);
+        // Whoever was told nothing yet need not hear that there is nothing.
+        if data != self.told.layers && !(is_first && layers.seen().next().is_none()) {
+            self.told.layers.clone_from(&data);
+            self.tell("layers", data);
         }
     }
 

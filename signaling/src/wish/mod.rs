@@ -11,6 +11,8 @@ pub(crate) mod resource;
 
 pub(crate) mod events;
 
+pub(crate) mod layer;
+
 mod feed;
 
 pub(crate) use resources::Resources;

@@ -8,7 +8,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
 use crate::app::App;
-use crate::error::{ApiError, Code};
+use crate::error::ApiError;
 use crate::room::Departure;
 
 use super::FRAGMENT;
@@ -55,10 +55,7 @@ fn take_fragment(
 ) -> Result<Response, ApiError> {
     check_content_type(headers, FRAGMENT)?;
     let mut state = resource.state();
-    state.patches.take(Instant::now()).map_err(|wait| {
-        let text = "Slow down: ten requests a second.";
-        ApiError::new(Code::RateLimited, text).retry_after(wait)
-    })?;
+    state.take_request(Instant::now())?;
     check_if_match(headers, &entity_tag(&state.session))?;
     // Changed only once the forwarding unit has taken it, so that the client may try again.
     let mut session = state.session.clone();

@@ -53,8 +53,8 @@ pub(crate) struct Resource {
 #[derive(Debug)]
 pub(super) struct State {
     pub(super) session: Session,
-    /// How often it may be patched.
-    pub(super) patches: TokenBucket,
+    /// How often it may be patched, or asked for another layer.
+    requests: TokenBucket,
 }
 
 /// Remembers a token without keeping it.
@@ -108,8 +108,19 @@ impl State {
     pub(super) fn new(session: Session) -> Self {
         Self {
             session,
-            patches: TokenBucket::new(PATCHES_PER_SECOND, Instant::now()),
+            requests: TokenBucket::new(REQUESTS_PER_SECOND, Instant::now()),
         }
+    }
+
+    /// Says no to whoever asks too often.
+    ///
+    /// # Errors
+    /// `rate_limited`.
+    pub(super) fn take_request(&mut self, now: Instant) -> Result<(), ApiError> {
+        self.requests.take(now).map_err(|wait| {
+            let text = format!("Slow down: {REQUESTS_PER_SECOND} requests a second.");
+            ApiError::new(Code::RateLimited, text).retry_after(wait)
+        })
     }
 }
 
@@ -208,4 +219,4 @@ impl FromRequestParts<Arc<App>> for Found {
     }
 }
 
-const PATCHES_PER_SECOND: u32 = 10;
+const REQUESTS_PER_SECOND: u32 = 10;

@@ -3,7 +3,7 @@
 use klieg_sfu::Command;
 
 use crate::error::{ApiError, Code};
-use crate::room::{RoomMessage, SessionRef};
+use crate::room::{PictureLayers, RoomMessage, SessionRef};
 use crate::sdp::NegotiationError;
 use crate::session::{Negotiated, Session};
 
@@ -62,6 +62,7 @@ impl Conversation {
                 "You may not watch this room.",
             ));
         }
+        place.room.summary().layers.check(&layer)?;
         if let Some(session) = place.sessions.viewing() {
             let session_id = Some(session.id.clone());
             place
@@ -111,17 +112,16 @@ impl Conversation {
         let negotiated =
             Session::publish(&app.media.config, known_as.peer, room.key, offer).map_err(bad_sdp);
         let opened = match negotiated {
-            Ok(negotiated) => {
-                let session = known_as.clone();
-                room.ask(|reply| RoomMessage::OpenPublisher {
+            Ok((session, negotiated)) => room
+                .ask(|reply| RoomMessage::OpenPublisher {
                     socket,
-                    session,
+                    session: known_as.clone(),
+                    layers: PictureLayers::of(&session),
                     reply,
                 })
                 .await
                 .flatten()
-                .map(|()| negotiated)
-            }
+                .map(|()| (session, negotiated)),
             Err(error) => Err(error),
         };
         let (session, negotiated) = opened.inspect_err(|_| app.media.remove(known_as.peer))?;

@@ -28,3 +28,5 @@ mod process;
 mod media;
 
 mod wish;
+
+mod layers;

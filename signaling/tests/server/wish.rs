@@ -9,9 +9,9 @@ use tokio::net::TcpStream;
 use crate::harness::{Reply, TestServer, send};
 use crate::peer::{Publisher, Viewer};
 
-const SDP: (&str, &str) = ("content-type", "application/sdp");
+pub(crate) const SDP: (&str, &str) = ("content-type", "application/sdp");
 const FRAGMENT: (&str, &str) = ("content-type", "application/trickle-ice-sdpfrag");
-const KEY: (&str, &str) = ("authorization", "Bearer demo-key");
+pub(crate) const KEY: (&str, &str) = ("authorization", "Bearer demo-key");
 
 /// What a peer says when it restarts ICE, and after that.
 const RESTART: &str = "a=ice-options:trickle ice2\r\na=group:BUNDLE 0 1\r\n\
@@ -24,7 +24,7 @@ const TRICKLE: &str = "m=audio 9 UDP/TLS/RTP/SAVPF 111\r\na=mid:0\r\n\
     a=end-of-candidates\r\n";
 
 /// One request and what must come of it.
-struct Row<'a> {
+pub(crate) struct Row<'a> {
     name: &'a str,
     method: &'a str,
     path: &'a str,
@@ -35,7 +35,7 @@ struct Row<'a> {
     code: &'a str,
 }
 
-fn row<'a>(
+pub(crate) fn row<'a>(
     name: &'a str,
     (method, path): (&'a str, &'a str),
     headers: &[(&'a str, &'a str)],
@@ -54,7 +54,7 @@ fn row<'a>(
 }
 
 /// Makes the requests one after the other; returns how many there were.
-async fn check(server: &TestServer, rows: Vec<Row<'_>>) -> usize {
+pub(crate) async fn check(server: &TestServer, rows: Vec<Row<'_>>) -> usize {
     let count = rows.len();
     for row in rows {
         let reply = request(server, row.method, row.path, &row.headers, row.body).await;
@@ -97,7 +97,7 @@ async fn request(
 }
 
 /// Makes a session and returns its address and entity tag.
-async fn session(
+pub(crate) async fn session(
     server: &TestServer,
     path: &str,
     headers: &[(&str, &str)],
@@ -109,14 +109,14 @@ async fn session(
     (header("location"), header("etag"))
 }
 
-fn captured(name: &str) -> String {
+pub(crate) fn captured(name: &str) -> String {
     let path = format!("{}/tests/offers/{name}.sdp", env!("CARGO_MANIFEST_DIR"));
     let text = std::fs::read_to_string(path).unwrap();
     text.lines().map(|line| format!("{line}\r\n")).collect()
 }
 
 /// A publisher's offer as a viewer would make it.
-fn watching(offer: &str) -> String {
+pub(crate) fn watching(offer: &str) -> String {
     let lines = offer.lines().filter(|line| !line.starts_with("a=ssrc"));
     let text: String = lines.map(|line| format!("{line}\r\n")).collect();
     text.replace("a=sendonly", "a=recvonly")
@@ -645,7 +645,7 @@ async fn whep_endpoints_take_viewers_before_anybody_publishes() {
     let location = reply.headers["location"].to_str().unwrap().to_owned();
     let link = format!(
         "<{location}/sse>; rel=\"urn:ietf:params:whep:ext:core:server-sent-events\"; \
-         events=\"active,inactive,viewercount,reconnect,codecmismatch\""
+         events=\"active,inactive,layers,viewercount,reconnect,codecmismatch\""
     );
     assert_eq!(reply.headers["link"], link);
     let answer = reply.body.as_str().unwrap();
@@ -771,7 +771,13 @@ async fn media_goes_from_whip_to_whep_and_to_the_page_and_ends_when_it_is_delete
     let early = Viewer::by_whep(&server, "/whep/demo").await;
     let (mut page, _) = server.join("Bob", "demo").await;
     let watching = Viewer::watch(&mut page).await;
-    let mut events = Events::open(&server, &early.location).await;
+    let mut events = Events::open(
+        &server,
+        &early.location,
+        r#"["active","inactive","viewercount"]"#,
+    )
+    .await;
+    let mut layers = Events::open(&server, &early.location, r#"["layers"]"#).await;
     assert_eq!(
         events.next().await,
         ("viewercount".into(), r#"{"viewercount":2}"#.into())
@@ -781,6 +787,13 @@ async fn media_goes_from_whip_to_whep_and_to_the_page_and_ends_when_it_is_delete
     early.viewer.sees(30).await;
     watching.sees(30).await;
     assert_eq!(events.next().await, ("active".into(), "{}".into()));
+    let (name, data) = layers.next().await;
+    let data: serde_json::Value = serde_json::from_str(&data).unwrap();
+    assert_eq!(
+        (name.as_str(), &data["0"][0]["rid"]),
+        ("layers", &json!("full"))
+    );
+    assert_eq!(data["0"][0]["width"], 320);
     let late = Viewer::by_whep(&server, "/whep/demo").await;
     late.viewer.sees(10).await;
     assert_eq!(
@@ -854,8 +867,12 @@ struct Events {
 }
 
 impl Events {
-    async fn open(server: &TestServer, session: &str) -> Self {
-        let made = request(server, "POST", &format!("{session}/sse"), &[], "").await;
+    async fn open(server: &TestServer, session: &str, wanted: &'static str) -> Self {
+        let (path, json) = (
+            format!("{session}/sse"),
+            ("content-type", "application/json"),
+        );
+        let made = request(server, "POST", &path, &[json], wanted).await;
         assert_eq!(made.status, 201, "{}", made.body);
         let stream = TcpStream::connect(server.http()).await.unwrap();
         let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))

@@ -104,6 +104,7 @@ fn check_answer(offer: &str, answer: &str, side: Side) -> Result<(), TestCaseErr
         for feedback in answer.values("rtcp-fb") {
             prop_assert!(offer.values("rtcp-fb").contains(&feedback));
         }
+        check_layers(offer, answer, side)?;
         let numbers: Vec<_> = answer.m_line.split(' ').skip(3).collect();
         let listed: Vec<_> = offer.m_line.split(' ').skip(3).collect();
         let described: Vec<_> = answer
@@ -122,6 +123,20 @@ fn check_answer(offer: &str, answer: &str, side: Side) -> Result<(), TestCaseErr
             [format!("BUNDLE {}", bundled.join(" "))]
         );
     }
+    Ok(())
+}
+
+/// The first four layers of a publisher are taken where packets can name them, and no others.
+fn check_layers(offer: &Part, answer: &Part, side: Side) -> Result<(), TestCaseError> {
+    let can_name = answer
+        .values("extmap")
+        .iter()
+        .any(|it| it.ends_with(URIS[1]));
+    let takes = matches!(side, Side::Publishes) && can_name;
+    let offered = offer.values("rid");
+    let taken = offered.iter().take(if takes { 4 } else { 0 });
+    let expected: Vec<_> = taken.map(|rid| rid.replace("send", "recv")).collect();
+    prop_assert_eq!(answer.values("rid"), expected);
     Ok(())
 }
 
@@ -187,6 +202,8 @@ struct Section {
     /// Payload type, encoding, and what follows in `a=fmtp`.
     payloads: Vec<(u8, &'static str, String)>,
     extensions: Vec<usize>,
+    /// How many layers are sent.
+    layers: u8,
     is_off: bool,
 }
 
@@ -281,6 +298,13 @@ impl Section {
             let (id, uri) = offer.extensions[*index];
             writeln!(text, "a=extmap:{id} {uri}").unwrap();
         }
+        let rids: Vec<_> = (0..self.layers).map(|layer| format!("r{layer}")).collect();
+        for rid in &rids {
+            writeln!(text, "a=rid:{rid} send").unwrap();
+        }
+        if !rids.is_empty() {
+            writeln!(text, "a=simulcast:send {}", rids.join(";")).unwrap();
+        }
     }
 }
 
@@ -358,18 +382,21 @@ fn section() -> impl Strategy<Value = Section> {
         select(vec!["sendonly", "sendrecv", "recvonly", "inactive"]),
         any::<(u8, u8)>(),
         subsequence((0..URIS.len()).collect::<Vec<_>>(), 0..=URIS.len()),
-        prop::bool::weighted(0.1),
+        (0..=6_u8, prop::bool::weighted(0.1)),
     )
-        .prop_flat_map(|(media, mid, direction, rtx, extensions, is_off)| {
-            payloads(media, rtx).prop_map(move |payloads| Section {
-                media,
-                mid: mid.clone(),
-                direction,
-                payloads,
-                extensions: extensions.clone(),
-                is_off,
-            })
-        })
+        .prop_flat_map(
+            |(media, mid, direction, rtx, extensions, (layers, is_off))| {
+                payloads(media, rtx).prop_map(move |payloads| Section {
+                    media,
+                    mid: mid.clone(),
+                    direction,
+                    payloads,
+                    extensions: extensions.clone(),
+                    layers: if media == "video" { layers } else { 0 },
+                    is_off,
+                })
+            },
+        )
 }
 
 fn payloads(

@@ -387,6 +387,61 @@ fn what_is_missing_is_named() {
     }
 }
 
+/// A simulcast of Chromium, with other words for its layers.
+fn simulcast(described: &[&str], list: &str) -> String {
+    let offer = captured("chromium-simulcast");
+    let is_rid = |line: &&str| line.starts_with("a=rid:") || line.starts_with("a=simulcast:");
+    let mut text: String = offer
+        .lines()
+        .filter(|line| !is_rid(line))
+        .map(|line| format!("{line}\r\n"))
+        .collect();
+    for rid in described {
+        text.push_str(&format!("a=rid:{rid}\r\n"));
+    }
+    format!("{text}a=simulcast:{list}\r\n")
+}
+
+#[test]
+fn layers_are_taken_in_the_order_of_the_simulcast_as_far_as_they_are_described() {
+    let five = ["a send", "b send", "c send", "d send", "e send"];
+    for (described, list, expected) in [
+        (&["q send", "h send"][..], "send h;q", &["h", "q"][..]),
+        (&["1 send"], "send 1", &["1"]),
+        (&five, "send a;b;c;d;e", &["a", "b", "c", "d"]),
+        // The first of alternatives, and those that are paused at first.
+        (&["a send", "b send", "c send"], "send a,b;~c", &["a", "c"]),
+        (
+            &["a send pt=96;max-width=320", "b send"],
+            "recv x send a;b",
+            &["a", "b"],
+        ),
+        // Not described, described as received, named twice, and named as no RID can be.
+        (&["a send", "b recv"], "send a;b;c;a;", &["a"]),
+        (&["a-1_B send", "a.b send"], "send a.b;a-1_B", &["a-1_B"]),
+        (&["a send"], "recv a", &[]),
+    ] {
+        let (session, negotiated) = publish(&simulcast(described, list)).unwrap();
+        let [_, track] = receive_tracks(&negotiated.commands) else {
+            panic!("two tracks")
+        };
+        assert_eq!(track.rids, expected, "{list}");
+        assert_eq!(session.rids().unwrap(), expected);
+        let (_, lines) = parts(&negotiated.sdp);
+        let answered: Vec<_> = expected.iter().map(|rid| format!("{rid} recv")).collect();
+        assert_eq!(lines[1].values("rid"), answered);
+        let list = (!expected.is_empty()).then(|| format!("recv {}", expected.join(";")));
+        assert_eq!(lines[1].values("simulcast"), Vec::from_iter(list));
+    }
+}
+
+#[test]
+fn layers_that_packets_cannot_name_are_no_layers() {
+    let offer = captured("chromium-simulcast").replace("sdes:rtp-stream-id", "sdes:other");
+    let (session, negotiated) = publish(&offer).unwrap();
+    assert!(session.rids().unwrap().is_empty() && !negotiated.sdp.contains("simulcast"));
+}
+
 #[test]
 fn foreign_codecs_alone_are_no_common_codec_and_beside_others_refused() {
     let offer = captured("firefox-default");

@@ -93,11 +93,24 @@ export interface Description {
   sdp: string;
 }
 
+/** One layer of the publisher's picture. */
+export interface Layer {
+  /** Its name in `rtc.subscribe`: its RID, or `full` without simulcast. */
+  layer: string;
+  /** Whether it comes at present. */
+  active: boolean;
+  /** Pixels; 0 until known. */
+  width: number;
+  height: number;
+}
+
 /** What this viewer is sent. */
 export interface Layers {
-  available: string[];
+  available: Layer[];
+  /** Which of them comes; null until one does. */
   selected: string | null;
-  reason: 'auto' | 'manual' | 'codec_mismatch';
+  /** `unavailable`: the layer asked for does not come at present. */
+  reason: 'auto' | 'manual' | 'unavailable' | 'codec_mismatch';
   /** What the publisher sends, where `reason` is `codec_mismatch`. */
   codec?: string;
 }

@@ -115,7 +115,7 @@ test('an offer that cannot be used is followed by another try', async () => {
 
 test('a codec that cannot be played is named and not waited for', async () => {
   const { socket, viewer } = await playingViewer();
-  socket.receive({ t: 'rtc.layers', d: { available: ['full'], selected: null, reason: 'codec_mismatch', codec: 'h264' } });
+  socket.receive({ t: 'rtc.layers', d: { available: [], selected: null, reason: 'codec_mismatch', codec: 'h264' } });
   await vi.advanceTimersByTimeAsync(60_000);
   expect(viewer.status).toEqual({ kind: 'unplayable', codec: 'h264' });
   expect(socket.types()).not.toContain('rtc.restart');

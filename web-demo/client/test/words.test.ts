@@ -18,7 +18,7 @@ test.each<[string, Partial<Evidence>, string]>([
   ['without a camera', { frames: 0, publisher: { ...snapshot().publisher, video: false } }, 'Live'],
   ['when stuck', { stalled: true }, 'The picture does not come through. Trying again…'],
   ['without the socket', { connection: 'reconnecting' }, 'Connection lost. Reconnecting…'],
-  ['without a decoder', { layers: { available: ['full'], selected: null, reason: 'codec_mismatch', codec: 'h264' } },
+  ['without a decoder', { layers: { available: [], selected: null, reason: 'codec_mismatch', codec: 'h264' } },
     'The host sends H.264, which this browser cannot play. Another browser may.'],
   ['when refused', { connection: 'closed', error: new KliegError('not_found') }, 'This room does not exist, or is not open to you.'],
 ])('a viewer %s reads what is going on', (_, evidence, words) => {

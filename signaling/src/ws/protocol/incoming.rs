@@ -5,6 +5,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::error::{ApiError, Code};
+use crate::sdp::is_rid;
 
 /// What a client may send.
 #[derive(Debug)]
@@ -61,14 +62,26 @@ pub(crate) struct RtcSubscribe {
 }
 
 /// What a viewer asks for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
 pub(crate) enum LayerChoice {
     /// Whatever the server finds best.
     #[default]
     Auto,
-    /// The publisher's one layer.
-    Full,
+    /// The layer of this name: 1 to 16 characters of `A–Z a–z 0–9 - _`, as a RID has them.
+    Named(String),
+}
+
+impl TryFrom<String> for LayerChoice {
+    type Error = &'static str;
+
+    fn try_from(name: String) -> Result<Self, Self::Error> {
+        match name.as_str() {
+            "auto" => Ok(Self::Auto),
+            name if is_rid(name) => Ok(Self::Named(name.to_owned())),
+            _ => Err("no layer can have this name"),
+        }
+    }
 }
 
 /// `rtc.answer`, in both directions.
@@ -292,7 +305,7 @@ mod tests {
                 Code::BadMessage,
             ),
             (
-                r#"{"t":"rtc.subscribe","d":{"layer":"9"}}"#,
+                r#"{"t":"rtc.subscribe","d":{"layer":"ä"}}"#,
                 None,
                 Code::BadMessage,
             ),

@@ -139,12 +139,25 @@ pub(crate) struct SessionSdp<'a> {
 /// `rtc.layers`.
 #[derive(Debug, Serialize)]
 pub(crate) struct Layers {
-    pub(crate) available: [&'static str; 1],
-    pub(crate) selected: Option<&'static str>,
+    pub(crate) available: Vec<LayerView>,
+    pub(crate) selected: Option<String>,
     pub(crate) reason: LayersReason,
     /// What the publisher sends, where that is the reason.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) codec: Option<&'static str>,
+}
+
+/// One layer of a picture.
+#[derive(Debug, PartialEq, Serialize)]
+pub(crate) struct LayerView {
+    /// Its name in `rtc.subscribe`.
+    pub(crate) layer: String,
+    /// Whether it comes at present.
+    pub(crate) active: bool,
+    /// Pixels; 0 until known.
+    pub(crate) width: u16,
+    /// Pixels; 0 until known.
+    pub(crate) height: u16,
 }
 
 /// Why a viewer gets what it gets.
@@ -153,6 +166,8 @@ pub(crate) struct Layers {
 pub(crate) enum LayersReason {
     Auto,
     Manual,
+    /// The layer asked for does not come at present: another is shown.
+    Unavailable,
     CodecMismatch,
 }
 

@@ -1,0 +1,307 @@
+//! The layers of a room's picture by name, and who of those who watch is shown which one.
+
+use std::sync::Arc;
+
+use klieg_sfu::{Command, LayerInfo, PeerId};
+use tracing::debug;
+
+use crate::error::{ApiError, Code};
+use crate::id::SocketId;
+use crate::session::Session;
+use crate::ws::protocol::{LayerChoice, LayerView, Layers, LayersReason, message};
+
+use super::member::Viewing;
+use super::task::Room;
+
+/// The layers of a publisher's picture, in the order of its offer; none while there is no picture. Copies
+/// share what they hold.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct PictureLayers(Arc<[Layer]>);
+
+/// One layer.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Layer {
+    /// Its RID, or [`ONLY`].
+    pub(crate) name: Arc<str>,
+    /// What came of it; `None` before its first packet.
+    pub(crate) info: Option<LayerInfo>,
+}
+
+/// What a report about layers changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum News {
+    /// Nothing.
+    None,
+    /// How much comes.
+    Rates,
+    /// Which layers come, or how large they are.
+    Layers,
+}
+
+impl PictureLayers {
+    /// Names what a publisher has offered.
+    pub(crate) fn of(session: &Session) -> Self {
+        let name = |rid: &str| Layer {
+            name: rid.into(),
+            info: None,
+        };
+        match session.rids() {
+            None => Self::default(),
+            Some([]) => Self([name(ONLY)].into()),
+            Some(rids) => Self(rids.iter().map(|rid| name(rid)).collect()),
+        }
+    }
+
+    /// Returns those of which something came, in order.
+    pub(crate) fn seen(&self) -> impl Iterator<Item = (&str, LayerInfo)> {
+        let seen = |layer: &'_ Layer| layer.info;
+        self.0
+            .iter()
+            .filter_map(move |layer| Some((&*layer.name, seen(layer)?)))
+    }
+
+    /// Says no to a layer that the publisher does not have. While there is no publisher, any may be asked for.
+    ///
+    /// # Errors
+    /// `layer_unknown`.
+    pub(crate) fn check(&self, choice: &LayerChoice) -> Result<(), ApiError> {
+        match choice {
+            LayerChoice::Named(name) if !self.0.is_empty() && self.index_of(name).is_none() => {
+                let names: Vec<_> = self.0.iter().map(|layer| &*layer.name).collect();
+                let text = format!("The layers are {}.", names.join(", "));
+                Err(ApiError::new(Code::LayerUnknown, text))
+            }
+            LayerChoice::Named(_) | LayerChoice::Auto => Ok(()),
+        }
+    }
+
+    /// Says the same in the words of the forwarding unit; a layer that is not there is left to it.
+    fn choose(&self, choice: &LayerChoice) -> klieg_sfu::LayerChoice {
+        match choice {
+            LayerChoice::Auto => klieg_sfu::LayerChoice::Auto,
+            LayerChoice::Named(name) => self
+                .index_of(name)
+                .map_or(klieg_sfu::LayerChoice::Auto, klieg_sfu::LayerChoice::Layer),
+        }
+    }
+
+    fn index_of(&self, name: &str) -> Option<u8> {
+        let index = self.0.iter().position(|layer| &*layer.name == name)?;
+        u8::try_from(index).ok()
+    }
+
+    fn get(&self, index: u8) -> Option<&Layer> {
+        self.0.get(usize::from(index))
+    }
+
+    /// Takes note of a report of the forwarding unit.
+    pub(super) fn update(&mut self, report: &[LayerInfo]) -> News {
+        let before = self.clone();
+        let update = |layer: &Layer, index: u8| {
+            let told = report.iter().find(|info| info.index == index);
+            Layer {
+                name: Arc::clone(&layer.name),
+                info: told.copied().or(layer.info),
+            }
+        };
+        self.0 = before
+            .0
+            .iter()
+            .zip(0..)
+            .map(|(layer, index)| update(layer, index))
+            .collect();
+        if *self == before {
+            return News::None;
+        }
+        let shape = |layers: &Self| -> Vec<_> { layers.views().collect() };
+        if shape(self) == shape(&before) {
+            News::Rates
+        } else {
+            News::Layers
+        }
+    }
+
+    fn views(&self) -> impl Iterator<Item = LayerView> {
+        self.seen().map(|(name, info)| LayerView {
+            layer: name.to_owned(),
+            active: info.active,
+            width: info.width,
+            height: info.height,
+        })
+    }
+
+    /// Says what a viewer gets of it.
+    fn view(&self, viewing: &Viewing) -> Layers {
+        let mismatch = viewing.session.mismatch();
+        let shown = viewing.shown.filter(|_| mismatch.is_none());
+        let selected = shown.and_then(|index| self.get(index));
+        let selected = selected.map(|layer| layer.name.as_ref().to_owned());
+        let reason = match (&viewing.wanted, &selected) {
+            (_, _) if mismatch.is_some() => LayersReason::CodecMismatch,
+            (LayerChoice::Auto, _) => LayersReason::Auto,
+            (LayerChoice::Named(name), _) if !self.comes(name) => LayersReason::Unavailable,
+            (LayerChoice::Named(_), _) => LayersReason::Manual,
+        };
+        Layers {
+            available: self.views().collect(),
+            selected,
+            reason,
+            codec: mismatch,
+        }
+    }
+
+    fn comes(&self, name: &str) -> bool {
+        let mut seen = self.seen();
+        seen.any(|(known, info)| known == name && info.active)
+    }
+}
+
+impl Room {
+    /// Shows a viewer another layer.
+    pub(super) fn select_layer(&mut self, socket: SocketId, wanted: LayerChoice) {
+        if let Some(viewing) = self.viewing(socket) {
+            viewing.wanted = wanted;
+            self.apply_layer(socket);
+            self.tell_layers(socket);
+        }
+    }
+
+    /// Takes note of what a publisher's layers are.
+    pub(super) fn publisher_layers(&mut self, peer: PeerId, report: &[LayerInfo]) {
+        match self.stage.handle_layers(peer, report) {
+            News::None => {}
+            News::Rates => self.summarize(),
+            News::Layers => {
+                self.summarize();
+                self.apply_layers();
+                self.tell_layers_to_all();
+            }
+        }
+    }
+
+    /// Takes note of which layer a viewer is shown.
+    pub(super) fn viewer_layer(&mut self, peer: PeerId, layer: u8) {
+        debug!(peer = peer.0, layer, "layer shown");
+        if let Some(socket) = self.viewers.get(&peer).copied()
+            && let Some(viewing) = self.viewing(socket)
+        {
+            viewing.shown = Some(layer);
+            self.tell_layers(socket);
+        }
+    }
+
+    /// Tells the forwarding unit what a viewer wants that has just connected.
+    pub(super) fn viewer_connected(&mut self, peer: PeerId) {
+        if let Some(socket) = self.viewers.get(&peer).copied()
+            && let Some(viewing) = self.viewing(socket)
+        {
+            // What was said before it was let in has not been heard.
+            viewing.chosen = klieg_sfu::LayerChoice::Auto;
+            self.apply_layer(socket);
+        }
+    }
+
+    /// Tells the forwarding unit what the viewers want of the layers that there are now.
+    pub(super) fn apply_layers(&mut self) {
+        let sockets: Vec<_> = self.viewers.values().copied().collect();
+        for socket in sockets {
+            self.apply_layer(socket);
+        }
+    }
+
+    fn apply_layer(&mut self, socket: SocketId) {
+        let layers = self.stage.layers();
+        let Some(viewing) = self.viewing(socket) else {
+            return;
+        };
+        let choice = layers.choose(&viewing.wanted);
+        if viewing.chosen == choice {
+            return;
+        }
+        let command = Command::SelectLayer(viewing.session.peer, choice);
+        // A shard that is too busy is told with the next report about the layers.
+        if self.context.media.carry_out(vec![command]).is_ok()
+            && let Some(viewing) = self.viewing(socket)
+        {
+            viewing.chosen = choice;
+        }
+    }
+
+    /// Tells a viewer what it gets, while there is something to get.
+    pub(super) fn tell_layers(&self, socket: SocketId) {
+        let member = self.members.get(&socket);
+        if let Some(viewing) = member.and_then(|member| member.viewing.as_ref())
+            && self.stage.is_live()
+        {
+            let layers = self.stage.layers();
+            self.send(socket, message("rtc.layers", &layers.view(viewing)));
+        }
+    }
+
+    pub(super) fn tell_layers_to_all(&self) {
+        for socket in self.viewers.values() {
+            self.tell_layers(*socket);
+        }
+    }
+}
+
+/// The name of the one layer of a picture without simulcast.
+const ONLY: &str = "full";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn info(index: u8, active: bool, bitrate_bps: u32) -> LayerInfo {
+        LayerInfo {
+            index,
+            active,
+            width: 320,
+            height: 180,
+            bitrate_bps,
+        }
+    }
+
+    fn layers(names: &[&str]) -> PictureLayers {
+        let layers = names.iter().map(|name| Layer {
+            name: (*name).into(),
+            info: None,
+        });
+        PictureLayers(layers.collect())
+    }
+
+    fn named(name: &str) -> LayerChoice {
+        LayerChoice::Named(name.into())
+    }
+
+    #[test]
+    fn layers_are_available_from_their_first_packet_on() {
+        let mut layers = layers(&["q", "h"]);
+        assert_eq!(layers.seen().count(), 0);
+        assert_eq!(layers.update(&[info(1, true, 9)]), News::Layers);
+        assert_eq!(layers.seen().next(), Some(("h", info(1, true, 9))));
+        assert_eq!(layers.update(&[info(1, true, 8)]), News::Rates);
+        assert_eq!(layers.update(&[info(1, true, 8)]), News::None);
+        assert_eq!(layers.update(&[info(1, false, 0)]), News::Layers);
+        assert_eq!(layers.update(&[info(7, true, 1)]), News::None);
+    }
+
+    #[test]
+    fn a_choice_is_kept_by_name_whatever_the_publisher_has() {
+        let [two, other] = [layers(&["q", "h"]), layers(&["h", "f"])];
+        assert_eq!(two.choose(&named("h")), klieg_sfu::LayerChoice::Layer(1));
+        assert_eq!(other.choose(&named("h")), klieg_sfu::LayerChoice::Layer(0));
+        assert_eq!(other.choose(&named("q")), klieg_sfu::LayerChoice::Auto);
+        assert_eq!(two.choose(&LayerChoice::Auto), klieg_sfu::LayerChoice::Auto);
+    }
+
+    #[test]
+    fn an_unknown_layer_is_refused_where_the_layers_are_known() {
+        let layers = layers(&["q", "h"]);
+        let error = layers.check(&named("x")).unwrap_err();
+        assert_eq!(error.code, Code::LayerUnknown);
+        assert!(error.to_string().contains("q, h"));
+        assert!(layers.check(&named("h")).is_ok() && layers.check(&LayerChoice::Auto).is_ok());
+        assert!(PictureLayers::default().check(&named("x")).is_ok());
+    }
+}

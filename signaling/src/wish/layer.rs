@@ -1,0 +1,111 @@
+//! Which layer a WHEP player is shown (the video layer selection extension of draft-ietf-wish-whep-02,
+//! section 4.10.2).
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::extract::State as AppState;
+use axum::http::{HeaderMap, StatusCode};
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+use crate::app::App;
+use crate::error::{ApiError, Code};
+use crate::room::{PictureLayers, RoomMessage};
+use crate::ws::protocol::LayerChoice;
+
+use super::endpoint::{Body, text};
+use super::headers::check_content_type;
+use super::resources::{Found, Resource};
+
+/// The relation of the `Link` that announces it.
+pub(super) const RELATION: &str = "urn:ietf:params:whep:ext:core:layer";
+
+/// What a player asks for: a layer by its RID, or (none) what the server finds best.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Selection {
+    /// The place of the m-line; that of the picture where it is left out.
+    media_id: Option<Value>,
+    // Drafts before 02 had the other name.
+    #[serde(default, alias = "encodingId")]
+    rid: LayerChoice,
+    #[serde(flatten)]
+    others: Map<String, Value>,
+}
+
+/// Ways to choose that the draft has and Klieg does not.
+const UNSUPPORTED: [&str; 6] = [
+    "spatialLayerId",
+    "temporalLayerId",
+    "maxSpatialLayerId",
+    "maxTemporalLayerId",
+    "maxWidth",
+    "maxHeight",
+];
+
+/// `POST /whep/{room}/{session}/layer`.
+pub(crate) async fn select(
+    AppState(app): AppState<Arc<App>>,
+    Found(resource): Found,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<StatusCode, ApiError> {
+    let selected = choose(&resource, &headers, body);
+    let selected = selected.inspect_err(|error| app.metrics.refused(error));
+    std::future::ready(selected.map(|()| StatusCode::OK)).await
+}
+
+fn choose(resource: &Resource, headers: &HeaderMap, body: Body) -> Result<(), ApiError> {
+    check_content_type(headers, "application/json")?;
+    let index = {
+        let mut state = resource.state();
+        state.take_request(Instant::now())?;
+        state.session.picture_index()
+    };
+    let selection = Selection::parse(&text(body)?, index)?;
+    resource.room.summary().layers.check(&selection.rid)?;
+    resource.room.tell(RoomMessage::SelectLayer {
+        socket: resource.socket,
+        layer: selection.rid,
+    })
+}
+
+impl Selection {
+    fn parse(body: &str, index: Option<usize>) -> Result<Self, ApiError> {
+        let object: Value = serde_json::from_str(body)
+            .map_err(|error| ApiError::new(Code::BadJson, error.to_string()))?;
+        let selection: Self = serde_json::from_value(object)
+            .map_err(|error| ApiError::new(Code::BadMessage, error.to_string()))?;
+        let named = |name: &&str| selection.others.contains_key(*name);
+        if let Some(name) = UNSUPPORTED.iter().copied().find(named) {
+            let text = format!("Layers are chosen by `rid`, not by `{name}`.");
+            return Err(ApiError::new(Code::LayerUnknown, text));
+        }
+        let place = match &selection.media_id {
+            None => index,
+            Some(Value::String(place)) => place.parse().ok(),
+            Some(place) => place.as_u64().and_then(|place| place.try_into().ok()),
+        };
+        match index {
+            Some(_) if place == index => Ok(selection),
+            _ => {
+                let text = "`mediaId` is not the place of an m-line with a picture.";
+                Err(ApiError::new(Code::LayerUnknown, text))
+            }
+        }
+    }
+}
+
+/// Writes the data of a `layers` event, by the place of the picture's m-line.
+pub(super) fn event_data(index: usize, layers: &PictureLayers) -> String {
+    let layers: Vec<_> = layers
+        .seen()
+        .map(|(rid, info)| {
+            // None or 0 is the draft's word for a layer that does not come.
+            let bitrate = if info.active { info.bitrate_bps } else { 0 };
+            json!({ "rid": rid, "bitrate": bitrate, "width": info.width, "height": info.height })
+        })
+        .collect();
+    json!({ (index.to_string()): layers }).to_string()
+}
