@@ -296,6 +296,7 @@ impl<'a> Section<'a> {
             })
             .filter(|(_, direction)| *direction == "send")
             .map(|(rid, _)| rid)
+            .take(MAX_RIDS)
             .collect();
         let mut lists = self.values("simulcast").filter_map(|line| {
             let words: Vec<_> = line.split_ascii_whitespace().collect();
@@ -306,7 +307,8 @@ impl<'a> Section<'a> {
             })
         });
         let mut rids: Vec<&str> = Vec::new();
-        for stream in lists.next().unwrap_or_default().split(';') {
+        let streams = lists.next().unwrap_or_default().split(';');
+        for stream in streams.take(MAX_RIDS) {
             let first = stream.split(',').next().unwrap_or_default();
             let rid = first.trim_start_matches('~');
             let fits = is_rid(rid) && described.contains(&rid) && !rids.contains(&rid);
@@ -337,6 +339,9 @@ impl<'a> Section<'a> {
 
 /// Layers of one m-line that are taken.
 const MAX_LAYERS: usize = 4;
+
+/// RIDs of one m-line that are looked at.
+const MAX_RIDS: usize = 16;
 
 /// Returns whether a text is a RID that fits a header extension (RFC 8851, section 10; RFC 8852, section 3.1).
 pub(crate) fn is_rid(text: &str) -> bool {

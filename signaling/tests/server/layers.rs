@@ -5,6 +5,11 @@ use serde_json::{Value, json};
 use crate::harness::TestServer;
 use crate::wish::{KEY, SDP, captured, check, row, session, watching};
 
+/// An offer of the layers f, h and q.
+fn offer_of_layers() -> String {
+    captured("chromium-simulcast")
+}
+
 const JSON: (&str, &str) = ("content-type", "application/json");
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -22,8 +27,7 @@ async fn a_player_asks_for_a_layer_by_its_rid() {
     ];
     check(&server, rows).await;
 
-    let simulcast = captured("chromium-simulcast");
-    let (publisher, _) = session(&server, "/whip/demo", &[KEY, SDP], &simulcast).await;
+    session(&server, "/whip/demo", &[KEY, SDP], &offer_of_layers()).await;
     let rows = vec![
         select("one that is there", r#"{"rid":"h"}"#, (200, "")),
         select(
@@ -47,8 +51,18 @@ async fn a_player_asks_for_a_layer_by_its_rid() {
         select("by its size", r#"{"maxHeight":360}"#, unknown),
     ];
     check(&server, rows).await;
-    // Ten requests a second.
-    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    server.server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_no_choice_of_a_layer_is_refused() {
+    let server = TestServer::start().await;
+    let offer = watching(&captured("chromium-default"));
+    let (player, _) = session(&server, "/whep/demo", &[SDP], &offer).await;
+    let (publisher, _) = session(&server, "/whip/demo", &[KEY, SDP], &offer_of_layers()).await;
+    let path = format!("{player}/layer");
+    let select =
+        |name, body: &str, status| row(name, ("POST", path.as_str()), &[JSON], body, status);
     let plain = ("content-type", "text/plain");
     let elsewhere = format!("{}/layer", publisher.replace("whip", "whep"));
     let rows = vec![

@@ -48,14 +48,24 @@ fn offer_everywhere(text: &str) {
     }
 }
 
-/// The best of a few runs: other processes share the machine.
+/// The best of a few runs, for other processes share the machine, of the entry that takes longest.
 fn best_time(text: &str) -> Duration {
-    let run = |_| {
-        let start = Instant::now();
-        let _ = publish(text);
-        start.elapsed()
+    let (publisher, _) = publish(&captured("chromium-default")).unwrap();
+    let best = |read: &dyn Fn()| {
+        let run = |_| {
+            let start = Instant::now();
+            read();
+            start.elapsed()
+        };
+        (0..5).map(run).min().unwrap()
     };
-    (0..5).map(run).min().unwrap()
+    let entries: [&dyn Fn(); 4] = [
+        &|| drop(publish(text)),
+        &|| drop(Session::watch(&config(), PEER, ROOM, text)),
+        &|| drop(publisher.clone().handle_fragment(&config(), text)),
+        &|| drop(publisher.clone().handle_offer(&config(), text)),
+    ];
+    entries.into_iter().map(best).max().unwrap()
 }
 
 #[test]
@@ -116,7 +126,8 @@ fn the_worst_within_the_limits_takes_no_longer() {
     let numbers = |range: std::ops::Range<u32>| range.map(|n| format!(" {n}")).collect::<String>();
     let many_formats = format!("m=video 9 RTP/SAVPF{}\r\n", numbers(0..1000));
     let long_bundle = format!("a=group:BUNDLE{}\r\n", numbers(1000..1800));
-    let tails: [&dyn Fn(usize) -> String; 8] = [
+    let long_simulcast = format!("a=simulcast:send a{}\r\n", ";a".repeat(2000));
+    let tails: [&dyn Fn(usize) -> String; 10] = [
         &|_| "a=rtcp-fb:* nack\r\n".to_owned(),
         &|index| format!("a=rtpmap:{} VP8/90000\r\n", index % 128),
         &|index| format!("a=fmtp:{} apt={}\r\n", index % 128, index % 127),
@@ -131,6 +142,14 @@ fn the_worst_within_the_limits_takes_no_longer() {
             }
         },
         &|index| format!("a=fingerprint:sha-256 {index}\r\n"),
+        &|index| format!("a=rid:{index} send\r\n"),
+        &|index| {
+            if index == 0 {
+                long_simulcast.clone()
+            } else {
+                format!("a=rid:{index} send\r\n")
+            }
+        },
     ];
     for (number, tail) in tails.into_iter().enumerate() {
         let mut text = offer.clone();
