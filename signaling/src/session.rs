@@ -211,6 +211,17 @@ impl Session {
         Ok(Negotiated { sdp, commands })
     }
 
+    /// Says no where only a part of what a peer offered was taken.
+    ///
+    /// # Errors
+    /// [`NegotiationError::NoCommonCodec`] or [`NegotiationError::Unusable`], for the first m-line that was refused.
+    pub fn check_whole(&self) -> Result<(), NegotiationError> {
+        match &self.side {
+            Side::Offers(agreement) => agreement.check_whole(),
+            Side::Answers(_) => Ok(()),
+        }
+    }
+
     /// Returns whose session it is.
     pub fn peer(&self) -> PeerId {
         self.peer

@@ -9,7 +9,7 @@ use super::extensions::Extension;
 use super::parse::Section;
 use super::transport::of_offer;
 use super::write::{LocalSetup, Writer, payload_types};
-use super::{Description, Local, NegotiationError, Place, RemoteTransport};
+use super::{Description, Local, NegotiationError, Place, RemoteTransport, media_name};
 
 /// What a peer that offers and the server agreed on; later offers of the session may not contradict it.
 #[derive(Clone, Debug)]
@@ -29,6 +29,8 @@ struct Line {
     mid: Option<String>,
     /// `None` when the server refused the m-line or the peer switched it off: for good.
     accepted: Option<Accepted>,
+    /// What was to flow on it when the server refused it; `None` where nothing was.
+    refused: Option<Kind>,
 }
 
 impl Agreement {
@@ -39,7 +41,6 @@ impl Agreement {
     /// [`NegotiationError::NoCommonCodec`] when media is offered in foreign codings alone.
     pub fn new(offer: &Description, direction: Direction) -> Result<Self, NegotiationError> {
         let mut taken = BTreeSet::new();
-        let mut has_foreign_media = false;
         let mut lines = Vec::new();
         for section in offer.sections() {
             let mut line = Line::of(&section);
@@ -48,15 +49,12 @@ impl Agreement {
                 .filter(|_| direction.wanted_by(&section) && !section.is_off());
             if let Some(kind) = kind.filter(|kind| !taken.contains(kind)) {
                 line.accepted = Accepted::offered(&section, kind, direction)?;
-                if line.accepted.is_some() {
-                    taken.insert(kind);
-                } else {
-                    has_foreign_media = true;
-                }
+                taken.extend(line.accepted.as_ref().map(|accepted| accepted.kind));
             }
+            line.refused = kind.filter(|_| line.accepted.is_none());
             lines.push(line);
         }
-        if taken.is_empty() && has_foreign_media {
+        if taken.is_empty() && lines.iter().any(|line| line.refused.is_some()) {
             return Err(NegotiationError::NoCommonCodec);
         }
         if taken.is_empty() {
@@ -97,6 +95,7 @@ impl Agreement {
                 Some((line.mid.as_deref(), accepted))
             });
             let mut line = Line::of(section);
+            line.refused = self.lines.get(index).and_then(|line| line.refused);
             line.accepted = match before {
                 Some((mid, accepted)) => accepted.renegotiate(mid, section)?,
                 None => None,
@@ -157,7 +156,34 @@ impl Agreement {
             .any(|accepted| accepted.flows)
     }
 
-    /// Returns whether a format can be played, or its m-line was not offered at all.
+    /// Says no where an m-line on which media was to flow was refused. Whoever offers by HTTP gets all or nothing
+    /// (RFC 9725, section 4.4): half of it would be a black picture that nobody explains.
+    ///
+    /// # Errors
+    /// [`NegotiationError::NoCommonCodec`] for foreign codings, [`NegotiationError::Unusable`] for a second m-line
+    /// of a kind.
+    pub fn check_whole(&self) -> Result<(), NegotiationError> {
+        let mut taken = BTreeSet::new();
+        for (index, line) in self.lines.iter().enumerate() {
+            taken.extend(line.accepted.as_ref().map(|accepted| accepted.kind));
+            match line.refused {
+                Some(kind) if taken.contains(&kind) => {
+                    let media = media_name(kind);
+                    let place = Place::Section {
+                        number: index + 1,
+                        media: media.to_owned(),
+                    };
+                    let problem = format!("is a second m={media}, and one of a kind is taken");
+                    return Err(NegotiationError::unusable(place, problem));
+                }
+                Some(_) => return Err(NegotiationError::NoCommonCodec),
+                None => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns whether a format can be played, or nothing of its kind was asked for.
     pub fn plays(&self, format: &Format) -> bool {
         let kind = format.codec.kind();
         let accepted = self.lines.iter().filter_map(|line| line.accepted.as_ref());
@@ -166,7 +192,10 @@ impl Agreement {
             .flat_map(|accepted| &accepted.formats)
             .map(|format| &format.payload.format)
             .peekable();
-        formats.peek().is_none() || formats.any(|known| known.plays(format))
+        if formats.peek().is_none() {
+            return self.lines.iter().all(|line| line.refused != Some(kind));
+        }
+        formats.any(|known| known.plays(format))
     }
 
     /// Returns the RIDs of the picture's layers in the order of the first offer; `None` without a picture.
@@ -285,6 +314,7 @@ impl Line {
                 .to_owned(),
             mid: section.mid().map(str::to_owned),
             accepted: None,
+            refused: None,
         }
     }
 }

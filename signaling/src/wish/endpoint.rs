@@ -216,6 +216,7 @@ async fn open(
     };
     let (session, negotiated) =
         start(&app.media.config, known_as.peer, room.key, offer).map_err(refusal)?;
+    session.check_whole().map_err(refusal)?;
     match protocol {
         Protocol::Whip => {
             room.ask(|reply| RoomMessage::OpenPublisher {

@@ -452,10 +452,55 @@ fn foreign_codecs_alone_are_no_common_codec_and_beside_others_refused() {
     let error = publish(&foreign.replace("AV1", "H265")).unwrap_err();
     assert_eq!(error.code(), "no_common_codec");
 
-    let (_, negotiated) = publish(&offer.replace("opus", "speex")).unwrap();
+    let (session, negotiated) = publish(&offer.replace("opus", "speex")).unwrap();
+    assert_eq!(session.check_whole(), Err(NegotiationError::NoCommonCodec));
     let (head, lines) = parts(&negotiated.sdp);
     assert!(head.has("a=group:BUNDLE 1") && lines[0].is_rejected() && !lines[1].is_rejected());
     assert!(lines[1].has("a=end-of-candidates"));
+}
+
+#[test]
+fn a_second_m_line_of_a_kind_is_refused_and_named() {
+    let (session, negotiated) = publish(&captured("chromium-many")).unwrap();
+    let (_, lines) = parts(&negotiated.sdp);
+    assert!(lines.iter().any(Part::is_rejected));
+    let error = session.check_whole().unwrap_err();
+    assert!(error.to_string().contains("is a second m="), "{error}");
+    for whole in [
+        "chromium-default",
+        "firefox-simulcast",
+        "ffmpeg8-whip-offer",
+    ] {
+        let (session, _) = publish(&captured(whole)).unwrap();
+        assert_eq!(session.check_whole(), Ok(()), "{whole}");
+    }
+}
+
+#[test]
+fn nothing_plays_on_an_m_line_that_was_refused_and_anything_where_nothing_was_wanted() {
+    let watching = |name: &str| {
+        captured(name)
+            .replace("sendonly", "recvonly")
+            .replace("sendrecv", "recvonly")
+    };
+    let vp8 = Format {
+        codec: Codec::Vp8,
+        profile: 0,
+        packetization_mode: 0,
+    };
+    let foreign = ["VP8", "VP9", "AV1"]
+        .iter()
+        .fold(watching("firefox-default"), |offer, codec| {
+            offer.replace(codec, "H265")
+        });
+    for (offer, plays) in [
+        (watching("firefox-default"), true),
+        (foreign, false),
+        (watching("firefox-audio-only"), true),
+    ] {
+        let (session, _) = Session::watch(&config(), PEER, ROOM, &offer).unwrap();
+        assert_eq!(session.plays(&vp8), plays);
+    }
 }
 
 #[test]

@@ -155,6 +155,21 @@ async fn whip_endpoints_answer_as_rfc_9725_has_it() {
             (422, "no_common_codec"),
         ),
         body(
+            "no codec of ours for the picture",
+            &offer.replace("/90000", "/1"),
+            (422, "no_common_codec"),
+        ),
+        body(
+            "no codec of ours for the sound",
+            &offer.replace("opus/48000/2", "x/8000"),
+            (422, "no_common_codec"),
+        ),
+        body(
+            "two pictures",
+            &captured("chromium-many"),
+            (422, "sdp_unusable"),
+        ),
+        body(
             "no rtcp-mux",
             &offer.replace("a=rtcp-mux\r\n", ""),
             (422, "sdp_unusable"),
@@ -204,7 +219,7 @@ async fn whip_endpoints_answer_as_rfc_9725_has_it() {
             (409, "publisher_exists"),
         ),
     ];
-    assert!(check(&server, rows).await >= 39);
+    assert!(check(&server, rows).await >= 42);
     server.server.stop().await;
 }
 
@@ -308,6 +323,20 @@ async fn whep_endpoints_take_viewers_before_anybody_publishes() {
             (422, "sdp_unusable"),
         ),
         row("no description", whep, &[SDP], "hello", (400, "bad_sdp")),
+        row(
+            "no codec of ours for the picture",
+            whep,
+            &[SDP],
+            offer.replace("/90000", "/1"),
+            (422, "no_common_codec"),
+        ),
+        row(
+            "two pictures",
+            whep,
+            &[SDP],
+            watching(&captured("chromium-many")),
+            (422, "sdp_unusable"),
+        ),
         row("HEAD", ("HEAD", "/whep/demo"), &[], "", (200, "")),
     ];
     check(&server, rows).await;
