@@ -13,6 +13,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::config::{Config, StartError};
 use crate::helpers::Helpers;
+use crate::load::Loads;
 use crate::metrics::Metrics;
 use crate::shard::{INBOX, Input, Shard, Wiring};
 use crate::udp::{self, ShardSocket};
@@ -64,7 +65,7 @@ impl Sfu {
         let helpers = Helpers::start(usize::from(count).div_ceil(2)).map_err(StartError::Thread)?;
         let (events, events_out) = mpsc::channel(EVENTS);
         let (shards, inboxes): (Vec<_>, Vec<_>) = (0..count).map(|_| mpsc::channel(INBOX)).unzip();
-        let mut ended = Vec::new();
+        let (mut ended, loads) = (Vec::new(), Loads::new(count));
         for (index, (socket, inbox)) in (0..count).zip(sockets.into_iter().zip(inboxes)) {
             let node = Node::new(NodeConfig {
                 shard: ShardIndex(index),
@@ -78,6 +79,7 @@ impl Sfu {
                 events: events.clone(),
                 helpers: helpers.clone(),
                 metrics: Arc::clone(&metrics),
+                loads: loads.clone(),
             };
             let core = config.pin_threads.then_some(usize::from(index));
             let (done, end) = oneshot::channel();

@@ -11,6 +11,8 @@ mod shard;
 
 mod helpers;
 
+mod load;
+
 mod udp;
 
 mod metrics;

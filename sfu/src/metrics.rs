@@ -8,7 +8,12 @@ use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, 
 type Reading = fn(&Totals) -> u64;
 
 /// Totals by metric: name (`klieg_sfu_…_total`), help text, reading.
-const COUNTERS: [(&str, &str, Reading); 21] = [
+const COUNTERS: [(&str, &str, Reading); 22] = [
+    (
+        "busy_microseconds",
+        "How long the forwarding threads worked, all together.",
+        |totals| totals.busy_us,
+    ),
     (
         "datagrams_received",
         "Datagrams from the socket.",
@@ -177,6 +182,8 @@ const JOIN_BUCKETS: [f64; 11] = [0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.
 pub(crate) struct Totals {
     /// What the core has counted.
     pub(crate) core: Counters,
+    /// How long the thread worked, in microseconds.
+    pub(crate) busy_us: u64,
     /// Runs that the kernel refused.
     pub(crate) refused: u64,
     /// Times the kernel's send buffer was full.

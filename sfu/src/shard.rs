@@ -12,6 +12,7 @@ use klieg_sfu_core::{Command, Event};
 use tokio::sync::mpsc;
 
 use crate::helpers::{Helpers, Work};
+use crate::load::{Load, Loads};
 use crate::metrics::{Metrics, Totals};
 use crate::udp::{ReceiveBuffers, Sent, ShardSocket};
 
@@ -55,6 +56,18 @@ pub(crate) struct Wiring {
     pub(crate) helpers: Helpers,
     /// For `/metrics`.
     pub(crate) metrics: Arc<Metrics>,
+    /// How busy the shards are.
+    pub(crate) loads: Loads,
+}
+
+/// What woke a shard.
+enum Cause {
+    /// There may be something to receive, unless the socket failed.
+    Socket(bool),
+    /// Another thread; `None` when all others are gone.
+    Inbox(Option<Input>),
+    /// Time.
+    Timer,
 }
 
 /// A running shard.
@@ -73,15 +86,19 @@ pub(crate) struct Shard {
     /// What was counted since the start, and as much of it as the metrics have.
     totals: Totals,
     shown: Totals,
+    load: Load,
     next_metrics: Instant,
     stopping: bool,
 }
 
 impl Shard {
     pub(crate) fn new(node: Node, socket: ShardSocket, wiring: Wiring) -> Self {
+        let now = Instant::now();
+        let load = Load::new(now, wiring.loads.clone(), wiring.index);
         Self {
             node,
             socket,
+            load,
             wiring,
             buffers: ReceiveBuffers::new(),
             run: Vec::with_capacity(64 * 1024),
@@ -90,7 +107,7 @@ impl Shard {
             events: VecDeque::new(),
             totals: Totals::default(),
             shown: Totals::default(),
-            next_metrics: Instant::now(),
+            next_metrics: now,
             stopping: false,
         }
     }
@@ -99,19 +116,32 @@ impl Shard {
     pub(crate) async fn run(mut self) {
         while !self.stopping {
             let wake = self.wake_at();
-            tokio::select! {
-                ready = self.socket.readable() => if ready.is_ok() {
-                    self.receive();
-                },
-                input = self.wiring.inbox.recv() => match input {
-                    Some(input) => self.take_inputs(input),
-                    None => self.stop(),
-                },
-                () = sleep_until(wake) => {}
+            let cause = tokio::select! {
+                ready = self.socket.readable() => Cause::Socket(ready.is_ok()),
+                input = self.wiring.inbox.recv() => Cause::Inbox(input),
+                () = sleep_until(wake) => Cause::Timer,
+            };
+            let began = Instant::now();
+            match cause {
+                Cause::Socket(true) => self.receive(),
+                Cause::Inbox(Some(input)) => self.take_inputs(input),
+                Cause::Inbox(None) => self.stop(),
+                Cause::Socket(false) | Cause::Timer => {}
             }
             self.work().await;
+            self.note_work(began);
         }
         self.show_totals();
+    }
+
+    /// Lets packets wait for each other as far as the load asks for it.
+    fn note_work(&mut self, began: Instant) {
+        let now = Instant::now();
+        let worked = now.saturating_duration_since(began).as_micros();
+        self.totals.busy_us += u64::try_from(worked).unwrap_or(u64::MAX);
+        if let Some(hold) = self.load.note(began, now) {
+            self.node.set_hold(hold);
+        }
     }
 
     /// Returns when there is something to do even if nothing comes.

@@ -11,6 +11,9 @@ use crate::rtp::seq::SeqNo;
 /// Layers that one picture may have.
 pub const MAX_LAYERS: usize = 4;
 
+/// Bytes that levelling may add to a packet: a hundredth of a full one.
+const MAX_PADDING: usize = 16;
+
 /// One stream as it was published, from one format and numbering to the next.
 ///
 /// A publisher that returns, changes its SSRC or its codec starts a new source; viewers are switched to it.
@@ -50,6 +53,27 @@ impl Burst {
         self.format.codec.kind()
     }
 
+    /// Pads packets that are almost as long as their neighbours: the kernel takes datagrams of one length
+    /// in one call, and encoders split a frame into parts that differ by a byte.
+    pub(crate) fn level(&mut self) {
+        let mut rest = self.packets.as_mut_slice();
+        while let Some(first) = rest.first() {
+            let (mut least, mut most) = (first.payload.len(), first.payload.len());
+            let alike = rest.iter().take_while(|packet| {
+                least = least.min(packet.payload.len());
+                most = most.max(packet.payload.len());
+                most - least <= MAX_PADDING
+            });
+            let (alike, others) = rest.split_at_mut(alike.count());
+            let longest = alike.iter().map(|packet| packet.payload.len()).max();
+            for packet in alike {
+                let missing = longest.unwrap_or(0) - packet.payload.len();
+                packet.padding = u8::try_from(missing).unwrap_or(0);
+            }
+            rest = others;
+        }
+    }
+
     /// Returns the payload of a packet of this burst.
     pub fn payload(&self, packet: &MediaPacket) -> &[u8] {
         self.bytes.get(packet.payload.clone()).unwrap_or_default()
@@ -69,6 +93,8 @@ pub struct MediaPacket {
     pub keyframe: bool,
     /// The numbers of its picture, which go on for viewers when the stream changes.
     pub picture: Option<Picture>,
+    /// Bytes of padding with which it goes to viewers (RFC 3550, section 5.1), at most 16.
+    pub padding: u8,
     /// The place of the payload in [`Burst::bytes`].
     pub payload: Range<usize>,
 }

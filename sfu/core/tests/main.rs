@@ -20,3 +20,5 @@ mod publishers;
 mod interop;
 
 mod simulcast;
+
+mod gathering;

@@ -38,14 +38,13 @@ impl Node {
 
     fn next_run(&mut self, now: Instant, out: &mut Vec<u8>) -> Option<Transmit> {
         while let Some(fan_out) = self.fan_out.front_mut() {
-            let room = self.rooms.get(&fan_out.burst.room);
+            let room = fan_out.room().and_then(|key| self.rooms.get(&key));
             let run = room.and_then(|room| fan_out.next_run(now, room, &mut self.peers, out));
             if let Some(run) = run {
-                let kind = fan_out.burst.kind();
                 self.counters.rtp_sent += run.segments as u64;
                 self.counters.runs_sent += 1;
                 self.counters.bytes_sent += out.len() as u64;
-                if run.first {
+                if let Some(kind) = run.first {
                     self.note_shown(now, run.viewer, kind);
                 }
                 if run.begins {

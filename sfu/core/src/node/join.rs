@@ -50,7 +50,12 @@ impl Node {
             self.counters.joins_from_cache += 1;
             return;
         }
-        let instead = room.joinable_instead(now, layer.unwrap_or(0));
+        let instead = room
+            .joinable_instead(now, layer.unwrap_or(0))
+            .filter(|start| {
+                let sent = room.source(start.layer);
+                sent.is_some_and(|(_, format)| viewer.plays(&format))
+            });
         if viewer.waits_for_picture() && instead.is_some_and(|start| viewer.catch_up(now, start)) {
             self.counters.joins_from_cache += 1;
         }

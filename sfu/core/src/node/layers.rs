@@ -19,6 +19,9 @@ impl Node {
             return;
         };
         let (change, news) = (role.poll_layers(), role.poll_news());
+        if change.is_none() && news.is_none() {
+            return;
+        }
         if let Some(layers) = news {
             self.events.push_back(Event::PublisherLayers {
                 peer: publisher,

@@ -9,7 +9,7 @@ use crate::node::Node;
 use crate::node::peers::{PeerIndex, Peers, Role};
 use crate::publisher::{Arrived, Unforwarded};
 use crate::relay::{Burst, MediaPacket, ShardMessage};
-use crate::room::{self, Begins, FanOut};
+use crate::room::{self, Begins, FanOut, Room};
 
 /// The largest payload that fits an Ethernet frame with all headers, the tag and a retransmission's
 /// number: 1500 − 40 (IPv6) − 8 (UDP) − 12 (RTP) − 16 (tag) − 2.
@@ -52,49 +52,57 @@ impl Node {
 
     /// Adds a packet to the burst of its source.
     fn gather(&mut self, now: Instant, room: RoomKey, arrived: &Arrived<'_>) {
-        if self
-            .open
-            .get(&arrived.source)
-            .is_some_and(|open| open.packets.len() >= Burst::MAX_PACKETS)
-            && let Some(full) = self.open.remove(&arrived.source)
-        {
+        let source = arrived.source;
+        if let Some(full) = self.gathering.take_full(source) {
             self.close(full);
         }
-        let open = self.open.entry(arrived.source).or_insert_with(|| Burst {
+        let burst = self.gathering.burst(now, source, || Burst {
             room,
-            source: arrived.source,
+            source,
             layer: arrived.layer,
             format: arrived.format,
             arrived: now,
             packets: Vec::new(),
             bytes: Vec::new(),
         });
-        let start = open.bytes.len();
-        open.bytes.extend_from_slice(arrived.payload);
-        open.packets.push(MediaPacket {
+        let start = burst.bytes.len();
+        burst.bytes.extend_from_slice(arrived.payload);
+        burst.packets.push(MediaPacket {
             seq: arrived.seq,
             timestamp: arrived.timestamp,
             marker: arrived.marker,
             keyframe: arrived.keyframe,
             picture: codec::picture(arrived.format.codec, arrived.payload),
-            payload: start..open.bytes.len(),
+            padding: 0,
+            payload: start..burst.bytes.len(),
         });
-    }
-
-    /// Sends the gathered bursts on their way.
-    pub(super) fn close_bursts(&mut self) {
-        while let Some((_, burst)) = self.open.pop_first() {
-            self.close(burst);
+        if arrived.marker && arrived.format.codec.kind() == Kind::Video {
+            self.gathering.finish(source);
         }
     }
 
-    fn close(&mut self, burst: Burst) {
+    /// Sends the bursts that have waited long enough on their way, and with a picture the sound that waits.
+    pub(super) fn close_bursts(&mut self) {
+        while let Some(burst) = self.gathering.take_ripe() {
+            let (room, kind) = (burst.room, burst.kind());
+            self.close(burst);
+            let sound = self.rooms.get(&room).and_then(Room::sound);
+            if kind == Kind::Video
+                && let Some(sound) = sound.and_then(|source| self.gathering.take(source))
+            {
+                self.close(sound);
+            }
+        }
+    }
+
+    fn close(&mut self, mut burst: Burst) {
         let room = self.rooms.get(&burst.room);
         let counts = room.is_some_and(|room| room.publisher.is_some() && room.hears(burst.source));
         if !counts {
             self.counters.dropped_unforwarded += burst.packets.len() as u64;
             return;
         }
+        burst.level();
         let burst = Arc::new(burst);
         if let Some(room) = self.rooms.get(&burst.room) {
             let wanted = room.wanted_by.iter();
@@ -121,7 +129,10 @@ impl Node {
                 self.begin_source(burst);
             }
         }
-        self.fan_out.push_back(FanOut::new(Arc::clone(burst)));
+        let last = self.fan_out.back_mut();
+        if !last.is_some_and(|last| last.take_along(burst)) {
+            self.fan_out.push_back(FanOut::new(Arc::clone(burst)));
+        }
     }
 
     /// Another source begins: the viewers that are to be shown it need its keyframe.

@@ -13,6 +13,8 @@ mod directory;
 
 mod egress;
 
+mod gathering;
+
 mod join;
 
 mod layers;
@@ -25,17 +27,18 @@ pub(crate) mod peers;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::command::{Event, Path, RoomKey, ShardIndex};
 use crate::demux::{self, Protocol};
-use crate::relay::{Burst, ShardMessage, SourceId};
+use crate::relay::ShardMessage;
 use crate::room::{FanOut, Room};
 use crate::transport::{HandshakeDone, HandshakeJob, Identity, Received};
 
 pub use counters::Counters;
 use directory::Directory;
 pub use egress::Transmit;
+use gathering::Gathering;
 pub use peers::PeerIndex;
 use peers::{Peers, Role};
 
@@ -75,8 +78,8 @@ pub struct Node {
     dirty: VecDeque<PeerIndex>,
     /// Single datagrams ready to leave: feedback, reports, retransmissions.
     ready: VecDeque<(Path, Vec<u8>)>,
-    /// The bursts being gathered from this batch of datagrams.
-    open: BTreeMap<SourceId, Burst>,
+    /// The bursts being gathered.
+    gathering: Gathering,
     /// The bursts being sent to this shard's viewers.
     fan_out: VecDeque<FanOut>,
     /// Datagrams for other shards, gathered from this batch.
@@ -105,7 +108,7 @@ impl Node {
             timers: BTreeSet::new(),
             dirty: VecDeque::new(),
             ready: VecDeque::new(),
-            open: BTreeMap::new(),
+            gathering: Gathering::default(),
             fan_out: VecDeque::new(),
             forward: BTreeMap::new(),
             messages: VecDeque::new(),
@@ -173,8 +176,15 @@ impl Node {
         }
     }
 
+    /// Lets packets wait for others that follow, so that they leave together: a call to the kernel costs as
+    /// much as five packets. At most 10 ms; nothing by default. What completes a frame is never waited behind.
+    pub fn set_hold(&mut self, hold: Duration) {
+        self.gathering.set_hold(hold);
+    }
+
     /// Does what has become due.
     pub fn handle_timeout(&mut self, now: Instant) {
+        self.gathering.handle_timeout(now);
         while let Some(&(due, index)) = self.timers.first().filter(|(due, _)| *due <= now) {
             self.timers.remove(&(due, index));
             if let Some(peer) = self.peers.get_mut(index) {
@@ -199,7 +209,8 @@ impl Node {
     /// Returns when [`Self::handle_timeout`] has something next.
     pub fn poll_timeout(&self) -> Option<Instant> {
         let peer = self.timers.first().map(|(due, _)| *due);
-        peer.into_iter().chain(self.directory.poll_timeout()).min()
+        let others = [self.directory.poll_timeout(), self.gathering.poll_timeout()];
+        peer.into_iter().chain(others.into_iter().flatten()).min()
     }
 
     /// Returns the next message for another shard.

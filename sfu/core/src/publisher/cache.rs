@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use crate::relay::{Burst, MediaPacket, SourceId};
 use crate::rtp::seq::SeqNo;
 
-/// Packets kept: about three seconds at 3 Mb/s. With 1200 bytes each, at most 1.2 MB.
+/// Packets kept of one layer: about three seconds at 3 Mb/s. With 1200 bytes each, at most 1.2 MB.
 const CAPACITY: usize = 1024;
 
 /// What a viewer is given at once when it joins, at the most: packets, and age of the keyframe.
@@ -47,6 +47,11 @@ impl Cache {
             }
             self.note(burst, packet);
         }
+    }
+
+    /// Returns whose packet is the newest.
+    pub(crate) fn source(&self) -> Option<SourceId> {
+        self.newest.map(|newest| newest.source)
     }
 
     /// Returns where a viewer can start now: at the newest keyframe, if that is not too far back and

@@ -1,9 +1,10 @@
-//! A burst on its way to every viewer of a room, one run of datagrams at a time.
+//! Bursts on their way to every viewer of a room, one run of datagrams at a time.
 
+use std::hint::black_box;
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::command::Path;
+use crate::command::{Kind, Path, RoomKey};
 use crate::node::peers::{PeerIndex, Peers};
 use crate::relay::Burst;
 use crate::room::Room;
@@ -14,15 +15,26 @@ use crate::viewer::Sendable;
 /// Segments of one run handed to the kernel: what Chromium and Firefox took in one go without a loss.
 pub const MAX_RUN: usize = 16;
 
-/// One burst on its way to every viewer: a cursor, moved on by one run at a time, so that each run is
+/// Bursts of a room that go out together.
+const MAX_BURSTS: usize = 8;
+
+/// The flag `P` of the first byte (RFC 3550, section 5.1).
+const HAS_PADDING: u8 = 0x20;
+
+/// Viewers whose states are fetched together: few enough to stay in the first level of cache.
+const AHEAD: usize = 8;
+
+/// Bursts on their way to every viewer: a cursor, moved on by one run at a time, so that each run is
 /// sealed just before it is sent.
 #[derive(Debug)]
 pub(crate) struct FanOut {
-    /// What is sent.
-    pub(crate) burst: Arc<Burst>,
+    /// What is sent, pictures before sound; all of one room, at most [`MAX_BURSTS`].
+    bursts: Vec<Arc<Burst>>,
     /// The viewer that is next.
     viewer: usize,
-    /// The packet that is next for it.
+    /// The burst that is next for it.
+    burst: usize,
+    /// The packet of it that is next.
     packet: usize,
 }
 
@@ -37,8 +49,8 @@ pub(crate) struct Run {
     pub(crate) segments: usize,
     /// The viewer.
     pub(crate) viewer: PeerIndex,
-    /// Whether it holds the first packet of its kind for this viewer.
-    pub(crate) first: bool,
+    /// Of which kind it holds the first packet for this viewer, pictures before sound; `None` mostly.
+    pub(crate) first: Option<Kind>,
     /// Whether the viewer goes over to another source with it.
     pub(crate) begins: bool,
 }
@@ -47,10 +59,30 @@ impl FanOut {
     /// Starts at the first viewer.
     pub(crate) fn new(burst: Arc<Burst>) -> Self {
         Self {
-            burst,
+            bursts: vec![burst],
             viewer: 0,
+            burst: 0,
             packet: 0,
         }
+    }
+
+    /// Takes another burst along; returns whether it is of the same room and nothing has been sent.
+    pub(crate) fn take_along(&mut self, burst: &Arc<Burst>) -> bool {
+        let has_begun = (self.viewer, self.burst, self.packet) != (0, 0, 0);
+        if has_begun || self.room() != Some(burst.room) || self.bursts.len() >= MAX_BURSTS {
+            return false;
+        }
+        // A packet of sound is short: behind those of a picture it can be the last of their run.
+        let is_before =
+            |other: &Arc<Burst>| other.kind() == Kind::Video || burst.kind() == Kind::Audio;
+        let place = self.bursts.iter().take_while(|it| is_before(it)).count();
+        self.bursts.insert(place, Arc::clone(burst));
+        true
+    }
+
+    /// Returns whose media it is.
+    pub(crate) fn room(&self) -> Option<RoomKey> {
+        self.bursts.first().map(|burst| burst.room)
     }
 
     /// Seals the next run into `out`, which it clears; `None` when every viewer has the burst.
@@ -62,17 +94,32 @@ impl FanOut {
         out: &mut Vec<u8>,
     ) -> Option<Run> {
         while let Some(&viewer) = room.viewers.get(self.viewer) {
+            let is_next = (self.burst, self.packet) == (0, 0);
+            if is_next && self.viewer.is_multiple_of(AHEAD) {
+                self.look_ahead(now, room, peers);
+            }
             out.clear();
             let run = self.seal_run(now, (room, viewer), peers, out);
-            if run.is_none() || self.packet >= self.burst.packets.len() {
+            if run.is_none() || self.burst >= self.bursts.len() {
                 self.viewer += 1;
-                self.packet = 0;
+                (self.burst, self.packet) = (0, 0);
             }
             if run.is_some() {
                 return run;
             }
         }
         None
+    }
+
+    /// Touches what the next viewers will need. Their states are scattered, and one after the other each
+    /// would be waited for; asked together, the processor fetches them at once.
+    fn look_ahead(&self, now: Instant, room: &Room, peers: &mut Peers) {
+        for index in room.viewers.iter().skip(self.viewer).take(AHEAD) {
+            if let Some((transport, viewer)) = peers.viewer(*index) {
+                black_box((transport.is_keyed(), transport.media_path(now)));
+                black_box(self.bursts.first().is_some_and(|burst| viewer.takes(burst)));
+            }
+        }
     }
 
     /// Seals packets for one viewer while their sizes allow one run.
@@ -84,44 +131,57 @@ impl FanOut {
         out: &mut Vec<u8>,
     ) -> Option<Run> {
         let (transport, viewer) = peers.viewer(index)?;
-        if !viewer.takes(&self.burst) {
-            return None;
-        }
         let path = transport.media_path(now)?;
         let mut run: Option<Run> = None;
-        let mut payload_len = 0;
-        while let Some(packet) = self.burst.packets.get(self.packet) {
-            let len = packet.payload.len();
-            let is_tail = len < payload_len;
-            if run.is_some_and(|run| run.segments >= MAX_RUN || len > payload_len) {
+        let mut longest = 0;
+        while let Some(burst) = self.bursts.get(self.burst) {
+            let is_taken = self.packet > 0 || viewer.takes(burst);
+            let Some(packet) = burst.packets.get(self.packet).filter(|_| is_taken) else {
+                (self.burst, self.packet) = (self.burst + 1, 0);
+                continue;
+            };
+            let len = packet.payload.len() + usize::from(packet.padding);
+            let is_tail = len < longest;
+            if run.is_some_and(|run| run.segments >= MAX_RUN || len > longest) {
                 break;
             }
             self.packet += 1;
-            let Some(sendable) = viewer.prepare(room, &self.burst, packet) else {
+            let Some(sendable) = viewer.prepare(room, burst, packet) else {
                 continue;
             };
-            let Some(sealed) = seal(&sendable, self.burst.payload(packet), transport, out) else {
+            let Some(sealed) = seal(&sendable, burst.payload(packet), transport, out) else {
                 continue;
             };
             let run = run.get_or_insert_with(|| {
-                payload_len = len;
+                longest = len;
                 Run {
                     path,
                     segment_size: sealed,
                     segments: 0,
                     viewer: index,
-                    first: false,
+                    first: None,
                     begins: false,
                 }
             });
             run.segments += 1;
-            run.first |= sendable.first;
             run.begins |= sendable.begins;
+            if sendable.first {
+                run.first.get_or_insert_with(|| burst.kind());
+            }
             if is_tail {
                 break;
             }
         }
+        self.skip_ends();
         run
+    }
+
+    /// Goes on to the next burst where one is at its end, so that a viewer who has all is known to.
+    fn skip_ends(&mut self) {
+        let is_over = |burst: &Arc<Burst>| self.packet >= burst.packets.len();
+        if self.bursts.get(self.burst).is_some_and(is_over) {
+            (self.burst, self.packet) = (self.burst + 1, 0);
+        }
     }
 }
 
@@ -134,11 +194,20 @@ pub(crate) fn seal(
 ) -> Option<usize> {
     let start = out.len();
     out.extend_from_slice(&sendable.header.to_bytes());
-    out.extend(sendable.original.into_iter().flat_map(u16::to_be_bytes));
+    if let Some(original) = sendable.original {
+        out.extend_from_slice(&original.to_be_bytes());
+    }
     let payload_at = out.len();
     out.extend_from_slice(payload);
     if let Some((picture, shift)) = sendable.picture {
         shift.apply(&picture, out.get_mut(payload_at..).unwrap_or_default());
+    }
+    if sendable.padding > 0 {
+        out.resize(out.len() + usize::from(sendable.padding) - 1, 0);
+        out.push(sendable.padding);
+        if let Some(first) = out.get_mut(start) {
+            *first |= HAS_PADDING;
+        }
     }
     let plaintext_len = out.len() - start;
     out.resize(out.len() + TAG_ROOM, 0);

@@ -141,6 +141,9 @@ impl Room {
         for stream in self.streams_mut(kind) {
             stream.source = stream.source.filter(|(known, _)| !is_other(*known));
             stream.clock = stream.clock.filter(|clock| !is_other(clock.source));
+            if stream.cache.source().is_some_and(is_other) {
+                stream.cache = Cache::default();
+            }
         }
     }
 
@@ -191,6 +194,11 @@ impl Room {
     pub(crate) fn has_layer(&self, kind: Kind, layer: u8) -> bool {
         let stream = self.stream(kind, layer);
         stream.is_some_and(|stream| stream.source.is_some())
+    }
+
+    /// Returns what the sound is carried by.
+    pub(crate) fn sound(&self) -> Option<SourceId> {
+        self.audio.source.map(|(source, _)| source)
     }
 
     /// Returns what a layer of the picture is carried by.

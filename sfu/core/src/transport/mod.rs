@@ -265,6 +265,11 @@ impl Transport {
         self.agent.validated()
     }
 
+    /// Returns whether there are keys to seal with.
+    pub(crate) fn is_keyed(&self) -> bool {
+        self.srtp.as_ref().is_some_and(|srtp| srtp.is_fresh())
+    }
+
     /// Seals an RTP packet in place and returns its length; `None` when it must not be sent.
     ///
     /// The packet needs [`TAG_ROOM`] bytes behind `plaintext_len`. The caller never gives the same

@@ -103,6 +103,11 @@ impl Srtp {
         self.is_newest
     }
 
+    /// Returns whether nothing was sent under the key of RTCP.
+    pub(super) fn is_fresh(&self) -> bool {
+        self.control_index == 0
+    }
+
     /// Seals an RTP packet in place and returns its length; `None` when it does not fit.
     pub(super) fn seal_rtp(
         &mut self,

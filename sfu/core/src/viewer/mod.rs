@@ -49,8 +49,8 @@ pub struct Viewer {
     /// The layer that it is to be shown; `None` until the room's layers are known. It is shown another
     /// one until a keyframe of this one comes.
     target: Option<u8>,
-    /// The layer that was told to be shown, and when; `None` before the first.
-    told: Option<(u8, Instant)>,
+    /// Whose layer was told to be shown, which one, and when; `None` before the first.
+    told: Option<(PeerId, u8, Instant)>,
 }
 
 /// What a viewer's compound asks for.
@@ -139,16 +139,19 @@ impl Viewer {
 
     /// Returns the layer that is shown and the one that was told before, if there is something to tell.
     pub(crate) fn poll_layer(&mut self, now: Instant) -> Option<(u8, Option<u8>)> {
-        let (_, shown) = self.shown()?;
+        let (source, shown) = self.shown()?;
         let before = self.told;
-        let is_due = before.is_none_or(|(layer, at)| {
-            layer != shown && now.saturating_duration_since(at) >= TELL_LAYER
+        // The layers of another publisher are others, whatever their index.
+        let is_due = before.is_none_or(|(publisher, layer, at)| {
+            publisher != source.peer
+                || (layer != shown && now.saturating_duration_since(at) >= TELL_LAYER)
         });
         if !is_due {
             return None;
         }
-        self.told = Some((shown, now));
-        Some((shown, before.map(|(layer, _)| layer)))
+        self.told = Some((source.peer, shown, now));
+        let before = before.filter(|(publisher, ..)| *publisher == source.peer);
+        Some((shown, before.map(|(_, layer, _)| layer)))
     }
 
     /// Returns whether any packet of a burst may be for this viewer.

@@ -22,8 +22,11 @@ const MAX_APART: Duration = Duration::from_millis(500);
 /// The numbering of one track towards one viewer.
 #[derive(Debug)]
 pub(super) struct Rewrite {
-    /// The sources shown, the current one last; empty before the first packet.
-    spans: Vec<Span>,
+    /// The source that is shown; `None` before the first packet. In here and not behind a pointer: every
+    /// packet needs it.
+    current: Option<Span>,
+    /// Those shown before, the latest last.
+    earlier: Vec<Span>,
     /// The highest sequence number given out.
     highest: SeqNo,
     /// The latest timestamp given out, and when its packet arrived; `None` before the first.
@@ -84,7 +87,8 @@ impl Rewrite {
         // Fibonacci hashing: any spread will do, the numbers are no secret.
         let spread = peer.0.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40;
         Self {
-            spans: Vec::new(),
+            current: None,
+            earlier: Vec::new(),
             highest: SeqNo(1 + spread % FIRST_SEQ_RANGE),
             latest: None,
             picture: None,
@@ -93,12 +97,12 @@ impl Rewrite {
 
     /// Returns the source that is shown; `None` before the first packet.
     pub(super) fn source(&self) -> Option<SourceId> {
-        self.spans.last().map(|span| span.source)
+        self.current.map(|span| span.source)
     }
 
     /// Returns the layer that is shown; `None` before the first packet.
     pub(super) fn layer(&self) -> Option<u8> {
-        self.spans.last().map(|span| span.layer)
+        self.current.map(|span| span.layer)
     }
 
     /// Returns what has to be added to the timestamps of another source of the same publisher, so that
@@ -109,10 +113,7 @@ impl Rewrite {
         next: &SourceClock,
         rate_hz: u32,
     ) -> Option<u32> {
-        let span = self
-            .spans
-            .last()
-            .filter(|span| span.source == shown.source)?;
+        let span = self.current.filter(|span| span.source == shown.source)?;
         let apart = i128::from(next.ntp.wrapping_sub(shown.ntp).cast_signed());
         let apart = (apart * i128::from(rate_hz)) >> 32;
         let apart = u32::try_from(apart & 0xffff_ffff).ok()?;
@@ -136,7 +137,7 @@ impl Rewrite {
     /// Goes over to the source of `burst`, starting with `packet`. `meeting` is what
     /// [`Self::meeting`] says of the two sources, where it is known.
     pub(super) fn switch(&mut self, burst: &Burst, packet: &MediaPacket, meeting: Option<u32>) {
-        let shown = self.spans.last().filter(|span| span.source == burst.source);
+        let shown = self.current.filter(|span| span.source == burst.source);
         let next = Span {
             source: burst.source,
             layer: burst.layer,
@@ -152,14 +153,16 @@ impl Rewrite {
             Some(shown) => Span {
                 first: next.first,
                 sent_as: next.sent_as,
-                ..*shown
+                ..shown
             },
             None => self.follow(burst, next, meeting),
         };
-        if self.spans.len() == REMEMBERED {
-            self.spans.remove(0);
+        if let Some(before) = self.current.replace(span) {
+            if self.earlier.len() + 1 == REMEMBERED {
+                self.earlier.remove(0);
+            }
+            self.earlier.push(before);
         }
-        self.spans.push(span);
     }
 
     /// Lets the time of a source go on from what was sent before.
@@ -194,10 +197,7 @@ impl Rewrite {
 
     /// Numbers a packet of the current source; `None` for one from before its start here.
     pub(super) fn number(&mut self, burst: &Burst, packet: &MediaPacket) -> Option<Numbers> {
-        let span = self
-            .spans
-            .last()
-            .filter(|span| span.source == burst.source)?;
+        let span = self.current.filter(|span| span.source == burst.source)?;
         let seq = SeqNo(span.sent_as.0 + packet.seq.0.checked_sub(span.first.0)?);
         let numbers = span.numbers(seq, packet.timestamp);
         if seq > self.highest {
@@ -232,13 +232,17 @@ impl Rewrite {
     /// Returns the viewer's time for one of `source`, if that is or was shown: where its packets are
     /// once they have lost their lead.
     pub(super) fn timestamp(&self, source: SourceId, timestamp: u64) -> Option<u32> {
-        let span = self.spans.iter().rev().find(|span| span.source == source)?;
+        let span = self.spans().find(|span| span.source == source)?;
         Some(lower(timestamp).wrapping_add(span.time_offset))
     }
 
     fn span_of(&self, sent_as: SeqNo) -> Option<&Span> {
-        let mut spans = self.spans.iter().rev();
-        spans.find(|span| span.sent_as <= sent_as)
+        self.spans().find(|span| span.sent_as <= sent_as)
+    }
+
+    /// Returns the sources shown, the current one first.
+    fn spans(&self) -> impl Iterator<Item = &Span> {
+        self.current.iter().chain(self.earlier.iter().rev())
     }
 }
 
@@ -306,6 +310,7 @@ mod tests {
             marker: false,
             keyframe: true,
             picture: None,
+            padding: 0,
             payload: 0..0,
         }
     }
@@ -488,7 +493,7 @@ mod tests {
             rewrite.switch(&second, &packet(10, 90_000), Some(meeting));
             let next = rewrite.number(&second, &packet(10, 90_000)).unwrap();
             assert_eq!(next.timestamp, 90_900);
-            rewrite.spans.pop();
+            rewrite.current = rewrite.earlier.pop();
             rewrite.latest = Some((90_000, start));
         }
     }

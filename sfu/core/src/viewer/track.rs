@@ -25,6 +25,8 @@ pub(crate) struct Sendable {
     pub(crate) original: Option<u16>,
     /// The numbers of its picture and what is added to them; `None` where they stay as they are.
     pub(crate) picture: Option<(Picture, Shift)>,
+    /// Bytes of padding behind the payload.
+    pub(crate) padding: u8,
     /// Whether it is the first of what the viewer gets on this m-line.
     pub(crate) first: bool,
     /// Whether the viewer goes over to another source with it.
@@ -161,6 +163,7 @@ impl Track {
                 ..sendable.header
             },
             original: Some(again.sent_as.wire()),
+            padding: 0,
             ..sendable
         })
     }
@@ -239,6 +242,7 @@ impl Track {
             roll_over: numbers.seq.roll_over(),
             original: None,
             picture: packet.picture.zip(shift),
+            padding: packet.padding,
             first: false,
             begins: false,
         }

@@ -1,0 +1,101 @@
+//! Packets that wait for others of their stream, so that they leave together.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::{Duration, Instant};
+
+use crate::relay::{Burst, SourceId};
+
+/// The longest that a packet waits.
+const MAX_HOLD: Duration = Duration::from_millis(10);
+
+/// The bursts that are open, by their source: one for each.
+#[derive(Debug, Default)]
+pub(super) struct Gathering {
+    open: BTreeMap<SourceId, Open>,
+    /// How long a burst stays open; nothing: until what came with its first packet is read.
+    hold: Duration,
+    /// The open bursts by when they are due, the next one first; some were closed before.
+    held: VecDeque<(Instant, SourceId)>,
+    /// Those that are to be closed now.
+    ripe: VecDeque<SourceId>,
+}
+
+/// A burst that grows.
+#[derive(Debug)]
+struct Open {
+    burst: Burst,
+    /// When it closes at the latest.
+    due: Instant,
+    is_ripe: bool,
+}
+
+impl Gathering {
+    pub(super) fn set_hold(&mut self, hold: Duration) {
+        self.hold = hold.min(MAX_HOLD);
+    }
+
+    /// Returns the open burst of a source, a new one where there is none.
+    pub(super) fn burst(
+        &mut self,
+        now: Instant,
+        source: SourceId,
+        new: impl FnOnce() -> Burst,
+    ) -> &mut Burst {
+        let due = now + self.hold;
+        let (held, ripe, waits) = (&mut self.held, &mut self.ripe, !self.hold.is_zero());
+        let open = self.open.entry(source).or_insert_with(|| {
+            if waits {
+                held.push_back((due, source));
+            } else {
+                ripe.push_back(source);
+            }
+            Open {
+                burst: new(),
+                due,
+                is_ripe: !waits,
+            }
+        });
+        &mut open.burst
+    }
+
+    /// Closes a burst as soon as what has come is read: its frame is complete.
+    pub(super) fn finish(&mut self, source: SourceId) {
+        if let Some(open) = self.open.get_mut(&source).filter(|open| !open.is_ripe) {
+            open.is_ripe = true;
+            self.ripe.push_back(source);
+        }
+    }
+
+    /// Takes a burst that can take no more packets.
+    pub(super) fn take_full(&mut self, source: SourceId) -> Option<Burst> {
+        let open = self.open.get(&source)?;
+        let is_full = open.burst.packets.len() >= Burst::MAX_PACKETS;
+        is_full.then(|| self.take(source)).flatten()
+    }
+
+    pub(super) fn take(&mut self, source: SourceId) -> Option<Burst> {
+        self.open.remove(&source).map(|open| open.burst)
+    }
+
+    /// Takes the next burst that is to be closed.
+    pub(super) fn take_ripe(&mut self) -> Option<Burst> {
+        while let Some(source) = self.ripe.pop_front() {
+            if let Some(burst) = self.take(source) {
+                return Some(burst);
+            }
+        }
+        None
+    }
+
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        self.held.front().map(|(due, _)| *due)
+    }
+
+    pub(super) fn handle_timeout(&mut self, now: Instant) {
+        while let Some((due, source)) = self.held.pop_front_if(|(due, _)| *due <= now) {
+            if self.open.get(&source).is_some_and(|open| open.due == due) {
+                self.finish(source);
+            }
+        }
+    }
+}

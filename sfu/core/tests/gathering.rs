@@ -1,0 +1,200 @@
+//! Packets wait for each other under load, and leave together: in one run, of one length, sound behind pictures.
+
+use std::time::Duration;
+
+use klieg_sfu_core::command::Path;
+use klieg_sfu_core::node::Transmit;
+use klieg_sfu_core::rtp::packet::OutgoingHeader;
+
+use crate::sim::stage::{Role, Stage};
+use crate::sim::world::SERVER;
+use crate::sim::{Link, address};
+
+const HOLD: Duration = Duration::from_millis(10);
+const STEP: Duration = Duration::from_millis(5);
+/// A packet with its header and tag is so much longer than its payload.
+const OVERHEAD: usize = 12 + 16;
+
+/// One room with one viewer, whose publisher says nothing but what it is told to.
+struct Room {
+    stage: Stage,
+    publisher: usize,
+    viewer: usize,
+    seq: u16,
+    timestamp: u32,
+    audio_seq: u16,
+}
+
+impl Room {
+    fn new(seed: u64) -> Self {
+        let mut stage = Stage::new(seed, 1);
+        let publisher = stage.publish(1, Link::default());
+        let viewer = stage.watch(2, Link::default());
+        let sees =
+            |stage: &Stage| stage.watching(viewer).frames > 2 && stage.watching(viewer).audio > 2;
+        assert!(stage.run_until(Duration::from_secs(5), sees));
+        let from = stage.publishing(publisher);
+        from.is_sending = false;
+        let (seq, timestamp) = (from.next_seq, from.timestamp);
+        stage.run(Duration::from_millis(500));
+        Self {
+            stage,
+            publisher,
+            viewer,
+            seq,
+            timestamp,
+            audio_seq: 1000,
+        }
+    }
+
+    /// Lets the publisher send a packet of its picture.
+    fn picture(&mut self, payload_len: usize, marker: bool) {
+        let mut payload = vec![0, 1];
+        payload.resize(payload_len, 7);
+        let numbers = (96, self.seq, 0, self.timestamp);
+        self.seq = self.seq.wrapping_add(1);
+        self.send(numbers, &payload, marker);
+        if marker {
+            self.timestamp = self.timestamp.wrapping_add(3000);
+        }
+    }
+
+    /// Lets the publisher send a packet of its sound.
+    fn sound(&mut self) {
+        self.audio_seq += 1;
+        let numbers = (111, self.audio_seq, 2, u32::from(self.audio_seq) * 960);
+        self.send(numbers, &[9; 80], false);
+    }
+
+    fn send(
+        &mut self,
+        (payload_type, sequence_number, stream, timestamp): (u8, u16, u32, u32),
+        payload: &[u8],
+        marker: bool,
+    ) {
+        let actor = &mut self.stage.actors[self.publisher];
+        let Role::Publishing(publishing) = &actor.role else {
+            panic!("a publisher")
+        };
+        let header = OutgoingHeader {
+            marker,
+            payload_type,
+            sequence_number,
+            timestamp,
+            ssrc: publishing.ssrc + stream,
+        };
+        actor.peer.send_rtp(&[&header.to_bytes(), payload].concat());
+        let path = Path {
+            local: None,
+            remote: actor.peer.config.address,
+        };
+        while let Some(parcel) = actor.peer.poll_transmit() {
+            assert_eq!(parcel.to, address(SERVER));
+            self.stage.nodes[0].handle_datagram(self.stage.now, path, &parcel.datagram);
+        }
+    }
+
+    /// Lets time pass; returns the lengths of the datagrams of each run that left for the viewer.
+    fn pass(&mut self, span: Duration) -> Vec<Vec<usize>> {
+        self.stage.now += span;
+        let (now, node) = (self.stage.now, &mut self.stage.nodes[0]);
+        node.handle_timeout(now);
+        assert!(node.poll_message().is_none());
+        let (mut out, mut runs) = (Vec::new(), Vec::new());
+        let viewer = self.stage.actors[self.viewer].peer.config.address;
+        while let Some(Transmit { path, segment_size }) = node.poll_transmit(now, &mut out) {
+            // Reports and checks have a length of their own.
+            if path.remote == viewer && out.len() > OVERHEAD + 70 {
+                let size = segment_size.unwrap_or(out.len());
+                runs.push(out.chunks(size).map(<[u8]>::len).collect());
+            }
+        }
+        runs
+    }
+}
+
+#[test]
+fn a_paced_frame_leaves_in_one_run_as_soon_as_it_is_complete() {
+    let mut room = Room::new(200);
+    room.stage.nodes[0].set_hold(HOLD);
+    for (marker, expected) in [(false, 0), (true, 1)] {
+        room.picture(1000, false);
+        room.picture(1000, marker);
+        let runs = room.pass(Duration::ZERO);
+        assert_eq!(runs.len(), expected, "{runs:?}");
+        if marker {
+            assert_eq!(runs[0], [1000 + OVERHEAD; 4]);
+        }
+        room.pass(STEP);
+    }
+}
+
+#[test]
+fn nothing_waits_longer_than_it_may() {
+    let mut room = Room::new(201);
+    // More than is allowed is taken for what is.
+    room.stage.nodes[0].set_hold(Duration::from_secs(1));
+    room.picture(1000, false);
+    room.sound();
+    assert!(room.pass(Duration::ZERO).is_empty());
+    let due = room.stage.nodes[0].poll_timeout().unwrap();
+    assert!(due <= room.stage.now + HOLD);
+    assert!(room.pass(STEP).is_empty());
+    let runs = room.pass(STEP);
+    assert_eq!(runs.concat().len(), 2, "{runs:?}");
+}
+
+#[test]
+fn without_load_every_packet_leaves_at_once() {
+    let mut room = Room::new(202);
+    room.picture(1000, false);
+    assert_eq!(room.pass(Duration::ZERO), [[1000 + OVERHEAD]]);
+    room.sound();
+    assert_eq!(room.pass(Duration::ZERO), [[80 + OVERHEAD]]);
+}
+
+#[test]
+fn sound_that_waits_is_the_tail_of_the_picture_that_leaves() {
+    let mut room = Room::new(203);
+    room.stage.nodes[0].set_hold(HOLD);
+    room.sound();
+    assert!(room.pass(STEP).is_empty());
+    room.picture(1000, false);
+    room.picture(1000, true);
+    let expected = [[1000 + OVERHEAD, 1000 + OVERHEAD, 80 + OVERHEAD]];
+    assert_eq!(room.pass(Duration::ZERO), expected);
+    assert!(room.pass(HOLD).is_empty());
+}
+
+#[test]
+fn parts_of_a_frame_that_differ_by_little_leave_in_one_length_and_arrive_as_they_were() {
+    let mut room = Room::new(204);
+    for (length, marker) in [(1000, false), (1001, false), (990, false), (1001, true)] {
+        room.picture(length, marker);
+    }
+    assert_eq!(room.pass(Duration::ZERO), [[1001 + OVERHEAD; 4]]);
+    // What differs by more is no longer of one run, and a shorter last one is its tail as it is.
+    for (length, marker) in [(1000, false), (1020, false), (500, true)] {
+        room.picture(length, marker);
+    }
+    let expected = [vec![1000 + OVERHEAD], vec![1020 + OVERHEAD, 500 + OVERHEAD]];
+    assert_eq!(room.pass(Duration::ZERO), expected);
+}
+
+#[test]
+fn viewers_of_a_bad_path_see_all_while_packets_wait() {
+    for shards in [1, 2, 3] {
+        let mut stage = Stage::new(205 + u64::from(shards), shards);
+        for node in &mut stage.nodes {
+            node.set_hold(HOLD);
+        }
+        stage.publish(1, Link::bad(2, 40));
+        let viewers = [2, 3, 4].map(|id| stage.watch(id, Link::bad(2, 60)));
+        stage.run(Duration::from_secs(10));
+        for viewer in viewers {
+            let watching = stage.watching(viewer);
+            assert!(watching.frames > 270, "{} frames", watching.frames);
+            assert!(watching.audio > 440, "{} packets", watching.audio);
+        }
+    }
+}
