@@ -27,9 +27,16 @@ struct Room {
 
 impl Room {
     fn new(seed: u64) -> Self {
+        Self::with_viewers(seed, 1)
+    }
+
+    fn with_viewers(seed: u64, viewers: u64) -> Self {
         let mut stage = Stage::new(seed, 1);
         let publisher = stage.publish(1, Link::default());
-        let viewer = stage.watch(2, Link::default());
+        let viewers: Vec<_> = (2..2 + viewers)
+            .map(|id| stage.watch(id, Link::default()))
+            .collect();
+        let viewer = viewers[0];
         let sees =
             |stage: &Stage| stage.watching(viewer).frames > 2 && stage.watching(viewer).audio > 2;
         assert!(stage.run_until(Duration::from_secs(5), sees));
@@ -179,6 +186,35 @@ fn parts_of_a_frame_that_differ_by_little_leave_in_one_length_and_arrive_as_they
     }
     let expected = [vec![1000 + OVERHEAD], vec![1020 + OVERHEAD, 500 + OVERHEAD]];
     assert_eq!(room.pass(Duration::ZERO), expected);
+}
+
+#[test]
+fn a_packet_to_a_viewer_costs_no_allocation() {
+    let counts = [1, 40].map(|viewers| {
+        let mut room = Room::with_viewers(208, viewers);
+        let mut out = Vec::with_capacity(64 * 1024);
+        let mut frames = (0..20).map(|_| {
+            for _ in 0..4 {
+                room.picture(1000, false);
+            }
+            room.sound();
+            let (now, node) = (room.stage.now, &mut room.stage.nodes[0]);
+            let mut runs = 0;
+            let info = allocation_counter::measure(|| {
+                node.handle_timeout(now);
+                while node.poll_transmit(now, &mut out).is_some() {
+                    runs += 1;
+                }
+            });
+            assert!(runs >= viewers, "{runs} runs");
+            info.count_total
+        });
+        // The first ones may grow what is kept.
+        frames.by_ref().take(5).for_each(drop);
+        frames.max().unwrap()
+    });
+    assert_eq!(counts[0], counts[1], "with one viewer, and with forty");
+    assert!(counts[0] <= 12, "{} for a burst", counts[0]);
 }
 
 #[test]
