@@ -5,10 +5,10 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, expect, onTestFailed, test } from 'vitest';
 import { launchChromium, launchFirefox, until } from './browsers.js';
 import type { Browser, Tab } from './browsers.js';
-import { received, risenMs, viewerCount } from './probe.js';
+import { risenMs, viewerCount } from './probe.js';
 import { startServer } from './server.js';
 import type { Server } from './server.js';
-import { frames, goLive, listen, openStudio, prepareCamera, reads, seesReaction, signIn, stop, watch } from './visitors.js';
+import { frames, goLive, isTold, listen, openStudio, prepareCamera, reads, seesReaction, signIn, stopIsAnEnd, watch } from './visitors.js';
 
 const IMAGES = join(import.meta.dirname, '../../docs/images');
 
@@ -86,6 +86,7 @@ test('viewers see the host again on the same peer connection: page closed and op
   showLogOnFailure();
   await comesBack(async () => {
     await host.close();
+    await Promise.all(viewers.map((viewer) => isTold(viewer, 'interrupted')));
   }, async () => {
     await host.open(`${server.url}/studio/${roomId}`);
     await prepareCamera(host);
@@ -95,7 +96,7 @@ test('viewers see the host again on the same peer connection: page closed and op
 
 test('viewers see the host again on the same peer connection: stopped and started', async () => {
   showLogOnFailure();
-  await comesBack(() => stop(host), () => goLive(host));
+  await comesBack(() => stopIsAnEnd(host, viewers), () => goLive(host));
 });
 
 test('no page reported an error', () => {
@@ -108,16 +109,13 @@ test('no page reported an error', () => {
 async function comesBack(leave: () => Promise<void>, back: () => Promise<void>): Promise<void> {
   const before = await Promise.all(viewers.map((viewer) => frames(viewer, 1)));
   await leave();
-  await Promise.all(viewers.map((viewer) => until(
-    `${viewer.name} is told`, () => viewer.look(received), ({ status }) => status === 'interrupted' || status === 'ended',
-  )));
   await back();
   await Promise.all(viewers.map(async (viewer, index) => {
     const { peers, frames: decoded } = before[index]!;
     const after = await frames(viewer, decoded + 60);
     expect(after.peers, `${viewer.name}'s peer connections`).toBe(peers);
     expect(after.connection).toBe('connected');
-    await until(`${viewer.name} is told that it goes on`, () => viewer.look(received), ({ status }) => status === 'playing');
+    await isTold(viewer, 'playing');
   }));
 }
 

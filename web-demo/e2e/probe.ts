@@ -6,6 +6,8 @@ declare global {
     kliegPeers: RTCPeerConnection[];
     /** Every reaction that began to float up. */
     kliegReactions: string[];
+    /** Every status that a viewer was told, one after the other. */
+    kliegStatuses: string[];
     /** Every camera and microphone that the page opened. */
     kliegTracks: MediaStreamTrack[];
     /** When the video first played, in milliseconds since the page was asked for. */
@@ -49,6 +51,11 @@ export function remember(): void {
   // To a browser, each look of a test into a page is a touch of the visitor. A visitor who only followed a link has not touched anything.
   Object.defineProperty(navigator, 'userActivation', { value: { hasBeenActive: false, isActive: false } });
   document.addEventListener('playing', () => { window.kliegPlayingAt ??= Math.round(performance.now()); }, true);
+  window.kliegStatuses = [];
+  new MutationObserver(() => {
+    const status = document.querySelector<HTMLElement>('[data-test=status]')?.dataset['status'];
+    if (status !== undefined && status !== window.kliegStatuses.at(-1)) window.kliegStatuses.push(status);
+  }).observe(document, { childList: true, subtree: true, attributeFilter: ['data-status'] });
   // They are gone after two seconds, which a busy test may miss.
   new MutationObserver((changes) => {
     for (const { addedNodes } of changes) {
@@ -134,6 +141,10 @@ export function firstFrameAfter(): number | undefined {
 
 export function statusWords(): string {
   return document.querySelector('[data-test=status]')?.textContent ?? '';
+}
+
+export function statuses(): string[] {
+  return window.kliegStatuses;
 }
 
 /** Which notice the studio shows; empty when none. */

@@ -3,10 +3,10 @@
 import { afterAll, beforeAll, expect, onTestFailed, test } from 'vitest';
 import { launchChromium, launchFirefox, until } from './browsers.js';
 import type { Browser, Tab } from './browsers.js';
-import { cameraTracks, chatEnd, chatOverlaps, notice, publishStatus, received, sentences, statusWords } from './probe.js';
+import { cameraTracks, chatEnd, chatOverlaps, notice, previewing, publishStatus, sentences, statusWords, statuses } from './probe.js';
 import { startServer } from './server.js';
 import type { Server } from './server.js';
-import { frames, goLive, isLive, openStudio, prepareCamera, reads, stop } from './visitors.js';
+import { frames, goLive, isLive, isTold, openStudio, prepareCamera, reads, stop, stopIsAnEnd } from './visitors.js';
 
 /** Longer than two tabs that each return would need to take turns. */
 const NO_TURNS_MS = 5_000;
@@ -47,8 +47,7 @@ test('after Stop, viewers read that the show has ended', async () => {
   await goLive(host);
   expect(await host.look(notice)).toBe('');
   await Promise.all(viewers.map((viewer) => frames(viewer, 10)));
-  await stop(host);
-  await Promise.all(viewers.map((viewer) => isTold(viewer, 'ended')));
+  await stopIsAnEnd(host, viewers);
   expect(await viewers[0]!.look(statusWords)).toBe('The show has ended');
   await goLive(host);
   await Promise.all(viewers.map((viewer) => isTold(viewer, 'playing')));
@@ -78,7 +77,12 @@ test('leaving the studio while live asks first', async () => {
   await host.click('dialog[open] [data-test=confirm-no]');
   expect(await host.look(() => location.pathname)).toBe(`/studio/${roomId}`);
   await isLive(host);
-  await stop(host);
+  await host.click('header a[href="/"]');
+  await host.click('dialog[open] [data-test=confirm-yes]');
+  await Promise.all(viewers.map((viewer) => isTold(viewer, 'ended', 4_000)));
+  expect((await Promise.all(viewers.map((viewer) => viewer.look(statuses)))).map((told) => told.at(-2))).toEqual(['playing', 'playing']);
+  await host.open(`${server.url}/studio/${roomId}`);
+  await prepareCamera(host);
 });
 
 test('signing out while live asks first, and then ends the show', async () => {
@@ -115,11 +119,21 @@ test('the chat keeps its end in sight when its height changes, and each line to 
   }
 });
 
+test('however often a host in Firefox stops, it is an end and no loss', async () => {
+  onTestFailed(() => console.log(server.log()));
+  const foreign = await firefox.visit('the Firefox host');
+  const room = await openStudio(foreign, server.url, 'Eve', 'From Firefox');
+  await until('the camera is there', () => foreign.look(previewing), ({ ready }) => ready);
+  const watching = viewers.slice(0, 1);
+  await watching[0]!.open(`${server.url}/r/${room}`);
+  for (let turn = 0; turn < 6; turn++) {
+    await goLive(foreign);
+    await Promise.all(watching.map((viewer) => isTold(viewer, 'playing')));
+    await stopIsAnEnd(foreign, watching);
+  }
+});
+
 async function signOut(host: Tab): Promise<void> {
   await host.click('[data-test=account]');
   await host.click('[data-test=sign-out]');
-}
-
-function isTold(viewer: Tab, status: string): Promise<unknown> {
-  return until(`${viewer.name} is told “${status}”`, () => viewer.look(received), (seen) => seen.status === status);
 }

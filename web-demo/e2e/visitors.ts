@@ -1,9 +1,13 @@
 /** What visitors do on the pages, step by step as a person would. */
 
+import { expect } from 'vitest';
 import type { Received } from './probe.js';
-import { chatLines, firstFrameAfter, previewing, publishStatus, reactions, received } from './probe.js';
+import { chatLines, firstFrameAfter, previewing, publishStatus, reactions, received, statuses } from './probe.js';
 import { until } from './browsers.js';
 import type { Tab } from './browsers.js';
+
+/** Far less than the time for which a lost host is waited for. */
+const ENDED_WITHIN_MS = 4_000;
 
 /** Signs in in the lobby, opens a room and enters its studio; returns the room's id. */
 export async function openStudio(host: Tab, server: string, name: string, title: string): Promise<string> {
@@ -37,6 +41,19 @@ export function isLive(host: Tab): Promise<string> {
 export async function stop(host: Tab): Promise<void> {
   await host.click('[data-test=go-live]');
   await until(`${host.name} is off air`, () => host.look(publishStatus), (status) => status === 'idle');
+}
+
+/** Stops, and checks what each viewer reads: that the show is over, soon, and never that the host was lost. */
+export async function stopIsAnEnd(host: Tab, viewers: Tab[]): Promise<void> {
+  const before = await Promise.all(viewers.map(async (viewer) => (await viewer.look(statuses)).length));
+  await stop(host);
+  await Promise.all(viewers.map((viewer) => isTold(viewer, 'ended', ENDED_WITHIN_MS)));
+  const told = await Promise.all(viewers.map(async (viewer, index) => (await viewer.look(statuses)).slice(before[index])));
+  expect(told.flat()).not.toContain('interrupted');
+}
+
+export function isTold(viewer: Tab, status: string, withinMs?: number): Promise<unknown> {
+  return until(`${viewer.name} is told “${status}”`, () => viewer.look(received), (seen) => seen.status === status, withinMs);
 }
 
 /** Opens the viewers' page and waits for a picture; says how long it took. */

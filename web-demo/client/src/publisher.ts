@@ -16,6 +16,9 @@ const RENEW_AFTER_MS = 8_000;
 /** Our own lost session may hold the room for as long as the server's consent lasts. */
 const OWN_GHOST_MS = 45_000;
 
+/** How long a session that is over waits for the server to know that it is. */
+const FAREWELL_MS = 1_000;
+
 /** Where the video starts, as a part of what it may become. */
 const START_SHARE = 0.7;
 
@@ -146,6 +149,7 @@ export class Publisher extends Emitter<PublisherEvents> {
       // Sent before candidates are gathered: the server, which is ICE-lite, needs none.
       const { sessionId } = await this.#room.request('rtc.offer', { sdp: pc.localDescription?.sdp ?? '' });
       session.id = sessionId;
+      if (session !== this.#session) this.#dismiss(session); // Stopped before the server had named it.
     } catch (thrown) {
       if (session === this.#session) this.#refuse(KliegError.from(thrown));
     }
@@ -261,8 +265,21 @@ export class Publisher extends Emitter<PublisherEvents> {
     if (session === undefined) return;
     this.#session = undefined;
     clearTimeout(session.timer);
-    if (session.id !== undefined) this.#room.request('rtc.close', { sessionId: session.id }).catch(() => {});
-    session.pc.close();
+    if (session.id === undefined) session.pc.close();
+    else this.#dismiss(session);
+  }
+
+  /** Goes silent at once and says so, and closes the connection when the server has heard it. */
+  #dismiss({ id, pc }: Session): void {
+    if (id === undefined) return;
+    for (const sender of pc.getSenders()) sender.replaceTrack(null).catch(() => {}); // Closed already.
+    // Closing says goodbye on the path of the media too, which may overtake the socket: a publisher that goes without
+    // a word counts as lost, and viewers are told to wait for it.
+    const timer = setTimeout(() => pc.close(), FAREWELL_MS);
+    this.#room.request('rtc.close', { sessionId: id }).then(() => {
+      clearTimeout(timer);
+      pc.close();
+    }, () => {}); // No answer: the timer closes it.
   }
 
   #change(status: PublisherStatus): void {

@@ -197,6 +197,8 @@ export class Room extends Emitter<RoomEvents> {
     clearTimeout(this.#timer);
     const wire = this.#wire;
     this.#wire = undefined;
+    // On purpose: a host who only vanished would be waited for.
+    if (error === undefined && this.#snapshot !== undefined) wire?.request('leave', {}).catch(() => {});
     wire?.close();
     this.#change('closed', error);
   }

@@ -23,6 +23,13 @@ export class FakePeer extends EventTarget {
     return { setCodecPreferences: () => {} };
   }
 
+  /** Whether anything is sent. */
+  sending = true;
+
+  getSenders(): { replaceTrack(track: null): Promise<void> }[] {
+    return [{ replaceTrack: async () => { this.sending = false; } }];
+  }
+
   getTransceivers(): [] {
     return [];
   }

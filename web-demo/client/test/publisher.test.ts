@@ -78,6 +78,8 @@ test('a path that fails is restarted, and replaced when that does not help', asy
   expect(publisher.status).toEqual({ kind: 'reconnecting' });
   await vi.advanceTimersByTimeAsync(8000);
   expect(FakePeer.made).toHaveLength(2);
+  socket.ack('rtc.close');
+  await settle();
   expect(FakePeer.made[0]!.closed).toBe(true);
   await accept(socket, 's2');
   expect(publisher.status).toEqual({ kind: 'live' });
@@ -126,6 +128,48 @@ test('what is muted stays muted in the next session', async () => {
   await join2(sockets[1]!);
   await accept(sockets[1]!, 's2');
   expect(sockets[1]!.last('rtc.mute').d).toEqual({ kind: 'audio', muted: true });
+});
+
+test('a stop is silent at once, and closes the connection when the server has heard it', async () => {
+  const { socket, publisher } = await livePublisher();
+  publisher.stop();
+  expect(publisher.status).toEqual({ kind: 'idle' });
+  expect(FakePeer.last()).toMatchObject({ sending: false, closed: false });
+  await vi.advanceTimersByTimeAsync(100);
+  expect(FakePeer.last().closed).toBe(false);
+  socket.ack('rtc.close');
+  await settle();
+  expect(FakePeer.last().closed).toBe(true);
+});
+
+test('a stop that the server does not answer closes the connection all the same', async () => {
+  const { publisher } = await livePublisher();
+  publisher.stop();
+  await vi.advanceTimersByTimeAsync(900);
+  expect(FakePeer.last().closed).toBe(false);
+  await vi.advanceTimersByTimeAsync(200);
+  expect(FakePeer.last().closed).toBe(true);
+});
+
+test('a stop before the server has named the session ends it as soon as it has', async () => {
+  const { room, socket } = await joinedRoom();
+  const publisher = new Publisher(room);
+  publisher.publish(camera());
+  await settle();
+  publisher.stop();
+  expect(FakePeer.last().closed).toBe(true);
+  socket.ack('rtc.offer', { sessionId: 's1' });
+  await settle();
+  expect(socket.last('rtc.close').d).toEqual({ sessionId: 's1' });
+});
+
+test('a page that is left says so: nobody is to wait for its host', async () => {
+  const { room, socket } = await livePublisher();
+  room.close();
+  expect(socket.types().at(-1)).toBe('leave');
+  expect(FakePeer.last().closed).toBe(false);
+  await vi.advanceTimersByTimeAsync(1000);
+  expect(FakePeer.last().closed).toBe(true);
 });
 
 /** Lets a resumed socket in. */
