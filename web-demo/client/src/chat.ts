@@ -8,7 +8,13 @@ import type { Room } from './room.js';
 
 /** Older lines are forgotten; paging brings them back. */
 const KEPT_MESSAGES = 300;
+/** Lines that wait to be sent; more are refused. */
+const MAX_UNSENT = 20;
 const SEND_ATTEMPTS = 4;
+/** A wait that the server asks for is kept up to here; a longer one is for people to know. */
+const LONGEST_WAIT_MS = 2_000;
+/** Each time it says so, one line of the same person got through from elsewhere. */
+const RATE_LIMITED_ATTEMPTS = 20;
 /** The server closes sockets that send more than 20 messages a second. */
 const REACTIONS_PER_SECOND = 8;
 
@@ -28,6 +34,11 @@ export class Chat extends Emitter<ChatEvents> {
   #messages: readonly ChatMessage[] = [];
   /** When the last reactions were sent, in milliseconds, oldest first. */
   #reactedAt: number[] = [];
+  /** Settles when the line handed over last is sent or refused. */
+  #last: Promise<void> = Promise.resolve();
+  /** Lines that are neither sent nor refused yet. */
+  #unsent = 0;
+  #closed = false;
   #stop: (() => void)[];
 
   constructor(room: Room) {
@@ -42,20 +53,17 @@ export class Chat extends Emitter<ChatEvents> {
 
   get messages(): readonly ChatMessage[] { return this.#messages; }
 
-  /** Sends a line; resolves once it is on the server's disk. */
-  async send(text: string): Promise<void> {
-    // One id for all attempts: the server stores the line once.
-    const id = uniqueId();
-    for (let attempt = 0; ; attempt++) {
-      try {
-        await this.#room.request('chat.send', { text }, id);
-        return;
-      } catch (thrown) {
-        const error = KliegError.from(thrown);
-        if (!['disconnected', 'timeout', 'busy'].includes(error.code) || attempt + 1 >= SEND_ATTEMPTS) throw error;
-        await new Promise((resolve) => setTimeout(resolve, error.retryAfterMs ?? backoff(attempt)));
-      }
-    }
+  /**
+   * Sends a line after those before it; resolves once it is on the server's disk. Waits out a lost connection. Fails with
+   * `queue_full` when too many lines wait already.
+   */
+  send(text: string): Promise<void> {
+    if (this.#unsent >= MAX_UNSENT) return Promise.reject(new KliegError('queue_full'));
+    this.#unsent++;
+    const by = this.#room.you?.id;
+    const sent = this.#last.then(() => this.#deliver(text, by)).finally(() => { this.#unsent--; });
+    this.#last = sent.catch(() => {}); // Told to whoever sent it; the next one may still be good.
+    return sent;
   }
 
   /** Sends a reaction; returns false when too many were sent within a second, or there is no connection. */
@@ -67,9 +75,46 @@ export class Chat extends Emitter<ChatEvents> {
     return true;
   }
 
-  /** Stops listening to the room. */
+  /** Stops listening to the room; lines that wait are not sent. */
   close(): void {
+    this.#closed = true;
     for (const stop of this.#stop) stop();
+  }
+
+  /** Sends a line that `by` wrote; `undefined` is whoever joins first. */
+  async #deliver(text: string, by: string | undefined): Promise<void> {
+    // One id for all attempts: the server stores the line once, for one person.
+    const id = uniqueId();
+    for (let attempt = 0; ;) {
+      if (this.#closed || (by !== undefined && by !== this.#room.you?.id)) throw new KliegError('disconnected');
+      try {
+        await this.#room.request('chat.send', { text }, id);
+        return;
+      } catch (thrown) {
+        const error = KliegError.from(thrown);
+        if (error.code === 'disconnected' && this.#room.connection !== 'joined') {
+          await this.#joined();
+        } else {
+          if (!worthAnother(error, ++attempt)) throw error;
+          await new Promise((resolve) => setTimeout(resolve, error.retryAfterMs ?? backoff(attempt - 1)));
+        }
+      }
+    }
+  }
+
+  /** Resolves when the room is there again; fails when it never will be. */
+  #joined(): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const look = () => {
+        const { connection } = this.#room;
+        if (connection !== 'joined' && connection !== 'closed' && !this.#closed) return;
+        for (const stop of stops) stop();
+        if (connection === 'joined') resolve();
+        else reject(new KliegError('disconnected'));
+      };
+      const stops = [this.#room.on('connection', look)];
+      look();
+    });
   }
 
   #add(message: ChatMessage): void {
@@ -91,6 +136,12 @@ export function merge(kept: readonly ChatMessage[], more: readonly ChatMessage[]
   const fresh = more.filter(({ messageId }) => !known.has(messageId));
   if (fresh.length === 0) return kept;
   return [...kept, ...fresh].sort((a, b) => a.seq - b.seq).slice(-KEPT_MESSAGES);
+}
+
+/** Whether a line that failed `attempt` times may get through the next time. */
+function worthAnother({ code, retryAfterMs }: KliegError, attempt: number): boolean {
+  if (code === 'rate_limited') return attempt < RATE_LIMITED_ATTEMPTS && retryAfterMs !== undefined && retryAfterMs <= LONGEST_WAIT_MS;
+  return ['disconnected', 'timeout', 'busy'].includes(code) && attempt < SEND_ATTEMPTS;
 }
 
 /** `crypto.randomUUID` is missing on pages without HTTPS. */

@@ -3,7 +3,7 @@
 /** Why something was refused or failed; `code` is stable, docs/protocol.md lists those of the server. */
 export class KliegError extends Error {
   override readonly name = 'KliegError';
-  /** A code of the server, or `offline`, `disconnected`, `timeout`, `closed` of the library. */
+  /** A code of the server, or `offline`, `disconnected`, `timeout`, `closed`, `queue_full` of the library. */
   readonly code: string;
   /** When to try again, where the server says so. */
   readonly retryAfterMs: number | undefined;

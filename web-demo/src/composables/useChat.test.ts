@@ -7,38 +7,42 @@ import { useChat } from './useChat.js';
 beforeEach(() => void vi.useFakeTimers());
 afterEach(() => void vi.useRealTimers());
 
-test('the word about a lost connection goes when it is back', async () => {
+test('a line written without a connection is shown as waiting until it is sent', async () => {
   const { room, sockets, socket } = await joinedRoom();
   const scope = effectScope();
-  const { send, problem } = scope.run(() => useChat(room))!;
+  const { send, unsent, lost } = scope.run(() => useChat(room))!;
   socket.drop();
-  const sent = send('hello');
-  // Each attempt to return fails for as long as the line is tried.
-  for (let attempt = 0; attempt < 20 && problem.value === ''; attempt++) {
-    await vi.advanceTimersByTimeAsync(1_000);
-    sockets.at(-1)!.drop();
-  }
-  expect(await sent).toBe(false);
-  expect(problem.value).toBe('The connection was lost. Try again in a moment.');
+  void send('hello');
+  await vi.advanceTimersByTimeAsync(30_000);
+  expect(lost.value).toBe(true);
+  expect(unsent.value).toEqual([{ key: 0, text: 'hello', reason: '' }]);
+  sockets.at(-1)!.drop();
   const before = sockets.length;
   while (sockets.length === before) await vi.advanceTimersByTimeAsync(1_000);
   await comeBack(sockets.at(-1)!);
-  expect(problem.value).toBe('');
+  expect(lost.value).toBe(false);
+  expect(unsent.value).toHaveLength(1);
+  sockets.at(-1)!.ack('chat.send');
+  await settle();
+  expect(unsent.value).toEqual([]);
   scope.stop();
   room.close();
 });
 
-test('the word about a bad line stays over a loss', async () => {
-  const { room, sockets, socket } = await joinedRoom();
+test('a refused line stays with its reason until it is taken back', async () => {
+  const { room, socket } = await joinedRoom();
   const scope = effectScope();
-  const { send, problem } = scope.run(() => useChat(room))!;
-  const sent = send('x');
+  const { send, unsent, forget } = scope.run(() => useChat(room))!;
+  void send('x');
+  void send('y');
+  await settle();
   socket.refuse('chat.send', 'text_too_long');
-  expect(await sent).toBe(false);
-  socket.drop();
-  await vi.advanceTimersByTimeAsync(1_000);
-  await comeBack(sockets.at(-1)!);
-  expect(problem.value).toBe('That message is too long.');
+  await settle();
+  socket.ack('chat.send');
+  await settle();
+  expect(unsent.value).toEqual([{ key: 0, text: 'x', reason: 'That message is too long.' }]);
+  forget(0);
+  expect(unsent.value).toEqual([]);
   scope.stop();
   room.close();
 });

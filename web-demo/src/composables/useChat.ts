@@ -4,45 +4,48 @@ import { Chat, KliegError, describeError } from '@klieg/client';
 import type { ChatMessage, Room } from '@klieg/client';
 import { onScopeDispose, ref, shallowRef } from 'vue';
 
-/** What is over as soon as the connection is back. */
-const CONNECTION_CODES = new Set(['offline', 'disconnected', 'timeout']);
+/** A line that the visitor wrote and that is not in the chat. */
+export interface UnsentLine {
+  key: number;
+  text: string;
+  /** Why it was refused, in words; empty while it is on its way. */
+  reason: string;
+}
 
 /** Joins the chat of a room. */
 export function useChat(room: Room) {
   const chat = new Chat(room);
   const messages = shallowRef<readonly ChatMessage[]>([]);
-  const sending = ref(false);
-  /** Why the last line was not sent, in words. */
-  const problem = ref('');
-  let problemCode = '';
+  /** Oldest first. */
+  const unsent = shallowRef<readonly UnsentLine[]>([]);
+  /** Whether lines have to wait for the connection. */
+  const lost = ref(false);
+  let lines = 0;
 
   chat.on('messages', (value) => { messages.value = value; });
-  const stops = [room.on('joined', forgetLoss), room.on('resumed', forgetLoss)];
+  const stop = room.on('connection', ({ connection }) => { lost.value = connection === 'reconnecting'; });
   onScopeDispose(() => {
-    for (const stop of stops) stop();
+    stop();
     chat.close();
   });
 
-  function forgetLoss(): void {
-    if (CONNECTION_CODES.has(problemCode)) problem.value = '';
-  }
-
-  /** Resolves with whether the line is stored. */
-  async function send(text: string): Promise<boolean> {
-    sending.value = true;
-    problem.value = '';
+  /** Takes a line to be sent after those before it. */
+  async function send(text: string): Promise<void> {
+    const key = lines++;
+    unsent.value = [...unsent.value, { key, text, reason: '' }];
     try {
       await chat.send(text);
-      return true;
+      forget(key);
     } catch (thrown) {
-      const error = KliegError.from(thrown);
-      problemCode = error.code;
-      problem.value = describeError(error);
-      return false;
-    } finally {
-      sending.value = false;
+      const reason = describeError(KliegError.from(thrown));
+      unsent.value = unsent.value.map((line) => line.key === key ? { ...line, reason } : line);
     }
   }
 
-  return { chat, messages, sending, problem, send, react: (emoji: string) => chat.react(emoji) };
+  /** Drops a refused line: it was put back into the field, or is given up. */
+  function forget(key: number): void {
+    unsent.value = unsent.value.filter((line) => line.key !== key);
+  }
+
+  return { chat, messages, unsent, lost, send, forget, react: (emoji: string) => chat.react(emoji) };
 }

@@ -1,7 +1,7 @@
 /** A room as values that a page can show. */
 
 import { Room } from '@klieg/client';
-import type { Connection, KliegError, PublisherState, RoomInfo, RoomStats, You } from '@klieg/client';
+import type { Connection, JoinToken, KliegError, PublisherState, RoomInfo, RoomStats, You } from '@klieg/client';
 import { onScopeDispose, ref, shallowRef, watch } from 'vue';
 import { api, useSession } from './useSession.js';
 
@@ -15,13 +15,20 @@ export function useRoom(roomId: string) {
   const stats = shallowRef<RoomStats>();
   const you = shallowRef<You>();
 
+  /** One guest over all connections: the server knows a line sent again by who sent it. */
+  let guest: Promise<JoinToken> | undefined;
+
   const room = new Room({
     url: api.socketUrl,
     roomId,
     async token(renew) {
       // A sign-in that the server no longer takes is worth nothing: go on as a guest.
       if (renew && token.value !== undefined) signOut();
-      return token.value ?? (await api.join(roomId)).token;
+      if (token.value !== undefined) return token.value;
+      if (renew) guest = undefined;
+      guest ??= api.join(roomId);
+      guest.catch(() => { guest = undefined; });
+      return (await guest).token;
     },
   });
   room.on('connection', (change) => {

@@ -37,6 +37,7 @@ export const en = {
     text_empty: 'Write something first.',
     text_too_long: 'That message is too long.',
     emoji_unknown: 'That reaction is not known here.',
+    queue_full: 'Too many messages wait to be sent. Try again in a moment.',
     rate_limited: 'Slow down a little.',
     busy: 'The server is busy. Try again in a moment.',
     internal: 'Something went wrong on the server.',
