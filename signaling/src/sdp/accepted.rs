@@ -191,6 +191,8 @@ impl Accepted {
         }
         let direction = self.direction.attribute();
         writer.flag(if self.flows { direction } else { "inactive" }, true);
+        // Without `a=rtcp-mux-only`: RFC 9725, section 4.4, asks for it of both ends by RFC 8858, whose section 4
+        // forbids it in answers. It says that the offerer can do nothing else; an answer has settled that.
         writer.flag("rtcp-mux", true);
         writer.flag("rtcp-rsize", self.rtcp_rsize);
         for Forwarded {

@@ -7,7 +7,7 @@ use klieg_sfu::{Format, IceCredentials, Kind, Media};
 use super::accepted::{Accepted, Direction};
 use super::extensions::Extension;
 use super::parse::Section;
-use super::transport::of_offer;
+use super::transport::{self, Author};
 use super::write::{LocalSetup, Writer, payload_types};
 use super::{Description, Local, NegotiationError, Place, RemoteTransport, media_name};
 
@@ -64,7 +64,7 @@ impl Agreement {
             };
             return Err(NegotiationError::unusable(Place::Session, problem));
         }
-        let remote = of_offer(offer, &Self::in_use(offer, &lines))?;
+        let remote = transport::of(offer, &Self::in_use(offer, &lines), Author::Offerer)?;
         let agreement = Self {
             direction,
             lines,
@@ -103,7 +103,7 @@ impl Agreement {
             lines.push(line);
         }
         let remote = if lines.iter().any(|line| line.accepted.is_some()) {
-            of_offer(offer, &Self::in_use(offer, &lines))?
+            transport::of(offer, &Self::in_use(offer, &lines), Author::Offerer)?
         } else {
             self.remote.clone()
         };

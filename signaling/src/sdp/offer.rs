@@ -1,10 +1,11 @@
 //! Offers to viewers (RFC 9429, section 5.2): the same to all, so that they share payload types and SSRCs,
 //! and what their answers accept of it.
 
-use klieg_sfu::{Codec, DtlsRole, Feedback, Format, Kind, PayloadFormat, SendTrack, SsrcPair};
+use klieg_sfu::{Codec, Feedback, Format, Kind, PayloadFormat, SendTrack, SsrcPair};
 
 use super::codecs::{OPUS_PARAMETERS, Payloads};
-use super::parse::{Section, Setup};
+use super::parse::Section;
+use super::transport::{self, Author};
 use super::write::{LocalSetup, Writer, payload_types};
 use super::{Description, Local, NegotiationError, Place, RemoteTransport, media_name};
 
@@ -265,40 +266,10 @@ fn remote_transport(
     sections: &[Section<'_>],
     accepted: Offered,
 ) -> Result<RemoteTransport, NegotiationError> {
-    let in_use = sections
-        .iter()
-        .zip(accepted.0)
-        .filter(|(_, on)| *on)
-        .map(|(section, _)| section);
-    let in_use: Vec<_> = in_use.collect();
-    let Some((first, others)) = in_use.split_first() else {
+    let accepted = sections.iter().zip(accepted.0).filter(|(_, on)| *on);
+    let in_use: Vec<_> = accepted.map(|(section, _)| *section).collect();
+    if in_use.is_empty() {
         return Err(NegotiationError::NoCommonCodec);
-    };
-    let bundle = first
-        .mid()
-        .map(|mid| answer.bundled_with(mid))
-        .unwrap_or_default();
-    for other in others {
-        if !other.mid().is_some_and(|mid| bundle.contains(&mid)) {
-            return Err(other.unusable("is not in the a=group:BUNDLE of the offer"));
-        }
     }
-    if answer.flag("ice-lite") {
-        let problem = "a=ice-lite: the server is lite too, and one end has to check";
-        return Err(NegotiationError::unusable(Place::Session, problem));
-    }
-    if !first.flag("rtcp-mux") {
-        return Err(first.unusable("a=rtcp-mux is missing: RTP and RTCP share a port"));
-    }
-    let dtls_role = match first.setup()? {
-        Some(Setup::Active) => DtlsRole::Server,
-        // Passive is the default of answers (RFC 4145, section 4).
-        Some(Setup::Passive) | None => DtlsRole::Client,
-        Some(Setup::ActPass) => return Err(first.unusable("a=setup:actpass is for offers")),
-    };
-    Ok(RemoteTransport {
-        ice: first.ice()?,
-        fingerprints: first.fingerprints()?,
-        dtls_role,
-    })
+    transport::of(answer, &in_use, Author::Answerer)
 }

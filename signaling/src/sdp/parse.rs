@@ -286,7 +286,8 @@ impl<'a> Section<'a> {
     /// Returns the RIDs of the streams offered by `a=simulcast:send`, in order, at most four (RFC 8853, section
     /// 5.1; RFC 8851, section 4); empty without simulcast.
     ///
-    /// Of alternatives the first counts, `~` (paused at first) does not, and a RID needs its `a=rid` line.
+    /// Of alternatives the first that can be taken counts; a RID needs its `a=rid` line, and may be paused at first
+    /// (`~`).
     pub(super) fn rids(&self) -> Vec<&'a str> {
         let described: Vec<_> = self
             .values("rid")
@@ -309,13 +310,12 @@ impl<'a> Section<'a> {
         let mut rids: Vec<&str> = Vec::new();
         let streams = lists.next().unwrap_or_default().split(';');
         for stream in streams.take(MAX_RIDS) {
-            let first = stream.split(',').next().unwrap_or_default();
-            let rid = first.trim_start_matches('~');
-            let fits = is_rid(rid) && described.contains(&rid) && !rids.contains(&rid);
-            if fits && rids.len() < MAX_LAYERS {
-                rids.push(rid);
-            }
+            let alternatives = stream.split(',').take(MAX_RIDS);
+            let fits = |rid: &&str| is_rid(rid) && described.contains(rid) && !rids.contains(rid);
+            let mut named = alternatives.map(|rid| rid.trim_start_matches('~'));
+            rids.extend(named.find(fits));
         }
+        rids.truncate(MAX_LAYERS);
         rids
     }
 

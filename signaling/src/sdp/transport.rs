@@ -34,13 +34,21 @@ impl RemoteTransport {
     }
 }
 
-/// Reads it from the m-lines of an offer that are in use.
+/// Who wrote a description: what is left out means something else to each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Author {
+    Offerer,
+    Answerer,
+}
+
+/// Reads it from the m-lines of a peer's description that are in use.
 ///
 /// # Errors
 /// [`NegotiationError::Unusable`] when they do not share one transport, or lack a part of it.
-pub(super) fn of_offer(
-    offer: &Description,
+pub(super) fn of(
+    description: &Description,
     in_use: &[Section<'_>],
+    author: Author,
 ) -> Result<RemoteTransport, NegotiationError> {
     let Some((first, others)) = in_use.split_first() else {
         return Err(NegotiationError::unusable(
@@ -50,7 +58,7 @@ pub(super) fn of_offer(
     };
     let bundle = first
         .mid()
-        .map(|mid| offer.bundled_with(mid))
+        .map(|mid| description.bundled_with(mid))
         .unwrap_or_default();
     for other in others {
         if !other.mid().is_some_and(|mid| bundle.contains(&mid)) {
@@ -58,7 +66,7 @@ pub(super) fn of_offer(
             return Err(other.unusable(problem));
         }
     }
-    if offer.flag("ice-lite") {
+    if description.flag("ice-lite") {
         let problem = "a=ice-lite: the server is lite too, and one end has to check";
         return Err(NegotiationError::unusable(Place::Session, problem));
     }
@@ -69,19 +77,30 @@ pub(super) fn of_offer(
     let mut candidates = in_use
         .iter()
         .copied()
-        .chain(offer.sections().filter(in_bundle));
+        .chain(description.sections().filter(in_bundle));
     let tagged = candidates.find(with_ice).unwrap_or(*first);
     if !tagged.flag("rtcp-mux") && !first.flag("rtcp-mux") {
         return Err(first.unusable("a=rtcp-mux is missing: RTP and RTCP share a port"));
     }
-    let dtls_role = match tagged.setup()? {
-        // Active is the default of offers (RFC 4145, section 4).
-        Some(Setup::ActPass | Setup::Active) | None => DtlsRole::Server,
-        Some(Setup::Passive) => DtlsRole::Client,
-    };
     Ok(RemoteTransport {
         ice: tagged.ice()?,
         fingerprints: tagged.fingerprints()?,
-        dtls_role,
+        dtls_role: author.leaves_role(&tagged)?,
     })
+}
+
+impl Author {
+    /// Returns the role in the DTLS handshake that the author leaves to the server (RFC 4145, section 4).
+    fn leaves_role(self, tagged: &Section<'_>) -> Result<DtlsRole, NegotiationError> {
+        match (tagged.setup()?, self) {
+            (Some(Setup::Active), _) => Ok(DtlsRole::Server),
+            (Some(Setup::Passive), _) => Ok(DtlsRole::Client),
+            // Active is the default of offers, and passive that of answers.
+            (Some(Setup::ActPass) | None, Self::Offerer) => Ok(DtlsRole::Server),
+            (None, Self::Answerer) => Ok(DtlsRole::Client),
+            (Some(Setup::ActPass), Self::Answerer) => {
+                Err(tagged.unusable("a=setup:actpass is for offers"))
+            }
+        }
+    }
 }

@@ -81,6 +81,7 @@ fn check_answer(offer: &str, answer: &str, side: Side) -> Result<(), TestCaseErr
     let ((_, offered), (head, answered)) = (parts(offer), parts(answer));
     prop_assert_eq!(offered.len(), answered.len());
     let mut bundled = Vec::new();
+    let mut taken = Vec::new();
     for (offer, answer) in offered.iter().zip(&answered) {
         let word = |part: &Part, index| part.m_line.split(' ').nth(index).unwrap().to_owned();
         prop_assert_eq!(
@@ -88,9 +89,14 @@ fn check_answer(offer: &str, answer: &str, side: Side) -> Result<(), TestCaseErr
             (word(answer, 0), word(answer, 2))
         );
         prop_assert_eq!(offer.values("mid"), answer.values("mid"));
+        // The first usable m-line of each kind is taken, and no other.
+        let media = word(offer, 0);
+        let is_first = is_usable(offer, asked) && !taken.contains(&media);
+        prop_assert_eq!(!answer.is_rejected(), is_first, "{}", &offer.m_line);
         if answer.is_rejected() {
             continue;
         }
+        taken.push(media);
         bundled.extend(answer.values("mid"));
         let direction = |name: &str| ["a=", name].concat();
         prop_assert!(asked.iter().any(|it| offer.has(&direction(it))));
@@ -124,6 +130,13 @@ fn check_answer(offer: &str, answer: &str, side: Side) -> Result<(), TestCaseErr
         );
     }
     Ok(())
+}
+
+/// Media may flow on it, and some of its formats are forwarded.
+fn is_usable(offer: &Part, asked: [&str; 2]) -> bool {
+    let flows = asked.iter().any(|it| offer.has(&["a=", it].concat()));
+    let forwards = |encoding: &String| FORWARDED.contains(&encoding.as_str());
+    flows && !offer.is_rejected() && offer.map("rtpmap").values().any(forwards)
 }
 
 /// The first four layers of a publisher are taken where packets can name them, and no others.
@@ -210,12 +223,7 @@ struct Section {
 impl Offer {
     fn has_usable_media(&self, side: Side) -> bool {
         self.sections.iter().any(|section| {
-            let forwards = |(_, encoding, _): &(u8, &str, String)| {
-                matches!(
-                    *encoding,
-                    "opus/48000/2" | "VP8/90000" | "VP9/90000" | "AV1/90000"
-                ) || *encoding == "H264/90000"
-            };
+            let forwards = |(_, encoding, _): &(u8, &str, String)| FORWARDED.contains(encoding);
             side.directions().0.contains(&section.direction)
                 && !section.is_off
                 && section.payloads.iter().any(forwards)
@@ -307,6 +315,14 @@ impl Section {
         }
     }
 }
+
+const FORWARDED: [&str; 5] = [
+    "opus/48000/2",
+    "VP8/90000",
+    "VP9/90000",
+    "AV1/90000",
+    "H264/90000",
+];
 
 const URIS: [&str; 6] = [
     "urn:ietf:params:rtp-hdrext:sdes:mid",

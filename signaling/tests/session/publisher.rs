@@ -411,6 +411,12 @@ fn layers_are_taken_in_the_order_of_the_simulcast_as_far_as_they_are_described()
         (&five, "send a;b;c;d;e", &["a", "b", "c", "d"]),
         // The first of alternatives, and those that are paused at first.
         (&["a send", "b send", "c send"], "send a,b;~c", &["a", "c"]),
+        // The first is not described, is no RID, or is taken; of the last stream none is left.
+        (
+            &["a send", "b send", "c send"],
+            "send x,a;b.b,~b;a,c;a,b",
+            &["a", "b", "c"],
+        ),
         (
             &["a send pt=96;max-width=320", "b send"],
             "recv x send a;b",
