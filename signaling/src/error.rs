@@ -199,6 +199,15 @@ impl ApiError {
     }
 }
 
+/// What an answer over HTTP refused, for those who count and log.
+#[derive(Clone, Debug)]
+pub(crate) struct Refusal {
+    /// What went wrong.
+    pub(crate) code: Code,
+    /// What the client was told.
+    pub(crate) message: Cow<'static, str>,
+}
+
 /// What clients get over HTTP (RFC 9457, section 3.1).
 #[derive(Serialize)]
 struct Problem<'a> {
@@ -233,6 +242,8 @@ impl IntoResponse for ApiError {
         if status == StatusCode::UNAUTHORIZED {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
+        let (code, message) = (self.code, self.message);
+        response.extensions_mut().insert(Refusal { code, message });
         response
     }
 }

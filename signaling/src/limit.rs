@@ -1,5 +1,8 @@
-//! A token bucket: how often something may be done.
+//! Token buckets: how often something may be done, and by whom.
 
+use std::borrow::Borrow;
+use std::collections::HashMap;
+use std::hash::Hash;
 use std::time::{Duration, Instant};
 
 /// So many at once, refilled at the same number a second.
@@ -52,6 +55,61 @@ impl TokenBucket {
     }
 }
 
+/// A bucket for each of those who do something.
+#[derive(Debug)]
+pub(crate) struct TokenBuckets<K> {
+    /// What each of them may do at once, and in every second.
+    per_second: u32,
+    /// Those who did something lately; the others' buckets are full. At most [`MAX_BUCKETS`]: who comes while
+    /// that many did something within the last second has to wait.
+    buckets: HashMap<K, TokenBucket>,
+    /// When full buckets were last looked for; `None` before the first time.
+    swept: Option<Instant>,
+}
+
+impl<K: Eq + Hash> TokenBuckets<K> {
+    /// Starts without any.
+    pub(crate) fn new(per_second: u32) -> Self {
+        Self {
+            per_second,
+            buckets: HashMap::new(),
+            swept: None,
+        }
+    }
+
+    /// Takes one from somebody's bucket.
+    ///
+    /// # Errors
+    /// How long to wait until there is one to take.
+    pub(crate) fn take<Q>(&mut self, who: &Q, now: Instant) -> Result<(), Duration>
+    where
+        K: Borrow<Q>,
+        Q: ToOwned<Owned = K> + Eq + Hash + ?Sized,
+    {
+        if self.buckets.len() >= MAX_BUCKETS && !self.buckets.contains_key(who) {
+            self.sweep(now);
+            if self.buckets.len() >= MAX_BUCKETS {
+                return Err(FULL);
+            }
+        }
+        let bucket = self
+            .buckets
+            .entry(who.to_owned())
+            .or_insert_with(|| TokenBucket::new(self.per_second, now));
+        bucket.take(now)
+    }
+
+    /// Forgets full buckets, at most once a second: looking at all of them takes its time.
+    fn sweep(&mut self, now: Instant) {
+        if self.swept.is_none_or(|swept| now >= swept + FULL) {
+            self.swept = Some(now);
+            self.buckets.retain(|_, bucket| !bucket.is_full(now));
+        }
+    }
+}
+
+const MAX_BUCKETS: usize = 4096;
+
 const FULL: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
@@ -72,5 +130,27 @@ mod tests {
         );
         assert_eq!(bucket.take(now + Duration::from_millis(200)), Ok(()));
         assert!(bucket.is_full(now + Duration::from_secs(9)));
+    }
+
+    #[test]
+    fn one_who_does_too_much_delays_nobody_else() {
+        let (mut buckets, now) = (TokenBuckets::<String>::new(5), Instant::now());
+        for _ in 0..5 {
+            buckets.take("ann", now).unwrap();
+        }
+        assert_eq!(buckets.take("ann", now), Err(Duration::from_millis(200)));
+        buckets.take("bob", now).unwrap();
+    }
+
+    #[test]
+    fn buckets_are_bounded_and_forgotten_when_they_are_full_again() {
+        let (mut buckets, now) = (TokenBuckets::<usize>::new(5), Instant::now());
+        for who in 0..MAX_BUCKETS {
+            buckets.take(&who, now).unwrap();
+        }
+        assert_eq!(buckets.take(&MAX_BUCKETS, now), Err(FULL));
+        buckets.take(&0, now).unwrap();
+        assert_eq!(buckets.take(&MAX_BUCKETS, now + FULL), Ok(()));
+        assert_eq!(buckets.buckets.len(), 1);
     }
 }

@@ -4,7 +4,7 @@ use prometheus::{
     Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder,
 };
 
-use crate::error::ApiError;
+use crate::error::Code;
 
 /// The counters; the field docs are the help texts.
 #[derive(Clone, Debug)]
@@ -90,8 +90,8 @@ impl Metrics {
     }
 
     /// Counts an error that a client was answered.
-    pub(crate) fn refused(&self, error: &ApiError) {
-        let code = serde_json::to_value(error.code).unwrap_or_default();
+    pub(crate) fn refused(&self, code: Code) {
+        let code = serde_json::to_value(code).unwrap_or_default();
         self.errors
             .with_label_values(&[code.as_str().unwrap_or_default()])
             .inc();

@@ -4,15 +4,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::DefaultBodyLimit;
+use axum::extract::{DefaultBodyLimit, State};
 use axum::http::header::{self, HeaderName};
 use axum::http::{HeaderValue, Method, StatusCode};
+use axum::middleware::map_response_with_state;
+use axum::response::Response;
 use axum::routing::{get, post};
 use tower_http::set_header::SetResponseHeaderLayer;
 use tower_http::timeout::TimeoutLayer;
+use tracing::debug;
 
 use crate::app::App;
 use crate::config::Config;
+use crate::error::Refusal;
 use crate::http::origin::cors;
 use crate::http::{accounts, assets, probes, rooms, unknown_method, unknown_route};
 use crate::wish::{endpoint, events, layer, resource};
@@ -22,7 +26,7 @@ use crate::ws;
 pub(crate) fn router(app: Arc<App>) -> Router {
     let mut router = Router::new()
         .nest("/api/v1", api(&app.config))
-        .merge(media(&app.config))
+        .merge(media(&app))
         .route("/ws", get(ws::upgrade))
         .route("/healthz", get(probes::healthz))
         .route("/readyz", get(probes::readyz))
@@ -58,22 +62,18 @@ fn api(config: &Config) -> Router<Arc<App>> {
         .layer(never_stored())
 }
 
-/// WHIP and WHEP. What announces stands around what answers `OPTIONS`, so that it is said there, too.
-fn media(config: &Config) -> Router<Arc<App>> {
+/// WHIP and WHEP. What announces stands around the CORS layer, which answers `OPTIONS`, so that it is said there, too.
+fn media(app: &Arc<App>) -> Router<Arc<App>> {
+    let config = &app.config;
     let methods = [Method::GET, Method::POST, Method::PATCH, Method::DELETE];
-    // `OPTIONS` is named, or it would be answered as an unknown method before it is asked for by whom.
     let endpoints = Router::new()
         .route(
             "/whip/{room}",
-            post(endpoint::whip)
-                .get(endpoint::show)
-                .options(endpoint::show),
+            post(endpoint::whip).get(endpoint::show).options(preflight),
         )
         .route(
             "/whep/{room}",
-            post(endpoint::whep)
-                .get(endpoint::show)
-                .options(endpoint::show),
+            post(endpoint::whep).get(endpoint::show).options(preflight),
         )
         .layer(cors(config, &methods))
         .layer(announce("accept-post", "application/sdp"));
@@ -81,7 +81,7 @@ fn media(config: &Config) -> Router<Arc<App>> {
         get(resource::show)
             .patch(resource::patch)
             .delete(resource::delete)
-            .options(resource::options)
+            .options(preflight)
     };
     let sessions = Router::new()
         .route("/whip/{room}/{session}", session())
@@ -91,23 +91,37 @@ fn media(config: &Config) -> Router<Arc<App>> {
     let streams = Router::new()
         .route(
             "/whep/{room}/{session}/sse",
-            post(events::create).options(resource::options),
+            post(events::create).options(preflight),
         )
         .route(
             "/whep/{room}/{session}/sse/{stream}",
-            get(events::read)
-                .delete(events::delete)
-                .options(resource::options),
+            get(events::read).delete(events::delete).options(preflight),
         )
         .layer(cors(config, &methods));
     let layers = Router::new()
         .route(
             "/whep/{room}/{session}/layer",
-            post(layer::select).options(resource::options),
+            post(layer::select).options(preflight),
         )
         .layer(cors(config, &methods));
     let all = endpoints.merge(sessions).merge(streams).merge(layers);
     all.layer(never_stored())
+        .layer(map_response_with_state(Arc::clone(app), note_refusal))
+}
+
+/// Names `OPTIONS` to a route, and never runs: the CORS layer around it answers. Without it the route would not know
+/// the method, and what answers unknown methods stands outside of that layer.
+async fn preflight() -> StatusCode {
+    std::future::ready(StatusCode::NO_CONTENT).await
+}
+
+/// Counts what was refused. It is not worth more than DEBUG: strangers cause as much of it as they like.
+async fn note_refusal(State(app): State<Arc<App>>, response: Response) -> Response {
+    if let Some(Refusal { code, message }) = response.extensions().get() {
+        app.metrics.refused(*code);
+        debug!(?code, reason = %message, "request refused");
+    }
+    std::future::ready(response).await
 }
 
 fn never_stored() -> SetResponseHeaderLayer<HeaderValue> {

@@ -1,10 +1,9 @@
 //! What may be said, and how often.
 
-use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use crate::error::{ApiError, Code};
-use crate::limit::TokenBucket;
+use crate::limit::TokenBuckets;
 use crate::text;
 
 /// Cleans a text, as [`text::clean`] does, and checks its length. Characters are Unicode scalar values, as
@@ -25,11 +24,13 @@ pub(crate) fn clean(text: &str) -> Result<String, ApiError> {
 }
 
 /// How often each identity may say something, over all its sockets in a room.
-#[derive(Debug, Default)]
-pub(crate) struct ChatLimiter {
-    /// Those who spoke lately; the others' buckets are full. At most 4096: who says something while that
-    /// many spoke within the last second has to wait.
-    buckets: HashMap<String, TokenBucket>,
+#[derive(Debug)]
+pub(crate) struct ChatLimiter(TokenBuckets<String>);
+
+impl Default for ChatLimiter {
+    fn default() -> Self {
+        Self(TokenBuckets::new(MESSAGES_PER_SECOND))
+    }
 }
 
 impl ChatLimiter {
@@ -38,17 +39,7 @@ impl ChatLimiter {
     /// # Errors
     /// `rate_limited`, with the time to wait.
     pub(crate) fn take(&mut self, identity: &str, now: Instant) -> Result<(), ApiError> {
-        if self.buckets.len() >= MAX_BUCKETS && !self.buckets.contains_key(identity) {
-            self.buckets.retain(|_, bucket| !bucket.is_full(now));
-            if self.buckets.len() >= MAX_BUCKETS {
-                return Err(too_often(Duration::from_secs(1)));
-            }
-        }
-        let bucket = self
-            .buckets
-            .entry(identity.to_owned())
-            .or_insert_with(|| TokenBucket::new(MESSAGES_PER_SECOND, now));
-        bucket.take(now).map_err(too_often)
+        self.0.take(identity, now).map_err(too_often)
     }
 }
 
@@ -60,7 +51,6 @@ fn too_often(wait: Duration) -> ApiError {
 pub(crate) const MAX_LENGTH: usize = 500;
 
 const MESSAGES_PER_SECOND: u32 = 5;
-const MAX_BUCKETS: usize = 4096;
 
 #[cfg(test)]
 mod tests {

@@ -4,6 +4,8 @@ pub(crate) mod listen;
 
 pub(crate) mod origin;
 
+pub(crate) mod remote;
+
 pub(crate) mod accounts;
 
 pub(crate) mod rooms;

@@ -42,7 +42,7 @@ impl Room {
     }
 
     pub(super) fn refuse(&self, socket: SocketId, re: Option<&str>, error: &ApiError) {
-        self.context.metrics.refused(error);
+        self.context.metrics.refused(error.code);
         self.send(socket, protocol::error(re, error));
     }
 

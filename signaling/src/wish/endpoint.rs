@@ -1,7 +1,8 @@
 //! `POST /whip/{room}` and `POST /whep/{room}`: an offer comes, an answer goes, a session is there.
 
+use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
 use axum::body::Bytes;
 use axum::extract::State as AppState;
@@ -14,6 +15,7 @@ use tracing::info;
 use crate::app::{App, Phase};
 use crate::auth::{Grants, Identity, Role, Secret};
 use crate::error::{ApiError, Code};
+use crate::http::remote::RemoteNetwork;
 use crate::http::{RoomInPath, bearer_token};
 use crate::id::RoomId;
 use crate::room::{Departure, NewMember, PictureLayers, RoomHandle, RoomMessage, SessionRef};
@@ -33,20 +35,38 @@ pub(crate) type Body = Result<Bytes, BytesRejection>;
 pub(crate) async fn whip(
     AppState(app): AppState<Arc<App>>,
     RoomInPath(room): RoomInPath,
+    RemoteNetwork(from): RemoteNetwork,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
-    create_whole(app, Protocol::Whip, room, headers, body).await
+    let protocol = Protocol::Whip;
+    let offered = Offered {
+        protocol,
+        room,
+        from,
+        headers,
+        body,
+    };
+    create_whole(app, offered).await
 }
 
 /// `POST /whep/{room}` (draft-ietf-wish-whep, section 4.3).
 pub(crate) async fn whep(
     AppState(app): AppState<Arc<App>>,
     RoomInPath(room): RoomInPath,
+    RemoteNetwork(from): RemoteNetwork,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
-    create_whole(app, Protocol::Whep, room, headers, body).await
+    let protocol = Protocol::Whep;
+    let offered = Offered {
+        protocol,
+        room,
+        from,
+        headers,
+        body,
+    };
+    create_whole(app, offered).await
 }
 
 /// `GET` and `HEAD` of an endpoint: there is nothing to show but that it is one (RFC 9725, section 4.1), which
@@ -64,40 +84,36 @@ struct Guest {
     proof: Proof,
 }
 
-/// Makes a session even if the client goes while that is done: a request that is dropped in the middle would
-/// leave somebody in the room whom nobody shows out. What no client knows of ends for want of a handshake.
-async fn create_whole(
-    app: Arc<App>,
+/// What a request for a session says.
+struct Offered {
     protocol: Protocol,
+    /// The room as the address names it.
     room: String,
+    /// The network that it comes from.
+    from: IpAddr,
     headers: HeaderMap,
     body: Body,
-) -> Result<Response, ApiError> {
-    let made = tokio::spawn(async move {
-        let made = create(&app, protocol, &room, &headers, body).await;
-        made.inspect_err(|error| {
-            app.metrics.refused(error);
-            info!(?protocol, ?room, code = ?error.code, reason = %error, "session refused");
-        })
-    });
+}
+
+/// Makes a session even if the client goes while that is done: a request that is dropped in the middle would
+/// leave somebody in the room whom nobody shows out. What no client knows of ends for want of a handshake.
+async fn create_whole(app: Arc<App>, offered: Offered) -> Result<Response, ApiError> {
+    let made = tokio::spawn(async move { create(&app, offered).await });
     made.await.map_err(ApiError::internal)?
 }
 
-async fn create(
-    app: &Arc<App>,
-    protocol: Protocol,
-    room: &str,
-    headers: &HeaderMap,
-    body: Body,
-) -> Result<Response, ApiError> {
+async fn create(app: &Arc<App>, offered: Offered) -> Result<Response, ApiError> {
     if *app.phase.borrow() != Phase::Serving {
         return Err(ApiError::busy());
     }
-    let guest = admit(app, protocol, room, headers).await?;
-    check_content_type(headers, SDP)?;
-    check_accept(headers, SDP)?;
-    let offer = text(body)?;
-    app.resources.check_room()?;
+    let guest = admit(app, &offered).await?;
+    let Offered {
+        protocol, headers, ..
+    } = offered;
+    check_content_type(&headers, SDP)?;
+    check_accept(&headers, SDP)?;
+    let offer = text(offered.body)?;
+    let place = app.resources.take_place(guest.role)?;
 
     let socket = app.next_socket();
     let member = || NewMember {
@@ -114,13 +130,14 @@ async fn create(
         Ok(opened) => opened,
         Err(error) => {
             app.media.remove(known_as.peer);
-            let why = Departure::Left;
+            // What was never there does not end the show of the publisher before it.
+            let why = Departure::Lost;
             room.tell_surely(RoomMessage::Leave { socket, why }).await;
             return Err(error);
         }
     };
     info!(room = %guest.record.id, peer = known_as.peer.0, ?protocol, "session made over HTTP");
-    let resource = app.resources.add(Resource {
+    let resource = Resource {
         protocol,
         room_id: guest.record.id.to_string(),
         room,
@@ -129,17 +146,35 @@ async fn create(
         proof: guest.proof,
         state: std::sync::Mutex::new(State::new(session)),
         streams: events::Streams::default(),
-    });
+    };
+    let resource = app.resources.add(resource, place);
     Ok(created(app, &resource, &guest.identity, sdp))
 }
 
+/// Lets those in who may come. How often others may ask is limited, and guests are others, too: their tokens
+/// are for everybody.
+async fn admit(app: &App, offered: &Offered) -> Result<Guest, ApiError> {
+    let count = || app.resources.strangers.take(offered.from, Instant::now());
+    if !offered.headers.contains_key(header::AUTHORIZATION) {
+        count()?;
+        return identify(app, offered).await;
+    }
+    let admitted = identify(app, offered).await;
+    let is_known = |guest: &Guest| guest.role != Role::Guest;
+    if !admitted.as_ref().is_ok_and(is_known) {
+        count()?;
+    }
+    admitted
+}
+
 /// Finds out who asks and whether they may.
-async fn admit(
-    app: &App,
-    protocol: Protocol,
-    room: &str,
-    headers: &HeaderMap,
-) -> Result<Guest, ApiError> {
+async fn identify(app: &App, offered: &Offered) -> Result<Guest, ApiError> {
+    let Offered {
+        protocol,
+        room,
+        headers,
+        ..
+    } = offered;
     let proof = Proof::of(headers)?;
     let token = bearer_token(headers)?;
     let (identity, (record, role, grants)) = match (protocol, token) {

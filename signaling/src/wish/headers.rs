@@ -30,34 +30,40 @@ pub(super) fn check_content_type(
 /// # Errors
 /// `not_acceptable`.
 pub(super) fn check_accept(headers: &HeaderMap, offered: &'static str) -> Result<(), ApiError> {
-    let mut values = headers.get_all(header::ACCEPT).iter().peekable();
-    if values.peek().is_none() {
+    if !headers.contains_key(header::ACCEPT) {
         return Ok(());
     }
-    let accepts = |value: &HeaderValue| {
-        let ranges = value.to_str().unwrap_or_default().split(',');
-        ranges.into_iter().any(|range| accepts(range, offered))
-    };
-    if values.any(accepts) {
+    let values = headers.get_all(header::ACCEPT).iter();
+    let ranges = values.flat_map(|value| value.to_str().unwrap_or_default().split(','));
+    // The most specific range that fits has the word, whatever others say.
+    let weight = ranges.filter_map(|range| fits(range, offered)).max();
+    if weight.is_some_and(|(_, is_accepted)| is_accepted) {
         return Ok(());
     }
     let text = format!("The answer is {offered}, which `Accept` leaves out.");
     Err(ApiError::new(Code::NotAcceptable, text))
 }
 
-fn accepts(range: &str, offered: &str) -> bool {
+/// Returns how specific a range is that fits, and whether it accepts; `None` when it does not fit.
+fn fits(range: &str, offered: &str) -> Option<(u8, bool)> {
     let mut parts = range.split(';').map(str::trim);
     let range = parts.next().unwrap_or_default();
-    let refused = parts
-        .filter_map(|part| part.strip_prefix("q="))
-        .any(|quality| quality.parse() == Ok(0.0_f32));
+    let mut parameters = parts.filter_map(|part| part.split_once('='));
+    let is_refused = parameters.any(|(name, value)| {
+        name.trim().eq_ignore_ascii_case("q") && value.trim().parse() == Ok(0.0_f32)
+    });
     let kind = offered.split('/').next().unwrap_or_default();
-    let fits = range == "*/*"
-        || range.eq_ignore_ascii_case(offered)
-        || range
-            .strip_suffix("/*")
-            .is_some_and(|it| it.eq_ignore_ascii_case(kind));
-    fits && !refused
+    let of_kind = |it: &str| it.eq_ignore_ascii_case(kind);
+    let specific = if range.eq_ignore_ascii_case(offered) {
+        2
+    } else if range.strip_suffix("/*").is_some_and(of_kind) {
+        1
+    } else if range == "*/*" {
+        0
+    } else {
+        return None;
+    };
+    Some((specific, !is_refused))
 }
 
 /// Says no to a request about another state of the resource than the one there is (RFC 9725, section 4.3.1).
@@ -144,11 +150,21 @@ mod tests {
             "application/*",
             "text/html, application/sdp;q=0.1",
             "application/SDP",
+            "application/*;q=0, application/sdp",
+            "*/*;q=0, application/*;q=0.001",
         ] {
             let headers = with(header::ACCEPT, good);
             assert!(check_accept(&headers, "application/sdp").is_ok(), "{good}");
         }
-        for bad in ["text/html", "application/json", "application/sdp;q=0", ""] {
+        for bad in [
+            "text/html",
+            "application/json",
+            "application/sdp;q=0",
+            "application/sdp; Q=0.000",
+            "application/sdp;q=0, */*",
+            "*/*, application/*;q=0",
+            "",
+        ] {
             let headers = with(header::ACCEPT, bad);
             assert!(check_accept(&headers, "application/sdp").is_err(), "{bad}");
         }

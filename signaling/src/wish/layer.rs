@@ -1,15 +1,12 @@
 //! Which layer a WHEP player is shown (the video layer selection extension of draft-ietf-wish-whep-02,
 //! section 4.10.2).
 
-use std::sync::Arc;
 use std::time::Instant;
 
-use axum::extract::State as AppState;
 use axum::http::{HeaderMap, StatusCode};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use crate::app::App;
 use crate::error::{ApiError, Code};
 use crate::room::{PictureLayers, RoomMessage};
 use crate::ws::protocol::LayerChoice;
@@ -27,9 +24,10 @@ pub(super) const RELATION: &str = "urn:ietf:params:whep:ext:core:layer";
 struct Selection {
     /// The place of the m-line; that of the picture where it is left out.
     media_id: Option<Value>,
+    /// The best one where it is left out.
     // Drafts before 02 had the other name.
-    #[serde(default, alias = "encodingId")]
-    rid: LayerChoice,
+    #[serde(alias = "encodingId")]
+    rid: Option<LayerChoice>,
     #[serde(flatten)]
     others: Map<String, Value>,
 }
@@ -46,13 +44,11 @@ const UNSUPPORTED: [&str; 6] = [
 
 /// `POST /whep/{room}/{session}/layer`.
 pub(crate) async fn select(
-    AppState(app): AppState<Arc<App>>,
     Found(resource): Found,
     headers: HeaderMap,
     body: Body,
 ) -> Result<StatusCode, ApiError> {
     let selected = choose(&resource, &headers, body);
-    let selected = selected.inspect_err(|error| app.metrics.refused(error));
     std::future::ready(selected.map(|()| StatusCode::OK)).await
 }
 
@@ -64,11 +60,12 @@ fn choose(resource: &Resource, headers: &HeaderMap, body: Body) -> Result<(), Ap
         state.session.picture_index()
     };
     let selection = Selection::parse(&text(body)?, index)?;
-    resource.room.summary().layers.check(&selection.rid)?;
-    resource.room.tell(RoomMessage::SelectLayer {
-        socket: resource.socket,
-        layer: selection.rid,
-    })
+    let layer = selection.rid.unwrap_or_default();
+    resource.room.summary().layers.check(&layer)?;
+    let socket = resource.socket;
+    resource
+        .room
+        .tell(RoomMessage::SelectLayer { socket, layer })
 }
 
 impl Selection {

@@ -3,6 +3,8 @@
 
 mod headers;
 
+mod strangers;
+
 mod resources;
 
 pub(crate) mod endpoint;

@@ -21,11 +21,6 @@ pub(crate) async fn show(_: Found) -> StatusCode {
     std::future::ready(StatusCode::NO_CONTENT).await
 }
 
-/// `OPTIONS` of a session: what there is to say stands in the header.
-pub(crate) async fn options() -> StatusCode {
-    std::future::ready(StatusCode::NO_CONTENT).await
-}
-
 /// `PATCH /{whip,whep}/{room}/{session}`.
 pub(crate) async fn patch(
     AppState(app): AppState<Arc<App>>,
@@ -33,8 +28,7 @@ pub(crate) async fn patch(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
-    let taken = take_fragment(&app, &resource, &headers, body);
-    std::future::ready(taken.inspect_err(|error| app.metrics.refused(error))).await
+    std::future::ready(take_fragment(&app, &resource, &headers, body)).await
 }
 
 /// `DELETE /{whip,whep}/{room}/{session}`.
@@ -42,7 +36,7 @@ pub(crate) async fn delete(
     AppState(app): AppState<Arc<App>>,
     Found(resource): Found,
 ) -> StatusCode {
-    app.resources.remove(&resource, Departure::Left).await;
+    app.resources.end(resource, Departure::Left).await;
     StatusCode::OK
 }
 

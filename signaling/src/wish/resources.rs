@@ -11,8 +11,10 @@ use axum::http::request::Parts;
 use dashmap::DashMap;
 use prometheus::IntGauge;
 use serde::Deserialize;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::app::App;
+use crate::auth::Role;
 use crate::error::{ApiError, Code};
 use crate::http::bearer_token;
 use crate::id::SocketId;
@@ -22,15 +24,41 @@ use crate::session::Session;
 
 use super::Protocol;
 use super::events::Streams;
+use super::strangers::Strangers;
 
 /// All of them.
 #[derive(Debug)]
 pub(crate) struct Resources {
-    open: DashMap<Arc<str>, Arc<Resource>>,
-    /// How many there may be.
-    limit: usize,
+    open: DashMap<Arc<str>, Entry>,
+    /// A permit for each that there may be.
+    places: Arc<Semaphore>,
+    /// A permit for each that guests may have of these.
+    guest_places: Arc<Semaphore>,
     /// How many there are.
     count: IntGauge,
+    pub(super) strangers: Strangers,
+}
+
+/// What there is of a session until it is removed.
+#[derive(Debug)]
+struct Entry {
+    resource: Arc<Resource>,
+    _place: Place,
+}
+
+/// The place of one session, given back when it is dropped.
+#[derive(Debug)]
+pub(super) struct Place {
+    _permit: OwnedSemaphorePermit,
+    /// `None` for those who are no guests.
+    _guest_permit: Option<OwnedSemaphorePermit>,
+    count: IntGauge,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.count.dec();
+    }
 }
 
 /// One session that was made over HTTP.
@@ -128,29 +156,41 @@ impl Resources {
     pub(crate) fn new(limit: usize, count: IntGauge) -> Self {
         Self {
             open: DashMap::new(),
-            limit,
+            places: Arc::new(Semaphore::new(limit)),
+            guest_places: Arc::new(Semaphore::new(limit - limit / KEPT_FROM_GUESTS)),
             count,
+            strangers: Strangers::default(),
         }
     }
 
-    /// Says no while there are as many as there may be.
+    /// Takes a place for a session that is to be made.
     ///
     /// # Errors
-    /// `busy`.
-    pub(super) fn check_room(&self) -> Result<(), ApiError> {
-        if self.open.len() < self.limit {
-            Ok(())
-        } else {
-            Err(ApiError::busy())
-        }
+    /// `busy` while there are as many as there may be. Guests are told so earlier: anybody can be many guests, and
+    /// must not keep out who has a token of their own.
+    pub(super) fn take_place(&self, role: Role) -> Result<Place, ApiError> {
+        let take = |places: &Arc<Semaphore>| {
+            let permit = Arc::clone(places).try_acquire_owned();
+            permit.map_err(|_| ApiError::busy())
+        };
+        let is_guest = role == Role::Guest;
+        let place = Place {
+            _guest_permit: is_guest.then(|| take(&self.guest_places)).transpose()?,
+            _permit: take(&self.places)?,
+            count: self.count.clone(),
+        };
+        self.count.inc();
+        Ok(place)
     }
 
     /// Adds one, and removes it when its peer is gone.
-    pub(super) fn add(self: &Arc<Self>, resource: Resource) -> Arc<Resource> {
+    pub(super) fn add(self: &Arc<Self>, resource: Resource, place: Place) -> Arc<Resource> {
         let resource = Arc::new(resource);
-        self.open
-            .insert(Arc::clone(&resource.known_as.id), Arc::clone(&resource));
-        self.count.inc();
+        let entry = Entry {
+            resource: Arc::clone(&resource),
+            _place: place,
+        };
+        self.open.insert(Arc::clone(&resource.known_as.id), entry);
         let (resources, waiting) = (Arc::clone(self), Arc::clone(&resource));
         tokio::spawn(async move {
             let mut progress = waiting.known_as.progress();
@@ -168,24 +208,31 @@ impl Resources {
     fn find(
         &self,
         protocol: Protocol,
-        place: &Place,
+        address: &Address,
         headers: &HeaderMap,
     ) -> Result<Arc<Resource>, ApiError> {
-        let found = self.open.get(place.session.as_str());
-        let found = found.map(|found| Arc::clone(&found));
+        let found = self.open.get(address.session.as_str());
+        let found = found.map(|found| Arc::clone(&found.resource));
         let found = found
-            .filter(|it| it.protocol == protocol && it.room_id == place.room)
+            .filter(|it| it.protocol == protocol && it.room_id == address.room)
             .filter(|it| !it.known_as.is_closed())
             .ok_or_else(|| ApiError::new(Code::NotFound, "There is no such session."))?;
         found.proof.check(headers)?;
         Ok(found)
     }
 
+    /// Ends one, even if the request that asks for it is dropped in the middle: what is no more in the list is known
+    /// to nobody who could ask again.
+    pub(super) async fn end(self: &Arc<Self>, resource: Arc<Resource>, why: Departure) {
+        let resources = Arc::clone(self);
+        let ended = tokio::spawn(async move { resources.remove(&resource, why).await });
+        // Fails only while the runtime stops, and everything with it.
+        let _ = ended.await;
+    }
+
     /// Removes one and lets its peer go.
-    pub(super) async fn remove(&self, resource: &Resource, why: Departure) {
-        if self.open.remove(&resource.known_as.id).is_some() {
-            self.count.dec();
-        }
+    async fn remove(&self, resource: &Resource, why: Departure) {
+        self.open.remove(&resource.known_as.id);
         let socket = resource.socket;
         resource
             .room
@@ -199,7 +246,7 @@ pub(crate) struct Found(pub(super) Arc<Resource>);
 
 /// The parts of an address that name a session.
 #[derive(Deserialize)]
-struct Place {
+struct Address {
     room: String,
     session: String,
 }
@@ -209,14 +256,91 @@ impl FromRequestParts<Arc<App>> for Found {
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, ApiError> {
         let nowhere = |_| ApiError::new(Code::NotFound, "There is no such session.");
-        let place = Path::<Place>::from_request_parts(parts, app).await;
-        let Path(place) = place.map_err(nowhere)?;
+        let address = Path::<Address>::from_request_parts(parts, app).await;
+        let Path(address) = address.map_err(nowhere)?;
         let protocol = Protocol::of(&parts.uri);
         app.resources
-            .find(protocol, &place, &parts.headers)
-            .inspect_err(|error| app.metrics.refused(error))
+            .find(protocol, &address, &parts.headers)
             .map(Self)
     }
 }
 
+/// One place in so many is not for guests.
+const KEPT_FROM_GUESTS: usize = 5;
+
 const REQUESTS_PER_SECOND: u32 = 10;
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use klieg_sfu::{Fingerprint, PeerId, RoomKey};
+    use tokio::sync::mpsc;
+
+    use super::*;
+    use crate::session::MediaConfig;
+
+    fn resources(limit: usize) -> Arc<Resources> {
+        let count = IntGauge::new("sessions", "Sessions").unwrap();
+        Arc::new(Resources::new(limit, count))
+    }
+
+    fn resource(room: RoomHandle) -> Resource {
+        let config = MediaConfig {
+            fingerprint: Fingerprint([1; 32]),
+            candidates: Vec::new(),
+        };
+        let offer = include_str!("../../tests/offers/firefox-default.sdp");
+        let peer = PeerId(1);
+        let (session, _) = Session::publish(&config, peer, RoomKey(1), offer).unwrap();
+        Resource {
+            protocol: Protocol::Whip,
+            room_id: "demo".to_owned(),
+            room,
+            socket: SocketId(1),
+            known_as: SessionRef::new(peer),
+            proof: Proof(None),
+            state: Mutex::new(State::new(session)),
+            streams: Streams::default(),
+        }
+    }
+
+    #[test]
+    fn guests_leave_a_fifth_of_the_places_to_others() {
+        let resources = resources(5);
+        let guests: Vec<_> = (0..4).map(|_| resources.take_place(Role::Guest)).collect();
+        assert!(guests.iter().all(Result::is_ok));
+        assert!(resources.take_place(Role::Guest).is_err());
+        let owner = resources.take_place(Role::Owner);
+        assert!(owner.is_ok() && resources.take_place(Role::Owner).is_err());
+        assert_eq!(resources.count.get(), 5);
+        drop(guests);
+        assert_eq!(resources.count.get(), 1);
+        assert!(resources.take_place(Role::Guest).is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_session_ends_even_if_the_request_for_it_is_dropped_in_the_middle() {
+        let (mailbox, mut messages) = mpsc::channel(1);
+        let full = RoomMessage::React { emoji: "👏" };
+        mailbox.try_send(full).unwrap();
+        let resources = resources(1);
+        let place = resources.take_place(Role::Owner).unwrap();
+        let resource = resources.add(resource(RoomHandle::to(mailbox)), place);
+        let ending = resources.end(resource, Departure::Left);
+        let waited = tokio::time::timeout(Duration::from_millis(50), ending).await;
+        assert!(waited.is_err(), "the mailbox is full");
+        let first = messages.recv().await;
+        assert!(matches!(first, Some(RoomMessage::React { .. })));
+        let second = tokio::time::timeout(Duration::from_secs(5), messages.recv()).await;
+        let left = RoomMessage::Leave {
+            socket: SocketId(1),
+            why: Departure::Left,
+        };
+        assert_eq!(
+            format!("{second:?}"),
+            format!("{:?}", Ok::<_, ()>(Some(left)))
+        );
+        assert_eq!(resources.count.get(), 0);
+    }
+}

@@ -96,7 +96,7 @@ impl Conversation {
     }
 
     pub(super) fn refuse(&self, re: Option<&str>, error: &ApiError) {
-        self.app.metrics.refused(error);
+        self.app.metrics.refused(error.code);
         self.outbox.send(protocol::error(re, error));
     }
 

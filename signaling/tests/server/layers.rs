@@ -24,8 +24,15 @@ async fn a_player_asks_for_a_layer_by_its_rid() {
     let rows = vec![
         select("any while nobody publishes", r#"{"rid":"x"}"#, (200, "")),
         select("what the server finds best", "{}", (200, "")),
+        select(
+            "no wish in particular",
+            r#"{"mediaId":null,"rid":null}"#,
+            (200, ""),
+        ),
     ];
     check(&server, rows).await;
+    // Choices are metered: ten a second.
+    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
 
     session(&server, "/whip/demo", &[KEY, SDP], &offer_of_layers()).await;
     let rows = vec![

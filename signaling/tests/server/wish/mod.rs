@@ -12,6 +12,8 @@ mod limits;
 
 mod media;
 
+use std::net::SocketAddr;
+
 use http_body_util::Full;
 use hyper::body::Bytes;
 
@@ -76,22 +78,31 @@ pub(crate) async fn check(server: &TestServer, rows: Vec<Row<'_>>) -> usize {
     count
 }
 
-async fn request(
+pub(crate) async fn request(
     server: &TestServer,
     method: &str,
     path: &str,
     headers: &[(&str, &str)],
     body: impl Into<Vec<u8>>,
 ) -> Reply {
+    request_at(server.http(), (method, path), headers, body).await
+}
+
+async fn request_at(
+    server: SocketAddr,
+    (method, path): (&str, &str),
+    headers: &[(&str, &str)],
+    body: impl Into<Vec<u8>>,
+) -> Reply {
     let mut request = hyper::Request::builder()
         .method(method)
         .uri(path)
-        .header("host", server.http().to_string());
+        .header("host", server.to_string());
     for (name, value) in headers {
         request = request.header(*name, *value);
     }
     let body = Full::new(Bytes::from(body.into()));
-    send(server.http(), request.body(body).unwrap()).await
+    send(server, request.body(body).unwrap()).await
 }
 
 /// Makes a session and returns its address and entity tag.
