@@ -8,7 +8,7 @@ use tracing::debug;
 use crate::error::{ApiError, Code};
 use crate::id::SocketId;
 use crate::session::Session;
-use crate::ws::protocol::{LayerChoice, LayerView, Layers, LayersReason, message};
+use crate::ws::protocol::{LayerChoice, LayerView, Layers, LayersReason, codec_name, message};
 
 use super::member::Viewing;
 use super::task::Room;
@@ -146,7 +146,7 @@ impl PictureLayers {
             available: self.views().collect(),
             selected,
             reason,
-            codec: mismatch,
+            codec: mismatch.map(|sent| codec_name(sent.codec)),
         }
     }
 
@@ -170,7 +170,10 @@ impl Room {
     pub(super) fn publisher_layers(&mut self, peer: PeerId, report: &[LayerInfo]) {
         match self.stage.handle_layers(peer, report) {
             News::None => {}
-            News::Rates => self.summarize(),
+            News::Rates => {
+                self.summarize();
+                self.apply_layers();
+            }
             News::Layers => {
                 self.summarize();
                 self.apply_layers();
@@ -186,6 +189,8 @@ impl Room {
             && let Some(viewing) = self.viewing(socket)
         {
             viewing.shown = Some(layer);
+            // What is shown is played.
+            viewing.session.set_mismatch(None);
             self.tell_layers(socket);
         }
     }

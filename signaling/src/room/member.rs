@@ -1,12 +1,15 @@
 //! Somebody in a room: a socket, and the sessions it has open.
 
+use std::sync::Arc;
+
+use klieg_sfu::{Format, PeerId};
+use tokio::sync::watch;
+
 use crate::auth::{Grants, Identity, Role};
 use crate::id::SocketId;
 use crate::store::Author;
 use crate::ws::outbox::Outbox;
 use crate::ws::protocol::{LayerChoice, Participant};
-
-use super::SessionRef;
 
 /// Somebody who comes.
 #[derive(Debug)]
@@ -40,6 +43,26 @@ pub(super) struct Viewing {
     pub(super) chosen: klieg_sfu::LayerChoice,
     /// What comes; `None` before the first picture.
     pub(super) shown: Option<u8>,
+}
+
+/// A session as the room knows it; whoever speaks to the peer owns its negotiation.
+#[derive(Clone, Debug)]
+pub(crate) struct SessionRef {
+    /// The name on the wire.
+    pub(crate) id: Arc<str>,
+    /// The name in the forwarding unit.
+    pub(crate) peer: PeerId,
+    /// Written by the room, read by whoever speaks to the peer.
+    progress: Arc<watch::Sender<Progress>>,
+}
+
+/// What became of a session.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Progress {
+    /// The peer is gone.
+    pub(crate) closed: bool,
+    /// What the publisher sends and this viewer cannot play; `None` when it can, or nothing is known.
+    pub(crate) mismatch: Option<Format>,
 }
 
 impl NewMember {
@@ -79,5 +102,37 @@ impl Viewing {
             chosen: klieg_sfu::LayerChoice::Auto,
             shown: None,
         }
+    }
+}
+
+impl SessionRef {
+    pub(crate) fn new(peer: PeerId) -> Self {
+        Self {
+            id: crate::id::random().into(),
+            peer,
+            progress: Arc::new(watch::Sender::new(Progress::default())),
+        }
+    }
+
+    pub(crate) fn close(&self) {
+        self.progress.send_modify(|progress| progress.closed = true);
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.progress.borrow().closed
+    }
+
+    pub(crate) fn set_mismatch(&self, sent: Option<Format>) {
+        self.progress
+            .send_if_modified(|progress| std::mem::replace(&mut progress.mismatch, sent) != sent);
+    }
+
+    pub(crate) fn mismatch(&self) -> Option<Format> {
+        self.progress.borrow().mismatch
+    }
+
+    /// Returns what becomes of it from now on.
+    pub(crate) fn progress(&self) -> watch::Receiver<Progress> {
+        self.progress.subscribe()
     }
 }

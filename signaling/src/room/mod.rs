@@ -18,6 +18,9 @@ mod talk;
 
 mod sessions;
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -29,7 +32,7 @@ use klieg_turn::IceServers;
 use tokio::sync::{mpsc, oneshot, watch};
 
 pub(crate) use layers::PictureLayers;
-pub(crate) use member::NewMember;
+pub(crate) use member::{NewMember, Progress, SessionRef};
 
 use crate::error::ApiError;
 use crate::id::{RoomId, SocketId};
@@ -153,55 +156,30 @@ pub(crate) enum Departure {
     Lost,
 }
 
-/// A session as the room knows it; whoever speaks to the peer owns its negotiation.
-#[derive(Clone, Debug)]
-pub(crate) struct SessionRef {
-    /// The name on the wire.
-    pub(crate) id: Arc<str>,
-    /// The name in the forwarding unit.
-    pub(crate) peer: PeerId,
-    /// Written by the room, read by whoever speaks to the peer.
-    progress: Arc<watch::Sender<Progress>>,
-}
-
-/// What became of a session.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Progress {
-    /// The peer is gone.
-    pub(crate) closed: bool,
-    /// The publisher's coding that this viewer cannot play; `None` when it can, or nothing is known.
-    pub(crate) mismatch: Option<&'static str>,
-}
-
-impl SessionRef {
-    pub(crate) fn new(peer: PeerId) -> Self {
+impl RoomSummary {
+    /// Says that nobody is there.
+    fn empty() -> Self {
         Self {
-            id: crate::id::random().into(),
-            peer,
-            progress: Arc::new(watch::Sender::new(Progress::default())),
+            status: RoomStatus::Ready,
+            started_at: None,
+            viewer_count: 0,
+            formats: [None; 2],
+            layers: PictureLayers::default(),
         }
     }
+}
 
-    pub(crate) fn close(&self) {
-        self.progress.send_modify(|progress| progress.closed = true);
-    }
-
-    pub(crate) fn is_closed(&self) -> bool {
-        self.progress.borrow().closed
-    }
-
-    pub(crate) fn set_mismatch(&self, codec: Option<&'static str>) {
-        self.progress
-            .send_if_modified(|progress| std::mem::replace(&mut progress.mismatch, codec) != codec);
-    }
-
-    pub(crate) fn mismatch(&self) -> Option<&'static str> {
-        self.progress.borrow().mismatch
-    }
-
-    /// Returns what becomes of it from now on.
-    pub(crate) fn progress(&self) -> watch::Receiver<Progress> {
-        self.progress.subscribe()
+#[cfg(test)]
+impl RoomHandle {
+    /// Makes the way to a room that nobody runs.
+    pub(crate) fn to(mailbox: mpsc::Sender<RoomMessage>) -> Self {
+        let (_, summary) = watch::channel(RoomSummary::empty());
+        let key = RoomKey(1);
+        Self {
+            key,
+            mailbox,
+            summary,
+        }
     }
 }
 
@@ -312,14 +290,7 @@ impl Rooms {
     fn start(self: &Arc<Self>, id: &RoomId) -> RoomHandle {
         let key = RoomKey(self.next_key.fetch_add(1, Ordering::Relaxed));
         let (mailbox, messages) = mpsc::channel(MAILBOX);
-        let start = RoomSummary {
-            status: RoomStatus::Ready,
-            started_at: None,
-            viewer_count: 0,
-            formats: [None; 2],
-            layers: PictureLayers::default(),
-        };
-        let (shown, summary) = watch::channel(start);
+        let (shown, summary) = watch::channel(RoomSummary::empty());
         let rooms = Arc::clone(self);
         let id = id.clone();
         tokio::spawn(async move {

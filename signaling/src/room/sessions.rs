@@ -7,7 +7,7 @@ use tracing::{debug, info};
 
 use crate::error::{ApiError, Code};
 use crate::id::SocketId;
-use crate::ws::protocol::{LayerChoice, RtcMute, SessionState, codec_name, message, reason_name};
+use crate::ws::protocol::{LayerChoice, RtcMute, SessionState, message, reason_name};
 
 use super::layers::PictureLayers;
 use super::member::Viewing;
@@ -40,6 +40,14 @@ impl Room {
         info!(peer = session.peer.0, "publisher came");
         self.stage
             .enter(Publisher::new(socket, identity, session, layers));
+        // The places of layers are those of the publisher before.
+        for viewing in self
+            .members
+            .values_mut()
+            .filter_map(|it| it.viewing.as_mut())
+        {
+            viewing.shown = None;
+        }
         self.summarize();
         self.apply_layers();
         Ok(())
@@ -111,7 +119,7 @@ impl Room {
                 if let Some(socket) = self.viewers.get(&peer).copied()
                     && let Some(viewing) = self.viewing(socket)
                 {
-                    viewing.session.set_mismatch(Some(codec_name(sent.codec)));
+                    viewing.session.set_mismatch(Some(sent));
                     self.tell_layers(socket);
                 }
             }
@@ -144,10 +152,15 @@ impl Room {
         if !changes.publisher || (was_live && !is_video) {
             return;
         }
-        let codec = codec_name(format.codec);
+        // What a viewer cannot play of the new one may have been told before this, by another shard.
         let viewings = self.members.values().filter_map(|it| it.viewing.as_ref());
         for viewing in viewings {
-            if is_video && viewing.session.mismatch().is_some_and(|sent| sent != codec) {
+            if is_video
+                && viewing
+                    .session
+                    .mismatch()
+                    .is_some_and(|sent| sent != format)
+            {
                 viewing.session.set_mismatch(None);
             }
         }

@@ -72,7 +72,7 @@ pub(super) struct Room {
 }
 
 impl Room {
-    async fn load(
+    pub(super) async fn load(
         id: &RoomId,
         context: Context,
         summary: watch::Sender<RoomSummary>,
@@ -189,7 +189,7 @@ impl Room {
         }
     }
 
-    fn join(&mut self, member: NewMember, last_seq: Option<u64>) -> Entered {
+    pub(super) fn join(&mut self, member: NewMember, last_seq: Option<u64>) -> Entered {
         let missed = last_seq.and_then(|seq| self.log.after(seq));
         let entered = missed.is_some().then(|| self.log.last_seq());
         match (&member.outbox, missed) {
@@ -272,12 +272,18 @@ impl Room {
     }
 
     pub(super) fn summarize(&self) {
-        self.summary.send_replace(RoomSummary {
+        let now = RoomSummary {
             status: self.stage.status(),
             started_at: self.stage.started_at(),
             viewer_count: self.viewer_count(),
             formats: self.stage.formats(),
             layers: self.stage.layers(),
+        };
+        // Every change wakes every reader of events.
+        self.summary.send_if_modified(|shown| {
+            let changed = *shown != now;
+            *shown = now;
+            changed
         });
     }
 

@@ -1,0 +1,251 @@
+//! A room with a real store and a real forwarding unit, and events as peers would cause them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use klieg_sfu::{Codec, Event, Format, LayerInfo, PeerId, RoomKey, Sfu};
+use prometheus::Registry;
+use serde_json::{Value, json};
+use tokio::sync::watch;
+
+use crate::auth::{Identity, Role};
+use crate::id::{RoomId, SocketId};
+use crate::media::Media;
+use crate::metrics::Metrics;
+use crate::session::Session;
+use crate::store::{self, RoomRecord, RoomStatus, User, Visibility};
+use crate::time::Timestamp;
+use crate::ws::outbox::{Item, OutboxReader, outbox};
+use crate::ws::protocol::LayerChoice;
+
+use super::layers::PictureLayers;
+use super::member::NewMember;
+use super::task::Room;
+use super::{Context, RoomSummary, SessionRef};
+
+const ANN: SocketId = SocketId(1);
+const BOB: SocketId = SocketId(2);
+const PUBLISHER: PeerId = PeerId(101);
+const VIEWER: PeerId = PeerId(102);
+
+#[tokio::test]
+async fn what_is_shown_is_played() {
+    let mut scene = Scene::open().await;
+    scene.publish(PUBLISHER, SIMULCAST);
+    let [main, baseline] = [h264(0x4d00), h264(0x42e0)];
+    scene.sends(PUBLISHER, main);
+    scene.room.handle_media(Event::CodecMismatch {
+        peer: VIEWER,
+        sent: main,
+    });
+    let told = scene.layers();
+    assert_eq!(told["reason"], "codec_mismatch");
+    assert_eq!(told["codec"], "h264");
+
+    scene.shows(0);
+    let told = scene.layers();
+    assert_eq!(
+        (&told["reason"], &told["selected"]),
+        (&json!("auto"), &json!("f"))
+    );
+
+    // The same codec in another profile: whether that can be played has not been said.
+    scene.room.handle_media(Event::CodecMismatch {
+        peer: VIEWER,
+        sent: main,
+    });
+    scene.sends(PUBLISHER, baseline);
+    assert_eq!(scene.layers()["reason"], "auto");
+    scene.room.handle_media(Event::CodecMismatch {
+        peer: VIEWER,
+        sent: baseline,
+    });
+    // A viewer's shard may tell before that of the publisher does.
+    scene.sends(PUBLISHER, baseline);
+    assert_eq!(scene.layers()["reason"], "codec_mismatch");
+}
+
+#[tokio::test]
+async fn the_layer_of_a_publisher_before_is_nobodys() {
+    let mut scene = Scene::open().await;
+    scene.publish(PUBLISHER, SIMULCAST);
+    scene.sends(PUBLISHER, h264(0x42e0));
+    scene.shows(1);
+    assert_eq!(scene.layers()["selected"], "h");
+    let again = PeerId(103);
+    scene.publish(again, FIREFOX_SIMULCAST);
+    scene.sends(again, h264(0x42e0));
+    assert_eq!(scene.layers()["selected"], Value::Null);
+    scene.shows(2);
+    assert_eq!(scene.layers()["selected"], "q");
+}
+
+#[tokio::test]
+async fn a_choice_that_did_not_arrive_is_sent_again_with_the_next_report() {
+    let mut scene = Scene::open().await;
+    scene.publish(PUBLISHER, SIMULCAST);
+    scene.reports(1_000_000);
+    let wanted = LayerChoice::Named("q".into());
+    scene.room.select_layer(BOB, wanted);
+    let chosen = |scene: &mut Scene| scene.room.viewing(BOB).unwrap().chosen;
+    assert_eq!(chosen(&mut scene), klieg_sfu::LayerChoice::Layer(2));
+    // As it stands when the forwarding unit was too busy to be told.
+    scene.room.viewing(BOB).unwrap().chosen = klieg_sfu::LayerChoice::Auto;
+    scene.reports(2_000_000);
+    assert_eq!(chosen(&mut scene), klieg_sfu::LayerChoice::Layer(2));
+}
+
+#[tokio::test]
+async fn nobody_is_woken_when_nothing_changed() {
+    let mut scene = Scene::open().await;
+    scene.publish(PUBLISHER, SIMULCAST);
+    scene.summary.mark_unchanged();
+    scene.room.summarize();
+    assert!(!scene.summary.has_changed().unwrap());
+    scene.sends(PUBLISHER, h264(0x42e0));
+    assert!(scene.summary.has_changed().unwrap());
+}
+
+/// Ann, who may publish, and Bob, who watches.
+struct Scene {
+    room: Room,
+    summary: watch::Receiver<RoomSummary>,
+    media: Arc<Media>,
+    bob: OutboxReader,
+    folder: std::path::PathBuf,
+}
+
+impl Scene {
+    async fn open() -> Self {
+        let name = format!("klieg-room-{:016x}", rand::random::<u64>());
+        let folder = std::env::temp_dir().join(name);
+        std::fs::create_dir(&folder).unwrap();
+        let record = record();
+        let stores = store::open(&folder.join("klieg.db")).await.unwrap();
+        stores.rooms.create(&record, "hash").await.unwrap();
+        let registry = Registry::new();
+        let config = klieg_sfu::Config {
+            listen: ([127, 0, 0, 1], 0).into(),
+            shards: 1,
+            addresses: Vec::new(),
+            announce_loopback: true,
+            pin_threads: false,
+        };
+        let metrics = Arc::new(Metrics::new(registry.clone()).unwrap());
+        let (sfu, _) = Sfu::start(config, &registry).unwrap();
+        let media = Arc::new(Media::new(sfu, metrics.media_busy.clone()));
+        let context = Context {
+            stores,
+            media: Arc::clone(&media),
+            ice: Arc::new(klieg_turn::IceServers::new(klieg_turn::Config::default()).unwrap()),
+            metrics,
+            grace: Duration::from_secs(30),
+            idle: Duration::from_secs(60),
+        };
+        let (shown, summary) = watch::channel(RoomSummary::empty());
+        let room = Room::load(&record.id, context, shown).await;
+        let (ann, (bob, reader)) = (outbox().0, outbox());
+        let mut scene = Self {
+            room: room.unwrap().unwrap(),
+            summary,
+            media,
+            bob: reader,
+            folder,
+        };
+        for (socket, outbox, role) in [(ANN, ann, Role::Owner), (BOB, bob, Role::Viewer)] {
+            let member = NewMember {
+                socket,
+                identity: Identity::owner(&record),
+                role,
+                grants: role.grants(&record),
+                outbox: Some(outbox),
+            };
+            scene.room.join(member, None);
+        }
+        let session = SessionRef::new(VIEWER);
+        scene.room.open_viewer(BOB, session, LayerChoice::Auto);
+        scene
+    }
+
+    fn publish(&mut self, peer: PeerId, offer: &str) {
+        let config = &self.media.config;
+        let (session, _) = Session::publish(config, peer, RoomKey(1), offer).unwrap();
+        let layers = PictureLayers::of(&session);
+        let session = SessionRef::new(peer);
+        self.room.open_publisher(ANN, session, layers).unwrap();
+    }
+
+    fn sends(&mut self, peer: PeerId, format: Format) {
+        let room = RoomKey(1);
+        self.room
+            .handle_media(Event::PublisherMedia { peer, room, format });
+    }
+
+    fn shows(&mut self, layer: u8) {
+        let peer = VIEWER;
+        self.room.handle_media(Event::ViewerLayer { peer, layer });
+    }
+
+    fn reports(&mut self, bitrate_bps: u32) {
+        let layers = (0..3).map(|index| LayerInfo {
+            index,
+            active: true,
+            width: 320,
+            height: 180,
+            bitrate_bps,
+        });
+        self.room.handle_media(Event::PublisherLayers {
+            peer: PUBLISHER,
+            room: RoomKey(1),
+            layers: layers.collect(),
+        });
+    }
+
+    /// Returns what Bob was told last about layers.
+    fn layers(&mut self) -> Value {
+        let mut last = None;
+        while let Some(item) = self.bob.ready() {
+            let Item::Text(text) = item else { continue };
+            let message: Value = serde_json::from_str(&text).unwrap();
+            if message["t"] == "rtc.layers" {
+                last = Some(message["d"].clone());
+            }
+        }
+        last.expect("nothing was told")
+    }
+}
+
+impl Drop for Scene {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.folder);
+    }
+}
+
+fn record() -> RoomRecord {
+    RoomRecord {
+        id: RoomId::parse("demo").unwrap(),
+        title: "Demo".to_owned(),
+        visibility: Visibility::Public,
+        status: RoomStatus::Ready,
+        owner: User {
+            id: "ann".to_owned(),
+            name: "Ann".to_owned(),
+        },
+        allow_guest_chat: false,
+        created_at: Timestamp::now(),
+        started_at: None,
+        peak_viewers: 0,
+    }
+}
+
+fn h264(profile: u16) -> Format {
+    Format {
+        codec: Codec::H264,
+        profile,
+        packetization_mode: 1,
+    }
+}
+
+/// Three layers each: f, h and q.
+const SIMULCAST: &str = include_str!("../../tests/offers/chromium-simulcast.sdp");
+const FIREFOX_SIMULCAST: &str = include_str!("../../tests/offers/firefox-simulcast.sdp");
