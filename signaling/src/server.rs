@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use klieg_sfu::{Handle, Sfu};
 use klieg_turn::IceServers;
-use prometheus::Registry;
+use prometheus::{IntGauge, Registry};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tracing::info;
@@ -165,14 +165,16 @@ impl Server {
         &self.media
     }
 
-    /// Stops: says so to clients, gives them a moment, closes their sockets, then everything else.
+    /// Stops: says so to clients, gives them a moment to go, closes their sockets, then everything else.
     pub async fn stop(self) {
         info!("server stopping");
+        let (sockets, sessions) = (&self.app.metrics.sockets, &self.app.metrics.http_sessions);
         self.phase.send_replace(Phase::Draining);
-        self.sockets_gone(Duration::from_millis(self.app.config.drain_ms))
-            .await;
+        let drain = Duration::from_millis(self.app.config.drain_ms);
+        none_left(&[sockets, sessions], drain).await;
         self.phase.send_replace(Phase::Closing);
-        self.sockets_gone(CLOSE).await;
+        // What was made over HTTP has nothing to close but its peer, which the forwarding unit shows out.
+        none_left(&[sockets], CLOSE).await;
         let _ = self.serving.await;
         self.app.rooms.close(CLOSE).await;
         if tokio::time::timeout(STOP_MEDIA, self.sfu.stop())
@@ -183,16 +185,16 @@ impl Server {
         }
         info!("server stopped");
     }
+}
 
-    /// Waits until no socket is left, but not for ever.
-    async fn sockets_gone(&self, at_most: Duration) {
-        let gone = async {
-            while self.app.metrics.sockets.get() > 0 {
-                tokio::time::sleep(Duration::from_millis(20)).await;
-            }
-        };
-        let _ = tokio::time::timeout(at_most, gone).await;
-    }
+/// Waits until nothing is left of what is counted, but not for ever.
+async fn none_left(counts: &[&IntGauge], at_most: Duration) {
+    let gone = async {
+        while counts.iter().any(|count| count.get() > 0) {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let _ = tokio::time::timeout(at_most, gone).await;
 }
 
 async fn open_stores(folder: &DataFolder, config: &Config) -> Result<Stores, StoreError> {

@@ -43,6 +43,20 @@ struct EventStream {
     readers: watch::Sender<u64>,
 }
 
+/// The right to read a stream.
+pub(super) struct Reading {
+    pub(super) wanted: Wanted,
+    /// Changes when somebody else reads the stream, and closes when it was deleted.
+    pub(super) readers: watch::Receiver<u64>,
+}
+
+impl Reading {
+    /// Returns whether nobody read the stream before.
+    pub(super) fn is_first(&self) -> bool {
+        *self.readers.borrow() == 1
+    }
+}
+
 /// Which of [`NAMES`] are wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Wanted([bool; NAMES.len()]);
@@ -97,11 +111,14 @@ impl Streams {
         id
     }
 
-    fn read(&self, id: &str) -> Option<(Wanted, watch::Receiver<u64>)> {
+    fn read(&self, id: &str) -> Option<Reading> {
         let list = self.list();
         let stream = list.iter().find(|stream| stream.id == id)?;
         stream.readers.send_modify(|readers| *readers += 1);
-        Some((stream.wanted, stream.readers.subscribe()))
+        Some(Reading {
+            wanted: stream.wanted,
+            readers: stream.readers.subscribe(),
+        })
     }
 
     fn remove(&self, id: &str) -> bool {
@@ -142,8 +159,8 @@ pub(crate) async fn read(
     Found(resource): Found,
     Path(id): Path<StreamId>,
 ) -> Result<Response, ApiError> {
-    let (wanted, readers) = resource.streams.read(&id.stream).ok_or_else(no_stream)?;
-    let feed = Feed::new(wanted, &resource, readers, app.phase.clone());
+    let reading = resource.streams.read(&id.stream).ok_or_else(no_stream)?;
+    let feed = Feed::new(reading, &resource, app.phase.clone());
     let sse = Sse::new(feed.into_stream()).keep_alive(KeepAlive::default());
     std::future::ready(Ok(sse.into_response())).await
 }

@@ -7,24 +7,24 @@ use std::time::Duration;
 
 use axum::response::sse::Event;
 use futures_util::Stream;
+use klieg_sfu::Format;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::app::Phase;
 use crate::room::{PictureLayers, Progress, RoomSummary};
 use crate::store::RoomStatus;
+use crate::ws::protocol::codec_name;
 
-use super::events::Wanted;
+use super::events::Reading;
 use super::layer;
 use super::resources::Resource;
 
 /// What one reader was told, and where the rest comes from.
 pub(super) struct Feed {
-    wanted: Wanted,
+    reading: Reading,
     room: watch::Receiver<RoomSummary>,
     session: watch::Receiver<Progress>,
-    /// Changes when somebody else reads the stream, and closes when it was deleted.
-    readers: watch::Receiver<u64>,
     phase: watch::Receiver<Phase>,
     /// The place of the picture's m-line; `None` where only sound was negotiated.
     picture_index: Option<usize>,
@@ -34,31 +34,44 @@ pub(super) struct Feed {
 }
 
 /// How things stood when the reader was last told.
-#[derive(Default)]
 struct Told {
-    active: bool,
+    /// `None` while it is not known what the client believes.
+    active: Option<bool>,
     /// The count and when it was told; `None` before the first time.
     viewers: Option<(u64, Instant)>,
-    layers: String,
-    mismatch: Option<&'static str>,
+    /// `None` as for `active`.
+    layers: Option<PictureLayers>,
+    mismatch: Option<Format>,
     reconnect: bool,
+}
+
+impl Told {
+    /// Starts with what a client believes. Whoever was told nothing yet need not hear that there is nothing; but a
+    /// reader that lost its connection may have been told anything before, by the reader that it was.
+    fn before(is_first: bool) -> Self {
+        Self {
+            active: is_first.then_some(false),
+            viewers: None,
+            layers: is_first.then(PictureLayers::default),
+            mismatch: None,
+            reconnect: false,
+        }
+    }
 }
 
 impl Feed {
     pub(super) fn new(
-        wanted: Wanted,
+        reading: Reading,
         resource: &Resource,
-        readers: watch::Receiver<u64>,
         phase: watch::Receiver<Phase>,
     ) -> Self {
         Self {
-            wanted,
+            told: Told::before(reading.is_first()),
+            reading,
             room: resource.room.watch(),
             session: resource.known_as.progress(),
-            readers,
             phase,
             picture_index: resource.state().session.picture_index(),
-            told: Told::default(),
             due: VecDeque::new(),
         }
     }
@@ -77,7 +90,8 @@ impl Feed {
                 return Some(event);
             }
             let closed = self.session.borrow_and_update().closed;
-            if closed || !matches!(self.readers.has_changed(), Ok(false)) {
+            let stopped = *self.phase.borrow() == Phase::Closing;
+            if closed || stopped || !matches!(self.reading.readers.has_changed(), Ok(false)) {
                 return None;
             }
             let wake = self.compare(Instant::now());
@@ -88,7 +102,7 @@ impl Feed {
                 changed = self.room.changed() => changed.is_ok(),
                 changed = self.session.changed() => changed.is_ok(),
                 changed = self.phase.changed() => changed.is_ok(),
-                _ = self.readers.changed() => false,
+                _ = self.reading.readers.changed() => false,
                 () = tokio::time::sleep_until(wake) => true,
             };
             if !alive {
@@ -103,14 +117,15 @@ impl Feed {
         let session = *self.session.borrow();
         let stopping = *self.phase.borrow_and_update() != Phase::Serving;
         let active = room.status == RoomStatus::Live;
-        if active != self.told.active {
-            self.told.active = active;
+        if self.told.active != Some(active) {
+            self.told.active = Some(active);
             self.tell(if active { "active" } else { "inactive" }, "{}".to_owned());
         }
         self.compare_layers(&room.layers);
         if session.mismatch != self.told.mismatch {
             self.told.mismatch = session.mismatch;
-            if let Some(codec) = session.mismatch {
+            if let Some(sent) = session.mismatch {
+                let codec = codec_name(sent.codec);
                 self.tell("codecmismatch", format!(r#"{{"codec":"{codec}"}}"#));
             }
         }
@@ -134,17 +149,15 @@ impl Feed {
         let Some(index) = self.picture_index else {
             return;
         };
-        let is_first = self.told.layers.is_empty();
-        let data = layer::event_data(index, layers);
-        // Whoever was told nothing yet need not hear that there is nothing.
-        if data != self.told.layers && !(is_first && layers.seen().next().is_none()) {
-            self.told.layers.clone_from(&data);
-            self.tell("layers", data);
+        let told = self.told.layers.as_ref();
+        if told.is_none_or(|told| !told.seen().eq(layers.seen())) {
+            self.told.layers = Some(layers.clone());
+            self.tell("layers", layer::event_data(index, layers));
         }
     }
 
     fn tell(&mut self, name: &'static str, data: String) {
-        if self.wanted.has(name) {
+        if self.reading.wanted.has(name) {
             self.due.push_back(Event::default().event(name).data(data));
         }
     }

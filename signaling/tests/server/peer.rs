@@ -10,7 +10,8 @@ use rtc::media_stream::MediaStreamTrack;
 use rtc::peer_connection::transport::RTCDtlsRole;
 use rtc::rtp::{Header, Packet};
 use rtc::rtp_transceiver::rtp_sender::{
-    RTCRtpCodec, RTCRtpCodingParameters, RTCRtpEncodingParameters, RtpCodecKind,
+    RTCRtpCodec, RTCRtpCodecParameters, RTCRtpCodingParameters, RTCRtpEncodingParameters,
+    RtpCodecKind,
 };
 use rtc::rtp_transceiver::{RTCRtpTransceiverDirection, RTCRtpTransceiverInit};
 use serde_json::{Value, json};
@@ -120,8 +121,31 @@ impl Viewer {
 
     /// Watches by WHEP.
     pub(crate) async fn by_whep(server: &TestServer, path: &str) -> WatchingByHttp {
+        let mut engine = MediaEngine::default();
+        engine.register_default_codecs().unwrap();
+        Self::with_codecs(engine, server, path).await
+    }
+
+    /// Watches by WHEP and plays no picture but H.264.
+    pub(crate) async fn of_h264_by_whep(server: &TestServer, path: &str) -> WatchingByHttp {
+        let mut engine = MediaEngine::default();
+        let rtp_codec = RTCRtpCodec {
+            mime_type: "video/H264".to_owned(),
+            clock_rate: 90_000,
+            sdp_fmtp_line: "packetization-mode=1;profile-level-id=42e01f".to_owned(),
+            ..RTCRtpCodec::default()
+        };
+        let codec = RTCRtpCodecParameters {
+            rtp_codec,
+            payload_type: 102,
+        };
+        engine.register_codec(codec, RtpCodecKind::Video).unwrap();
+        Self::with_codecs(engine, server, path).await
+    }
+
+    async fn with_codecs(engine: MediaEngine, server: &TestServer, path: &str) -> WatchingByHttp {
         let frames = Frames::default();
-        let peer = build(frames.clone()).await;
+        let peer = build_with(engine, frames.clone()).await;
         let direction = RTCRtpTransceiverInit {
             direction: RTCRtpTransceiverDirection::Recvonly,
             ..RTCRtpTransceiverInit::default()
@@ -220,6 +244,10 @@ impl PeerConnectionEventHandler for Frames {
 async fn build(frames: Frames) -> Arc<dyn PeerConnection> {
     let mut engine = MediaEngine::default();
     engine.register_default_codecs().unwrap();
+    build_with(engine, frames).await
+}
+
+async fn build_with(mut engine: MediaEngine, frames: Frames) -> Arc<dyn PeerConnection> {
     let interceptors = register_default_interceptors(Registry::new(), &mut engine).unwrap();
     // The library would answer an ICE-lite server with `setup:passive`; browsers answer `active`.
     let settings = SettingEngineBuilder::new()
