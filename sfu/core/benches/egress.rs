@@ -19,6 +19,8 @@
 #[path = "../tests/sim/mod.rs"]
 mod sim;
 
+mod clock;
+
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
@@ -27,8 +29,8 @@ use klieg_sfu_core::command::Path;
 use klieg_sfu_core::node::Node;
 use klieg_sfu_core::rtp::packet::OutgoingHeader;
 use quinn_udp::{Transmit, UdpSockRef, UdpSocketState};
-use rustix::time::{ClockId, clock_gettime};
 
+use crate::clock::{best, spent_ns};
 use crate::sim::Link;
 use crate::sim::stage::{Role, Stage};
 use crate::sim::world::SERVER;
@@ -119,7 +121,7 @@ fn spend(stand: &mut Stand) {
     for shape in SHAPES {
         let seconds: Vec<_> = (0..5).map(|_| stand.second(shape)).collect();
         let (_, packets, runs) = seconds[0];
-        let spent = best(seconds.into_iter().map(|(spent, ..)| spent).collect());
+        let spent = best(seconds.into_iter().map(|(spent, ..)| spent));
         let (a_packet, a_run) = (spent / packets, packets / runs);
         let (name, micros) = (shape.name, spent / 1000.0);
         let viewers = 1e6 / micros;
@@ -127,11 +129,6 @@ fn spend(stand: &mut Stand) {
             "| {name} | {packets:.0} | {a_run:.1} | {a_packet:.0} | {micros:.0} | {viewers:.0} |"
         );
     }
-}
-
-/// Returns the least: others on the machine only ever add to it.
-fn best(values: Vec<f64>) -> f64 {
-    values.into_iter().fold(f64::INFINITY, f64::min)
 }
 
 /// A room full of viewers, and where their datagrams go.
@@ -416,10 +413,4 @@ fn nonce(counter: u64) -> Nonce {
     let mut bytes = [0; 12];
     bytes[4..].copy_from_slice(&counter.to_be_bytes());
     Nonce::assume_unique_for_key(bytes)
-}
-
-/// Returns the processor time of this thread, in nanoseconds.
-fn spent_ns() -> u64 {
-    let time = clock_gettime(ClockId::ThreadCPUTime);
-    u64::try_from(time.tv_sec).unwrap() * 1_000_000_000 + u64::try_from(time.tv_nsec).unwrap()
 }

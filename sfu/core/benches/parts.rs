@@ -1,0 +1,176 @@
+//! What the steps of a packet, a report and a join cost, each by itself.
+//!
+//! `cargo bench -p klieg-sfu-core --bench parts` prints processor time, the least of some turns.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::expect_used,
+    clippy::print_stdout,
+    clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
+    reason = "a benchmark prints its figures, and fails as a test does"
+)]
+#![expect(dead_code, reason = "the simulation has more than is used here")]
+
+#[path = "../tests/sim/mod.rs"]
+mod sim;
+
+mod clock;
+
+use std::hint::black_box;
+use std::time::Duration;
+
+use klieg_sfu_core::command::Path;
+use klieg_sfu_core::demux;
+use klieg_sfu_core::rtp::packet::{Header, OutgoingHeader};
+use klieg_sfu_core::rtp::rtcp::{self, Compound};
+
+use crate::clock::{best, spent_ns};
+use crate::sim::Link;
+use crate::sim::stage::{Role, Stage};
+
+const TURNS: usize = 15;
+const REPEATS: usize = 2000;
+
+fn main() {
+    println!("| step | ns |");
+    println!("| --- | ---: |");
+    let mut stand = Stand::new();
+    let packets = stand.packets(REPEATS);
+    let packet = &packets[0];
+    show("tell the protocol of a datagram", || {
+        repeat(|_| black_box(demux::protocol(black_box(packet))))
+    });
+    let plain = [&header(1, 7).to_bytes(), [7; 1172].as_slice()].concat();
+    show("read an RTP header", || {
+        repeat(|_| black_box(Header::parse(black_box(&plain))))
+    });
+    let mut report = Vec::new();
+    rtcp::write_receiver_report(&mut report, 1, &[]);
+    rtcp::write_nack(&mut report, 1, 2002, &[1, 2, 3, 40, 41, 60]);
+    show("read a report with a NACK", || {
+        repeat(|_| black_box(Compound::read(black_box(&report)).count()))
+    });
+    show(
+        "take a publisher's packet of 1200 bytes: route, open, order, keep",
+        || {
+            let packets = stand.packets(REPEATS);
+            stand.take(&packets)
+        },
+    );
+    show("take the same packet again: route, refuse", || {
+        stand.take(&packets)
+    });
+    show("take a viewer's check of consent and answer it", || {
+        let checks = stand.checks(REPEATS / 4);
+        stand.take(&checks)
+    });
+    show("let a viewer in: check, handshake (both ends), keys", join);
+}
+
+fn show(step: &str, run: impl FnMut() -> f64) {
+    let took = best(std::iter::repeat_with(run).take(TURNS));
+    println!("| {step} | {took:.0} |");
+}
+
+fn repeat<T>(work: impl Fn(usize) -> T) -> f64 {
+    let start = spent_ns();
+    for index in 0..REPEATS {
+        let _ = work(index);
+    }
+    (spent_ns() - start) as f64 / REPEATS as f64
+}
+
+fn header(sequence_number: u16, ssrc: u32) -> OutgoingHeader {
+    OutgoingHeader {
+        marker: false,
+        payload_type: 96,
+        sequence_number,
+        timestamp: 0,
+        ssrc,
+    }
+}
+
+/// A room with a publisher and nobody who watches.
+struct Stand {
+    stage: Stage,
+    publisher: usize,
+    seq: u16,
+}
+
+impl Stand {
+    fn new() -> Self {
+        let mut stage = Stage::new(2, 1);
+        let publisher = stage.publish(1, Link::default());
+        stage.run(Duration::from_secs(1));
+        let publishing = stage.publishing(publisher);
+        publishing.is_sending = false;
+        let seq = publishing.next_seq;
+        stage.run(Duration::from_millis(100));
+        Self {
+            stage,
+            publisher,
+            seq,
+        }
+    }
+
+    /// Returns packets as they come from the network.
+    fn packets(&mut self, count: usize) -> Vec<Vec<u8>> {
+        let actor = &mut self.stage.actors[self.publisher];
+        let Role::Publishing(publishing) = &actor.role else {
+            panic!("a publisher")
+        };
+        for _ in 0..count {
+            self.seq = self.seq.wrapping_add(1);
+            let mut packet = header(self.seq, publishing.ssrc).to_bytes().to_vec();
+            packet.extend_from_slice(&[0, 1]);
+            packet.resize(12 + 1172, 7);
+            actor.peer.send_rtp(&packet);
+        }
+        std::iter::from_fn(|| actor.peer.poll_transmit())
+            .map(|parcel| parcel.datagram)
+            .collect()
+    }
+
+    /// Returns checks as they come from the network.
+    fn checks(&mut self, count: usize) -> Vec<Vec<u8>> {
+        let actor = &mut self.stage.actors[self.publisher];
+        for _ in 0..count {
+            actor.peer.check(self.stage.now);
+        }
+        std::iter::from_fn(|| actor.peer.poll_transmit())
+            .map(|parcel| parcel.datagram)
+            .collect()
+    }
+
+    fn take(&mut self, datagrams: &[Vec<u8>]) -> f64 {
+        let path = Path {
+            local: None,
+            remote: self.stage.actors[self.publisher].peer.config.address,
+        };
+        let (now, node) = (self.stage.now, &mut self.stage.nodes[0]);
+        let mut out = Vec::new();
+        let start = spent_ns();
+        for batch in datagrams.chunks(16) {
+            for datagram in batch {
+                node.handle_datagram(now, path, datagram);
+            }
+            while node.poll_transmit(now, &mut out).is_some() {}
+        }
+        (spent_ns() - start) as f64 / datagrams.len() as f64
+    }
+}
+
+/// Connects viewers, one after the other; returns what one took.
+fn join() -> f64 {
+    const JOINS: u64 = 20;
+    let mut stage = Stage::new(3, 1);
+    let start = spent_ns();
+    for id in 2..2 + JOINS {
+        let place = stage.watch(id, Link::default());
+        let connects = |stage: &Stage| stage.actors[place].peer.is_connected();
+        assert!(stage.run_until(Duration::from_secs(5), connects));
+    }
+    (spent_ns() - start) as f64 / JOINS as f64
+}
