@@ -164,11 +164,15 @@ class Peer(Child):
             self._over = True
             self._changed.notify_all()
 
+    def seen(self, name: str) -> int:
+        """Returns how often the event of a name has come."""
+        return len(self._seen.get(name, []))
+
     async def event(self, name: str, within_s: float, count: int = 1) -> dict[str, Any]:
         """Returns the event of a name when it has come that often."""
 
         def there() -> bool:
-            return len(self._seen.get(name, [])) >= count or "error" in self._seen or self._over
+            return self.seen(name) >= count or "error" in self._seen or self._over
 
         try:
             async with asyncio.timeout(within_s), self._changed:
@@ -186,7 +190,7 @@ class Peer(Child):
 
     async def ask(self, command: str, answer: str, within_s: float = ANSWER_WITHIN_S) -> dict[str, Any]:
         """Sends a command and returns the event that answers it."""
-        count = len(self._seen.get(answer, [])) + 1
+        count = self.seen(answer) + 1
         self._process.stdin.write(f"{command}\n".encode())
         return await self.event(answer, within_s, count)
 

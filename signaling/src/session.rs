@@ -237,8 +237,8 @@ impl Session {
         }
     }
 
-    /// Returns the RIDs of a publisher's picture, one for each layer, none where it is no simulcast; `None`
-    /// without a picture.
+    /// Returns the RIDs of a publisher's video, one for each layer, none where it is no simulcast; `None`
+    /// without video.
     pub fn rids(&self) -> Option<&[String]> {
         match &self.side {
             Side::Offers(agreement) => agreement.rids(),
@@ -246,10 +246,10 @@ impl Session {
         }
     }
 
-    /// Returns the place of the picture's m-line among those of the peer's offer, from 0.
-    pub fn picture_index(&self) -> Option<usize> {
+    /// Returns the place of the video's m-line among those of the peer's offer, from 0.
+    pub fn video_index(&self) -> Option<usize> {
         match &self.side {
-            Side::Offers(agreement) => agreement.picture_index(),
+            Side::Offers(agreement) => agreement.video_index(),
             Side::Answers(_) => None,
         }
     }

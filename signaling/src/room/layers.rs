@@ -1,4 +1,4 @@
-//! The layers of a room's picture by name, and who of those who watch is shown which one.
+//! The layers of a room's video by name, and who of those who watch is shown which one.
 
 use std::sync::Arc;
 
@@ -8,19 +8,19 @@ use tracing::debug;
 use crate::error::{ApiError, Code};
 use crate::id::SocketId;
 use crate::session::Session;
-use crate::ws::protocol::{LayerChoice, LayerView, Layers, LayersReason, codec_name, message};
+use crate::ws::protocol::{LayerView, Layers, LayersReason, WantedLayer, codec_name, message};
 
 use super::member::Viewing;
 use super::task::Room;
 
-/// The layers of a publisher's picture, in the order of its offer; none while there is no picture. Copies
+/// The layers of a publisher's video, in the order of its offer; none while there is no video. Copies
 /// share what they hold.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct PictureLayers(Arc<[Layer]>);
+pub(crate) struct VideoLayers(Arc<[VideoLayer]>);
 
 /// One layer.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Layer {
+pub(crate) struct VideoLayer {
     /// Its RID, or [`ONLY`].
     pub(crate) name: Arc<str>,
     /// What came of it; `None` before its first packet.
@@ -38,10 +38,10 @@ pub(super) enum News {
     Layers,
 }
 
-impl PictureLayers {
+impl VideoLayers {
     /// Names what a publisher has offered.
     pub(crate) fn of(session: &Session) -> Self {
-        let name = |rid: &str| Layer {
+        let name = |rid: &str| VideoLayer {
             name: rid.into(),
             info: None,
         };
@@ -54,7 +54,7 @@ impl PictureLayers {
 
     /// Returns those of which something came, in order.
     pub(crate) fn seen(&self) -> impl Iterator<Item = (&str, LayerInfo)> {
-        let seen = |layer: &'_ Layer| layer.info;
+        let seen = |layer: &'_ VideoLayer| layer.info;
         self.0
             .iter()
             .filter_map(move |layer| Some((&*layer.name, seen(layer)?)))
@@ -64,22 +64,22 @@ impl PictureLayers {
     ///
     /// # Errors
     /// `layer_unknown`.
-    pub(crate) fn check(&self, choice: &LayerChoice) -> Result<(), ApiError> {
+    pub(crate) fn check(&self, choice: &WantedLayer) -> Result<(), ApiError> {
         match choice {
-            LayerChoice::Named(name) if !self.0.is_empty() && self.index_of(name).is_none() => {
+            WantedLayer::Named(name) if !self.0.is_empty() && self.index_of(name).is_none() => {
                 let names: Vec<_> = self.0.iter().map(|layer| &*layer.name).collect();
                 let text = format!("The layers are {}.", names.join(", "));
                 Err(ApiError::new(Code::LayerUnknown, text))
             }
-            LayerChoice::Named(_) | LayerChoice::Auto => Ok(()),
+            WantedLayer::Named(_) | WantedLayer::Auto => Ok(()),
         }
     }
 
     /// Says the same in the words of the forwarding unit; a layer that is not there is left to it.
-    fn choose(&self, choice: &LayerChoice) -> klieg_sfu::LayerChoice {
+    fn choose(&self, choice: &WantedLayer) -> klieg_sfu::LayerChoice {
         match choice {
-            LayerChoice::Auto => klieg_sfu::LayerChoice::Auto,
-            LayerChoice::Named(name) => self
+            WantedLayer::Auto => klieg_sfu::LayerChoice::Auto,
+            WantedLayer::Named(name) => self
                 .index_of(name)
                 .map_or(klieg_sfu::LayerChoice::Auto, klieg_sfu::LayerChoice::Layer),
         }
@@ -90,16 +90,16 @@ impl PictureLayers {
         u8::try_from(index).ok()
     }
 
-    fn get(&self, index: u8) -> Option<&Layer> {
+    fn get(&self, index: u8) -> Option<&VideoLayer> {
         self.0.get(usize::from(index))
     }
 
     /// Takes note of a report of the forwarding unit.
     pub(super) fn update(&mut self, report: &[LayerInfo]) -> News {
         let before = self.clone();
-        let update = |layer: &Layer, index: u8| {
+        let update = |layer: &VideoLayer, index: u8| {
             let told = report.iter().find(|info| info.index == index);
-            Layer {
+            VideoLayer {
                 name: Arc::clone(&layer.name),
                 info: told.copied().or(layer.info),
             }
@@ -138,9 +138,9 @@ impl PictureLayers {
         let selected = selected.map(|layer| layer.name.as_ref().to_owned());
         let reason = match (&viewing.wanted, &selected) {
             (_, _) if mismatch.is_some() => LayersReason::CodecMismatch,
-            (LayerChoice::Auto, _) => LayersReason::Auto,
-            (LayerChoice::Named(name), _) if !self.comes(name) => LayersReason::Unavailable,
-            (LayerChoice::Named(_), _) => LayersReason::Manual,
+            (WantedLayer::Auto, _) => LayersReason::Auto,
+            (WantedLayer::Named(name), _) if !self.comes(name) => LayersReason::Unavailable,
+            (WantedLayer::Named(_), _) => LayersReason::Manual,
         };
         Layers {
             available: self.views().collect(),
@@ -158,7 +158,7 @@ impl PictureLayers {
 
 impl Room {
     /// Shows a viewer another layer.
-    pub(super) fn select_layer(&mut self, socket: SocketId, wanted: LayerChoice) {
+    pub(super) fn select_layer(&mut self, socket: SocketId, wanted: WantedLayer) {
         if let Some(viewing) = self.viewing(socket) {
             viewing.wanted = wanted;
             self.apply_layer(socket);
@@ -250,7 +250,7 @@ impl Room {
     }
 }
 
-/// The name of the one layer of a picture without simulcast.
+/// The name of the one layer of a video without simulcast.
 const ONLY: &str = "full";
 
 #[cfg(test)]
@@ -267,16 +267,16 @@ mod tests {
         }
     }
 
-    fn layers(names: &[&str]) -> PictureLayers {
-        let layers = names.iter().map(|name| Layer {
+    fn layers(names: &[&str]) -> VideoLayers {
+        let layers = names.iter().map(|name| VideoLayer {
             name: (*name).into(),
             info: None,
         });
-        PictureLayers(layers.collect())
+        VideoLayers(layers.collect())
     }
 
-    fn named(name: &str) -> LayerChoice {
-        LayerChoice::Named(name.into())
+    fn named(name: &str) -> WantedLayer {
+        WantedLayer::Named(name.into())
     }
 
     #[test]
@@ -297,7 +297,7 @@ mod tests {
         assert_eq!(two.choose(&named("h")), klieg_sfu::LayerChoice::Layer(1));
         assert_eq!(other.choose(&named("h")), klieg_sfu::LayerChoice::Layer(0));
         assert_eq!(other.choose(&named("q")), klieg_sfu::LayerChoice::Auto);
-        assert_eq!(two.choose(&LayerChoice::Auto), klieg_sfu::LayerChoice::Auto);
+        assert_eq!(two.choose(&WantedLayer::Auto), klieg_sfu::LayerChoice::Auto);
     }
 
     #[test]
@@ -306,7 +306,7 @@ mod tests {
         let error = layers.check(&named("x")).unwrap_err();
         assert_eq!(error.code, Code::LayerUnknown);
         assert!(error.to_string().contains("q, h"));
-        assert!(layers.check(&named("h")).is_ok() && layers.check(&LayerChoice::Auto).is_ok());
-        assert!(PictureLayers::default().check(&named("x")).is_ok());
+        assert!(layers.check(&named("h")).is_ok() && layers.check(&WantedLayer::Auto).is_ok());
+        assert!(VideoLayers::default().check(&named("x")).is_ok());
     }
 }

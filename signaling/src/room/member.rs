@@ -9,7 +9,7 @@ use crate::auth::{Grants, Identity, Role};
 use crate::id::SocketId;
 use crate::store::Author;
 use crate::ws::outbox::Outbox;
-use crate::ws::protocol::{LayerChoice, Participant};
+use crate::ws::protocol::{Participant, WantedLayer};
 
 /// Somebody who comes.
 #[derive(Debug)]
@@ -38,7 +38,7 @@ pub(super) struct Member {
 pub(super) struct Viewing {
     pub(super) session: SessionRef,
     /// What was asked for last.
-    pub(super) wanted: LayerChoice,
+    pub(super) wanted: WantedLayer,
     /// What the forwarding unit was told of it.
     pub(super) chosen: klieg_sfu::LayerChoice,
     /// What comes; `None` before the first picture.
@@ -95,7 +95,7 @@ impl Member {
 }
 
 impl Viewing {
-    pub(super) fn new(session: SessionRef, wanted: LayerChoice) -> Self {
+    pub(super) fn new(session: SessionRef, wanted: WantedLayer) -> Self {
         Self {
             session,
             wanted,

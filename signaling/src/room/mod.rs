@@ -31,7 +31,7 @@ use klieg_sfu::{Format, PeerId, RoomKey};
 use klieg_turn::IceServers;
 use tokio::sync::{mpsc, oneshot, watch};
 
-pub(crate) use layers::PictureLayers;
+pub(crate) use layers::VideoLayers;
 pub(crate) use member::{NewMember, Progress, SessionRef};
 
 use crate::error::ApiError;
@@ -40,7 +40,7 @@ use crate::media::Media;
 use crate::metrics::Metrics;
 use crate::store::{Entry, RoomStatus, RoomUpdate, StoreError, Stores};
 use crate::time::Timestamp;
-use crate::ws::protocol::{LayerChoice, PublisherState, PublisherView, RoomStatusView, RtcMute};
+use crate::ws::protocol::{PublisherState, PublisherView, RoomStatusView, RtcMute, WantedLayer};
 
 /// The rooms in memory.
 #[derive(Debug)]
@@ -79,10 +79,10 @@ pub(crate) struct RoomSummary {
     pub(crate) status: RoomStatus,
     pub(crate) started_at: Option<Timestamp>,
     pub(crate) viewer_count: u64,
-    /// What the publisher sends, sound and picture; `None` while nothing comes.
+    /// What the publisher sends, sound and video; `None` while nothing comes.
     pub(crate) formats: [Option<Format>; 2],
-    /// What there is of its picture.
-    pub(crate) layers: PictureLayers,
+    /// What there is of its video.
+    pub(crate) layers: VideoLayers,
 }
 
 /// What a room is told. Its mailbox holds 1024; beyond it the sender is told that the server is busy.
@@ -100,19 +100,19 @@ pub(crate) enum RoomMessage {
     OpenPublisher {
         socket: SocketId,
         session: SessionRef,
-        layers: PictureLayers,
+        layers: VideoLayers,
         reply: oneshot::Sender<Opened>,
     },
     /// Somebody is about to watch.
     OpenViewer {
         socket: SocketId,
         session: SessionRef,
-        layer: LayerChoice,
+        layer: WantedLayer,
     },
     /// Somebody who watches wants something else.
     SelectLayer {
         socket: SocketId,
-        layer: LayerChoice,
+        layer: WantedLayer,
     },
     /// Somebody closes one of their sessions.
     CloseSession { socket: SocketId, peer: PeerId },
@@ -164,7 +164,7 @@ impl RoomSummary {
             started_at: None,
             viewer_count: 0,
             formats: [None; 2],
-            layers: PictureLayers::default(),
+            layers: VideoLayers::default(),
         }
     }
 }

@@ -7,9 +7,9 @@ use tracing::{debug, info};
 
 use crate::error::{ApiError, Code};
 use crate::id::SocketId;
-use crate::ws::protocol::{LayerChoice, RtcMute, SessionState, message, reason_name};
+use crate::ws::protocol::{RtcMute, SessionState, WantedLayer, message, reason_name};
 
-use super::layers::PictureLayers;
+use super::layers::VideoLayers;
 use super::member::Viewing;
 use super::stage::{Exit, Publisher};
 use super::task::Room;
@@ -22,7 +22,7 @@ impl Room {
         &mut self,
         socket: SocketId,
         session: SessionRef,
-        layers: PictureLayers,
+        layers: VideoLayers,
     ) -> Opened {
         let Some(member) = self.members.get(&socket) else {
             return Err(ApiError::new(Code::NotJoined, "Join a room first."));
@@ -57,7 +57,7 @@ impl Room {
         &mut self,
         socket: SocketId,
         session: SessionRef,
-        wanted: LayerChoice,
+        wanted: WantedLayer,
     ) {
         let Some(member) = self.members.get_mut(&socket) else {
             self.context.media.remove(session.peer);

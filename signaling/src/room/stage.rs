@@ -10,7 +10,7 @@ use crate::time::Timestamp;
 use crate::ws::protocol::{PublisherState, PublisherView, codec_name};
 
 use super::SessionRef;
-use super::layers::{News, PictureLayers};
+use super::layers::{News, VideoLayers};
 
 /// Who publishes, and whether media comes.
 #[derive(Debug)]
@@ -33,9 +33,9 @@ pub(super) struct Publisher {
     pub(super) session: SessionRef,
     /// `None` until sound comes.
     audio: Option<Format>,
-    /// `None` until a picture comes.
+    /// `None` until video comes.
     video: Option<Format>,
-    layers: PictureLayers,
+    layers: VideoLayers,
     audio_muted: bool,
     video_muted: bool,
 }
@@ -63,7 +63,7 @@ impl Publisher {
         socket: SocketId,
         identity: String,
         session: SessionRef,
-        layers: PictureLayers,
+        layers: VideoLayers,
     ) -> Self {
         Self {
             socket,
@@ -122,16 +122,16 @@ impl Stage {
         self.grace_ends
     }
 
-    /// Returns what a viewer gets now: sound and picture.
+    /// Returns what a viewer gets now: sound and video.
     pub(super) fn formats(&self) -> [Option<Format>; 2] {
         let publisher = self.publisher.as_ref().filter(|_| self.is_live());
         publisher.map_or([None; 2], |publisher| [publisher.audio, publisher.video])
     }
 
-    /// Returns what there is of the publisher's picture.
-    pub(super) fn layers(&self) -> PictureLayers {
+    /// Returns what there is of the publisher's video.
+    pub(super) fn layers(&self) -> VideoLayers {
         let publisher = self.publisher.as_ref();
-        publisher.map_or_else(PictureLayers::default, |it| it.layers.clone())
+        publisher.map_or_else(VideoLayers::default, |it| it.layers.clone())
     }
 
     /// Returns whether a viewer gets something now.
@@ -186,7 +186,7 @@ impl Stage {
         }
     }
 
-    /// Takes note of what the layers of the publisher's picture are.
+    /// Takes note of what the layers of the publisher's video are.
     pub(super) fn handle_layers(&mut self, peer: PeerId, report: &[LayerInfo]) -> News {
         let publisher = self.publisher.as_mut();
         let publisher = publisher.filter(|it| it.session.peer == peer);
@@ -274,7 +274,7 @@ mod tests {
             SocketId(1),
             "ann".into(),
             SessionRef::new(PEER),
-            PictureLayers::default(),
+            VideoLayers::default(),
         ));
         assert_eq!(stage.handle_media(PEER, format(Codec::Vp8)), BOTH);
         stage
@@ -312,7 +312,7 @@ mod tests {
             SocketId(2),
             "ann".into(),
             SessionRef::new(PeerId(8)),
-            PictureLayers::default(),
+            VideoLayers::default(),
         ));
         assert_eq!(stage.view().state, PublisherState::Interrupted);
         assert_eq!(stage.handle_media(PeerId(8), format(Codec::Opus)), BOTH);
@@ -333,7 +333,7 @@ mod tests {
             SocketId(1),
             "ann".into(),
             SessionRef::new(PEER),
-            PictureLayers::default(),
+            VideoLayers::default(),
         ));
         let gone = stage.leave(Exit::Lost, Instant::now(), GRACE);
         assert_eq!(gone, Changes::default());

@@ -16,9 +16,9 @@ use crate::session::Session;
 use crate::store::{self, RoomRecord, RoomStatus, User, Visibility};
 use crate::time::Timestamp;
 use crate::ws::outbox::{Item, OutboxReader, outbox};
-use crate::ws::protocol::LayerChoice;
+use crate::ws::protocol::WantedLayer;
 
-use super::layers::PictureLayers;
+use super::layers::VideoLayers;
 use super::member::NewMember;
 use super::task::Room;
 use super::{Context, RoomSummary, SessionRef};
@@ -85,7 +85,7 @@ async fn a_choice_that_did_not_arrive_is_sent_again_with_the_next_report() {
     let mut scene = Scene::open().await;
     scene.publish(PUBLISHER, SIMULCAST);
     scene.reports(1_000_000);
-    let wanted = LayerChoice::Named("q".into());
+    let wanted = WantedLayer::Named("q".into());
     scene.room.select_layer(BOB, wanted);
     let chosen = |scene: &mut Scene| scene.room.viewing(BOB).unwrap().chosen;
     assert_eq!(chosen(&mut scene), klieg_sfu::LayerChoice::Layer(2));
@@ -163,14 +163,14 @@ impl Scene {
             scene.room.join(member, None);
         }
         let session = SessionRef::new(VIEWER);
-        scene.room.open_viewer(BOB, session, LayerChoice::Auto);
+        scene.room.open_viewer(BOB, session, WantedLayer::Auto);
         scene
     }
 
     fn publish(&mut self, peer: PeerId, offer: &str) {
         let config = &self.media.config;
         let (session, _) = Session::publish(config, peer, RoomKey(1), offer).unwrap();
-        let layers = PictureLayers::of(&session);
+        let layers = VideoLayers::of(&session);
         let session = SessionRef::new(peer);
         self.room.open_publisher(ANN, session, layers).unwrap();
     }

@@ -198,18 +198,18 @@ impl Agreement {
         formats.any(|known| known.plays(format))
     }
 
-    /// Returns the RIDs of the picture's layers in the order of the first offer; `None` without a picture.
+    /// Returns the RIDs of the video's layers in the order of the first offer; `None` without video.
     pub fn rids(&self) -> Option<&[String]> {
-        let (_, picture) = self.picture()?;
-        Some(&picture.rids)
+        let (_, video) = self.video()?;
+        Some(&video.rids)
     }
 
-    /// Returns the place of the picture's m-line in the offer, from 0.
-    pub fn picture_index(&self) -> Option<usize> {
-        self.picture().map(|(index, _)| index)
+    /// Returns the place of the video's m-line in the offer, from 0.
+    pub fn video_index(&self) -> Option<usize> {
+        self.video().map(|(index, _)| index)
     }
 
-    fn picture(&self) -> Option<(usize, &Accepted)> {
+    fn video(&self) -> Option<(usize, &Accepted)> {
         let mut accepted = self
             .lines
             .iter()

@@ -18,11 +18,11 @@ use crate::error::{ApiError, Code};
 use crate::http::remote::RemoteNetwork;
 use crate::http::{RoomInPath, bearer_token};
 use crate::id::RoomId;
-use crate::room::{Departure, NewMember, PictureLayers, RoomHandle, RoomMessage, SessionRef};
+use crate::room::{Departure, NewMember, RoomHandle, RoomMessage, SessionRef, VideoLayers};
 use crate::sdp::NegotiationError;
 use crate::session::{Negotiated, Session};
 use crate::store::RoomRecord;
-use crate::ws::protocol::{LayerChoice, codec_name};
+use crate::ws::protocol::{WantedLayer, codec_name};
 
 use super::headers::{add, add_ice_servers, check_accept, check_content_type};
 use super::resources::{Proof, Resource, State};
@@ -50,7 +50,7 @@ pub(crate) async fn whip(
     create_whole(app, offered).await
 }
 
-/// `POST /whep/{room}` (draft-ietf-wish-whep, section 4.3).
+/// `POST /whep/{room}` (WHEP, section 4.3).
 pub(crate) async fn whep(
     AppState(app): AppState<Arc<App>>,
     RoomInPath(room): RoomInPath,
@@ -70,7 +70,7 @@ pub(crate) async fn whep(
 }
 
 /// `GET` and `HEAD` of an endpoint: there is nothing to show but that it is one (RFC 9725, section 4.1), which
-/// players know by the media type (draft-ietf-wish-whep, section 4.2).
+/// players know by the media type (WHEP, section 4.2).
 pub(crate) async fn show() -> Response {
     std::future::ready([(header::CONTENT_TYPE, SDP)].into_response()).await
 }
@@ -257,7 +257,7 @@ async fn open(
             room.ask(|reply| RoomMessage::OpenPublisher {
                 socket,
                 session: known_as.clone(),
-                layers: PictureLayers::of(&session),
+                layers: VideoLayers::of(&session),
                 reply,
             })
             .await??;
@@ -270,7 +270,7 @@ async fn open(
             room.tell(RoomMessage::OpenViewer {
                 socket,
                 session: known_as.clone(),
-                layer: LayerChoice::Auto,
+                layer: WantedLayer::Auto,
             })?;
         }
     }

@@ -1,4 +1,4 @@
-//! What a WHEP player is told while it watches, as server-sent events (draft-ietf-wish-whep-02, section 4.10.1).
+//! What a WHEP player is told while it watches: the server-sent events extension of WHEP.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 

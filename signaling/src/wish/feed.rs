@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::app::Phase;
-use crate::room::{PictureLayers, Progress, RoomSummary};
+use crate::room::{Progress, RoomSummary, VideoLayers};
 use crate::store::RoomStatus;
 use crate::ws::protocol::codec_name;
 
@@ -26,8 +26,8 @@ pub(super) struct Feed {
     room: watch::Receiver<RoomSummary>,
     session: watch::Receiver<Progress>,
     phase: watch::Receiver<Phase>,
-    /// The place of the picture's m-line; `None` where only sound was negotiated.
-    picture_index: Option<usize>,
+    /// The place of the video's m-line; `None` where only sound was negotiated.
+    video_index: Option<usize>,
     told: Told,
     /// Not yet told; at most one of each kind.
     due: VecDeque<Event>,
@@ -40,7 +40,7 @@ struct Told {
     /// The count and when it was told; `None` before the first time.
     viewers: Option<(u64, Instant)>,
     /// `None` as for `active`.
-    layers: Option<PictureLayers>,
+    layers: Option<VideoLayers>,
     mismatch: Option<Format>,
     reconnect: bool,
 }
@@ -52,7 +52,7 @@ impl Told {
         Self {
             active: is_first.then_some(false),
             viewers: None,
-            layers: is_first.then(PictureLayers::default),
+            layers: is_first.then(VideoLayers::default),
             mismatch: None,
             reconnect: false,
         }
@@ -71,7 +71,7 @@ impl Feed {
             room: resource.room.watch(),
             session: resource.known_as.progress(),
             phase,
-            picture_index: resource.state().session.picture_index(),
+            video_index: resource.state().session.video_index(),
             due: VecDeque::new(),
         }
     }
@@ -145,8 +145,8 @@ impl Feed {
         }
     }
 
-    fn compare_layers(&mut self, layers: &PictureLayers) {
-        let Some(index) = self.picture_index else {
+    fn compare_layers(&mut self, layers: &VideoLayers) {
+        let Some(index) = self.video_index else {
             return;
         };
         let told = self.told.layers.as_ref();

@@ -1,5 +1,4 @@
-//! Which layer a WHEP player is shown (the video layer selection extension of draft-ietf-wish-whep-02,
-//! section 4.10.2).
+//! Which layer a WHEP player is shown: the video layer selection extension of WHEP.
 
 use std::time::Instant;
 
@@ -8,8 +7,8 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use crate::error::{ApiError, Code};
-use crate::room::{PictureLayers, RoomMessage};
-use crate::ws::protocol::LayerChoice;
+use crate::room::{RoomMessage, VideoLayers};
+use crate::ws::protocol::WantedLayer;
 
 use super::endpoint::{Body, text};
 use super::headers::check_content_type;
@@ -22,12 +21,12 @@ pub(super) const RELATION: &str = "urn:ietf:params:whep:ext:core:layer";
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Selection {
-    /// The place of the m-line; that of the picture where it is left out.
+    /// The place of the m-line; that of the video where it is left out.
     media_id: Option<Value>,
     /// The best one where it is left out.
     // Drafts before 02 had the other name.
     #[serde(alias = "encodingId")]
-    rid: Option<LayerChoice>,
+    rid: Option<WantedLayer>,
     #[serde(flatten)]
     others: Map<String, Value>,
 }
@@ -57,7 +56,7 @@ fn choose(resource: &Resource, headers: &HeaderMap, body: Body) -> Result<(), Ap
     let index = {
         let mut state = resource.state();
         state.take_request(Instant::now())?;
-        state.session.picture_index()
+        state.session.video_index()
     };
     let selection = Selection::parse(&text(body)?, index)?;
     let layer = selection.rid.unwrap_or_default();
@@ -87,15 +86,15 @@ impl Selection {
         match index {
             Some(_) if place == index => Ok(selection),
             _ => {
-                let text = "`mediaId` is not the place of an m-line with a picture.";
+                let text = "`mediaId` is not the place of an m-line of video.";
                 Err(ApiError::new(Code::LayerUnknown, text))
             }
         }
     }
 }
 
-/// Writes the data of a `layers` event, by the place of the picture's m-line.
-pub(super) fn event_data(index: usize, layers: &PictureLayers) -> String {
+/// Writes the data of a `layers` event, by the place of the video's m-line.
+pub(super) fn event_data(index: usize, layers: &VideoLayers) -> String {
     let layers: Vec<_> = layers
         .seen()
         .map(|(rid, info)| {

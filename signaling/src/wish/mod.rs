@@ -1,5 +1,8 @@
 //! Media by plain HTTP, for encoders and players that know nothing of Klieg: WHIP (RFC 9725) and WHEP
-//! (draft-ietf-wish-whep). Both are envelopes around a [`Session`](crate::session::Session), like the socket.
+//! (draft-ietf-wish-whep-02). Both are envelopes around a [`Session`](crate::session::Session), like the socket.
+//!
+//! Server-sent events and the choice of layers are extensions that stand in section 4.10 of that draft; later
+//! drafts of WHEP leave them to one of their own (webrtc-http-egress-events).
 
 mod headers;
 

@@ -3,12 +3,12 @@
 use klieg_sfu::Command;
 
 use crate::error::{ApiError, Code};
-use crate::room::{PictureLayers, RoomMessage, SessionRef};
+use crate::room::{RoomMessage, SessionRef, VideoLayers};
 use crate::sdp::NegotiationError;
 use crate::session::{Negotiated, Session};
 
 use super::handlers::{Answer, Conversation};
-use super::protocol::{self, Ack, LayerChoice, RtcAnswer, RtcCandidate, SessionSdp};
+use super::protocol::{self, Ack, RtcAnswer, RtcCandidate, SessionSdp, WantedLayer};
 
 /// The sessions of one socket, at most one of each kind.
 #[derive(Debug, Default)]
@@ -52,7 +52,7 @@ impl Conversation {
     pub(super) fn subscribe(
         &mut self,
         re: Option<&str>,
-        layer: LayerChoice,
+        layer: WantedLayer,
     ) -> Result<Answer, ApiError> {
         let (socket, app) = (self.socket, self.app.clone());
         let place = self.place()?;
@@ -116,7 +116,7 @@ impl Conversation {
                 .ask(|reply| RoomMessage::OpenPublisher {
                     socket,
                     session: known_as.clone(),
-                    layers: PictureLayers::of(&session),
+                    layers: VideoLayers::of(&session),
                     reply,
                 })
                 .await

@@ -58,13 +58,13 @@ pub(crate) struct Resume {
 #[derive(Debug, Deserialize)]
 pub(crate) struct RtcSubscribe {
     #[serde(default)]
-    pub(crate) layer: LayerChoice,
+    pub(crate) layer: WantedLayer,
 }
 
 /// What a viewer asks for.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
-pub(crate) enum LayerChoice {
+pub(crate) enum WantedLayer {
     /// Whatever the server finds best.
     #[default]
     Auto,
@@ -72,7 +72,7 @@ pub(crate) enum LayerChoice {
     Named(String),
 }
 
-impl TryFrom<String> for LayerChoice {
+impl TryFrom<String> for WantedLayer {
     type Error = &'static str;
 
     fn try_from(name: String) -> Result<Self, Self::Error> {
@@ -159,7 +159,7 @@ pub(crate) struct RtcMute {
     pub(crate) muted: bool,
 }
 
-/// Sound or picture.
+/// Sound or video.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum MediaKind {
@@ -326,7 +326,7 @@ mod tests {
             (
                 Some(_),
                 ClientMessage::RtcSubscribe(RtcSubscribe {
-                    layer: LayerChoice::Auto
+                    layer: WantedLayer::Auto
                 })
             )
         ));

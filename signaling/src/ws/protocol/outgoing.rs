@@ -147,7 +147,7 @@ pub(crate) struct Layers {
     pub(crate) codec: Option<&'static str>,
 }
 
-/// One layer of a picture.
+/// One layer of a video.
 #[derive(Debug, PartialEq, Serialize)]
 pub(crate) struct LayerView {
     /// Its name in `rtc.subscribe`.
