@@ -41,6 +41,8 @@ export interface Tab {
   click(selector: string): Promise<void>;
   /** Writes into a field as a visitor does, then presses Enter. */
   enter(selector: string, text: string): Promise<void>;
+  /** Types lines key by key, each with Enter, as fast as a browser takes them. */
+  type(selector: string, lines: string[]): Promise<void>;
   choose(selector: string, value: string): Promise<void>;
   picture(): Promise<Uint8Array>;
   resize(width: number, height: number): Promise<void>;
@@ -113,6 +115,14 @@ function chromiumTab(context: ChromiumContext, name: string): Tab {
       await field.fill(text);
       await field.press('Enter');
     },
+    async type(selector, lines) {
+      const page = await current();
+      await page.focus(selector);
+      for (const line of lines) {
+        await page.keyboard.type(line);
+        await page.keyboard.press('Enter');
+      }
+    },
     choose: async (selector, value) => void await (await current()).selectOption(selector, value),
     picture: async () => (await current()).screenshot(),
     resize: async (width, height) => (await current()).setViewportSize({ width, height }),
@@ -151,6 +161,14 @@ function firefoxTab(context: FirefoxContext, name: string): Tab {
     async enter(selector, text) {
       await (await current()).locator(selector).fill(text);
       await (await current()).keyboard.press('Enter');
+    },
+    async type(selector, lines) {
+      const page = await current();
+      await page.focus(selector);
+      for (const line of lines) {
+        await page.keyboard.type(line);
+        await page.keyboard.press('Enter');
+      }
     },
     choose: async (selector, value) => void await (await current()).select(selector, value),
     picture: async () => (await current()).screenshot(),

@@ -8,6 +8,8 @@ declare global {
     kliegReactions: string[];
     /** Every status that a viewer was told, one after the other. */
     kliegStatuses: string[];
+    /** For how long the picture stood still at most. */
+    kliegLongestGapMs: number;
     /** Every camera and microphone that the page opened. */
     kliegTracks: MediaStreamTrack[];
     /** When the video first played, in milliseconds since the page was asked for. */
@@ -145,6 +147,46 @@ export function statusWords(): string {
 
 export function statuses(): string[] {
   return window.kliegStatuses;
+}
+
+/** Begins to measure the longest time for which the picture did not move, whatever shows it. */
+export function watchGaps(): void {
+  const video = document.querySelector<HTMLVideoElement>('[data-test=video]')!;
+  let last = performance.now();
+  window.kliegLongestGapMs = 0;
+  const shown = () => {
+    window.kliegLongestGapMs = Math.max(window.kliegLongestGapMs, performance.now() - last);
+    last = performance.now();
+    video.requestVideoFrameCallback(shown);
+  };
+  video.requestVideoFrameCallback(shown);
+}
+
+export function longestGapMs(): number {
+  return window.kliegLongestGapMs;
+}
+
+/** What covers the words over the picture; empty when nothing does. */
+export function coverOfWords(): string {
+  const words = document.querySelector('[data-test=overlay-words]');
+  if (words === null) return 'there are none';
+  const box = words.getBoundingClientRect();
+  const stage = document.querySelector('[data-test=stage]')!.getBoundingClientRect();
+  if (box.height === 0 || box.top < stage.top || box.bottom > stage.bottom) return 'the edge of the stage';
+  const over = Array.from(document.querySelectorAll('[data-test=unmute] span, [data-test=stage] button:not([data-test=unmute])')).filter((other) => {
+    const its = other.getBoundingClientRect();
+    return its.left < box.right && its.right > box.left && its.top < box.bottom && its.bottom > box.top;
+  });
+  return over.map(({ textContent, ariaLabel }) => textContent.trim() || ariaLabel).join(', ');
+}
+
+/** What stands under the field of the chat. */
+export function chatNote(): string {
+  return document.querySelector('[data-test=chat-note]')?.textContent.trim() ?? '';
+}
+
+export function draft(): string {
+  return document.querySelector<HTMLInputElement>('[data-test=chat-draft]')?.value ?? '';
 }
 
 /** Which notice the studio shows; empty when none. */

@@ -77,8 +77,10 @@ export class Publisher extends Emitter<PublisherEvents> {
       room.on('answer', (answer) => void this.#handleAnswer(answer)),
       room.on('session', (state) => this.#handleSession(state)),
       room.on('connection', ({ connection, error }) => {
-        if (connection === 'reconnecting' && this.#stream !== undefined) this.#lose();
-        if (connection === 'closed' && this.#stream !== undefined) this.#end({ kind: 'refused', code: error?.code ?? 'closed' });
+        if (this.#stream === undefined) return;
+        if (connection === 'reconnecting') this.#lose();
+        if (connection === 'rejoining') this.#giveUp();
+        if (connection === 'closed') this.#end({ kind: 'refused', code: error?.code ?? 'closed' });
       }),
     ];
   }
@@ -240,6 +242,12 @@ export class Publisher extends Emitter<PublisherEvents> {
   #again(wait: number): void {
     clearTimeout(this.#retry);
     this.#retry = setTimeout(() => void this.#begin(), wait);
+  }
+
+  /** Somebody else is about to join: what the one before publishes ends, so that the room is free. */
+  #giveUp(): void {
+    this.#room.releaseFormer();
+    this.#lose();
   }
 
   #lose(): void {

@@ -13,11 +13,17 @@ import type { ServerMessage } from './wire.js';
 /** After this long in a room, a loss counts as the first. */
 const STABLE_AFTER_MS = 10_000;
 
+/** How long the connection before is kept beside its successor, for the picture that hangs on it. */
+const FORMER_MS = 5_000;
+
 /** Answers that no further attempt can change. */
 const FINAL_CODES = new Set(['not_found', 'forbidden', 'unauthenticated', 'token_invalid', 'token_expired']);
 
 /** Where the connection with the room is. */
-export type Connection = 'idle' | 'connecting' | 'joined' | 'reconnecting' | 'closed';
+export type Connection =
+  | 'idle' | 'connecting' | 'joined' | 'reconnecting' | 'closed'
+  /** Joining as somebody else; what hangs on the connection before goes on meanwhile. */
+  | 'rejoining';
 
 /** Returns a token for this room; `renew` asks for another one than before, which was refused or ran out. */
 export type TokenSource = (renew: boolean) => Promise<string>;
@@ -58,6 +64,9 @@ export class Room extends Emitter<RoomEvents> {
   #options: RoomOptions;
   /** The socket in use; `undefined` between two. */
   #wire: Wire | undefined;
+  /** The one before a `rejoin`, until `releaseFormer`; `undefined` at all other times. */
+  #former: Wire | undefined;
+  #formerTimer: ReturnType<typeof setTimeout> | undefined;
   #connection: Connection = 'idle';
   #snapshot: Snapshot | undefined;
   /** Set when the show that was on is over, by the host or because the host did not return; unset by the next. */
@@ -107,17 +116,32 @@ export class Room extends Emitter<RoomEvents> {
     this.#connect();
   }
 
-  /** Joins again as whoever the token source now names. */
+  /** Joins again as whoever the token source now names. The connection before is kept for a while, so that its picture goes on. */
   rejoin(): void {
     if (this.#connection === 'idle') return;
     clearTimeout(this.#timer);
+    this.releaseFormer();
     const wire = this.#wire;
     this.#wire = undefined;
-    wire?.close();
+    const joined = this.#connection === 'joined';
+    if (joined) {
+      this.#former = wire;
+      this.#formerTimer = setTimeout(() => this.releaseFormer(), FORMER_MS);
+    } else {
+      wire?.close();
+    }
     this.#lastSeq = undefined;
     this.#renew = false;
-    this.#change(this.#snapshot === undefined ? 'connecting' : 'reconnecting');
+    this.#change(joined ? 'rejoining' : this.#snapshot === undefined ? 'connecting' : 'reconnecting');
     this.#connect();
+  }
+
+  /** Ends the connection that was before a `rejoin`, with the media that hangs on it. */
+  releaseFormer(): void {
+    clearTimeout(this.#formerTimer);
+    const former = this.#former;
+    this.#former = undefined;
+    former?.close();
   }
 
   /** Leaves for good. */
@@ -130,7 +154,9 @@ export class Room extends Emitter<RoomEvents> {
     const wire = new Wire(socket(url, SUBPROTOCOL));
     this.#wire = wire;
     const opened = new Promise<void>((resolve) => wire.on('open', resolve));
-    wire.on('message', (message) => this.#handle(message));
+    wire.on('message', (message) => {
+      if (wire === this.#wire) this.#handle(message);
+    });
     wire.on('closed', () => this.#lose(wire));
     // The token is fetched while the socket opens.
     Promise.all([token(this.#renew), opened])
@@ -195,6 +221,7 @@ export class Room extends Emitter<RoomEvents> {
   #end(error?: KliegError): void {
     if (this.#connection === 'closed') return;
     clearTimeout(this.#timer);
+    this.releaseFormer();
     const wire = this.#wire;
     this.#wire = undefined;
     // On purpose: a host who only vanished would be waited for.

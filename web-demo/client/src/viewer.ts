@@ -10,6 +10,8 @@ import type { ViewerStats } from './stats.js';
 import { Watchdog } from './watchdog.js';
 
 const SAMPLE_EVERY_MS = 1_000;
+/** A picture that moved so lately goes on. */
+const MOVING_MS = 1_500;
 /** Until the first frame, so that the picture is announced when it is there. */
 const SAMPLE_FIRST_MS = 100;
 
@@ -52,6 +54,8 @@ interface Session {
   meter: RateMeter;
   /** Frames decoded at the last sample. */
   frames: number;
+  /** When they had last become more; `undefined` until the first. */
+  movedAt: number | undefined;
 }
 
 /** Receives a room's picture and sound. */
@@ -71,6 +75,8 @@ export class Viewer extends Emitter<ViewerEvents> {
   #askedAt = 0;
   #attempts = 0;
   #timers = new Set<ReturnType<typeof setTimeout>>();
+  /** The one of the next sample; `undefined` once closed. */
+  #sampler: ReturnType<typeof setTimeout> | undefined;
   /** Descriptions are applied one after the other. */
   #queue: Promise<void> = Promise.resolve();
   #stop: (() => void)[];
@@ -89,7 +95,7 @@ export class Viewer extends Emitter<ViewerEvents> {
       room.on('connection', ({ error }) => { this.#error = error; this.#judge(); }),
     ];
     if (room.connection === 'joined') this.#subscribe();
-    this.#later(SAMPLE_FIRST_MS, () => void this.#sample());
+    this.#sampleIn(SAMPLE_FIRST_MS);
   }
 
   get status(): ViewerStatus { return this.#status; }
@@ -164,7 +170,7 @@ export class Viewer extends Emitter<ViewerEvents> {
 
   #begin(id: string): Session {
     const pc = new RTCPeerConnection({ iceServers: this.#room.iceServers, bundlePolicy: 'max-bundle' });
-    const session: Session = { id, pc, stream: new MediaStream(), meter: new RateMeter(), frames: 0 };
+    const session: Session = { id, pc, stream: new MediaStream(), meter: new RateMeter(), frames: 0, movedAt: undefined };
     pc.addEventListener('track', ({ track }) => session.stream.addTrack(track));
     pc.addEventListener('connectionstatechange', () => {
       if (pc.connectionState === 'failed') this.#restart(session);
@@ -172,6 +178,7 @@ export class Viewer extends Emitter<ViewerEvents> {
     this.#next?.pc.close();
     this.#next = session;
     if (this.#session === undefined) this.#promote();
+    this.#sampleIn(SAMPLE_FIRST_MS);
     return session;
   }
 
@@ -184,6 +191,7 @@ export class Viewer extends Emitter<ViewerEvents> {
     this.#next = undefined;
     if (this.#video !== undefined) this.#video.srcObject = session.stream;
     this.emit('stream', session.stream);
+    this.#room.releaseFormer();
   }
 
   #restart(session: Session): void {
@@ -205,13 +213,13 @@ export class Viewer extends Emitter<ViewerEvents> {
     }
     if (this.#closed) return;
     const current = this.#next ?? this.#session;
-    if (this.#next !== undefined && this.#next.frames > 0) this.#promote();
+    if (this.#next !== undefined && this.#ready(this.#next)) this.#promote();
     const remedy = this.#watchdog.sample(performance.now(), current?.frames ?? 0, this.#framesExpected());
     if (remedy === 'restart' && current !== undefined) this.#restart(current);
     if (remedy === 'renew') this.#renew();
     this.#judge();
     const pending = this.#status.kind === 'connecting' || this.#status.kind === 'starting' || this.#next !== undefined;
-    this.#later(pending ? SAMPLE_FIRST_MS : SAMPLE_EVERY_MS, () => void this.#sample());
+    this.#sampleIn(pending ? SAMPLE_FIRST_MS : SAMPLE_EVERY_MS);
   }
 
   async #count(session: Session): Promise<void> {
@@ -223,6 +231,7 @@ export class Viewer extends Emitter<ViewerEvents> {
         this.#attempts = 0;
         this.emit('firstFrame', { afterMs: performance.now() - this.#askedAt });
       }
+      if (frames > session.frames) session.movedAt = performance.now();
       session.frames = frames;
     }
   }
@@ -233,13 +242,25 @@ export class Viewer extends Emitter<ViewerEvents> {
       && !publisher.videoMuted && !mismatched(this.#layers);
   }
 
+  /** Whether a session can be shown: it has a picture, or there is none to wait for. */
+  #ready({ frames, pc }: Session): boolean {
+    return frames > 0 || (this.#room.connection === 'joined' && !this.#framesExpected() && pc.connectionState === 'connected');
+  }
+
+  /** Frames of what is shown or about to be; a picture that stands still while its successor has none counts for nothing. */
+  #framesShown(): number {
+    const { frames = 0, movedAt = -Infinity } = this.#session ?? {};
+    if (this.#next === undefined) return frames;
+    return this.#next.frames || (performance.now() - movedAt < MOVING_MS ? frames : 0);
+  }
+
   #judge(): void {
     const status = judge({
       connection: this.#room.connection,
       publisher: this.#room.publisher,
       ended: this.#room.ended,
       layers: this.#layers,
-      frames: (this.#next ?? this.#session)?.frames ?? 0,
+      frames: this.#framesShown(),
       stalled: this.#watchdog.stalled,
       error: this.#error,
     });
@@ -248,13 +269,21 @@ export class Viewer extends Emitter<ViewerEvents> {
     this.emit('status', status);
   }
 
-  #later(ms: number, act: () => void): void {
-    if (this.#closed) return;
+  /** Looks again after so long, and not when it was to before. */
+  #sampleIn(ms: number): void {
+    clearTimeout(this.#sampler);
+    if (this.#sampler !== undefined) this.#timers.delete(this.#sampler);
+    this.#sampler = this.#later(ms, () => void this.#sample());
+  }
+
+  #later(ms: number, act: () => void): ReturnType<typeof setTimeout> | undefined {
+    if (this.#closed) return undefined;
     const timer = setTimeout(() => {
       this.#timers.delete(timer);
       act();
     }, ms);
     this.#timers.add(timer);
+    return timer;
   }
 }
 
@@ -275,7 +304,7 @@ export interface Evidence {
 export function judge({ connection, publisher, ended, layers, frames, stalled, error }: Evidence): ViewerStatus {
   if (connection === 'closed') return error === undefined ? { kind: 'closed' } : { kind: 'closed', code: error.code };
   if (connection === 'reconnecting') return { kind: 'reconnecting' };
-  if (connection !== 'joined' || publisher === undefined) return { kind: 'connecting' };
+  if ((connection !== 'joined' && connection !== 'rejoining') || publisher === undefined) return { kind: 'connecting' };
   if (publisher.state === 'none') return { kind: ended ? 'ended' : 'waiting' };
   if (publisher.state === 'interrupted') return { kind: 'interrupted' };
   if (mismatched(layers)) return { kind: 'unplayable', codec: layers?.codec ?? publisher.videoCodec ?? '' };

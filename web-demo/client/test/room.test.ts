@@ -126,6 +126,33 @@ test('joining again as someone else asks for a snapshot', async () => {
   expect(room.connection).toBe('joined');
 });
 
+test('the connection before is kept for its media until it is released, and is not heard', async () => {
+  const { room, sockets, socket } = await joinedRoom();
+  const heard: string[] = [];
+  room.on('message', ({ text }) => heard.push(text));
+  room.rejoin();
+  expect(room.connection).toBe('rejoining');
+  await join(sockets[1]!);
+  socket.receive({ t: 'chat.message', seq: 99, d: line(99, 'old') });
+  expect(socket.readyState).toBe(socket.OPEN);
+  room.releaseFormer();
+  expect(socket.readyState).toBe(socket.CLOSED);
+  expect(heard).toEqual([]);
+  expect(room.connection).toBe('joined');
+});
+
+test('the connection before is not kept for long', async () => {
+  const { room, sockets, socket } = await joinedRoom();
+  room.rejoin();
+  await join(sockets[1]!);
+  await vi.advanceTimersByTimeAsync(5000);
+  expect(socket.readyState).toBe(socket.CLOSED);
+  expect(room.connection).toBe('joined');
+  room.rejoin();
+  room.close();
+  expect(sockets.map(({ readyState }) => readyState)).toEqual([3, 3, 3]);
+});
+
 test('frames that are no envelope, and types from the future, change nothing', async () => {
   const { room, socket } = await joinedRoom();
   for (const frame of ['', 'x', 'null', '[]', '{}', '{"t":1}', '{"t":"new.thing","d":{"a":1}}', '{"t":"ack","d":{"re":"nobody"}}']) {

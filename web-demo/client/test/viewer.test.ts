@@ -2,7 +2,7 @@ import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { Viewer } from '../src/index.js';
 import { FakePeer, fakeWebRtc } from './fake-peer.js';
 import type { FakeSocket } from './fake-socket.js';
-import { openRoom, settle, snapshot } from './joined-room.js';
+import { join, openRoom, settle, snapshot } from './joined-room.js';
 
 beforeEach(() => {
   vi.useFakeTimers();
@@ -80,6 +80,40 @@ test('a picture that stands still is restarted, then renewed; the old one stays 
   expect(streams).toHaveLength(2);
   expect(first!.closed).toBe(true);
   expect(viewer.status).toEqual({ kind: 'playing' });
+});
+
+test('joining as somebody else, the picture goes on until its successor has one', async () => {
+  const { room, sockets, socket, viewer, streams } = await playingViewer();
+  const [first] = FakePeer.made;
+  const told: string[] = [];
+  viewer.on('status', ({ kind }) => told.push(kind));
+  room.rejoin();
+  await join(sockets[1]!);
+  await offer(sockets[1]!, 's2');
+  await play(700, first);
+  expect([first!.closed, socket.readyState]).toEqual([false, socket.OPEN]);
+  expect(streams).toHaveLength(1);
+  await play(300);
+  expect(streams).toHaveLength(2);
+  expect([first!.closed, socket.readyState]).toEqual([true, socket.CLOSED]);
+  expect(told).toEqual([]);
+  expect(viewer.status).toEqual({ kind: 'playing' });
+});
+
+test('a new session is shown without a picture where none is to come', async () => {
+  const { sockets, socket, streams } = await playingViewer();
+  socket.receive({ t: 'rtc.publisher', seq: 11, d: { ...snapshot().publisher, video: false } });
+  socket.drop();
+  await vi.advanceTimersByTimeAsync(1000);
+  sockets[1]!.open();
+  await settle();
+  sockets[1]!.ack('auth');
+  sockets[1]!.ack('resume', { seq: 11 });
+  await offer(sockets[1]!, 's2');
+  expect(streams).toHaveLength(1);
+  FakePeer.last().become('connected');
+  await vi.advanceTimersByTimeAsync(200);
+  expect(streams).toHaveLength(2);
 });
 
 test('an ICE restart keeps the peer connection', async () => {

@@ -1,0 +1,109 @@
+/** What a visitor of a room does while it is live, and reads when the server is away. */
+
+import { afterAll, beforeAll, expect, onTestFailed, test } from 'vitest';
+import { VIEWPORT, launchChromium, until } from './browsers.js';
+import type { Browser, Tab } from './browsers.js';
+import { chatLines, chatNote, coverOfWords, draft, longestGapMs, received, sentences, statuses, viewerCount, watchGaps } from './probe.js';
+import { startServer } from './server.js';
+import type { Server } from './server.js';
+import { frames, goLive, openStudio, prepareCamera, reads, signIn, watch } from './visitors.js';
+
+/** Long enough to be seen by a test, short enough not to wait for. */
+const DOWN_MS = 6_000;
+/** Less than anybody takes for an interruption, on a machine that runs all of it at once. */
+const GAP_MS = 600;
+
+let server: Server;
+let chromium: Browser;
+let host: Tab;
+let viewer: Tab;
+let roomId: string;
+
+beforeAll(async () => {
+  server = await startServer();
+  chromium = await launchChromium();
+  host = await chromium.visit('the host');
+  viewer = await chromium.visit('the viewer');
+  roomId = await openStudio(host, server.url, 'Ann', 'My first show with friends');
+  await prepareCamera(host);
+  await goLive(host);
+});
+
+afterAll(async () => {
+  await chromium?.close();
+  await server?.stop();
+});
+
+test('signing in to chat does not interrupt the picture', async () => {
+  onTestFailed(() => console.log(server.log()));
+  await watch(viewer, server.url, roomId);
+  await frames(viewer, 60);
+  await until('the count is there', () => viewer.look(viewerCount), (count) => count === 1);
+  await viewer.look(watchGaps);
+  const before = (await viewer.look(statuses)).length;
+  await signIn(viewer, 'Bob');
+  await until('the new session is shown', () => viewer.look(received), (seen) => seen.peers === 2 && seen.frames > 60);
+  await until('the viewer is counted once again', () => viewer.look(viewerCount), (count) => count === 1, 4_000);
+  expect((await viewer.look(statuses)).slice(before)).toEqual([]);
+  const gap = await viewer.look(longestGapMs);
+  console.log(`the picture stood still for ${Math.round(gap)} ms at most`);
+  expect(gap).toBeLessThan(GAP_MS);
+});
+
+test('lines typed in a hurry arrive once each, in order', async () => {
+  const lines = Array.from({ length: 12 }, (_, index) => `m${index}`);
+  await viewer.type('[data-test=chat-draft]', lines);
+  await reads(host, 'm11');
+  const arrived = (await host.look(chatLines)).map((line) => /m\d.*$/.exec(line)?.[0]);
+  expect(arrived).toEqual(lines);
+  expect(await viewer.look(draft)).toBe('');
+  await until('nothing is on its way', () => viewer.look(chatNote), (note) => note === '');
+});
+
+test('a visitor who comes while the camera is off reads so, whatever the screen', async () => {
+  await host.click('[aria-pressed]');
+  const fresh = await chromium.visit('a fresh viewer');
+  await fresh.resize(360, 740);
+  await fresh.open(`${server.url}/r/${roomId}`);
+  for (const [width, height] of [[360, 740], [740, 360], [820, 1180], [1280, 800]] as const) {
+    await fresh.resize(width, height);
+    await until(`nothing covers the words at ${width}×${height}`, () => fresh.look(coverOfWords), (cover) => cover === '', 5_000);
+    expect(await fresh.look(sentences)).toMatch(/The host’s camera is off[^]*Tap to unmute/);
+  }
+  await fresh.click('[data-test=unmute]');
+  await until('it is loud', () => fresh.look(received), ({ muted }) => !muted);
+  await fresh.close();
+  await host.click('[aria-pressed]');
+});
+
+test('on a phone, a host who is live reads the title and the chat', async () => {
+  await host.resize(360, 740);
+  const hidden = await host.look(() => {
+    const title = document.querySelector('h1')!;
+    const field = document.querySelector('[data-test=chat-draft]')!.getBoundingClientRect();
+    const list = document.querySelector('[data-test=chat-list]')!.getBoundingClientRect();
+    return { title: title.scrollWidth - title.clientWidth, field: Math.max(0, field.bottom - innerHeight), list: Math.max(0, 120 - list.height), sideways: document.documentElement.scrollWidth - innerWidth };
+  });
+  expect(hidden).toEqual({ title: 0, field: 0, list: 0, sideways: 0 });
+  await host.click('[data-test=tab-settings]');
+  await until('the settings are there', () => host.look(() => document.querySelector('#camera')!.getBoundingClientRect().height > 0), Boolean);
+  await host.resize(VIEWPORT.width, VIEWPORT.height);
+});
+
+test('while the server is away, the lobby says that its list is old and a line of the chat waits', async () => {
+  onTestFailed(() => console.log(server.log()));
+  const lobby = await chromium.visit('a visitor of the lobby');
+  await lobby.open(server.url);
+  await until('the list is there', () => lobby.look(sentences), (words) => words.includes('My first show'));
+  const back = server.crash(DOWN_MS);
+  await until('the viewer notices', () => viewer.look(received), ({ status }) => status === 'reconnecting');
+  await viewer.enter('[data-test=chat-draft]', 'are you there?');
+  expect(await viewer.look(chatNote)).toBe('The connection was lost. Your message goes out when it is back.');
+  await until('the lobby says so', () => lobby.look(sentences), (words) => words.includes('This list may be out of date'), 5_500);
+  expect(await lobby.look(sentences)).toContain('My first show');
+  await back;
+  const lines = await reads(viewer, 'are you there?');
+  expect(lines.filter((line) => line.includes('are you there?'))).toHaveLength(1);
+  await until('the viewer reads nothing more of it', () => viewer.look(chatNote), (note) => note === '');
+  await until('the lobby is fresh', () => lobby.look(sentences), (words) => !words.includes('out of date'), 10_000);
+});
