@@ -16,6 +16,7 @@ export function useRooms(query: Ref<string>) {
   const rooms = shallowRef<RoomInfo[]>();
   /** What `rooms` was asked with. */
   const answeredQuery = ref('');
+  /** Why the last answer did not come; `rooms` are those of an earlier one then. */
   const error = shallowRef<KliegError>();
   let timer: ReturnType<typeof setTimeout>;
   let latest = 0;
@@ -45,12 +46,15 @@ export function useRooms(query: Ref<string>) {
   const handleVisibility = () => {
     if (!document.hidden) void refresh();
   };
+  const handleNetwork = () => void refresh();
   document.addEventListener('visibilitychange', handleVisibility);
+  window.addEventListener('online', handleNetwork);
   watch(query, () => schedule(TYPING_MS));
   onScopeDispose(() => {
     latest++;
     clearTimeout(timer);
     document.removeEventListener('visibilitychange', handleVisibility);
+    window.removeEventListener('online', handleNetwork);
   });
 
   void refresh();

@@ -43,6 +43,8 @@ export const en = {
     noMatchLead: 'Try another word, or look at everything that is on.',
     clearSearch: 'Show all rooms',
     failed: 'The rooms could not be loaded',
+    stale: 'This list may be out of date.',
+    retrying: 'Trying again by itself…',
   },
 
   signIn: {
@@ -131,6 +133,8 @@ export const en = {
     goLive: 'Go live',
     goingLive: 'Going live…',
     stop: 'Stop',
+    tabs: 'Below the picture',
+    settings: 'Settings',
     stay: 'Stay live',
     leaveHeading: 'Leave while you are live?',
     leaveLead: 'Leaving the studio ends the show for everyone who watches.',
@@ -140,6 +144,8 @@ export const en = {
     signOut: 'End the show and sign out',
     elsewhere: 'This room is already live from another window or program.',
     elsewhereLead: 'If that is you, going live here takes over, and stops it there.',
+    occupied: 'This room is already live.',
+    occupiedLead: 'If that is you in another window, going live here takes over. If it is somebody else, you can go live when they have stopped.',
     held: (viewers: number) => viewers === 0 ? 'The picture was lost.' : viewers === 1 ? 'The picture was lost. 1 viewer is waiting for it.' : `The picture was lost. ${number.format(viewers)} viewers are waiting for it.`,
     heldLead: 'Go live again, and they see you where they are.',
     waiting: (viewers: number) => viewers === 1 ? '1 viewer is waiting for you.' : `${number.format(viewers)} viewers are waiting for you.`,
