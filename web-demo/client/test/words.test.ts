@@ -26,7 +26,7 @@ test.each<[string, Partial<Evidence>, string]>([
 });
 
 test('a refused publisher reads why', () => {
-  expect(describePublisher({ kind: 'refused', code: 'publisher_exists' })).toBe('Someone is already live in this room.');
+  expect(describePublisher({ kind: 'refused', code: 'publisher_exists' })).toBe('Somebody else is live in this room. You can go live when they have stopped.');
 });
 
 test('a code nobody has heard of is named', () => {

@@ -30,7 +30,7 @@ export const en = {
     token_expired: 'Your sign-in ran out. Please sign in again.',
     forbidden: 'You are not allowed to do this here.',
     not_found: 'This room does not exist, or is not open to you.',
-    publisher_exists: 'Someone is already live in this room.',
+    publisher_exists: 'Somebody else is live in this room. You can go live when they have stopped.',
     replaced: 'You went live in another window. This one has stopped.',
     no_common_codec: 'The server does not take any of the video formats this browser offers.',
     bad_sdp: 'The server could not use what this browser offered.',
