@@ -222,7 +222,7 @@ impl Room {
         protocol::message("joined", &joined)
     }
 
-    fn leave(&mut self, socket: SocketId, why: Departure) {
+    pub(super) fn leave(&mut self, socket: SocketId, why: Departure) {
         let Some(mut member) = self.members.remove(&socket) else {
             return;
         };

@@ -21,7 +21,7 @@ use crate::ws::protocol::WantedLayer;
 use super::layers::VideoLayers;
 use super::member::NewMember;
 use super::task::Room;
-use super::{Context, RoomSummary, SessionRef};
+use super::{Context, Departure, RoomSummary, SessionRef};
 
 const ANN: SocketId = SocketId(1);
 const BOB: SocketId = SocketId(2);
@@ -93,6 +93,21 @@ async fn a_choice_that_did_not_arrive_is_sent_again_with_the_next_report() {
     scene.room.viewing(BOB).unwrap().chosen = klieg_sfu::LayerChoice::Auto;
     scene.reports(2_000_000);
     assert_eq!(chosen(&mut scene), klieg_sfu::LayerChoice::Layer(2));
+}
+
+#[tokio::test]
+async fn a_start_that_failed_does_not_end_the_show_of_the_publisher_before() {
+    for (why, status) in [
+        (Departure::Lost, RoomStatus::Interrupted),
+        (Departure::Left, RoomStatus::Ready),
+    ] {
+        let mut scene = Scene::open().await;
+        scene.publish(PUBLISHER, SIMULCAST);
+        scene.sends(PUBLISHER, h264(0x42e0));
+        scene.publish(PeerId(103), SIMULCAST);
+        scene.room.leave(ANN, why);
+        assert_eq!(scene.room.stage.status(), status);
+    }
 }
 
 #[tokio::test]

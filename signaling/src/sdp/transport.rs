@@ -62,7 +62,8 @@ pub(super) fn of(
         .unwrap_or_default();
     for other in others {
         if !other.mid().is_some_and(|mid| bundle.contains(&mid)) {
-            let problem = "is not in one a=group:BUNDLE with the m-lines before: all media shares a transport";
+            let problem =
+                "is not in the a=group:BUNDLE of the m-lines before: all media shares a transport";
             return Err(other.unusable(problem));
         }
     }

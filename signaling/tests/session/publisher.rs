@@ -352,7 +352,7 @@ fn what_is_missing_is_named() {
         ),
         (
             "a=group",
-            "m-line 2 (video): is not in one a=group:BUNDLE with the m-lines before: all \
+            "m-line 2 (video): is not in the a=group:BUNDLE of the m-lines before: all \
                      media shares a transport",
         ),
         ("m=", "session: there is no m-line"),
