@@ -61,7 +61,7 @@ test('lines typed in a hurry arrive once each, in order', async () => {
 });
 
 test('a visitor who comes while the camera is off reads so, whatever the screen', async () => {
-  await host.click('[aria-pressed]');
+  await host.click('[data-test=toggle-camera]');
   const fresh = await chromium.visit('a fresh viewer');
   await fresh.resize(360, 740);
   await fresh.open(`${server.url}/r/${roomId}`);
@@ -73,7 +73,7 @@ test('a visitor who comes while the camera is off reads so, whatever the screen'
   await fresh.click('[data-test=unmute]');
   await until('it is loud', () => fresh.look(received), ({ muted }) => !muted);
   await fresh.close();
-  await host.click('[aria-pressed]');
+  await host.click('[data-test=toggle-camera]');
 });
 
 test('on a phone, a host who is live reads the title and the chat', async () => {
@@ -82,7 +82,7 @@ test('on a phone, a host who is live reads the title and the chat', async () => 
     const title = document.querySelector('h1')!;
     const field = document.querySelector('[data-test=chat-draft]')!.getBoundingClientRect();
     const list = document.querySelector('[data-test=chat-list]')!.getBoundingClientRect();
-    return { title: title.scrollWidth - title.clientWidth, field: Math.max(0, field.bottom - innerHeight), list: Math.max(0, 120 - list.height), sideways: document.documentElement.scrollWidth - innerWidth };
+    return { title: Math.max(title.scrollWidth - title.clientWidth, title.scrollHeight - title.clientHeight), field: Math.max(0, field.bottom - innerHeight), list: Math.max(0, 120 - list.height), sideways: document.documentElement.scrollWidth - innerWidth };
   });
   expect(hidden).toEqual({ title: 0, field: 0, list: 0, sideways: 0 });
   await host.click('[data-test=tab-settings]');
