@@ -25,7 +25,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
-use klieg_sfu_core::command::Path;
+use klieg_sfu_core::command::{Path, RoomKey};
 use klieg_sfu_core::node::Node;
 use klieg_sfu_core::rtp::packet::OutgoingHeader;
 use quinn_udp::{Transmit, UdpSockRef, UdpSocketState};
@@ -80,11 +80,28 @@ const SHAPES: [Shape; 10] = [
 
 fn main() {
     let mut numbers = std::env::args().skip(1).filter_map(|it| it.parse().ok());
-    let mut stand = Stand::new(numbers.next().unwrap_or(1000));
+    let viewers = numbers.next().unwrap_or(1000);
+    let mut stand = Stand::new(1, viewers);
     let packets = numbers.next().map(|it| vec![it]);
     compare(&mut stand, &packets.unwrap_or_else(|| vec![1, 2, 4, 9, 16]));
     println!();
     spend(&mut stand);
+    println!();
+    divide(viewers);
+}
+
+/// Prints what the same viewers cost in fewer and in more rooms.
+fn divide(viewers: usize) {
+    const PACKETS: usize = 5;
+    println!("| rooms | viewers of each | ns a packet and viewer | to one room |");
+    println!("| ---: | ---: | ---: | ---: |");
+    let mut one = None;
+    for rooms in [1, 10, 100, 1000] {
+        let mut stand = Stand::new(rooms, viewers);
+        let took = best((0..TURNS).map(|_| stand.klieg(PACKETS)));
+        let ratio = took / *one.get_or_insert(took);
+        println!("| {rooms} | {} | {took:.0} | {ratio:.2} |", viewers / rooms);
+    }
 }
 
 /// Prints what packets cost beside the floor.
@@ -131,44 +148,59 @@ fn spend(stand: &mut Stand) {
     }
 }
 
-/// A room full of viewers, and where their datagrams go.
+/// A publisher and the first number and time of its next burst.
+#[derive(Clone, Copy)]
+struct Source {
+    place: usize,
+    seq: u16,
+    timestamp: u32,
+}
+
+/// Rooms full of viewers, and where their datagrams go.
 struct Stand {
     stage: Stage,
-    publisher: usize,
+    /// One for each room.
+    publishers: Vec<Source>,
     viewers: usize,
     sockets: Sockets,
     keys: Vec<LessSafeKey>,
-    /// The first number and time of the next burst.
-    seq: u16,
-    timestamp: u32,
     audio_seq: u16,
     run: Vec<u8>,
 }
 
 impl Stand {
-    /// Connects a publisher and its viewers in virtual time.
-    fn new(viewers: usize) -> Self {
+    /// Connects publishers and viewers in virtual time.
+    fn new(rooms: usize, viewers: usize) -> Self {
         let mut stage = Stage::new(1, 1);
-        let publisher = stage.publish(1, Link::default());
-        stage.publishing(publisher).has_audio = false;
-        let places: Vec<_> = (0..viewers)
-            .map(|viewer| stage.watch(2 + viewer as u64, Link::default()))
-            .collect();
+        let (mut publishers, mut places) = (Vec::new(), Vec::new());
+        for room in 0..rooms as u64 {
+            stage.room = RoomKey(1 + room);
+            let publisher = stage.publish(30_000 + room, Link::default());
+            stage.publishing(publisher).has_audio = false;
+            publishers.push(publisher);
+            for _ in 0..viewers / rooms {
+                places.push(stage.watch(2 + places.len() as u64, Link::default()));
+            }
+        }
         let all_see = |stage: &Stage| places.iter().all(|it| stage.watching(*it).frames > 2);
         assert!(stage.run_until(Duration::from_secs(20), all_see));
-        let from = stage.publishing(publisher);
-        from.is_sending = false;
-        let (seq, timestamp) = (from.next_seq, from.timestamp);
+        let sources = publishers.into_iter().map(|place| {
+            let from = stage.publishing(place);
+            from.is_sending = false;
+            Source {
+                place,
+                seq: from.next_seq,
+                timestamp: from.timestamp,
+            }
+        });
+        let publishers = sources.collect();
         stage.run(Duration::from_millis(500));
-        let keys = (0..viewers).map(|_| key()).collect();
         Self {
             stage,
-            publisher,
-            viewers,
+            publishers,
+            viewers: places.len(),
             sockets: Sockets::new(),
-            keys,
-            seq,
-            timestamp,
+            keys: places.iter().map(|_| key()).collect(),
             audio_seq: 2000,
             run: Vec::with_capacity(64 * 1024),
         }
@@ -209,18 +241,13 @@ impl Stand {
 
     /// What the forwarding unit takes for the same, the publisher's packets included.
     fn klieg(&mut self, packets: usize) -> f64 {
-        let bursts: Vec<_> = (0..BURSTS).map(|_| self.burst(packets)).collect();
-        let from = self.stage.actors[self.publisher].peer.config.address;
-        let path = Path {
-            local: None,
-            remote: from,
-        };
+        let bursts: Vec<_> = (0..BURSTS).map(|_| self.bursts_of_all(packets)).collect();
         let (mut sent, start) = (0, spent_ns());
         for burst in bursts {
             self.stage.now += Duration::from_millis(1);
             let (now, node) = (self.stage.now, &mut self.stage.nodes[0]);
-            for datagram in &burst {
-                node.handle_datagram(now, path, datagram);
+            for (path, datagram) in &burst {
+                node.handle_datagram(now, *path, datagram);
             }
             node.handle_timeout(now);
             sent += drain(node, now, &mut self.run, &self.sockets);
@@ -237,11 +264,7 @@ impl Stand {
         // Time for checks: without them the viewers' consent would end.
         self.stage.run(Duration::from_millis(10));
         let schedule = self.schedule(shape);
-        let from = self.stage.actors[self.publisher].peer.config.address;
-        let path = Path {
-            local: None,
-            remote: from,
-        };
+        let path = self.path(0);
         let (began, node) = (self.stage.now, &mut self.stage.nodes[0]);
         node.set_hold(shape.hold);
         let before = *node.counters();
@@ -277,7 +300,7 @@ impl Stand {
         }
         let packets = (shape.kbps * 1000 / 8 / FRAMES).div_ceil(PAYLOAD_LEN);
         for frame in 0..FRAMES {
-            let mut left = self.burst(packets);
+            let mut left = self.burst(0, packets);
             for step in 0..shape.steps {
                 let take = left.len().div_ceil(shape.steps - step);
                 let at = Duration::from_secs(1) * frame as u32 / FRAMES as u32 + STEP * step as u32;
@@ -296,9 +319,16 @@ impl Stand {
             payload_type: 111,
             sequence_number: self.audio_seq,
             timestamp: u32::from(self.audio_seq) * 960,
-            ssrc: 102,
+            ssrc: 0,
         };
-        let actor = &mut self.stage.actors[self.publisher];
+        let actor = &mut self.stage.actors[self.publishers[0].place];
+        let Role::Publishing(publishing) = &actor.role else {
+            panic!("a publisher")
+        };
+        let header = OutgoingHeader {
+            ssrc: publishing.ssrc + 2,
+            ..header
+        };
         let packet = [&header.to_bytes(), [9; 120].as_slice()].concat();
         actor.peer.send_rtp(&packet);
         std::iter::from_fn(|| actor.peer.poll_transmit())
@@ -306,9 +336,29 @@ impl Stand {
             .collect()
     }
 
-    /// Returns the publisher's next packets as they come from the network.
-    fn burst(&mut self, packets: usize) -> Vec<Vec<u8>> {
-        let actor = &mut self.stage.actors[self.publisher];
+    /// Returns the next packets of all publishers, as they come from the network.
+    fn bursts_of_all(&mut self, packets: usize) -> Vec<(Path, Vec<u8>)> {
+        let mut all = Vec::new();
+        for room in 0..self.publishers.len() {
+            let path = self.path(room);
+            let burst = self.burst(room, packets).into_iter();
+            all.extend(burst.map(|datagram| (path, datagram)));
+        }
+        all
+    }
+
+    fn path(&self, room: usize) -> Path {
+        let publisher = self.publishers[room].place;
+        Path {
+            local: None,
+            remote: self.stage.actors[publisher].peer.config.address,
+        }
+    }
+
+    /// Returns a publisher's next packets as they come from the network.
+    fn burst(&mut self, room: usize, packets: usize) -> Vec<Vec<u8>> {
+        let source = &mut self.publishers[room];
+        let actor = &mut self.stage.actors[source.place];
         let Role::Publishing(publishing) = &actor.role else {
             panic!("a publisher")
         };
@@ -316,8 +366,8 @@ impl Stand {
             let header = OutgoingHeader {
                 marker: index + 1 == packets,
                 payload_type: 96,
-                sequence_number: self.seq,
-                timestamp: self.timestamp,
+                sequence_number: source.seq,
+                timestamp: source.timestamp,
                 ssrc: publishing.ssrc,
             };
             let mut packet = header.to_bytes().to_vec();
@@ -325,9 +375,9 @@ impl Stand {
             packet.extend_from_slice(&[if index == 0 { 0x10 } else { 0 }, 1]);
             packet.resize(12 + PAYLOAD_LEN, 7);
             actor.peer.send_rtp(&packet);
-            self.seq = self.seq.wrapping_add(1);
+            source.seq = source.seq.wrapping_add(1);
         }
-        self.timestamp = self.timestamp.wrapping_add(3000);
+        source.timestamp = source.timestamp.wrapping_add(3000);
         std::iter::from_fn(|| actor.peer.poll_transmit())
             .filter(|parcel| parcel.to == sim::address(SERVER))
             .map(|parcel| parcel.datagram)

@@ -15,6 +15,10 @@ use crate::room::{self, Begins, FanOut, Room};
 /// number: 1500 − 40 (IPv6) − 8 (UDP) − 12 (RTP) − 16 (tag) − 2.
 const MAX_PAYLOAD: usize = 1422;
 
+/// Room for what an ordinary frame brings, so that a burst seldom has to grow.
+const ORDINARY_PACKETS: usize = 8;
+const ORDINARY_BYTES: usize = ORDINARY_PACKETS * 1200;
+
 impl Node {
     /// Takes a decrypted RTP packet.
     pub(super) fn handle_rtp(&mut self, now: Instant, index: PeerIndex, packet: &[u8]) {
@@ -62,8 +66,8 @@ impl Node {
             layer: arrived.layer,
             format: arrived.format,
             arrived: now,
-            packets: Vec::new(),
-            bytes: Vec::new(),
+            packets: Vec::with_capacity(ORDINARY_PACKETS),
+            bytes: Vec::with_capacity(ORDINARY_BYTES),
         });
         let start = burst.bytes.len();
         burst.bytes.extend_from_slice(arrived.payload);
@@ -103,6 +107,9 @@ impl Node {
             return;
         }
         burst.level();
+        // It may stay in the cache for seconds. This gives back what is left at the end, without a copy.
+        burst.packets.shrink_to_fit();
+        burst.bytes.shrink_to_fit();
         let burst = Arc::new(burst);
         if let Some(room) = self.rooms.get(&burst.room) {
             let wanted = room.wanted_by.iter();

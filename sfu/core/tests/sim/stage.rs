@@ -19,7 +19,7 @@ use super::simulcast::{self, SentLayer, Simulcasting};
 use super::world::{SERVER, identity};
 use super::{Link, Network, Parcel, Seed, address, epoch};
 
-/// The room that everybody is in.
+/// The room that everybody is in who is not sent elsewhere.
 pub(crate) const ROOM: RoomKey = RoomKey(5);
 
 pub(crate) const VP8: Format = Format {
@@ -61,6 +61,8 @@ pub(crate) struct Stage {
     pub(crate) events: Vec<(Duration, Event)>,
     /// Bytes that the server sent, by destination.
     pub(crate) sent_to: HashMap<SocketAddr, usize>,
+    /// Where clients that are added go.
+    pub(crate) room: RoomKey,
     /// Whether clients that are added send the `ClientHello`.
     pub(crate) are_active: bool,
     network: Network,
@@ -82,6 +84,7 @@ impl Stage {
             actors: Vec::new(),
             events: Vec::new(),
             sent_to: HashMap::new(),
+            room: ROOM,
             are_active: true,
             network: Network::new(seed),
             _seed: Seed(seed),
@@ -143,7 +146,7 @@ impl Stage {
         let id = PeerId(id);
         let spec = PeerSpec {
             peer: id,
-            room: ROOM,
+            room: self.room,
             local,
             claim: Claim::default(),
         };
