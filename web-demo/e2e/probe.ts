@@ -215,6 +215,29 @@ export function cameraTracks(): string[] {
   return window.kliegTracks.map(({ readyState }) => readyState);
 }
 
+/** What a viewer's player had to cope with so far. */
+export interface Playback {
+  /** Packets of picture and sound that never came. */
+  lost: number;
+  /** Samples of sound played, and those of them that were made up. */
+  samples: number;
+  concealed: number;
+  freezes: number;
+}
+
+export async function playback(): Promise<Playback> {
+  const seen: Playback = { lost: 0, samples: 0, concealed: 0, freezes: 0 };
+  const report = await window.kliegPeers.at(-1)!.getStats() as unknown as Map<string, Record<string, unknown>>;
+  for (const entry of report.values()) {
+    if (entry['type'] !== 'inbound-rtp') continue;
+    seen.lost += Number(entry['packetsLost'] ?? 0);
+    seen.samples += Number(entry['totalSamplesReceived'] ?? 0);
+    seen.concealed += Number(entry['concealedSamples'] ?? 0);
+    seen.freezes += Number(entry['freezeCount'] ?? 0);
+  }
+  return seen;
+}
+
 /** Publishes a drawing in three layers by WHIP, as any page may. It is as small as Chromium makes three layers of. */
 export async function publishLayers(): Promise<void> {
   const canvas = Object.assign(document.createElement('canvas'), { width: 960, height: 540 });

@@ -35,13 +35,13 @@ interface Run {
   media: string;
 }
 
-/** Starts a server for development and waits until it says where it listens. */
-export async function startServer(): Promise<Server> {
+/** Starts a server for development, with settings as its environment has them, and waits until it says where it listens. */
+export async function startServer(settings: Record<string, string> = {}): Promise<Server> {
   if (!existsSync(binary)) throw new Error(`no server at ${binary}: build it first, or name it in KLIEG_BIN`);
   const data = await mkdtemp(join(tmpdir(), 'klieg-e2e-'));
   const lines: string[] = [];
   // Media on every interface, as by default: an ordinary Firefox reaches none on loopback.
-  let run = await start(data, '127.0.0.1:0', '0.0.0.0:0', lines);
+  let run = await start(data, settings, '127.0.0.1:0', '0.0.0.0:0', lines);
   return {
     url: `http://${run.http}`,
     log: () => lines.join('\n'),
@@ -49,7 +49,7 @@ export async function startServer(): Promise<Server> {
       run.child.kill('SIGKILL');
       await run.exited;
       await sleep(downMs);
-      run = await start(data, run.http, `0.0.0.0:${run.media.split(':').at(-1)}`, lines);
+      run = await start(data, settings, run.http, `0.0.0.0:${run.media.split(':').at(-1)}`, lines);
     },
     async stop() {
       await end(run);
@@ -58,9 +58,10 @@ export async function startServer(): Promise<Server> {
   };
 }
 
-async function start(data: string, http: string, media: string, lines: string[]): Promise<Run> {
+async function start(data: string, settings: Record<string, string>, http: string, media: string, lines: string[]): Promise<Run> {
   const child = spawn(binary, ['--dev', '--http', http, '--media', media, '--data', data], {
     cwd: data,
+    env: { ...process.env, ...settings },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   const exited = once(child, 'exit').catch(() => {}); // That it could not be spawned is told below.

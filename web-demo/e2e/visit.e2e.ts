@@ -10,8 +10,8 @@ import { frames, goLive, openStudio, prepareCamera, reads, signIn, watch } from 
 
 /** Long enough to be seen by a test, short enough not to wait for. */
 const DOWN_MS = 6_000;
-/** Less than anybody takes for an interruption, on a machine that runs all of it at once. */
-const GAP_MS = 600;
+/** Less than a new connection takes, on a machine that runs hosts and viewers at once. */
+const GAP_MS = 1_000;
 
 let server: Server;
 let chromium: Browser;

@@ -12,6 +12,8 @@ import { Watchdog } from './watchdog.js';
 const SAMPLE_EVERY_MS = 1_000;
 /** A picture that moved so lately goes on. */
 const MOVING_MS = 1_500;
+/** A successor whose first frames came goes on smoothly; it takes the place of a moving picture then. */
+const STEADY_FRAMES = 10;
 /** Until the first frame, so that the picture is announced when it is there. */
 const SAMPLE_FIRST_MS = 100;
 
@@ -244,14 +246,20 @@ export class Viewer extends Emitter<ViewerEvents> {
 
   /** Whether a session can be shown: it has a picture, or there is none to wait for. */
   #ready({ frames, pc }: Session): boolean {
-    return frames > 0 || (this.#room.connection === 'joined' && !this.#framesExpected() && pc.connectionState === 'connected');
+    if (frames > 0) return !this.#moves() || frames >= STEADY_FRAMES;
+    return this.#room.connection === 'joined' && !this.#framesExpected() && pc.connectionState === 'connected';
   }
 
   /** Frames of what is shown or about to be; a picture that stands still while its successor has none counts for nothing. */
   #framesShown(): number {
-    const { frames = 0, movedAt = -Infinity } = this.#session ?? {};
-    if (this.#next === undefined) return frames;
-    return this.#next.frames || (performance.now() - movedAt < MOVING_MS ? frames : 0);
+    const shown = this.#session?.frames ?? 0;
+    if (this.#next === undefined) return shown;
+    return this.#next.frames || (this.#moves() ? shown : 0);
+  }
+
+  /** Whether what is shown still goes on. */
+  #moves(): boolean {
+    return performance.now() - (this.#session?.movedAt ?? -Infinity) < MOVING_MS;
   }
 
   #judge(): void {
