@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::time::Duration;
 
 /// What the forwarding unit is told when it starts.
 #[derive(Clone, Debug)]
@@ -17,6 +18,8 @@ pub struct Config {
     pub announce_loopback: bool,
     /// Whether each thread stays on its core. For machines that do nothing else.
     pub pin_threads: bool,
+    /// How long packets wait for others to leave with, at most 10 ms; `None`: as long as the load asks for.
+    pub hold: Option<Duration>,
 }
 
 /// Why the forwarding unit did not start.
@@ -102,6 +105,7 @@ mod tests {
             addresses,
             announce_loopback: false,
             pin_threads: false,
+            hold: None,
         }
     }
 

@@ -67,7 +67,7 @@ impl Sfu {
         let (shards, inboxes): (Vec<_>, Vec<_>) = (0..count).map(|_| mpsc::channel(INBOX)).unzip();
         let (mut ended, loads) = (Vec::new(), Loads::new(count));
         for (index, (socket, inbox)) in (0..count).zip(sockets.into_iter().zip(inboxes)) {
-            let node = Node::new(NodeConfig {
+            let mut node = Node::new(NodeConfig {
                 shard: ShardIndex(index),
                 shards: count,
                 identity: Arc::clone(&identity),
@@ -80,7 +80,9 @@ impl Sfu {
                 helpers: helpers.clone(),
                 metrics: Arc::clone(&metrics),
                 loads: loads.clone(),
+                holds_by_load: config.hold.is_none(),
             };
+            node.set_hold(config.hold.unwrap_or_default());
             let core = config.pin_threads.then_some(usize::from(index));
             let (done, end) = oneshot::channel();
             spawn(core, node, socket, wiring, done).map_err(StartError::Thread)?;

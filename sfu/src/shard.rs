@@ -58,6 +58,8 @@ pub(crate) struct Wiring {
     pub(crate) metrics: Arc<Metrics>,
     /// How busy the shards are.
     pub(crate) loads: Loads,
+    /// Whether packets wait for each other as long as the load asks for.
+    pub(crate) holds_by_load: bool,
 }
 
 /// What woke a shard.
@@ -139,7 +141,9 @@ impl Shard {
         let now = Instant::now();
         let worked = now.saturating_duration_since(began).as_micros();
         self.totals.busy_us += u64::try_from(worked).unwrap_or(u64::MAX);
-        if let Some(hold) = self.load.note(began, now) {
+        if let Some(hold) = self.load.note(began, now)
+            && self.wiring.holds_by_load
+        {
             self.node.set_hold(hold);
         }
     }

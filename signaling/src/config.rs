@@ -32,6 +32,8 @@ pub struct Config {
     pub media_shards: usize,
     /// Whether each of them keeps to a core.
     pub media_pin_threads: bool,
+    /// Milliseconds that packets to viewers wait for others to leave with; `None`: by the load.
+    pub media_hold_ms: Option<u8>,
     /// How clients reach the server, `https://live.example`, where a proxy stands in front.
     pub public_url: Option<String>,
     /// Other sites whose pages may use the API and the WebSocket, `https://shop.example`.
@@ -87,6 +89,7 @@ impl Default for Config {
             media_addresses: Vec::new(),
             media_shards: 0,
             media_pin_threads: false,
+            media_hold_ms: None,
             public_url: None,
             allowed_origins: Vec::new(),
             api_keys: BTreeMap::new(),
@@ -230,6 +233,11 @@ impl Config {
     fn validate_counts(&self) -> Result<(), ConfigError> {
         for (setting, value, range) in [
             ("media_shards", self.media_shards, 0..=klieg_sfu::MAX_SHARDS),
+            (
+                "media_hold_ms",
+                self.media_hold_ms.unwrap_or(0).into(),
+                0..=10,
+            ),
             ("max_sockets", self.max_sockets, 1..=MAX_CONNECTIONS),
             (
                 "max_http_sessions",
@@ -369,6 +377,7 @@ const KEYS: &[&str] = &[
     "media_addresses",
     "media_shards",
     "media_pin_threads",
+    "media_hold_ms",
     "public_url",
     "allowed_origins",
     "api_keys",
@@ -417,7 +426,7 @@ mod tests {
             change(&mut config);
             config.validate().unwrap_err().to_string()
         };
-        let cases: [(Break, &str); 8] = [
+        let cases: [(Break, &str); 9] = [
             (
                 |c| c.allowed_origins = vec!["shop.example".into()],
                 "allowed_origins",
@@ -429,6 +438,7 @@ mod tests {
             (|c| c.dev = true, "http"),
             (|c| c.auth_timeout_ms = 0, "auth_timeout_ms"),
             (|c| c.media_shards = 65, "media_shards"),
+            (|c| c.media_hold_ms = Some(11), "media_hold_ms"),
             (|c| c.max_sockets = usize::MAX, "max_sockets"),
             (|c| c.max_http_sessions = usize::MAX, "max_http_sessions"),
             (

@@ -237,6 +237,9 @@ fn media_settings(config: &Config) -> klieg_sfu::Config {
         addresses: config.media_addresses.clone(),
         announce_loopback: config.dev,
         pin_threads: config.media_pin_threads,
+        hold: config
+            .media_hold_ms
+            .map(|ms| Duration::from_millis(ms.into())),
     }
 }
 

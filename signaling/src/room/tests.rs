@@ -145,6 +145,7 @@ impl Scene {
             addresses: Vec::new(),
             announce_loopback: true,
             pin_threads: false,
+            hold: None,
         };
         let metrics = Arc::new(Metrics::new(registry.clone()).unwrap());
         let (sfu, _) = Sfu::start(config, &registry).unwrap();
