@@ -79,7 +79,7 @@ test('leaving the studio while live asks first', async () => {
   await isLive(host);
   await host.click('header a[href="/"]');
   await host.click('dialog[open] [data-test=confirm-yes]');
-  await Promise.all(viewers.map((viewer) => isTold(viewer, 'ended', 4_000)));
+  await Promise.all(viewers.map((viewer) => isTold(viewer, 'ended', 20_000)));
   expect((await Promise.all(viewers.map((viewer) => viewer.look(statuses)))).map((told) => told.at(-2))).toEqual(['playing', 'playing']);
   await host.open(`${server.url}/studio/${roomId}`);
   await prepareCamera(host);
