@@ -137,13 +137,12 @@ pub(crate) fn write_nack(out: &mut Vec<u8>, sender: u32, media: u32, seqs: &[u16
     }
 }
 
-/// Appends transport-wide feedback on consecutive packets: `None` did not come, others came at so many
+/// Appends the transport-wide feedback of this number on consecutive packets from `base` on: `None` did not come, others came at so many
 /// quarters of a millisecond after the reference time, which counts in 64 ms.
 pub(crate) fn write_transport_feedback(
     out: &mut Vec<u8>,
     ssrcs: (u32, u32),
-    number: u8,
-    base: u16,
+    (number, base): (u8, u16),
     reference_64ms: u32,
     arrivals: &[Option<i64>],
 ) {
@@ -168,12 +167,7 @@ pub(crate) fn write_transport_feedback(
         chunks.extend(chunk.to_be_bytes());
     }
     let body = 16 + chunks.len() + deltas.len();
-    head(
-        out,
-        TRANSPORT_CC,
-        TRANSPORT_FEEDBACK,
-        body.next_multiple_of(4) / 4,
-    );
+    head(out, TRANSPORT_CC, TRANSPORT_FEEDBACK, body.div_ceil(4));
     out.extend(ssrcs.0.to_be_bytes());
     out.extend(ssrcs.1.to_be_bytes());
     out.extend(base.to_be_bytes());
@@ -241,12 +235,15 @@ mod tests {
     fn transport_feedback_is_laid_out_as_the_draft_has_it() {
         let mut packet = Vec::new();
         let arrivals = [Some(4), None, Some(3), Some(1000)];
-        write_transport_feedback(&mut packet, (1, 2), 5, 10, 0x0a0b0c, &arrivals);
+        write_transport_feedback(&mut packet, (1, 2), (5, 10), 0x0a0b0c, &arrivals);
         assert_eq!(packet.len() % 4, 0);
         assert_eq!(packet[..4], [0x8f, 205, 0, 5]);
         assert_eq!(packet[12..20], [0, 10, 0, 4, 0x0a, 0x0b, 0x0c, 5]);
         assert_eq!(packet[20..22], [0b1101_0010, 0b1000_0000]);
-        assert_eq!(packet[22..], [4, 0xff, 0xff, 0x03, 0xe5, 0, 0, 0][..packet.len() - 22]);
+        assert_eq!(
+            packet[22..],
+            [4, 0xff, 0xff, 0x03, 0xe5, 0, 0, 0][..packet.len() - 22]
+        );
     }
 
     #[test]

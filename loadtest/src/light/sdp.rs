@@ -81,10 +81,20 @@ impl Remote {
         for media in &self.media {
             let kind = if media.is_video { "video" } else { "audio" };
             let port = if media.is_off { 0 } else { 9 };
-            line(&mut sdp, &format!("m={kind} {port} {PROTO} {}", media.formats));
+            line(
+                &mut sdp,
+                &format!("m={kind} {port} {PROTO} {}", media.formats),
+            );
             line(&mut sdp, "c=IN IP4 0.0.0.0");
             line(&mut sdp, &format!("a=mid:{}", media.mid));
-            line(&mut sdp, if media.is_off { "a=inactive" } else { "a=recvonly" });
+            line(
+                &mut sdp,
+                if media.is_off {
+                    "a=inactive"
+                } else {
+                    "a=recvonly"
+                },
+            );
             local.write(&mut sdp, if self.is_active { "passive" } else { "active" });
             for echo in &media.echo {
                 line(&mut sdp, &format!("a={echo}"));
@@ -106,6 +116,12 @@ impl Media {
         }
     }
 
+    /// Returns all payload types.
+    pub(crate) fn payload_types(&self) -> Vec<u8> {
+        let words = self.formats.split_ascii_whitespace();
+        words.filter_map(|word| word.parse().ok()).collect()
+    }
+
     fn handle(&mut self, line: &str) {
         let (name, value) = line.split_once(':').unwrap_or((line, ""));
         match name {
@@ -115,9 +131,7 @@ impl Media {
                 let id = value.split([' ', '/']).next();
                 self.transport_cc = id.and_then(|id| id.parse().ok());
             }
-            "rid" => self
-                .rids
-                .extend(value.split(' ').next().map(str::to_owned)),
+            "rid" => self.rids.extend(value.split(' ').next().map(str::to_owned)),
             _ => {}
         }
         let wanted = ["rtpmap", "fmtp", "rtcp-fb", "rtcp-mux", "rtcp-rsize"];
@@ -204,7 +218,10 @@ impl Local<'_> {
         line(sdp, "a=rtcp-rsize");
         self.write(sdp, "actpass");
         line(sdp, &format!("a=extmap:{TRANSPORT_CC_ID} {TRANSPORT_CC}"));
-        line(sdp, &format!("a=extmap:{MID_ID} urn:ietf:params:rtp-hdrext:sdes:mid"));
+        line(
+            sdp,
+            &format!("a=extmap:{MID_ID} urn:ietf:params:rtp-hdrext:sdes:mid"),
+        );
         if !is_video {
             line(sdp, "a=rtpmap:111 opus/48000/2");
             line(sdp, "a=fmtp:111 minptime=10;useinbandfec=1");
@@ -213,7 +230,10 @@ impl Local<'_> {
         }
         let rid = "urn:ietf:params:rtp-hdrext:sdes";
         line(sdp, &format!("a=extmap:{RID_ID} {rid}:rtp-stream-id"));
-        line(sdp, &format!("a=extmap:{REPAIRED_RID_ID} {rid}:repaired-rtp-stream-id"));
+        line(
+            sdp,
+            &format!("a=extmap:{REPAIRED_RID_ID} {rid}:repaired-rtp-stream-id"),
+        );
         line(sdp, "a=rtpmap:96 VP8/90000");
         for feedback in ["nack", "nack pli", "ccm fir", "transport-cc"] {
             line(sdp, &format!("a=rtcp-fb:96 {feedback}"));
@@ -298,14 +318,17 @@ mod tests {
         let remote = parse(&offer).unwrap();
         assert_eq!(remote.ice, ice);
         assert_eq!(remote.fingerprint, "AB:CD");
-        assert_eq!(remote.candidate, "127.0.0.1:5000".parse().unwrap());
+        assert_eq!(remote.candidate, SocketAddr::from(([127, 0, 0, 1], 5000)));
         assert_eq!(remote.media[1].vp8, [96]);
         assert_eq!(remote.media[1].rtx, [97]);
         assert_eq!(remote.media[1].transport_cc, Some(3));
 
         let answer = remote.answer(&local(&ice));
         assert!(answer.contains("a=setup:active"));
-        let kinds: Vec<_> = answer.lines().filter(|line| line.starts_with("m=")).collect();
+        let kinds: Vec<_> = answer
+            .lines()
+            .filter(|line| line.starts_with("m="))
+            .collect();
         assert_eq!(
             kinds,
             [

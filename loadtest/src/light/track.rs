@@ -25,6 +25,21 @@ pub(crate) struct Counts {
     pub(crate) recovered: u64,
 }
 
+impl Counts {
+    /// Adds those of another stream.
+    pub(crate) fn plus(self, other: Self) -> Self {
+        Self {
+            packets: self.packets + other.packets,
+            bytes: self.bytes + other.bytes,
+            frames: self.frames + other.frames,
+            lost: self.lost + other.lost,
+            repeated: self.repeated + other.repeated,
+            reordered: self.reordered + other.reordered,
+            recovered: self.recovered + other.recovered,
+        }
+    }
+}
+
 /// How a packet fits in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Place {
@@ -88,7 +103,7 @@ impl Track {
             self.counts.repeated += 1;
             return Place::Repeated;
         }
-        for skipped in (highest + 1..number).rev().take(WORDS * 64).rev() {
+        for skipped in (highest + 1).max(number - WINDOW + 1)..number {
             self.seen[word(skipped)] &= !bit(skipped);
             if self.missing.len() < MAX_MISSING {
                 self.missing.push(Missing {
@@ -139,7 +154,8 @@ impl Track {
         let patience = round_trip.max(MIN_RETRY);
         let before = self.missing.len();
         self.missing.retain(|hole| {
-            let over = hole.tries >= MAX_TRIES && hole.asked_at.is_none_or(|at| now > at + patience);
+            let over =
+                hole.tries >= MAX_TRIES && hole.asked_at.is_none_or(|at| now > at + patience);
             !over && now < hole.since + GIVE_UP
         });
         let gave_up = self.missing.len() < before;
@@ -242,7 +258,12 @@ mod tests {
     fn numbers_that_wrap_are_in_order() {
         let counts = track(&[65_534, 65_535, 0, 1]).counts();
         assert_eq!(
-            (counts.packets, counts.lost, counts.reordered, counts.repeated),
+            (
+                counts.packets,
+                counts.lost,
+                counts.reordered,
+                counts.repeated
+            ),
             (4, 0, 0, 0)
         );
     }
