@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::light::tally::{Spread, Tally};
 use crate::run::{Context, PUBLISHER_THREAD, VIEWER_THREAD};
-use crate::server::{Usage, dropped_datagrams, own_threads};
+use crate::server::{Usage, dropped_datagrams, idle_time, own_threads};
 
 /// All counters at one time.
 #[derive(Debug)]
@@ -18,6 +18,7 @@ pub(crate) struct Moment {
     own: Usage,
     threads: Vec<Duration>,
     dropped: u64,
+    idle: Option<(Duration, usize)>,
 }
 
 impl Moment {
@@ -34,6 +35,7 @@ impl Moment {
             own: Usage::of(std::process::id()).unwrap_or_default(),
             threads,
             dropped: dropped_datagrams(&context.ports()),
+            idle: idle_time(),
         }
     }
 }
@@ -87,6 +89,8 @@ pub(crate) struct GeneratorCost {
     pub(crate) memory_bytes: u64,
     /// Datagrams that its sockets had no room for.
     pub(crate) dropped: u64,
+    /// Share of the machine's time that nobody used; `None` where that is not told.
+    pub(crate) machine_idle: Option<f64>,
     /// Datagrams that it could not send.
     pub(crate) unsent: u64,
     /// Whether its own limits are in the figures.
@@ -143,6 +147,10 @@ impl GeneratorCost {
         let busiest = threads
             .map(|(then, now)| now.saturating_sub(*then).as_secs_f64() / seconds)
             .fold(0.0, f64::max);
+        let idle = begin.idle.zip(end.idle).map(|((then, _), (now, cores))| {
+            let cores = u32::try_from(cores.max(1)).unwrap_or(1);
+            now.saturating_sub(then).as_secs_f64() / seconds / f64::from(cores)
+        });
         let dropped = end.dropped.saturating_sub(begin.dropped);
         Self {
             cores: end.own.cpu.saturating_sub(begin.own.cpu).as_secs_f64() / seconds,
@@ -150,7 +158,8 @@ impl GeneratorCost {
             memory_bytes: end.own.memory_bytes,
             dropped,
             unsent: end.tally.unsent - begin.tally.unsent,
-            is_bottleneck: dropped > 0 || busiest > BUSY,
+            is_bottleneck: dropped > 0 || busiest > BUSY || idle.is_some_and(|idle| idle < SPARE),
+            machine_idle: idle,
         }
     }
 
@@ -163,6 +172,11 @@ impl GeneratorCost {
             )
         } else if self.busiest_thread > BUSY {
             "the generator was the bottleneck: a media thread had no time left, so delays are its own (--threads)".into()
+        } else if let Some(idle) = self.machine_idle.filter(|idle| *idle < SPARE) {
+            format!(
+                "this machine had no time left ({:.0} % idle): delays are not the server's alone",
+                idle * 100.0
+            )
         } else {
             "the generator kept up: its sockets dropped nothing and its threads had time left"
                 .into()
@@ -181,6 +195,8 @@ pub(crate) fn float(value: u64) -> f64 {
 
 /// A thread that takes more of a core has no time left for what comes in bursts.
 const BUSY: f64 = 0.9;
+/// Below this share of idle time, threads wait for each other.
+const SPARE: f64 = 0.1;
 
 #[cfg(test)]
 mod tests {
@@ -201,7 +217,22 @@ mod tests {
             own: Usage::default(),
             threads: vec![Duration::from_millis(cpu / 2)],
             dropped,
+            idle: None,
         }
+    }
+
+    #[test]
+    fn a_machine_without_idle_time_is_named() {
+        let began = Instant::now();
+        let ended = began + Duration::from_secs(10);
+        let at = |at, idle| Moment {
+            idle: Some((Duration::from_secs(idle), 2)),
+            ..moment(at, 0, 0, 0)
+        };
+        let figures = Measurement::between(at(began, 5), at(ended, 6), None);
+        assert!(figures.generator.verdict().contains("5 % idle"));
+        let figures = Measurement::between(at(began, 5), at(ended, 15), None);
+        assert!(figures.generator.verdict().contains("kept up"));
     }
 
     #[test]

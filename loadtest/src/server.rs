@@ -44,6 +44,19 @@ pub(crate) fn dropped_datagrams(ports: &[u16]) -> u64 {
     tables.map(|table| drops(&table, ports)).sum()
 }
 
+/// Returns how long all cores of this machine together did nothing, and how many cores it has.
+pub(crate) fn idle_time() -> Option<(Duration, usize)> {
+    idle(&fs::read_to_string("/proc/stat").ok()?)
+}
+
+fn idle(stat: &str) -> Option<(Duration, usize)> {
+    let cores = stat.lines().filter(|line| line.starts_with("cpu")).count() - 1;
+    let mut fields = stat.lines().next()?.split_ascii_whitespace().skip(4);
+    let idle: u64 = fields.next()?.parse().ok()?;
+    let waiting: u64 = fields.next()?.parse().ok()?;
+    Some((Duration::from_millis((idle + waiting) * MS_PER_TICK), cores))
+}
+
 fn cpu_time(stat: &str) -> Option<Duration> {
     // The name may hold anything, so what follows its last parenthesis counts: field 3 and on.
     let (_, fields) = stat.rsplit_once(") ")?;
@@ -90,6 +103,12 @@ mod tests {
     fn a_name_may_hold_parentheses() {
         let stat = "7 (a) b) S 1 1 1 0 -1 4194304 1 0 0 0 250 50 0 0 20 0 1 0";
         assert_eq!(cpu_time(stat), Some(Duration::from_secs(3)));
+    }
+
+    #[test]
+    fn idle_time_is_that_of_all_cores() {
+        let stat = "cpu  1 2 3 400 50 0 0 0\ncpu0 0 0 0 200 0\ncpu1 0 0 0 200 0\nintr 5\n";
+        assert_eq!(idle(stat), Some((Duration::from_millis(4500), 2)));
     }
 
     #[test]

@@ -46,8 +46,8 @@ pub(crate) struct Viewer {
     ssrc: u32,
     first_packet_at: Option<Instant>,
     first_frame_at: Option<Instant>,
-    /// Of the first keyframe: timestamp, first number, packets so far, last number.
-    first: Option<(u32, u16, u16, Option<u16>)>,
+    /// `None` before the first video packet.
+    first: Option<First>,
     /// Counts packets, to take every so many-th; starts differently for each viewer.
     turn: u32,
     next_report_at: Instant,
@@ -65,6 +65,16 @@ struct Stream {
     sender_report: Option<(u32, Instant)>,
     /// In units of its clock, when the viewer began.
     clock_rate: f64,
+}
+
+/// What came of the first keyframe.
+struct First {
+    timestamp: u32,
+    /// Packets.
+    came: u16,
+    /// The numbers of its first and its last packet, when these came.
+    begin: Option<u16>,
+    end: Option<u16>,
 }
 
 const AUDIO: usize = 0;
@@ -244,9 +254,16 @@ impl Viewer {
             .and_then(|header| Some((header, *rtp::payload(&plain, &header)?.first_chunk()?)));
         if let Some((header, original)) = payload {
             let seq = u16::from_be_bytes(original);
-            self.tracks[VIDEO]
-                .track
-                .handle_resent(seq, header.marker, packet.len(), now);
+            let track = &mut self.tracks[VIDEO].track;
+            track.handle_resent(seq, header.marker, packet.len(), now);
+            let original = Header { seq, ..header };
+            let payload = rtp::payload(&plain, &header).and_then(|payload| payload.get(2..));
+            if self.first_frame_at.is_none()
+                && payload.is_some_and(|payload| self.completes_first(&original, payload, true))
+            {
+                self.first_frame_at = Some(now);
+                tally.first_frames += 1;
+            }
         }
     }
 
@@ -266,7 +283,7 @@ impl Viewer {
         if self.video >> header.payload_type & 1 == 0 {
             return;
         }
-        if self.first_frame_at.is_none() && self.completes_first(&header, payload) {
+        if self.first_frame_at.is_none() && self.completes_first(&header, payload, false) {
             self.first_frame_at = Some(now);
             tally.first_frames += 1;
         } else if header.marker
@@ -280,25 +297,34 @@ impl Viewer {
     }
 
     /// Returns whether the first keyframe is whole with this packet.
-    fn completes_first(&mut self, header: &Header, payload: &[u8]) -> bool {
-        if self.vp8 >> header.payload_type & 1 == 0 {
+    fn completes_first(&mut self, header: &Header, payload: &[u8], is_resent: bool) -> bool {
+        if self.vp8 >> header.payload_type & 1 == 0 && !(is_resent && self.vp8 != 0) {
             // Of other codings the end of a frame has to do.
             return header.marker;
         }
-        if vp8::begins_keyframe(payload) {
-            self.first = Some((header.timestamp, header.seq, 0, None));
+        let begins = vp8::begins_keyframe(payload);
+        // Servers begin with a keyframe; should one not, the next keyframe counts.
+        let is_other = |first: &First| first.timestamp != header.timestamp;
+        if self
+            .first
+            .as_ref()
+            .is_none_or(|first| begins && is_other(first))
+        {
+            self.first = Some(First {
+                timestamp: header.timestamp,
+                came: 0,
+                begin: None,
+                end: None,
+            });
         }
-        let Some((timestamp, begin, came, end)) = &mut self.first else {
+        let Some(first) = self.first.as_mut().filter(|first| !is_other(first)) else {
             return false;
         };
-        if *timestamp != header.timestamp {
-            return false;
-        }
-        *came += 1;
-        if header.marker {
-            *end = Some(header.seq);
-        }
-        end.is_some_and(|end| end.wrapping_sub(*begin).wrapping_add(1) == *came)
+        first.came += 1;
+        first.begin = first.begin.or(begins.then_some(header.seq));
+        first.end = first.end.or(header.marker.then_some(header.seq));
+        let ends = first.begin.zip(first.end);
+        ends.is_some_and(|(begin, end)| end.wrapping_sub(begin).wrapping_add(1) == first.came)
     }
 
     fn report(&mut self, now: Instant) -> Vec<u8> {

@@ -105,9 +105,9 @@ pub(crate) fn write_sender_report(
 
 /// Appends the canonical name that every compound of a browser carries.
 pub(crate) fn write_name(out: &mut Vec<u8>, ssrc: u32) {
-    head(out, 1, DESCRIPTION, 4);
+    head(out, 1, DESCRIPTION, 3);
     out.extend(ssrc.to_be_bytes());
-    out.extend(*b"\x01\x06klieg\0\0\0\0");
+    out.extend(*b"\x01\x05klieg\0");
 }
 
 /// Appends a keyframe request.
@@ -237,13 +237,10 @@ mod tests {
         let arrivals = [Some(4), None, Some(3), Some(1000)];
         write_transport_feedback(&mut packet, (1, 2), (5, 10), 0x0a0b0c, &arrivals);
         assert_eq!(packet.len() % 4, 0);
-        assert_eq!(packet[..4], [0x8f, 205, 0, 5]);
+        assert_eq!(packet[..4], [0x8f, 205, 0, 6]);
         assert_eq!(packet[12..20], [0, 10, 0, 4, 0x0a, 0x0b, 0x0c, 5]);
         assert_eq!(packet[20..22], [0b1101_0010, 0b1000_0000]);
-        assert_eq!(
-            packet[22..],
-            [4, 0xff, 0xff, 0x03, 0xe5, 0, 0, 0][..packet.len() - 22]
-        );
+        assert_eq!(packet[22..], [4, 0xff, 0xff, 0x03, 0xe5, 0]);
     }
 
     #[test]
