@@ -36,6 +36,10 @@ pub(crate) struct Options {
     #[arg(long, value_name = "URL")]
     pub(crate) whep: Option<String>,
 
+    /// The bearer token of --whep; without one, servers let few guests in at a time
+    #[arg(long, value_name = "TOKEN", requires = "whep")]
+    pub(crate) token: Option<String>,
+
     /// The room to watch, or to publish into; left out, each publisher makes a room of its own
     #[arg(long, value_name = "ID")]
     pub(crate) room: Option<String>,
@@ -84,7 +88,7 @@ pub(crate) struct Options {
     #[arg(long, default_value = "10s", value_parser = parse_duration)]
     pub(crate) keyframe_interval: Duration,
 
-    /// Chat messages of all viewers together, as in 10/s; the viewers sign in for it
+    /// Chat messages of all viewers together, as in 10/s
     #[arg(long, value_name = "RATE", value_parser = parse_rate)]
     pub(crate) chat: Option<f64>,
 
@@ -116,7 +120,7 @@ pub(crate) struct Options {
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=256))]
     pub(crate) sockets: u16,
 
-    /// The name that publishers and chatting viewers sign in with; their number is appended
+    /// The name that publishers sign in with; from the second on, their number is appended
     #[arg(long, value_name = "NAME", default_value = "loadtest")]
     pub(crate) publisher_name: String,
 

@@ -84,11 +84,12 @@ impl Publisher {
 
     /// Stops sending and returns what was sent; waits at most `patience` for the signaling to end.
     pub(crate) async fn stop(self, patience: Duration) -> Sent {
-        let outcome = self.media.remove(self.peer, true).await;
+        // The session goes first: with the goodbye the server would have forgotten it.
         self.stop.send_replace(true);
         if timeout(patience, self.signaling).await.is_err() {
             warn!("a publisher's signaling did not end in time");
         }
+        let outcome = self.media.remove(self.peer, true).await;
         match outcome {
             Some(Outcome::Publisher(sent)) => sent,
             Some(Outcome::Viewer(_)) | None => Sent::default(),

@@ -72,7 +72,8 @@ pub(crate) async fn visit(context: &Arc<Context>, viewer: u32, stay: Stay) -> Vi
         Some(Outcome::Viewer(seen)) => seen,
         Some(Outcome::Publisher(_)) | None => Seen::default(),
     };
-    let early = seen.over.map(str::to_owned);
+    let early = seen.over.filter(|(_, at)| *at < stay.ends.into_std());
+    let early = early.map(|(reason, _)| reason.to_owned());
     Visit {
         began,
         seen,
@@ -93,7 +94,7 @@ impl Session<'_> {
         let offer = self.description().offer_to_watch();
         let url = self.context.options.whep.as_deref().unwrap_or_default();
         let url = url.replace("{n}", &self.context.publisher_of(self.viewer).to_string());
-        let resource = Resource::create(&url, None, offer).await?;
+        let resource = Resource::create(&url, self.context.options.token.as_deref(), offer).await?;
         self.connect(&resource.answer)?;
         sleep_until(self.ends).await;
         if !breaks_off {

@@ -41,8 +41,8 @@ pub(crate) struct Link {
     /// `None` until the handshake is done.
     pub(crate) keys: Option<Keys>,
     pub(crate) connected_at: Option<Instant>,
-    /// Why it is over.
-    pub(crate) over: Option<&'static str>,
+    /// Why it is over, since when.
+    pub(crate) over: Option<(&'static str, Instant)>,
 }
 
 impl Link {
@@ -152,7 +152,9 @@ impl Link {
                     self.begin(now, out);
                 }
             }
-            Some(Incoming::Refused(_)) => self.over = Some("the server refused a check"),
+            Some(Incoming::Refused(_)) => {
+                self.over = self.over.or(Some(("the server refused a check", now)));
+            }
             None => {}
         }
     }
@@ -172,9 +174,10 @@ impl Link {
             self.connected_at = Some(now);
         }
         if progress.closed {
-            self.over = self.over.or(Some("the server said goodbye"));
+            self.over = self.over.or(Some(("the server said goodbye", now)));
         }
-        self.over = self.over.or(progress.failed);
+        let failed = progress.failed.map(|reason| (reason, now));
+        self.over = self.over.or(failed);
     }
 }
 

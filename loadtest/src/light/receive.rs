@@ -30,8 +30,8 @@ pub(crate) struct Seen {
     pub(crate) first_frame_at: Option<Instant>,
     pub(crate) video: Counts,
     pub(crate) audio: Counts,
-    /// Why the transport was over early.
-    pub(crate) over: Option<&'static str>,
+    /// Why the transport was over, since when.
+    pub(crate) over: Option<(&'static str, Instant)>,
 }
 
 /// Both tracks of one viewer.
@@ -194,9 +194,22 @@ impl Viewer {
             link.send_rtcp(&compound, out);
         }
         self.wants_keyframe |= gave_up;
+        let waits = self.first_frame_at.is_none() && self.first_packet_at.is_some();
+        let patience = self.first_packet_at.map(|at| at + PICTURE_TIME);
+        if waits && patience.is_some_and(|at| now >= at) && now >= self.next_pli_at {
+            // What comes in answer has the same timestamps, but other numbers.
+            self.first = None;
+            self.wants_keyframe = true;
+            self.next_pli_at = now;
+        }
         if self.wants_keyframe && now >= self.next_pli_at {
             self.wants_keyframe = false;
-            self.next_pli_at = now + BETWEEN_REQUESTS;
+            self.next_pli_at = now
+                + if waits {
+                    PICTURE_TIME
+                } else {
+                    BETWEEN_REQUESTS
+                };
             let mut compound = Vec::new();
             rtcp::write_pli(&mut compound, self.ssrc, video.ssrc);
             link.send_rtcp(&compound, out);
@@ -368,4 +381,6 @@ const SAMPLE: u32 = 64;
 /// And the end of every so many-th frame.
 const FRAME_SAMPLE: u64 = 4;
 const BETWEEN_REPORTS: Duration = Duration::from_secs(1);
+/// A viewer without a picture asks for a keyframe so often.
+const PICTURE_TIME: Duration = Duration::from_secs(1);
 const BETWEEN_REQUESTS: Duration = Duration::from_millis(500);
