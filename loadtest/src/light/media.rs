@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -14,7 +14,8 @@ use tokio::time::{MissedTickBehavior, interval};
 use tracing::warn;
 
 use super::dtls::Identity;
-use super::link::{Input, Link};
+use super::link::Link;
+use super::peer::{End, Peer};
 use super::receive::{Conduct, Seen, Viewer};
 use super::sdp::{Remote, Streams};
 use super::send::{Plan, Sender, Sent};
@@ -235,19 +236,6 @@ struct Engine {
     next_publication_at: Instant,
 }
 
-struct Peer {
-    link: Link,
-    end: End,
-    socket: Rc<Socket>,
-    /// Its own on loopback.
-    from: Option<IpAddr>,
-}
-
-enum End {
-    Viewer(Box<Viewer>),
-    Publisher(Box<Sender>, watch::Sender<bool>),
-}
-
 impl Engine {
     fn new(identity: Arc<Identity>, shared: Arc<Shared>) -> Self {
         Self {
@@ -382,51 +370,6 @@ impl Engine {
         self.tally.faults = faults;
         let shared = self.shared.tally.lock();
         *shared.unwrap_or_else(PoisonError::into_inner) = (self.tally.clone(), connected);
-    }
-}
-
-impl Peer {
-    fn handle(&mut self, datagram: &[u8], now: Instant, out: &mut Vec<Vec<u8>>, tally: &mut Tally) {
-        if let End::Viewer(viewer) = &self.end
-            && viewer.is_stalled
-        {
-            return;
-        }
-        match (self.link.handle(datagram, now, out), &mut self.end) {
-            (Input::Rtp(packet), End::Viewer(viewer)) => {
-                viewer.handle_rtp(&mut self.link, packet, now, tally);
-            }
-            (Input::Rtcp(compound), End::Viewer(viewer)) => viewer.handle_rtcp(&compound, now),
-            (Input::Rtcp(compound), End::Publisher(sender, _)) => {
-                sender.handle_rtcp(&mut self.link, &compound, out);
-            }
-            (Input::Rtp(_) | Input::Nothing, _) => {}
-        }
-    }
-
-    fn handle_timeout(&mut self, now: Instant, out: &mut Vec<Vec<u8>>) {
-        match &mut self.end {
-            End::Viewer(viewer) => {
-                if !viewer.is_stalled {
-                    self.link.handle_timeout(now, out);
-                    viewer.handle_timeout(&mut self.link, now, out);
-                }
-            }
-            End::Publisher(sender, connected) => {
-                self.link.handle_timeout(now, out);
-                sender.handle_timeout(&mut self.link, now, out);
-                let is_connected = self.link.keys.is_some() && self.link.over.is_none();
-                connected
-                    .send_if_modified(|was| std::mem::replace(was, is_connected) != is_connected);
-            }
-        }
-    }
-
-    fn flush(&self, out: &mut Vec<Vec<u8>>, tally: &mut Tally) {
-        for datagram in out.drain(..) {
-            let sent = self.socket.send(self.from, self.link.candidate, &datagram);
-            tally.unsent += u64::from(sent.is_err());
-        }
     }
 }
 

@@ -4,6 +4,8 @@ pub(crate) mod media;
 
 mod socket;
 
+mod peer;
+
 mod link;
 
 mod stun;

@@ -334,8 +334,8 @@ impl Viewer {
             return false;
         };
         first.came += 1;
-        first.begin = first.begin.or(begins.then_some(header.seq));
-        first.end = first.end.or(header.marker.then_some(header.seq));
+        first.begin = first.begin.or_else(|| begins.then_some(header.seq));
+        first.end = first.end.or_else(|| header.marker.then_some(header.seq));
         let ends = first.begin.zip(first.end);
         ends.is_some_and(|(begin, end)| end.wrapping_sub(begin).wrapping_add(1) == first.came)
     }
