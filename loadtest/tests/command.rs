@@ -59,5 +59,5 @@ fn run(options: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_klieg-loadtest"))
         .args(options)
         .output()
-        .unwrap()
+        .expect("cargo built the program before its tests")
 }
