@@ -73,7 +73,7 @@ pub(crate) struct ServerCost {
     pub(crate) cores: f64,
     pub(crate) memory_bytes: u64,
     pub(crate) cpu_ns_per_packet: f64,
-    /// By CPU arithmetic.
+    /// By CPU arithmetic; a viewer who got half of the packets counts as half a one.
     pub(crate) viewers_per_core: f64,
     /// More memory than without viewers.
     pub(crate) kib_per_viewer: f64,
@@ -109,12 +109,15 @@ impl Measurement {
         let server = begin.server.zip(end.server).map(|(then, now)| {
             let cpu = now.cpu.saturating_sub(then.cpu).as_secs_f64();
             let (cores, viewers) = (cpu / seconds, float(end.connected));
+            let lost = after.faults[0].saturating_sub(before.faults[0]);
+            // What a server does not deliver is no merit of its core.
+            let served = viewers * ratio(float(packets), float(packets + lost));
             let base = empty.unwrap_or(then).memory_bytes;
             ServerCost {
                 cores,
                 memory_bytes: now.memory_bytes,
                 cpu_ns_per_packet: ratio(cpu * 1e9, float(packets)),
-                viewers_per_core: ratio(viewers, cores),
+                viewers_per_core: ratio(served, cores),
                 kib_per_viewer: ratio(
                     float(now.memory_bytes.saturating_sub(base)) / 1024.0,
                     viewers,
