@@ -214,36 +214,18 @@ impl Report {
         ));
         lines.push(own.verdict());
         for viewer in &self.conformance {
-            let Counts4 {
-                packets,
-                frames,
-                lost,
-            } = Counts4::of(viewer);
             let error = viewer.error.as_deref().unwrap_or("no error");
+            let first = viewer.first_frame_ms.unwrap_or(0);
             lines.push(format!(
-                "complete viewer {}: {packets} packets, {frames} frames, {lost} lost, {error}",
-                viewer.number
+                "complete viewer {}: first frame after {first} ms, {} packets, {} frames, {} lost, {error}",
+                viewer.number,
+                viewer.video.packets + viewer.audio.packets,
+                viewer.video.frames,
+                viewer.video.lost + viewer.audio.lost
             ));
         }
         for (error, count) in &self.errors {
             lines.push(format!("{count} visits: {error}"));
-        }
-    }
-}
-
-/// The part of a complete viewer's numbers that the table has.
-struct Counts4 {
-    packets: u64,
-    frames: u64,
-    lost: u64,
-}
-
-impl Counts4 {
-    fn of(viewer: &ViewerReport) -> Self {
-        Self {
-            packets: viewer.video.packets + viewer.audio.packets,
-            frames: viewer.video.frames,
-            lost: viewer.video.lost + viewer.audio.lost,
         }
     }
 }
