@@ -146,7 +146,10 @@ impl Link {
                 self.round_trip = now.saturating_duration_since(sent);
                 if !self.is_valid {
                     self.is_valid = true;
-                    self.next_check_at = now + CONSENT;
+                    // As browsers do, check again to nominate. A server that has not seen us answer a check may
+                    // send no more than three times what it got, and our first flight is smaller than theirs.
+                    self.next_check_at = now;
+                    self.handle_timeout(now, out);
                 }
                 if self.dtls.is_none() && self.is_dtls_client {
                     self.begin(now, out);
