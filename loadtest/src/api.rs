@@ -4,8 +4,8 @@ use anyhow::{Context as _, bail, ensure};
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::client::conn::http1;
-use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
-use hyper::{Request, Uri};
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderMap, LOCATION};
+use hyper::{Method, Request, Uri};
 use hyper_util::rt::TokioIo;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -17,6 +17,16 @@ use tokio::net::TcpStream;
 pub(crate) struct Api {
     /// Host and port, as the `Host` header carries them.
     authority: String,
+}
+
+/// A session made by WHIP or WHEP (RFC 9725).
+#[derive(Debug)]
+pub(crate) struct Resource {
+    api: Api,
+    path: String,
+    bearer: Option<String>,
+    /// The server's description.
+    pub(crate) answer: String,
 }
 
 /// What `POST /rooms/{id}/join` answers, as far as it is needed here.
@@ -77,7 +87,7 @@ impl Api {
 
     /// Makes an unlisted room and returns its id.
     pub(crate) async fn create_room(&self, bearer: &str, title: &str) -> anyhow::Result<String> {
-        let body = json!({ "title": title, "visibility": "unlisted" });
+        let body = json!({ "title": title, "visibility": "unlisted", "allowGuestChat": true });
         let room: Room = self.post("/api/v1/rooms", Some(bearer), &body).await?;
         Ok(room.id)
     }
@@ -88,14 +98,28 @@ impl Api {
         bearer: Option<&str>,
         body: &Value,
     ) -> anyhow::Result<T> {
-        let call = format!("POST {path}");
-        let mut request = Request::post(path)
+        let body = ("application/json", body.to_string());
+        let (_, answer) = self.call(Method::POST, path, bearer, body).await?;
+        serde_json::from_slice(&answer).with_context(|| format!("POST {path}: unexpected answer"))
+    }
+
+    async fn call(
+        &self,
+        method: Method,
+        path: &str,
+        bearer: Option<&str>,
+        (content_type, body): (&str, String),
+    ) -> anyhow::Result<(HeaderMap, Bytes)> {
+        let call = format!("{method} {path}");
+        let mut request = Request::builder()
+            .method(method)
+            .uri(path)
             .header(HOST, &self.authority)
-            .header(CONTENT_TYPE, "application/json");
+            .header(CONTENT_TYPE, content_type);
         if let Some(token) = bearer {
             request = request.header(AUTHORIZATION, format!("Bearer {token}"));
         }
-        let request = request.body(Full::new(Bytes::from(body.to_string())))?;
+        let request = request.body(Full::new(Bytes::from(body)))?;
 
         let stream = TcpStream::connect(&self.authority)
             .await
@@ -106,7 +130,7 @@ impl Api {
             .send_request(request)
             .await
             .with_context(|| call.clone())?;
-        let status = response.status();
+        let (status, headers) = (response.status(), response.headers().clone());
         let read = Limited::new(response.into_body(), MAX_ANSWER_BYTES)
             .collect()
             .await;
@@ -118,7 +142,40 @@ impl Api {
         if !status.is_success() {
             bail!("{call}: {status}: {}", String::from_utf8_lossy(&answer));
         }
-        serde_json::from_slice(&answer).with_context(|| format!("{call}: unexpected answer"))
+        Ok((headers, answer))
+    }
+}
+
+impl Resource {
+    /// Posts an offer to a WHIP or WHEP address.
+    pub(crate) async fn create(
+        url: &str,
+        bearer: Option<&str>,
+        offer: String,
+    ) -> anyhow::Result<Self> {
+        let api = Api::parse(url)?;
+        let uri: Uri = url.parse()?;
+        let path = uri.path_and_query().map_or("/", |path| path.as_str());
+        let body = ("application/sdp", offer);
+        let (headers, answer) = api.call(Method::POST, path, bearer, body).await?;
+        let location = headers
+            .get(LOCATION)
+            .context("the answer has no Location")?;
+        let location: Uri = location.to_str()?.parse()?;
+        Ok(Self {
+            path: location.path().to_owned(),
+            api,
+            bearer: bearer.map(str::to_owned),
+            answer: String::from_utf8(answer.to_vec()).context("the answer is no text")?,
+        })
+    }
+
+    /// Ends the session.
+    pub(crate) async fn delete(&self) -> anyhow::Result<()> {
+        let bearer = self.bearer.as_deref();
+        let body = ("application/sdp", String::new());
+        let call = self.api.call(Method::DELETE, &self.path, bearer, body);
+        call.await.map(drop)
     }
 }
 

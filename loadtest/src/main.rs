@@ -1,4 +1,4 @@
-//! Watches a room as many viewers at once and reports what arrived, seeing the server only from outside.
+//! Simulates publishers and viewers and reports what arrived, seeing the server only from outside.
 
 mod options;
 
@@ -6,35 +6,44 @@ mod api;
 
 mod socket;
 
+mod light;
+
+mod vp8;
+
+mod stamp;
+
+mod publisher;
+
+mod session;
+
 mod peer;
 
 mod viewer;
 
 mod meter;
 
-mod publisher;
+mod server;
 
-mod keyframe;
+mod measure;
 
-mod vp8;
+mod live;
+
+mod run;
 
 mod report;
 
+mod html;
+
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::Context as _;
-use clap::Parser as _;
-use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep};
-use tracing::{info, warn};
+use clap::{CommandFactory as _, Parser as _};
 
 use crate::options::Options;
-use crate::publisher::Publisher;
-use crate::report::Report;
 
-#[tokio::main]
+#[tokio::main(worker_threads = 2)]
 async fn main() -> anyhow::Result<ExitCode> {
     tracing_subscriber::fmt()
         .with_env_filter(
@@ -44,11 +53,17 @@ async fn main() -> anyhow::Result<ExitCode> {
         .with_writer(std::io::stderr)
         .init();
     let options = Arc::new(Options::parse());
-    let report = run(&options).await?;
+    if let Err(problem) = options.check() {
+        let kind = clap::error::ErrorKind::ArgumentConflict;
+        Options::command().error(kind, problem).exit();
+    }
+    let report = run::run(&options).await?;
     report.write_table(&mut std::io::stdout().lock())?;
     if let Some(path) = &options.json {
-        let json = serde_json::to_vec_pretty(&report)?;
-        std::fs::write(path, json).with_context(|| format!("cannot write {}", path.display()))?;
+        write(path, &serde_json::to_vec_pretty(&report)?)?;
+    }
+    if let Some(path) = &options.html {
+        write(path, html::page(&report).as_bytes())?;
     }
     // So that a script can tell success without reading the report.
     Ok(if report.everyone_saw_media() {
@@ -58,49 +73,6 @@ async fn main() -> anyhow::Result<ExitCode> {
     })
 }
 
-/// Publishes if asked to, lets the viewers join one after the other, and collects their reports.
-async fn run(options: &Arc<Options>) -> anyhow::Result<Report> {
-    let publisher = match options.publishers {
-        0 => None,
-        _ => Some(
-            Publisher::go_live(options)
-                .await
-                .context("the publisher could not go live")?,
-        ),
-    };
-    let room = match &publisher {
-        Some(publisher) => publisher.room().to_owned(),
-        None => options
-            .room
-            .clone()
-            .context("--room is needed without a publisher")?,
-    };
-
-    let joins_end = Instant::now() + options.join_interval * u32::from(options.viewers);
-    let ends = joins_end + options.duration;
-    let mut viewers = JoinSet::new();
-    for number in 0..options.viewers {
-        viewers.spawn(viewer::watch(
-            Arc::clone(options),
-            room.clone(),
-            number,
-            ends,
-        ));
-        sleep(options.join_interval).await;
-    }
-    info!(viewers = options.viewers, room, "everybody was let in");
-
-    let mut reports = Vec::with_capacity(usize::from(options.viewers));
-    while let Some(finished) = viewers.join_next().await {
-        match finished {
-            Ok(report) => reports.push(report),
-            Err(error) => warn!(%error, "a viewer's task ended early"),
-        }
-    }
-    reports.sort_by_key(|report| report.number);
-    let sent = match publisher {
-        Some(publisher) => Some(publisher.stop(Duration::from_secs(2)).await),
-        None => None,
-    };
-    Ok(Report::new(options, room, sent, reports))
+fn write(path: &Path, content: &[u8]) -> anyhow::Result<()> {
+    std::fs::write(path, content).with_context(|| format!("cannot write {}", path.display()))
 }

@@ -11,7 +11,6 @@ use webrtc::peer_connection::{
     RTCPeerConnectionState, Registry, SettingEngineBuilder, register_default_interceptors,
 };
 
-use crate::keyframe::KeyframeRequests;
 use crate::options::Options;
 
 /// What happens to a connection.
@@ -22,8 +21,6 @@ pub(crate) enum Link {
     Connecting,
     /// Both are done, since then.
     Connected(Instant),
-    /// It failed.
-    Lost,
 }
 
 /// Takes the tracks that the server opens.
@@ -32,12 +29,11 @@ pub(crate) trait TakeTrack: Send + Sync + 'static {
     fn take(&self, track: Arc<dyn TrackRemote>);
 }
 
-/// Makes a peer; `link` follows its state, `requests` counts what the server asks for.
+/// Makes a peer; `link` follows its state.
 pub(crate) async fn build(
     options: &Options,
     link: watch::Sender<Link>,
     tracks: impl TakeTrack,
-    requests: &KeyframeRequests,
 ) -> anyhow::Result<Arc<dyn PeerConnection>> {
     let mut engine = MediaEngine::default();
     engine.register_default_codecs()?;
@@ -48,7 +44,7 @@ pub(crate) async fn build(
         .build();
     let peer = PeerConnectionBuilder::new()
         .with_media_engine(engine)
-        .with_interceptor_registry(requests.listen_to(interceptors))
+        .with_interceptor_registry(interceptors)
         .with_setting_engine(settings)
         .with_handler(Arc::new(Handler { link, tracks }))
         .with_udp_addrs(vec![local_address(options)])
@@ -77,8 +73,6 @@ impl<T: TakeTrack> PeerConnectionEventHandler for Handler<T> {
     async fn on_connection_state_change(&self, state: RTCPeerConnectionState) {
         if state == RTCPeerConnectionState::Connected {
             self.link.send_replace(Link::Connected(Instant::now()));
-        } else if state == RTCPeerConnectionState::Failed {
-            self.link.send_replace(Link::Lost);
         }
     }
 

@@ -5,10 +5,10 @@ use futures_util::{SinkExt as _, StreamExt as _};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
-use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+use tokio_tungstenite::tungstenite::protocol::{CloseFrame, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{ClientRequestBuilder, Message as Frame};
-use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async_with_config};
 
 use crate::api::Join;
 use crate::options::Options;
@@ -46,7 +46,11 @@ impl Socket {
         let url = options.ws.as_ref().unwrap_or(&join.ws_url);
         let uri = url.parse().with_context(|| format!("{url} is not a URL"))?;
         let request = ClientRequestBuilder::new(uri).with_sub_protocol("klieg.v1");
-        let (stream, _) = connect_async(request)
+        // The default buffers take 128 KiB a socket.
+        let config = WebSocketConfig::default()
+            .read_buffer_size(4096)
+            .write_buffer_size(0);
+        let (stream, _) = connect_async_with_config(request, Some(config), true)
             .await
             .with_context(|| format!("cannot connect to {url}"))?;
         let mut socket = Self { stream, next_id: 1 };
@@ -66,8 +70,25 @@ impl Socket {
             .with_context(|| format!("cannot send {t}"))
     }
 
+    /// Sends one request whose `id` is unique beyond the socket, as those of chat messages have to be.
+    pub(crate) async fn send_unique(&mut self, t: &str, d: Value) -> anyhow::Result<()> {
+        let id = format!("{:032x}", rand::random::<u128>());
+        let text = json!({ "t": t, "id": id, "d": d }).to_string();
+        let sent = self.stream.send(Frame::text(text)).await;
+        sent.with_context(|| format!("cannot send {t}"))
+    }
+
     /// Waits for the next message; `error` messages and a closed socket are errors.
     pub(crate) async fn next(&mut self) -> anyhow::Result<Message> {
+        let message = self.next_or_refusal().await?;
+        if message.t == "error" {
+            bail!("the server says: {}", message.d);
+        }
+        Ok(message)
+    }
+
+    /// Waits for the next message of any kind.
+    pub(crate) async fn next_or_refusal(&mut self) -> anyhow::Result<Message> {
         loop {
             let frame = self
                 .stream
@@ -76,11 +97,7 @@ impl Socket {
                 .context("the server closed the socket")??;
             match frame {
                 Frame::Text(text) => {
-                    let message: Message = serde_json::from_str(&text)?;
-                    if message.t == "error" {
-                        bail!("the server says: {}", message.d);
-                    }
-                    return Ok(message);
+                    return Ok(serde_json::from_str(&text)?);
                 }
                 Frame::Close(reason) => bail!("the server closed the socket: {reason:?}"),
                 Frame::Binary(_) => bail!("the server sent a binary frame"),

@@ -1,4 +1,4 @@
-//! One viewer: joins as a guest, answers the server's offer, counts what comes.
+//! One complete viewer: joins as a guest, answers the server's offer, counts what comes.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -14,12 +14,11 @@ use webrtc::media_stream::track_remote::{TrackRemote, TrackRemoteEvent};
 use webrtc::peer_connection::{PeerConnection, RTCSessionDescription};
 
 use crate::api::Api;
-use crate::keyframe::KeyframeRequests;
 use crate::meter::{Counts, Meter};
 use crate::options::Options;
 use crate::peer::{self, Link, TakeTrack};
-use crate::publisher::sent_at;
 use crate::socket::{Message, Socket};
+use crate::stamp::sent_at;
 
 /// What one viewer saw. Times count from its first request; `None` where it did not get that far.
 #[derive(Debug, Default, Serialize)]
@@ -124,13 +123,7 @@ impl Viewer<'_> {
             Some(peer) => Arc::clone(peer),
             None => {
                 let tracks = Tracks(Arc::clone(&self.received));
-                let peer = peer::build(
-                    self.options,
-                    self.link.clone(),
-                    tracks,
-                    &KeyframeRequests::default(),
-                )
-                .await?;
+                let peer = peer::build(self.options, self.link.clone(), tracks).await?;
                 Arc::clone(self.peer.insert(peer))
             }
         };
@@ -208,8 +201,8 @@ impl Received {
         };
         let ends = meter.handle_packet(header.sequence_number, header.marker, packet.payload.len());
         if kind == RtpCodecKind::Video && ends {
-            if let Some(sent) = sent_at(&packet.payload) {
-                meter.handle_delay(now.duration_since(sent));
+            if let Some((frame, _)) = sent_at(&packet.payload) {
+                meter.handle_delay(now.saturating_duration_since(frame.into()));
             }
             state.first_frame.get_or_insert(now);
         }

@@ -6,15 +6,15 @@
 //! server and the browsers treat it as any other video; only its picture is dull.
 
 /// Wide enough for a player to show, small enough that few bytes make a whole frame.
-pub(crate) const WIDTH: u16 = 320;
-pub(crate) const HEIGHT: u16 = 180;
+const WIDTH: u16 = 320;
+const HEIGHT: u16 = 180;
 
-/// Appends a frame of `size` bytes that ends with `trailer`.
+/// Returns a frame of `size` bytes, whose width and height are `1 << shift` times less than the whole.
 ///
-/// `size` is raised to `MIN_FRAME_BYTES` where it is less.
-pub(crate) fn write_frame(frame: &mut Vec<u8>, keyframe: bool, size: usize, trailer: &[u8]) {
-    let start = frame.len();
-    let size = size.max(MIN_FRAME_BYTES);
+/// `size` is raised where it is less than such a picture needs.
+pub(crate) fn frame(keyframe: bool, size: usize, shift: u8) -> Vec<u8> {
+    let mut frame = Vec::new();
+    let size = size.max(min_frame_bytes(shift));
     let first_partition = u32::try_from(size / 2)
         .unwrap_or(MAX_PARTITION)
         .min(MAX_PARTITION);
@@ -23,11 +23,28 @@ pub(crate) fn write_frame(frame: &mut Vec<u8>, keyframe: bool, size: usize, trai
     frame.extend_from_slice(&tag.to_le_bytes()[..3]);
     if keyframe {
         frame.extend_from_slice(&[0x9d, 0x01, 0x2a]);
-        frame.extend_from_slice(&WIDTH.to_le_bytes());
-        frame.extend_from_slice(&HEIGHT.to_le_bytes());
+        frame.extend_from_slice(&(WIDTH >> shift).to_le_bytes());
+        frame.extend_from_slice(&(HEIGHT >> shift).to_le_bytes());
     }
-    frame.resize(start + size - trailer.len(), 0);
-    frame.extend_from_slice(trailer);
+    frame.resize(size, 0);
+    frame
+}
+
+/// Returns whether a payload is the beginning of a keyframe (RFC 7741, section 4.2; RFC 6386, section 9.1).
+pub(crate) fn begins_keyframe(payload: &[u8]) -> bool {
+    let Some((&first, rest)) = payload.split_first() else {
+        return false;
+    };
+    let mut skip = 0;
+    if first & 0x80 != 0 {
+        let flags = rest.first().copied().unwrap_or(0);
+        let long_id = rest.get(1).is_some_and(|id| id & 0x80 != 0);
+        let id = usize::from(flags >> 7) * (1 + usize::from(long_id));
+        let level = usize::from(flags >> 6 & 1);
+        skip = 1 + id + level + usize::from(flags & 0x30 != 0);
+    }
+    // "Start of partition" and partition 0; then: not-a-keyframe bit.
+    first & 0x17 == 0x10 && rest.get(skip).is_some_and(|tag| tag & 1 == 0)
 }
 
 /// Splits a frame into RTP payloads of equal size (RFC 7741, section 4.2), each with the picture's number.
@@ -47,8 +64,11 @@ pub(crate) fn payloads(frame: &[u8], picture_id: u16) -> impl ExactSizeIterator<
         })
 }
 
-/// Both partitions then have more zeros than the decoder wants: 240 macroblocks, 8 bits each at most.
-const MIN_FRAME_BYTES: usize = 2048;
+/// Both partitions then have more zeros than the decoder wants: 8 bits a macroblock at most.
+fn min_frame_bytes(shift: u8) -> usize {
+    let blocks = |pixels: u16| usize::from((pixels >> shift).div_ceil(16));
+    blocks(WIDTH) * blocks(HEIGHT) * 8 + 128
+}
 
 /// The length has 19 bits.
 const MAX_PARTITION: u32 = (1 << 19) - 1;
@@ -64,20 +84,32 @@ mod tests {
 
     #[test]
     fn a_keyframe_tells_its_size() {
-        let mut frame = Vec::new();
-        write_frame(&mut frame, true, 5000, b"end");
-        assert_eq!(frame.len(), 5000);
-        assert_eq!(frame[0] & 1, 0);
-        assert_eq!(frame[3..10], [0x9d, 0x01, 0x2a, 64, 1, 180, 0]);
-        assert!(frame.ends_with(b"\0end"));
+        let whole = frame(true, 5000, 0);
+        assert_eq!(whole.len(), 5000);
+        assert_eq!(whole[0] & 1, 0);
+        assert_eq!(whole[3..10], [0x9d, 0x01, 0x2a, 64, 1, 180, 0]);
+        assert_eq!(frame(true, 5000, 1)[6..10], [160, 0, 90, 0]);
     }
 
     #[test]
     fn other_frames_say_that_they_are_none() {
-        let mut frame = Vec::new();
-        write_frame(&mut frame, false, 1, b"");
-        assert_eq!(frame.len(), MIN_FRAME_BYTES);
+        let frame = frame(false, 1, 0);
+        assert_eq!(frame.len(), 2048);
         assert_eq!(frame[0] & 1, 1);
+    }
+
+    #[test]
+    fn only_the_first_packet_of_a_keyframe_begins_one() {
+        let begins = |keyframe| -> Vec<bool> {
+            let frame = frame(keyframe, 3000, 0);
+            payloads(&frame, 7)
+                .map(|payload| begins_keyframe(&payload))
+                .collect()
+        };
+        assert_eq!(begins(true), [true, false, false]);
+        assert_eq!(begins(false), [false, false, false]);
+        assert!(begins_keyframe(&[0x10, 0]));
+        assert!(!begins_keyframe(&[]) && !begins_keyframe(&[0x90, 0x80]));
     }
 
     #[test]
