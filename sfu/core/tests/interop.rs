@@ -401,3 +401,20 @@ fn a_viewer_of_picture_alone_is_no_mismatch_in_a_room_of_sound() {
         |event: &Event| matches!(event, Event::PublisherMedia { format, .. } if *format == OPUS);
     assert_eq!(count(&stage, is_sound), 1);
 }
+
+#[test]
+fn a_client_that_checks_once_connects_without_waiting() {
+    let mut stage = Stage::new(320, 1);
+    let place = stage.watch(2, Link::round_trip(20));
+    let is_answered = |stage: &Stage| stage.actors[place].peer.answered > 0;
+    assert!(stage.run_until(Duration::from_secs(1), is_answered));
+    stage.actors[place].peer.is_checking = false;
+    let is_connected = |stage: &Stage| stage.actors[place].peer.is_connected();
+    assert!(stage.run_until(Duration::from_secs(5), is_connected));
+    // A check of ours and its answer, and four flights: three round trips and a half at the most.
+    assert!(
+        stage.elapsed() < Duration::from_millis(120),
+        "{:?}",
+        stage.elapsed()
+    );
+}

@@ -32,6 +32,8 @@ impl Node {
                 return Some(self.count_transmit(path, out.len()));
             }
             self.dirty.pop_front();
+            // What is left may have to wait for an address to prove itself, by a check that is due now.
+            self.set_timer(index);
         }
         self.next_run(now, out)
     }

@@ -288,6 +288,14 @@ impl Node {
         if self.dirty.back() != Some(&index) {
             self.dirty.push_back(index);
         }
+        self.set_timer(index);
+    }
+
+    /// Registers when a peer has something to do next.
+    fn set_timer(&mut self, index: PeerIndex) {
+        let Some(peer) = self.peers.get_mut(index) else {
+            return;
+        };
         let next = peer.next_timeout();
         if peer.timer != next {
             if let Some(before) = peer.timer {
