@@ -228,7 +228,7 @@ fn another_publishers_layer_is_told_though_it_has_the_place_of_the_last_one() {
     }
     stage.simulcast(3, Link::default(), browser_layers());
     stage.run(3 * SECOND);
-    let mut events = stage.events.iter().filter(|(at, _)| *at > 2 * SECOND);
+    let mut events = stage.events.iter().filter(|(at, _)| *at >= 2 * SECOND);
     let is_told = events.any(|(_, event)| matches!(event, Event::ViewerLayer { .. }));
     assert!(is_told, "nothing was told after the change");
 }
