@@ -69,8 +69,9 @@ test('a visitor who comes while the camera is off reads so, whatever the screen'
   await fresh.open(`${server.url}/r/${roomId}`);
   for (const [width, height] of [[360, 740], [740, 360], [820, 1180], [1280, 800]] as const) {
     await fresh.resize(width, height);
-    await until(`nothing covers the words at ${width}×${height}`, () => fresh.look(coverOfWords), (cover) => cover === '', 5_000);
-    expect(await fresh.look(sentences)).toMatch(/The host’s camera is off[^]*Tap to unmute/);
+    const words = /The host’s camera is off[^]*Tap to unmute/;
+    await until(`the words are there at ${width}×${height}`, () => fresh.look(sentences), (seen) => words.test(seen));
+    await until(`nothing covers the words at ${width}×${height}`, () => fresh.look(coverOfWords), (cover) => cover === '');
   }
   await fresh.click('[data-test=unmute]');
   await until('it is loud', () => fresh.look(received), ({ muted }) => !muted);
