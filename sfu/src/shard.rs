@@ -149,7 +149,7 @@ impl Shard {
     }
 
     /// Returns when there is something to do even if nothing comes.
-    fn wake_at(&self) -> Option<Instant> {
+    fn wake_at(&mut self) -> Option<Instant> {
         let retry =
             !(self.outbox.waiting.is_empty() && self.jobs.is_empty() && self.events.is_empty());
         let retry = retry.then(|| Instant::now() + RETRY);

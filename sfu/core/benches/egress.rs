@@ -1,8 +1,9 @@
 //! What a packet to a viewer costs, beside the floor: a bare loop that copies, seals and sends the same runs.
 //!
-//! `cargo bench -p klieg-sfu-core --bench egress [-- VIEWERS [PACKETS]]` prints processor time per packet and
-//! viewer of both, in turns, so that a noisy machine is noisy for both; and then what a second of media costs,
-//! as browsers and as encoders send it.
+//! `cargo bench -p klieg-sfu-core --bench egress [-- VIEWERS [PACKETS]] [packets] [seconds] [rooms]` prints, of
+//! the parts named or of all: processor time per packet and viewer of both, in turns, so that a noisy machine is
+//! noisy for both; what a second of media costs, as browsers and as encoders send it; and the same viewers in
+//! fewer and in more rooms.
 
 #![expect(
     clippy::unwrap_used,
@@ -37,6 +38,8 @@ use crate::sim::world::SERVER;
 
 /// Bytes of a payload: with its header and tag a datagram of 1200.
 const PAYLOAD_LEN: usize = 1172;
+/// Datagrams that one receive brings at most.
+const BATCH: usize = 32;
 /// Bursts of one turn, and turns of each.
 const BURSTS: usize = 20;
 const TURNS: usize = 15;
@@ -53,6 +56,7 @@ struct Shape {
 }
 
 const FRAMES: usize = 30;
+const FRAME: Duration = Duration::from_millis(33);
 const SOUND_EVERY: Duration = Duration::from_millis(20);
 const STEP: Duration = Duration::from_millis(5);
 
@@ -79,15 +83,26 @@ const SHAPES: [Shape; 10] = [
 ];
 
 fn main() {
-    let mut numbers = std::env::args().skip(1).filter_map(|it| it.parse().ok());
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let parts = ["packets", "seconds", "rooms"].map(|part| words.iter().any(|it| it == part));
+    let [packets, seconds, rooms] = parts.map(|named| named || !parts.contains(&true));
+    let mut numbers = words.iter().filter_map(|it| it.parse().ok());
     let viewers = numbers.next().unwrap_or(1000);
-    let mut stand = Stand::new(1, viewers);
-    let packets = numbers.next().map(|it| vec![it]);
-    compare(&mut stand, &packets.unwrap_or_else(|| vec![1, 2, 4, 9, 16]));
-    println!();
-    spend(&mut stand);
-    println!();
-    divide(viewers);
+    let lengths = numbers.next().map(|it| vec![it]);
+    if packets || seconds {
+        let mut stand = Stand::new(1, viewers);
+        if packets {
+            compare(&mut stand, &lengths.unwrap_or_else(|| vec![1, 2, 4, 9, 16]));
+            println!();
+        }
+        if seconds {
+            spend(&mut stand);
+            println!();
+        }
+    }
+    if rooms {
+        divide(viewers);
+    }
 }
 
 /// Prints what the same viewers cost in fewer and in more rooms.
@@ -194,7 +209,8 @@ impl Stand {
             }
         });
         let publishers = sources.collect();
-        stage.run(Duration::from_millis(500));
+        // Until nobody is served from the cache any more.
+        stage.run(Duration::from_secs(4));
         Self {
             stage,
             publishers,
@@ -241,16 +257,20 @@ impl Stand {
 
     /// What the forwarding unit takes for the same, the publisher's packets included.
     fn klieg(&mut self, packets: usize) -> f64 {
+        // Time for checks: without them the viewers' consent would end.
+        self.stage.run(Duration::from_millis(10));
         let bursts: Vec<_> = (0..BURSTS).map(|_| self.bursts_of_all(packets)).collect();
         let (mut sent, start) = (0, spent_ns());
-        for burst in bursts {
-            self.stage.now += Duration::from_millis(1);
+        for burst in &bursts {
+            self.stage.now += FRAME;
             let (now, node) = (self.stage.now, &mut self.stage.nodes[0]);
-            for (path, datagram) in &burst {
-                node.handle_datagram(now, *path, datagram);
+            for batch in burst.chunks(BATCH) {
+                for (path, datagram) in batch {
+                    node.handle_datagram(now, *path, datagram);
+                }
+                node.handle_timeout(now);
+                sent += drain(node, now, &mut self.run, &self.sockets);
             }
-            node.handle_timeout(now);
-            sent += drain(node, now, &mut self.run, &self.sockets);
         }
         let spent = spent_ns() - start;
         let expected = BURSTS * packets * self.viewers;

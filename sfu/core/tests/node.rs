@@ -663,7 +663,7 @@ fn when_everybody_has_left_nothing_is_left() {
         stage.run(SECOND);
     }
     stage.run(60 * SECOND);
-    for node in &stage.nodes {
+    for node in &mut stage.nodes {
         assert_eq!(node.population(), (0, 0));
         assert_eq!(node.poll_timeout(), None, "no timer is left");
     }

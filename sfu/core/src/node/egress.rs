@@ -5,6 +5,7 @@ use std::time::Instant;
 use crate::command::{Event, Kind, Path};
 use crate::node::Node;
 use crate::node::peers::{PeerIndex, Role};
+use crate::room::AHEAD;
 
 /// Datagrams for one destination.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,7 +40,11 @@ impl Node {
     }
 
     fn next_run(&mut self, now: Instant, out: &mut Vec<u8>) -> Option<Transmit> {
-        while let Some(fan_out) = self.fan_out.front_mut() {
+        loop {
+            if self.fan_out_seen == 0 {
+                self.look_ahead(now);
+            }
+            let fan_out = self.fan_out.front_mut()?;
             let room = fan_out.room().and_then(|key| self.rooms.get(&key));
             let run = room.and_then(|room| fan_out.next_run(now, room, &mut self.peers, out));
             if let Some(run) = run {
@@ -59,8 +64,20 @@ impl Node {
                 });
             }
             self.fan_out.pop_front();
+            self.fan_out_seen = self.fan_out_seen.saturating_sub(1);
         }
-        None
+    }
+
+    /// Touches what the next bursts will need, as [`FanOut::look_ahead`] does for the next viewers: in rooms
+    /// of few viewers it is there that the processor would wait.
+    fn look_ahead(&mut self, now: Instant) {
+        for fan_out in self.fan_out.iter().take(AHEAD) {
+            let room = fan_out.room().and_then(|key| self.rooms.get(&key));
+            if let Some(room) = room {
+                fan_out.look_ahead(now, room, &mut self.peers);
+            }
+            self.fan_out_seen += 1;
+        }
     }
 
     /// Reports the first picture that a viewer is sent, or the first sound where there is no picture

@@ -3,10 +3,17 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
-use crate::relay::{Burst, SourceId};
+use crate::relay::{Burst, MediaPacket, SourceId};
 
 /// The longest that a packet waits.
 const MAX_HOLD: Duration = Duration::from_millis(10);
+
+/// Buffers that are kept: enough for as many rooms as send within [`MAX_HOLD`], some 10 MB.
+const MAX_SPARE: usize = 1024;
+
+/// Room for what an ordinary frame brings, so that a burst seldom has to grow.
+const ORDINARY_PACKETS: usize = 8;
+const ORDINARY_BYTES: usize = ORDINARY_PACKETS * 1200;
 
 /// The bursts that are open, by their source: one for each.
 #[derive(Debug, Default)]
@@ -18,7 +25,12 @@ pub(super) struct Gathering {
     held: VecDeque<(Instant, SourceId)>,
     /// Those that are to be closed now.
     ripe: VecDeque<SourceId>,
+    /// Empty buffers for the next bursts, at most [`MAX_SPARE`].
+    spare: Vec<Buffers>,
 }
+
+/// What a burst grows in: its packets, and their payloads one behind the other.
+pub(super) type Buffers = (Vec<MediaPacket>, Vec<u8>);
 
 /// A burst that grows.
 #[derive(Debug)]
@@ -39,10 +51,11 @@ impl Gathering {
         &mut self,
         now: Instant,
         source: SourceId,
-        new: impl FnOnce() -> Burst,
+        new: impl FnOnce(Buffers) -> Burst,
     ) -> &mut Burst {
         let due = now + self.hold;
         let (held, ripe, waits) = (&mut self.held, &mut self.ripe, !self.hold.is_zero());
+        let spare = &mut self.spare;
         let open = self.open.entry(source).or_insert_with(|| {
             if waits {
                 held.push_back((due, source));
@@ -50,7 +63,7 @@ impl Gathering {
                 ripe.push_back(source);
             }
             Open {
-                burst: new(),
+                burst: new(spare.pop().unwrap_or_else(new_buffers)),
                 due,
                 is_ripe: !waits,
             }
@@ -77,6 +90,22 @@ impl Gathering {
         self.open.remove(&source).map(|open| open.burst)
     }
 
+    /// Returns a burst in memory of just its size, for the cache may hold it for seconds, and takes back
+    /// what it was gathered in.
+    pub(super) fn keep(&mut self, mut gathered: Burst) -> Burst {
+        let kept = Burst {
+            packets: gathered.packets.as_slice().to_vec(),
+            bytes: gathered.bytes.as_slice().to_vec(),
+            ..gathered
+        };
+        if self.spare.len() < MAX_SPARE {
+            gathered.packets.clear();
+            gathered.bytes.clear();
+            self.spare.push((gathered.packets, gathered.bytes));
+        }
+        kept
+    }
+
     /// Takes the next burst that is to be closed.
     pub(super) fn take_ripe(&mut self) -> Option<Burst> {
         while let Some(source) = self.ripe.pop_front() {
@@ -98,4 +127,9 @@ impl Gathering {
             }
         }
     }
+}
+
+fn new_buffers() -> Buffers {
+    let packets = Vec::with_capacity(ORDINARY_PACKETS);
+    (packets, Vec::with_capacity(ORDINARY_BYTES))
 }

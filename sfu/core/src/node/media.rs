@@ -15,10 +15,6 @@ use crate::room::{self, Begins, FanOut, Room};
 /// number: 1500 − 40 (IPv6) − 8 (UDP) − 12 (RTP) − 16 (tag) − 2.
 const MAX_PAYLOAD: usize = 1422;
 
-/// Room for what an ordinary frame brings, so that a burst seldom has to grow.
-const ORDINARY_PACKETS: usize = 8;
-const ORDINARY_BYTES: usize = ORDINARY_PACKETS * 1200;
-
 impl Node {
     /// Takes a decrypted RTP packet.
     pub(super) fn handle_rtp(&mut self, now: Instant, index: PeerIndex, packet: &[u8]) {
@@ -39,8 +35,9 @@ impl Node {
                         .push_back(Event::PublisherMedia { peer, room, format });
                 }
                 let begins = arrived.keyframe.then_some(arrived.layer);
+                let has_changed = publisher.has_layer_news();
                 self.gather(now, room, &arrived);
-                if format.codec.kind() == Kind::Video {
+                if has_changed {
                     self.pass_layers(now, index, begins);
                 }
             }
@@ -60,14 +57,14 @@ impl Node {
         if let Some(full) = self.gathering.take_full(source) {
             self.close(full);
         }
-        let burst = self.gathering.burst(now, source, || Burst {
+        let burst = self.gathering.burst(now, source, |(packets, bytes)| Burst {
             room,
             source,
             layer: arrived.layer,
             format: arrived.format,
             arrived: now,
-            packets: Vec::with_capacity(ORDINARY_PACKETS),
-            bytes: Vec::with_capacity(ORDINARY_BYTES),
+            packets,
+            bytes,
         });
         let start = burst.bytes.len();
         burst.bytes.extend_from_slice(arrived.payload);
@@ -101,22 +98,15 @@ impl Node {
 
     fn close(&mut self, mut burst: Burst) {
         let room = self.rooms.get(&burst.room);
-        let counts = room.is_some_and(|room| room.publisher.is_some() && room.hears(burst.source));
-        if !counts {
+        let counts = |room: &&Room| room.publisher.is_some() && room.hears(burst.source);
+        let Some(room) = room.filter(counts) else {
             self.counters.dropped_unforwarded += burst.packets.len() as u64;
             return;
-        }
+        };
         burst.level();
-        // It may stay in the cache for seconds. This gives back what is left at the end, without a copy.
-        burst.packets.shrink_to_fit();
-        burst.bytes.shrink_to_fit();
-        let burst = Arc::new(burst);
-        if let Some(room) = self.rooms.get(&burst.room) {
-            let wanted = room.wanted_by.iter();
-            let message = ShardMessage::Burst(Arc::clone(&burst));
-            self.messages
-                .extend(wanted.map(|&shard| (shard, message.clone())));
-        }
+        let burst = Arc::new(self.gathering.keep(burst));
+        let message = |&shard| (shard, ShardMessage::Burst(Arc::clone(&burst)));
+        self.messages.extend(room.wanted_by.iter().map(message));
         self.deliver(&burst);
     }
 

@@ -25,9 +25,11 @@ mod route;
 
 pub(crate) mod peers;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+use rustc_hash::FxHashMap;
 
 use crate::command::{Event, Path, RoomKey, ShardIndex};
 use crate::demux::{self, Protocol};
@@ -71,9 +73,11 @@ pub struct Node {
     /// Who is here.
     peers: Peers,
     /// Rooms that have somebody here.
-    rooms: HashMap<RoomKey, Room>,
+    rooms: FxHashMap<RoomKey, Room>,
     /// Peers with a timer, by when it is due.
     timers: BTreeSet<(Instant, PeerIndex)>,
+    /// Publishers that sent media since their timers were set; the next one is asked for after a batch.
+    heard: Vec<PeerIndex>,
     /// Peers with something to send besides media.
     dirty: VecDeque<PeerIndex>,
     /// Single datagrams ready to leave: feedback, reports, retransmissions.
@@ -82,6 +86,8 @@ pub struct Node {
     gathering: Gathering,
     /// The bursts being sent to this shard's viewers.
     fan_out: VecDeque<FanOut>,
+    /// How many of the first of them have been looked ahead at.
+    fan_out_seen: usize,
     /// Datagrams for other shards, gathered from this batch.
     forward: BTreeMap<ShardIndex, Vec<(Path, Vec<u8>)>>,
     /// Messages for other shards.
@@ -104,12 +110,14 @@ impl Node {
             config,
             directory: Directory::default(),
             peers: Peers::default(),
-            rooms: HashMap::new(),
+            rooms: FxHashMap::default(),
             timers: BTreeSet::new(),
+            heard: Vec::new(),
             dirty: VecDeque::new(),
             ready: VecDeque::new(),
             gathering: Gathering::default(),
             fan_out: VecDeque::new(),
+            fan_out_seen: 0,
             forward: BTreeMap::new(),
             messages: VecDeque::new(),
             keyframes_wanted: BTreeSet::new(),
@@ -184,6 +192,7 @@ impl Node {
 
     /// Does what has become due.
     pub fn handle_timeout(&mut self, now: Instant) {
+        self.set_timers();
         self.gathering.handle_timeout(now);
         while let Some(&(due, index)) = self.timers.first().filter(|(due, _)| *due <= now) {
             self.timers.remove(&(due, index));
@@ -207,7 +216,8 @@ impl Node {
     }
 
     /// Returns when [`Self::handle_timeout`] has something next.
-    pub fn poll_timeout(&self) -> Option<Instant> {
+    pub fn poll_timeout(&mut self) -> Option<Instant> {
+        self.set_timers();
         let peer = self.timers.first().map(|(due, _)| *due);
         let others = [self.directory.poll_timeout(), self.gathering.poll_timeout()];
         peer.into_iter().chain(others.into_iter().flatten()).min()
@@ -262,7 +272,18 @@ impl Node {
             .transport
             .handle_datagram(now, path, datagram, &mut plaintext)
         {
-            Received::Rtp => self.handle_rtp(now, index, &plaintext),
+            Received::Rtp => {
+                // Of a packet of media nothing leaves but the burst, mostly.
+                let is_settled = !peer.transport.has_event();
+                self.handle_rtp(now, index, &plaintext);
+                self.plaintext = plaintext;
+                if is_settled {
+                    self.heard.push(index);
+                } else {
+                    self.settle_peer(now, index);
+                }
+                return;
+            }
             Received::Rtcp => self.handle_rtcp(now, index, &plaintext),
             Received::Nothing => {
                 self.counters.transport += peer.transport.take_counters();
@@ -273,6 +294,15 @@ impl Node {
         }
         self.plaintext = plaintext;
         self.settle_peer(now, index);
+    }
+
+    /// Sets the timers of those who sent media: once for a batch, for most of it changes nothing.
+    fn set_timers(&mut self) {
+        while let Some(index) = self.heard.pop() {
+            if self.heard.last() != Some(&index) {
+                self.set_timer(index);
+            }
+        }
     }
 
     /// Takes everything out of a peer that its last input has caused.

@@ -1,8 +1,9 @@
 //! The peers of one shard, in slots that the packet path reaches by number.
 
-use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::time::Instant;
+
+use rustc_hash::FxHashMap;
 
 use crate::command::{PeerId, RoomKey};
 use crate::publisher::Publisher;
@@ -97,7 +98,7 @@ impl Peer {
 pub(crate) struct Peers {
     slots: Vec<Option<Peer>>,
     free: Vec<usize>,
-    by_id: HashMap<PeerId, PeerIndex>,
+    by_id: FxHashMap<PeerId, PeerIndex>,
 }
 
 impl Peers {

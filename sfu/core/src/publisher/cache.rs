@@ -1,27 +1,38 @@
-//! The last packets of a room's video, kept once for all viewers that ask for one again.
+//! The last packets of a layer of a room's picture, kept once for all viewers that ask for one again.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::relay::{Burst, MediaPacket, SourceId};
 use crate::rtp::seq::SeqNo;
 
-/// Packets kept of one layer: about three seconds at 3 Mb/s. With 1200 bytes each, at most 1.2 MB.
+/// Packets kept of one layer at most: with 1200 bytes each, 1.2 MB.
 const CAPACITY: usize = 1024;
+/// How long a packet is kept for those who miss it: a lost one is asked for again within this even far away.
+const KEPT: Duration = Duration::from_secs(3);
 
 /// What a viewer is given at once when it joins, at the most: packets, and age of the keyframe.
 const MAX_REPLAY: u64 = 600;
 const MAX_REPLAY_AGE: Duration = Duration::from_secs(6);
+/// How long after nobody can begin at a keyframe any more those who did may take to catch up from there.
+const CATCHING_UP: Duration = Duration::from_secs(4);
 /// A stream silent for longer has ended: nobody is shown its last seconds.
 const MAX_SILENCE: Duration = Duration::from_secs(1);
 
-/// A ring of packets, each held through the burst it came in.
+/// The last packets of one source, each held through the burst it came in.
 #[derive(Debug, Default)]
 pub(crate) struct Cache {
-    /// Slot `seq % CAPACITY`; empty until the first packet.
-    slots: Vec<Option<(Arc<Burst>, u16)>>,
+    /// Whose they are; `None` before the first.
+    source: Option<SourceId>,
+    /// By number from `first` on, without those that are missing; at most [`CAPACITY`].
+    packets: VecDeque<Option<(Arc<Burst>, u16)>>,
+    /// The number of the first place.
+    first: SeqNo,
     /// The first packet of the newest keyframe; `None` until one came.
     keyframe: Option<Mark>,
+    /// The one before, from which a viewer may still be catching up, and when it was followed.
+    followed: Option<Mark>,
     /// The newest packet; `None` until one came.
     newest: Option<Mark>,
 }
@@ -29,61 +40,57 @@ pub(crate) struct Cache {
 /// One packet of note.
 #[derive(Clone, Copy, Debug)]
 struct Mark {
-    source: SourceId,
     seq: SeqNo,
     timestamp: u64,
-    arrived: Instant,
+    at: Instant,
 }
 
 impl Cache {
-    /// Keeps the packets of a burst.
+    /// Keeps the packets of a burst. Those of another source replace what was kept.
     pub(crate) fn insert(&mut self, burst: &Arc<Burst>) {
-        if self.slots.is_empty() {
-            self.slots.resize(CAPACITY, None);
+        if self.source != Some(burst.source) {
+            *self = Self {
+                source: Some(burst.source),
+                ..Self::default()
+            };
         }
         for (index, packet) in (0_u16..).zip(&burst.packets) {
-            if let Some(slot) = self.slots.get_mut(place(packet.seq)) {
-                *slot = Some((Arc::clone(burst), index));
+            if let Some(place) = self.place_for(packet.seq) {
+                *place = Some((Arc::clone(burst), index));
             }
-            self.note(burst, packet);
+            self.note(burst.arrived, packet);
         }
+        self.forget_old(burst.arrived);
     }
 
-    /// Returns whose packet is the newest.
+    /// Returns whose packets they are.
     pub(crate) fn source(&self) -> Option<SourceId> {
-        self.newest.map(|newest| newest.source)
+        self.source
     }
 
     /// Returns where a viewer can start now: at the newest keyframe, if that is not too far back and
     /// the stream still goes on.
     pub(crate) fn joinable(&self, now: Instant) -> Option<(SourceId, SeqNo)> {
-        let keyframe = self.keyframe?;
-        let newest = self
-            .newest
-            .filter(|newest| newest.source == keyframe.source)?;
+        let (keyframe, newest) = self.keyframe.zip(self.newest)?;
         let fits = newest.seq.0.checked_sub(keyframe.seq.0)? < MAX_REPLAY
-            && now.saturating_duration_since(keyframe.arrived) < MAX_REPLAY_AGE
-            && now.saturating_duration_since(newest.arrived) < MAX_SILENCE;
-        fits.then_some((keyframe.source, keyframe.seq))
+            && keyframe.is_within(MAX_REPLAY_AGE, now)
+            && newest.is_within(MAX_SILENCE, now);
+        self.source.filter(|_| fits).zip(Some(keyframe.seq))
     }
 
     /// Returns whether the source has come as far as `seq`.
     pub(crate) fn reaches(&self, source: SourceId, seq: SeqNo) -> bool {
-        self.newest
-            .is_some_and(|newest| newest.source == source && newest.seq >= seq)
+        self.source == Some(source) && self.newest.is_some_and(|newest| newest.seq >= seq)
     }
 
     /// Returns the bursts since the newest keyframe, in the order of their numbers.
     pub(crate) fn since_keyframe(&self, now: Instant) -> Vec<Arc<Burst>> {
-        let Some(((source, first), newest)) = self.joinable(now).zip(self.newest) else {
+        let Some(((_, first), newest)) = self.joinable(now).zip(self.newest) else {
             return Vec::new();
         };
         let mut bursts: Vec<Arc<Burst>> = Vec::new();
         for seq in (first.0..=newest.seq.0).map(SeqNo) {
-            let slot = self.slots.get(place(seq)).and_then(Option::as_ref);
-            let burst = slot
-                .map(|(burst, _)| burst)
-                .filter(|burst| burst.source == source);
+            let burst = self.get(seq).map(|(burst, _)| burst);
             bursts.extend(
                 burst
                     .filter(|it| bursts.last().is_none_or(|last| !Arc::ptr_eq(last, it)))
@@ -93,37 +100,184 @@ impl Cache {
         bursts
     }
 
-    fn note(&mut self, burst: &Burst, packet: &MediaPacket) {
+    /// Finds a packet of a source, unless it is missing or too old.
+    pub(crate) fn find(&self, source: SourceId, seq: SeqNo) -> Option<(&Burst, &MediaPacket)> {
+        let (burst, index) = self.get(seq).filter(|_| self.source == Some(source))?;
+        Some((burst, burst.packets.get(usize::from(index))?))
+    }
+
+    fn get(&self, seq: SeqNo) -> Option<(&Arc<Burst>, u16)> {
+        let offset = usize::try_from(seq.0.checked_sub(self.first.0)?).ok()?;
+        let (burst, index) = self.packets.get(offset)?.as_ref()?;
+        Some((burst, *index))
+    }
+
+    /// Returns the place of a packet, a new one at the end if it is ahead; `None` if it is too old.
+    fn place_for(&mut self, seq: SeqNo) -> Option<&mut Option<(Arc<Burst>, u16)>> {
+        if self.packets.is_empty() {
+            self.first = seq;
+        }
+        let mut offset = usize::try_from(seq.0.checked_sub(self.first.0)?).ok()?;
+        if offset >= self.packets.len() + CAPACITY {
+            // So many are not lost: the numbers have jumped.
+            self.packets.clear();
+            (self.first, offset) = (seq, 0);
+        }
+        while offset >= CAPACITY {
+            self.forget_first();
+            offset -= 1;
+        }
+        if offset >= self.packets.len() {
+            self.packets.resize(offset + 1, None);
+        }
+        self.packets.get_mut(offset)
+    }
+
+    fn note(&mut self, at: Instant, packet: &MediaPacket) {
         let mark = Mark {
-            source: burst.source,
             seq: packet.seq,
             timestamp: packet.timestamp,
-            arrived: burst.arrived,
+            at,
         };
-        let is_late = |newest: &Mark| newest.source == burst.source && newest.seq > packet.seq;
-        if !self.newest.as_ref().is_some_and(is_late) {
+        if self.newest.is_none_or(|newest| newest.seq <= packet.seq) {
             self.newest = Some(mark);
         }
         // An H.264 keyframe has several packets in which a decoder could start: the first counts.
-        let is_known =
-            |known: &Mark| known.source == burst.source && known.timestamp >= packet.timestamp;
-        if packet.keyframe && !self.keyframe.as_ref().is_some_and(is_known) {
+        let is_known = |known: Mark| known.timestamp >= packet.timestamp;
+        if packet.keyframe && !self.keyframe.is_some_and(is_known) {
+            self.followed = self.keyframe.map(|before| Mark { at, ..before });
             self.keyframe = Some(mark);
         }
     }
 
-    /// Finds a packet of a source, unless it has been overwritten.
-    pub(crate) fn find(&self, source: SourceId, seq: SeqNo) -> Option<(&Burst, &MediaPacket)> {
-        let (burst, index) = self.slots.get(place(seq))?.as_ref()?;
-        let packet = burst.packets.get(usize::from(*index))?;
-        (burst.source == source && packet.seq == seq).then_some((burst, packet))
+    /// Forgets what nobody will ask for.
+    fn forget_old(&mut self, now: Instant) {
+        let followed = self.followed.filter(|it| it.is_within(CATCHING_UP, now));
+        let keyframe = self.keyframe;
+        let keyframe = keyframe.filter(|it| it.is_within(MAX_REPLAY_AGE + CATCHING_UP, now));
+        let needed = followed.or(keyframe).map(|mark| mark.seq);
+        while let Some(packet) = self.packets.front() {
+            let is_needed = needed.is_some_and(|needed| self.first >= needed);
+            let arrived = packet.as_ref().map(|(burst, _)| burst.arrived);
+            let age = arrived.map(|at| now.saturating_duration_since(at));
+            if is_needed || age.is_some_and(|age| age < KEPT) {
+                break;
+            }
+            self.forget_first();
+        }
+    }
+
+    fn forget_first(&mut self) {
+        self.packets.pop_front();
+        self.first.0 += 1;
     }
 }
 
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "the remainder is below the capacity"
-)]
-fn place(seq: SeqNo) -> usize {
-    (seq.0 % CAPACITY as u64) as usize
+impl Mark {
+    fn is_within(&self, span: Duration, now: Instant) -> bool {
+        now.saturating_duration_since(self.at) < span
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::disallowed_methods, reason = "a test takes one epoch")]
+
+    use super::*;
+    use crate::command::{Codec, Format, PeerId, RoomKey};
+    use proptest::prelude::*;
+
+    fn source(number: u32) -> SourceId {
+        SourceId {
+            peer: PeerId(1),
+            number,
+        }
+    }
+
+    /// Keeps a burst of one packet that came `ms` after the start.
+    fn keep(cache: &mut Cache, (start, ms): (Instant, u64), seq: u64, keyframe: bool) {
+        let packet = MediaPacket {
+            seq: SeqNo(seq),
+            timestamp: seq * 3000,
+            marker: true,
+            keyframe,
+            picture: None,
+            padding: 0,
+            payload: 0..4,
+        };
+        cache.insert(&Arc::new(Burst {
+            room: RoomKey(1),
+            source: source(1),
+            layer: 0,
+            format: Format {
+                codec: Codec::Vp8,
+                profile: 0,
+                packetization_mode: 0,
+            },
+            arrived: start + Duration::from_millis(ms),
+            packets: vec![packet],
+            bytes: vec![0; 4],
+        }));
+    }
+
+    fn kept(cache: &Cache) -> usize {
+        cache.packets.iter().flatten().count()
+    }
+
+    #[test]
+    fn without_a_keyframe_to_begin_at_three_seconds_are_kept() {
+        let start = Instant::now();
+        let mut cache = Cache::default();
+        for frame in 0..1000 {
+            keep(&mut cache, (start, frame * 10), 70_000 + frame, frame == 0);
+        }
+        assert_eq!(kept(&cache), 1000, "a viewer may be catching up");
+        keep(&mut cache, (start, 10_001), 71_000, false);
+        assert_eq!(kept(&cache), 300);
+        assert!(cache.find(source(1), SeqNo(70_702)).is_some());
+        assert!(cache.find(source(1), SeqNo(70_700)).is_none());
+    }
+
+    #[test]
+    fn a_keyframe_that_was_followed_stays_while_viewers_catch_up() {
+        let start = Instant::now();
+        let mut cache = Cache::default();
+        for frame in 0..500 {
+            keep(
+                &mut cache,
+                (start, frame * 10),
+                70_000 + frame,
+                frame % 400 == 0,
+            );
+        }
+        assert!(cache.find(source(1), SeqNo(70_000)).is_some());
+        for frame in 500..801 {
+            keep(&mut cache, (start, frame * 10), 70_000 + frame, false);
+        }
+        assert!(cache.find(source(1), SeqNo(70_000)).is_none());
+        assert!(cache.find(source(1), SeqNo(70_400)).is_some());
+        let now = start + Duration::from_millis(8010);
+        assert_eq!(cache.joinable(now), Some((source(1), SeqNo(70_400))));
+    }
+
+    proptest! {
+        #[test]
+        fn the_places_stay_bounded_and_hold_what_was_put_there(
+            packets in proptest::collection::vec((0_u64..4000, 0_u64..50, any::<bool>()), 1..300),
+        ) {
+            let start = Instant::now();
+            let mut cache = Cache::default();
+            let mut at = 0;
+            for (seq, wait, keyframe) in packets {
+                at += wait;
+                keep(&mut cache, (start, at), 70_000 + seq, keyframe);
+                prop_assert!(cache.packets.len() <= CAPACITY);
+                for (offset, place) in (cache.first.0..).zip(&cache.packets) {
+                    if let Some((burst, index)) = place {
+                        prop_assert_eq!(burst.packets[usize::from(*index)].seq, SeqNo(offset));
+                    }
+                }
+            }
+        }
+    }
 }

@@ -117,6 +117,11 @@ impl Ladder {
         std::mem::take(&mut self.has_changed).then(|| self.infos().collect())
     }
 
+    /// Returns whether there is a change or something to be told.
+    pub(super) fn has_news(&self) -> bool {
+        self.has_changed || self.news.is_some()
+    }
+
     /// Returns the layers, in the order of their index, if there is something to be told.
     pub(super) fn poll_news(&mut self) -> Option<Vec<LayerInfo>> {
         self.news.take()

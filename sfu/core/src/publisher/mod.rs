@@ -193,6 +193,11 @@ impl Publisher {
         }
     }
 
+    /// Returns whether [`Self::poll_layers`] or [`Self::poll_news`] has something.
+    pub(crate) fn has_layer_news(&self) -> bool {
+        self.ladder.has_news()
+    }
+
     /// Returns the layers of the picture, the best first, if something changed that matters to viewers.
     pub(crate) fn poll_layers(&mut self) -> Option<Vec<LayerInfo>> {
         self.ladder.poll_change()

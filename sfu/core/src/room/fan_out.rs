@@ -22,7 +22,7 @@ const MAX_BURSTS: usize = 8;
 const HAS_PADDING: u8 = 0x20;
 
 /// Viewers whose states are fetched together: few enough to stay in the first level of cache.
-const AHEAD: usize = 8;
+pub(crate) const AHEAD: usize = 8;
 
 /// Bursts on their way to every viewer: a cursor, moved on by one run at a time, so that each run is
 /// sealed just before it is sent.
@@ -113,7 +113,7 @@ impl FanOut {
 
     /// Touches what the next viewers will need. Their states are scattered, and one after the other each
     /// would be waited for; asked together, the processor fetches them at once.
-    fn look_ahead(&self, now: Instant, room: &Room, peers: &mut Peers) {
+    pub(crate) fn look_ahead(&self, now: Instant, room: &Room, peers: &mut Peers) {
         for index in room.viewers.iter().skip(self.viewer).take(AHEAD) {
             if let Some((transport, viewer)) = peers.viewer(*index) {
                 black_box((transport.is_keyed(), transport.media_path(now)));

@@ -12,7 +12,7 @@ use crate::relay::{Burst, Epoch, Layers, MAX_LAYERS, MediaPacket, SourceClock, S
 use crate::viewer::{Again, Start};
 
 pub use fan_out::MAX_RUN;
-pub(crate) use fan_out::{FanOut, seal};
+pub(crate) use fan_out::{AHEAD, FanOut, seal};
 
 /// The state of one room on one shard.
 #[derive(Debug, Default)]

@@ -3,7 +3,7 @@
 /// A sequence number extended by its roll-overs, so that order is plain order.
 ///
 /// The first one of a stream is at least 2^16, so that earlier packets that arrive late still have a number.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SeqNo(pub u64);
 
 impl SeqNo {

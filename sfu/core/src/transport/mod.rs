@@ -180,6 +180,11 @@ impl Transport {
         self.outgoing.poll(&mut self.agent, out)
     }
 
+    /// Returns whether [`Self::poll_event`] has something.
+    pub(crate) fn has_event(&self) -> bool {
+        !self.events.is_empty()
+    }
+
     /// Returns the next event.
     pub fn poll_event(&mut self) -> Option<TransportEvent> {
         self.events.pop_front()

@@ -219,7 +219,7 @@ impl Stage {
             if is_met(self) {
                 return true;
             }
-            let nodes = self.nodes.iter().filter_map(Node::poll_timeout);
+            let nodes = self.nodes.iter_mut().filter_map(Node::poll_timeout);
             let actors = self.actors.iter().filter_map(Actor::poll_timeout);
             let next = nodes.chain(actors).chain(self.network.poll_timeout()).min();
             let Some(next) = next.filter(|next| *next <= end) else {
