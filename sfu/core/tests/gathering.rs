@@ -174,6 +174,36 @@ fn sound_that_waits_is_the_tail_of_the_picture_that_leaves() {
 }
 
 #[test]
+fn a_frame_waits_for_sound_that_is_expected_in_time_and_not_for_sound_that_stays_away() {
+    let mut room = Room::new(209);
+    room.stage.nodes[0].set_hold(HOLD);
+    let with_sound = [[1000 + OVERHEAD, 80 + OVERHEAD]];
+    // Every 20 ms.
+    for _ in 0..2 {
+        room.sound();
+        assert!(room.pass(Duration::ZERO).is_empty());
+        assert_eq!(room.pass(HOLD), [[80 + OVERHEAD]]);
+        room.pass(STEP);
+    }
+    room.picture(1000, true);
+    assert!(room.pass(STEP).is_empty(), "sound is expected now");
+    room.sound();
+    assert_eq!(room.pass(Duration::ZERO), with_sound);
+    // The next one is expected after 20 ms, later than a frame may wait.
+    room.pass(STEP);
+    room.picture(1000, true);
+    assert_eq!(room.pass(Duration::ZERO), [[1000 + OVERHEAD]]);
+    // That one does not come.
+    room.pass(STEP);
+    room.pass(STEP);
+    room.picture(1000, true);
+    assert!(room.pass(STEP).is_empty());
+    assert_eq!(room.pass(STEP), [[1000 + OVERHEAD]], "after 10 ms");
+    room.picture(1000, true);
+    assert_eq!(room.pass(Duration::ZERO), [[1000 + OVERHEAD]], "too late");
+}
+
+#[test]
 fn parts_of_a_frame_that_differ_by_little_leave_in_one_length_and_arrive_as_they_were() {
     let mut room = Room::new(204);
     for (length, marker) in [(1000, false), (1001, false), (990, false), (1001, true)] {

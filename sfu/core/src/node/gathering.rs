@@ -8,6 +8,9 @@ use crate::relay::{Burst, MediaPacket, SourceId};
 /// The longest that a packet waits.
 const MAX_HOLD: Duration = Duration::from_millis(10);
 
+/// How late sound may be and still be expected.
+const LATE: Duration = Duration::from_millis(5);
+
 /// Buffers that are kept: enough for as many rooms as send within [`MAX_HOLD`], some 10 MB.
 const MAX_SPARE: usize = 1024;
 
@@ -39,6 +42,8 @@ struct Open {
     /// When it closes at the latest.
     due: Instant,
     is_ripe: bool,
+    /// Whether its frame is complete, and waits for sound to take along.
+    waits_for_sound: bool,
 }
 
 impl Gathering {
@@ -66,13 +71,31 @@ impl Gathering {
                 burst: new(spare.pop().unwrap_or_else(new_buffers)),
                 due,
                 is_ripe: !waits,
+                waits_for_sound: false,
             }
         });
         &mut open.burst
     }
 
-    /// Closes a burst as soon as what has come is read: its frame is complete.
-    pub(super) fn finish(&mut self, source: SourceId) {
+    /// Closes a burst as soon as what has come is read: its frame is complete. If sound is expected while it
+    /// may wait, it waits for that: alone the sound would cost as much as a frame.
+    pub(super) fn finish_frame(&mut self, now: Instant, source: SourceId, sound: Option<Instant>) {
+        if let Some(open) = self.open.get_mut(&source) {
+            open.waits_for_sound = sound.is_some_and(|at| at <= open.due && now < at + LATE);
+            if !open.waits_for_sound {
+                self.finish(source);
+            }
+        }
+    }
+
+    /// Closes a burst that waits for sound: it has come.
+    pub(super) fn finish_with_sound(&mut self, source: SourceId) {
+        if self.open.get(&source).is_some_and(|it| it.waits_for_sound) {
+            self.finish(source);
+        }
+    }
+
+    fn finish(&mut self, source: SourceId) {
         if let Some(open) = self.open.get_mut(&source).filter(|open| !open.is_ripe) {
             open.is_ripe = true;
             self.ripe.push_back(source);

@@ -77,8 +77,18 @@ impl Node {
             padding: 0,
             payload: start..burst.bytes.len(),
         });
-        if arrived.marker && arrived.format.codec.kind() == Kind::Video {
-            self.gathering.finish(source);
+        let room = self.rooms.get(&room);
+        match arrived.format.codec.kind() {
+            Kind::Video if arrived.marker => {
+                let sound = room.and_then(Room::next_sound);
+                self.gathering.finish_frame(now, source, sound);
+            }
+            Kind::Video => {}
+            Kind::Audio => {
+                for picture in room.into_iter().flat_map(Room::pictures) {
+                    self.gathering.finish_with_sound(picture);
+                }
+            }
         }
     }
 

@@ -3,7 +3,7 @@
 mod fan_out;
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::command::{Format, Kind, LayerInfo, ShardIndex};
 use crate::node::peers::PeerIndex;
@@ -29,6 +29,8 @@ pub(crate) struct Room {
     layers: Vec<LayerInfo>,
     /// The sound that is being sent.
     audio: Stream,
+    /// When its last packet came and how long after the one before; `None` before the first.
+    rhythm: Option<(Instant, Duration)>,
     /// The layers of the picture that is being sent, by their index.
     video: [Stream; MAX_LAYERS],
 }
@@ -126,8 +128,13 @@ impl Room {
             stream.source = Some((source, burst.format));
             stream.clock = stream.clock.filter(|clock| clock.source == source);
         }
-        if kind == Kind::Video {
-            stream.cache.insert(burst);
+        match kind {
+            Kind::Video => stream.cache.insert(burst),
+            Kind::Audio => {
+                let before = self.rhythm.map_or(burst.arrived, |(at, _)| at);
+                let span = burst.arrived.saturating_duration_since(before);
+                self.rhythm = Some((burst.arrived, span));
+            }
         }
         if begins != Begins::Nothing {
             self.forget_others(kind, source);
@@ -199,6 +206,18 @@ impl Room {
     /// Returns what the sound is carried by.
     pub(crate) fn sound(&self) -> Option<SourceId> {
         self.audio.source.map(|(source, _)| source)
+    }
+
+    /// Returns when the next packet of sound is to be expected; `None` while that is not known.
+    pub(crate) fn next_sound(&self) -> Option<Instant> {
+        let known = self.rhythm.filter(|(_, span)| !span.is_zero());
+        known.map(|(at, span)| at + span)
+    }
+
+    /// Returns what the layers of the picture are carried by.
+    pub(crate) fn pictures(&self) -> impl Iterator<Item = SourceId> {
+        let sources = self.video.iter().filter_map(|stream| stream.source);
+        sources.map(|(source, _)| source)
     }
 
     /// Returns what a layer of the picture is carried by.
