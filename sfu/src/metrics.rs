@@ -220,6 +220,8 @@ pub(crate) struct Totals {
     pub(crate) dropped_messages: u64,
     /// Peers and rooms here now.
     pub(crate) population: (usize, usize),
+    /// Steps of handshakes that found no helper yet.
+    pub(crate) waiting: usize,
 }
 
 /// All metrics of the forwarding unit.
@@ -230,6 +232,7 @@ pub(crate) struct Metrics {
     /// In the order of [`DROPPED`].
     dropped: Vec<IntCounter>,
     peers: IntGauge,
+    waiting: IntGauge,
     rooms: IntGauge,
     connect_seconds: Histogram,
     first_media_seconds: Histogram,
@@ -256,6 +259,11 @@ impl Metrics {
             counters: counters.collect::<Result<_, _>>()?,
             dropped: dropped.collect(),
             peers: gauge(registry, "peers", "Peers whose first check has come.")?,
+            waiting: gauge(
+                registry,
+                "handshakes_waiting",
+                "Steps of handshakes that found no room at the threads for them.",
+            )?,
             rooms: gauge(
                 registry,
                 "rooms",
@@ -314,6 +322,8 @@ impl Metrics {
         }
         self.peers
             .add(signed(now.population.0) - signed(before.population.0));
+        self.waiting
+            .add(signed(now.waiting) - signed(before.waiting));
         self.rooms
             .add(signed(now.population.1) - signed(before.population.1));
     }

@@ -258,6 +258,7 @@ impl Shard {
         self.totals.core = *self.node.counters();
         self.totals.socket = self.socket.counts();
         self.totals.population = self.node.population();
+        self.totals.waiting = self.jobs.len();
         self.wiring.metrics.add(&self.shown, &self.totals);
         self.shown = self.totals;
     }
