@@ -20,6 +20,18 @@ pub struct Config {
     pub pin_threads: bool,
     /// How long packets wait for others to leave with, at most 10 ms; `None`: as long as the load asks for.
     pub hold: Option<Duration>,
+    /// Whether the kernel gets several datagrams of a viewer in one call.
+    pub offload: Offload,
+}
+
+/// Whether datagrams of equal size to one destination go to the kernel in one call (`UDP_SEGMENT`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Offload {
+    /// Where the kernel, the card and the path take them.
+    #[default]
+    Auto,
+    /// Never: each datagram is a call.
+    Off,
 }
 
 /// Why the forwarding unit did not start.
@@ -52,6 +64,8 @@ impl Config {
     pub(crate) fn shard_count(&self) -> u16 {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let wanted = if self.shards == 0 { cores } else { self.shards };
+        // Elsewhere sockets may share a port, but only one of them receives.
+        let wanted = if cfg!(target_os = "linux") { wanted } else { 1 };
         u16::try_from(wanted.min(MAX_SHARDS)).unwrap_or(1)
     }
 
@@ -106,6 +120,7 @@ mod tests {
             announce_loopback: false,
             pin_threads: false,
             hold: None,
+            offload: Offload::Auto,
         }
     }
 

@@ -81,6 +81,7 @@ impl Sfu {
                 metrics: Arc::clone(&metrics),
                 loads: loads.clone(),
                 holds_by_load: config.hold.is_none(),
+                offload: config.offload,
             };
             node.set_hold(config.hold.unwrap_or_default());
             let core = config.pin_threads.then_some(usize::from(index));
@@ -170,7 +171,7 @@ fn spawn(
         pin(core);
         let run = || {
             runtime.block_on(async move {
-                match ShardSocket::new(socket) {
+                match ShardSocket::new(socket, wiring.offload) {
                     Ok(socket) => Shard::new(node, socket, wiring).run().await,
                     Err(error) => tracing::error!(%error, "media socket unusable"),
                 }

@@ -15,8 +15,10 @@ mod load;
 
 mod udp;
 
+mod runs;
+
 mod metrics;
 
-pub use config::{Config, MAX_SHARDS, StartError};
+pub use config::{Config, MAX_SHARDS, Offload, StartError};
 pub use handle::{Busy, Handle, Sfu};
 pub use klieg_sfu_core::command::*;

@@ -1,14 +1,20 @@
 //! What the forwarding unit shows at `/metrics`.
 
+use std::time::Duration;
+
 use klieg_sfu_core::node::Counters;
 use klieg_sfu_core::{DisconnectReason, Event};
-use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry};
+use prometheus::{
+    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry,
+};
+
+use crate::udp::Counts;
 
 /// Reads one number out of what a shard has counted.
 type Reading = fn(&Totals) -> u64;
 
 /// Totals by metric: name (`klieg_sfu_…_total`), help text, reading.
-const COUNTERS: [(&str, &str, Reading); 22] = [
+const COUNTERS: [(&str, &str, Reading); 24] = [
     (
         "busy_microseconds",
         "How long the forwarding threads worked, all together.",
@@ -103,12 +109,23 @@ const COUNTERS: [(&str, &str, Reading); 22] = [
         "Times the kernel's send buffer was full.",
         |totals| totals.send_waits,
     ),
+    (
+        "plain_runs",
+        "Runs that left as single datagrams, because the kernel or their path takes no others.",
+        |totals| totals.socket.plain_runs,
+    ),
+    (
+        "network_errors",
+        "Errors that the network reported of datagrams sent before (ICMP).",
+        |totals| totals.socket.network_errors,
+    ),
 ];
 
 /// Totals of what was dropped: datagrams, packets or runs by reason (`klieg_sfu_dropped_total`).
-const DROPPED: [(&str, Reading); 29] = [
+const DROPPED: [(&str, Reading); 30] = [
     ("refused", |totals| totals.refused),
     ("send_buffer_full", |totals| totals.dropped_full),
+    ("device_queue_full", |totals| totals.dropped_queue),
     ("shard_inbox_full", |totals| totals.dropped_messages),
     ("empty", |totals| totals.core.dropped_empty),
     ("unknown_protocol", |totals| {
@@ -174,6 +191,11 @@ const DROPPED: [(&str, Reading); 29] = [
     }),
 ];
 
+/// Buckets of the times from a publisher to the last viewer, in seconds.
+const LATENCY_BUCKETS: [f64; 11] = [
+    0.0001, 0.00025, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5,
+];
+
 /// Buckets of the join times, in seconds.
 const JOIN_BUCKETS: [f64; 11] = [0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0];
 
@@ -190,10 +212,16 @@ pub(crate) struct Totals {
     pub(crate) send_waits: u64,
     /// Runs dropped because it stayed full.
     pub(crate) dropped_full: u64,
+    /// Runs of which the queue of a network card, or of the kernel before it, dropped something.
+    pub(crate) dropped_queue: u64,
+    /// What the socket has counted.
+    pub(crate) socket: Counts,
     /// Media for other shards dropped because their inbox was full.
     pub(crate) dropped_messages: u64,
     /// Peers and rooms here now.
     pub(crate) population: (usize, usize),
+    /// Steps of handshakes that found no helper yet.
+    pub(crate) waiting: usize,
 }
 
 /// All metrics of the forwarding unit.
@@ -204,9 +232,12 @@ pub(crate) struct Metrics {
     /// In the order of [`DROPPED`].
     dropped: Vec<IntCounter>,
     peers: IntGauge,
+    waiting: IntGauge,
     rooms: IntGauge,
     connect_seconds: Histogram,
     first_media_seconds: Histogram,
+    /// By shard.
+    latency_seconds: HistogramVec,
     disconnects: IntCounterVec,
     codec_mismatches: IntCounter,
 }
@@ -228,6 +259,11 @@ impl Metrics {
             counters: counters.collect::<Result<_, _>>()?,
             dropped: dropped.collect(),
             peers: gauge(registry, "peers", "Peers whose first check has come.")?,
+            waiting: gauge(
+                registry,
+                "handshakes_waiting",
+                "Steps of handshakes that found no room at the threads for them.",
+            )?,
             rooms: gauge(
                 registry,
                 "rooms",
@@ -243,6 +279,7 @@ impl Metrics {
                 "first_media",
                 "From a viewer's finished handshake to its first keyframe.",
             )?,
+            latency_seconds: latency(registry)?,
             disconnects: by_reason(registry, "disconnects", "Peers gone, by reason.")?,
             codec_mismatches: counter(
                 registry,
@@ -250,6 +287,12 @@ impl Metrics {
                 "Viewers that cannot play what their room sends.",
             )?,
         })
+    }
+
+    /// Returns where a shard notes how long packets took.
+    pub(crate) fn latency(&self, shard: usize) -> Latency {
+        let shard = shard.to_string();
+        Latency(self.latency_seconds.with_label_values(&[&shard]))
     }
 
     /// Counts what happened.
@@ -279,9 +322,32 @@ impl Metrics {
         }
         self.peers
             .add(signed(now.population.0) - signed(before.population.0));
+        self.waiting
+            .add(signed(now.waiting) - signed(before.waiting));
         self.rooms
             .add(signed(now.population.1) - signed(before.population.1));
     }
+}
+
+/// How long packets took from a publisher to the last of their viewers, on one shard.
+#[derive(Debug)]
+pub(crate) struct Latency(Histogram);
+
+impl Latency {
+    /// Notes one burst.
+    pub(crate) fn observe(&self, took: Duration) {
+        self.0.observe(took.as_secs_f64());
+    }
+}
+
+fn latency(registry: &Registry) -> Result<HistogramVec, prometheus::Error> {
+    let opts = HistogramOpts::new(
+        "klieg_sfu_added_latency_seconds",
+        "From a publisher's packet to the last viewer's, by shard; one sample a burst.",
+    );
+    let histograms = HistogramVec::new(opts.buckets(LATENCY_BUCKETS.to_vec()), &["shard"])?;
+    registry.register(Box::new(histograms.clone()))?;
+    Ok(histograms)
 }
 
 fn counter(registry: &Registry, name: &str, help: &str) -> Result<IntCounter, prometheus::Error> {

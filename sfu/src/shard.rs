@@ -11,9 +11,10 @@ use klieg_sfu_core::transport::{HandshakeDone, HandshakeJob};
 use klieg_sfu_core::{Command, Event};
 use tokio::sync::mpsc;
 
+use crate::config::Offload;
 use crate::helpers::{Helpers, Work};
 use crate::load::{Load, Loads};
-use crate::metrics::{Metrics, Totals};
+use crate::metrics::{Latency, Metrics, Totals};
 use crate::udp::{ReceiveBuffers, Sent, ShardSocket};
 
 /// Inputs that wait for one shard.
@@ -22,8 +23,10 @@ pub(crate) const INBOX: usize = 4096;
 const MAX_OUTBOX: usize = 4096;
 /// Batches received before what they caused is sent.
 const MAX_BATCHES: usize = 4;
-/// How long a full send buffer may hold up the shard before the datagrams are dropped.
+/// How long a full send buffer may hold up what the shard sends in one go, and how long it waits each time.
+/// After that what finds no room is dropped.
 const MAX_SEND_WAIT: Duration = Duration::from_millis(10);
+const SEND_PAUSE: Duration = Duration::from_millis(1);
 /// When to try again what another thread had no room for.
 const RETRY: Duration = Duration::from_millis(2);
 /// Between two updates of the metrics.
@@ -60,6 +63,8 @@ pub(crate) struct Wiring {
     pub(crate) loads: Loads,
     /// Whether packets wait for each other as long as the load asks for.
     pub(crate) holds_by_load: bool,
+    /// Whether the kernel gets runs.
+    pub(crate) offload: Offload,
 }
 
 /// What woke a shard.
@@ -89,6 +94,8 @@ pub(crate) struct Shard {
     totals: Totals,
     shown: Totals,
     load: Load,
+    /// How long packets took from a publisher to the last of their viewers.
+    latency: Latency,
     next_metrics: Instant,
     stopping: bool,
 }
@@ -97,10 +104,12 @@ impl Shard {
     pub(crate) fn new(node: Node, socket: ShardSocket, wiring: Wiring) -> Self {
         let now = Instant::now();
         let load = Load::new(now, wiring.loads.clone(), wiring.index);
+        let latency = wiring.metrics.latency(wiring.index);
         Self {
             node,
             socket,
             load,
+            latency,
             wiring,
             buffers: ReceiveBuffers::new(),
             run: Vec::with_capacity(64 * 1024),
@@ -174,6 +183,7 @@ impl Shard {
                 Err(error) => {
                     // ICMP errors of earlier datagrams arrive here; they say nothing about others.
                     tracing::debug!(%error, "receive failed");
+                    self.socket.take_errors();
                     return;
                 }
             }
@@ -214,9 +224,7 @@ impl Shard {
         self.node.handle_timeout(now);
         self.pass_messages();
         self.pass_handshakes();
-        while let Some(transmit) = self.node.poll_transmit(now, &mut self.run) {
-            send(&self.socket, &transmit, &self.run, &mut self.totals).await;
-        }
+        self.send_all(now).await;
         // Sending may have caused messages too: a keyframe wanted, say.
         self.pass_messages();
         self.pass_events();
@@ -226,9 +234,31 @@ impl Shard {
         }
     }
 
+    /// Sends what there is, and notes how long the packets of publishers took to all their viewers.
+    async fn send_all(&mut self, now: Instant) {
+        let (mut patience, mut since) = (MAX_SEND_WAIT, None);
+        loop {
+            let transmit = self.node.poll_transmit(now, &mut self.run);
+            let sending = self.node.sending_since();
+            if let Some(arrived) = since.filter(|_| since != sending) {
+                self.latency.observe(Instant::now().duration_since(arrived));
+            }
+            since = sending;
+            let Some(transmit) = transmit else {
+                return;
+            };
+            let (socket, run) = (&mut self.socket, &self.run);
+            if !send(socket, &transmit, run, (&mut patience, &mut self.totals)).await {
+                self.node.handle_loss();
+            }
+        }
+    }
+
     fn show_totals(&mut self) {
         self.totals.core = *self.node.counters();
+        self.totals.socket = self.socket.counts();
         self.totals.population = self.node.population();
+        self.totals.waiting = self.jobs.len();
         self.wiring.metrics.add(&self.shown, &self.totals);
         self.shown = self.totals;
     }
@@ -307,26 +337,36 @@ impl Outbox {
     }
 }
 
-/// Sends one run; waits a little when the kernel's buffer is full, then drops the rest of it.
-async fn send(socket: &ShardSocket, transmit: &Transmit, run: &[u8], totals: &mut Totals) {
+/// Sends one run; while the kernel's buffer is full waits as long as there is patience, then drops the rest
+/// of it. Returns whether all of it is the kernel's.
+async fn send(
+    socket: &mut ShardSocket,
+    transmit: &Transmit,
+    run: &[u8],
+    (patience, totals): (&mut Duration, &mut Totals),
+) -> bool {
     let mut rest = run;
     loop {
         match socket.send(transmit, rest) {
-            Sent::Whole => return,
+            Sent::Whole => return true,
+            // That address alone: nobody else's packets are the worse for it.
             Sent::Refused => {
                 totals.refused += 1;
-                return;
+                return true;
+            }
+            Sent::Lost => {
+                totals.dropped_queue += 1;
+                return false;
+            }
+            Sent::Full(_) if patience.is_zero() => {
+                totals.dropped_full += 1;
+                return false;
             }
             Sent::Full(sent) => {
                 rest = rest.get(sent..).unwrap_or_default();
                 totals.send_waits += 1;
-                if tokio::time::timeout(MAX_SEND_WAIT, socket.writable())
-                    .await
-                    .is_err()
-                {
-                    totals.dropped_full += 1;
-                    return;
-                }
+                *patience = patience.saturating_sub(SEND_PAUSE);
+                tokio::time::sleep(SEND_PAUSE).await;
             }
         }
     }
@@ -355,9 +395,34 @@ async fn sleep_until(at: Option<Instant>) {
 
 #[cfg(test)]
 mod tests {
-    use klieg_sfu_core::{RoomKey, ShardIndex};
+    use std::net::SocketAddr;
+
+    use klieg_sfu_core::{Path, RoomKey, ShardIndex};
 
     use super::*;
+    use crate::udp::bind;
+
+    #[tokio::test]
+    async fn a_buffer_that_stays_full_is_waited_for_ten_milliseconds_in_all() {
+        let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
+        let mut socket = ShardSocket::new(bind(loopback).unwrap(), Offload::Auto).unwrap();
+        let path = Path {
+            local: None,
+            remote: loopback,
+        };
+        let transmit = Transmit {
+            path,
+            segment_size: None,
+        };
+        let full = || std::io::Error::from(std::io::ErrorKind::WouldBlock);
+        socket.faults.extend((0..100).map(|_| full()));
+        let (mut patience, mut totals) = (MAX_SEND_WAIT, Totals::default());
+        for _ in 0..5 {
+            let state = (&mut patience, &mut totals);
+            assert!(!send(&mut socket, &transmit, &[7; 100], state).await);
+        }
+        assert_eq!((totals.send_waits, totals.dropped_full), (10, 5));
+    }
 
     #[test]
     fn no_message_overtakes_one_that_found_no_room() {

@@ -10,10 +10,18 @@ use socket2::{Domain, Protocol, Socket, Type};
 use tokio::io::Interest;
 use tokio::net::UdpSocket;
 
+use crate::config::Offload;
+use crate::runs::{Runs, Trouble, trouble};
+
 /// Kernel buffers of a socket, in bytes. A keyframe to a thousand viewers is larger than the default.
 const BUFFER_BYTES: usize = 4 << 20;
 /// Largest datagram, in bytes.
 const MAX_DATAGRAM: usize = 65_535;
+
+/// Errors of earlier datagrams that are read at once, and times that a datagram is tried again because one
+/// of them stood in its way.
+const MAX_ERRORS: usize = 64;
+const MAX_TRIES: usize = 4;
 
 /// A socket that several shards share the port of.
 #[derive(Debug)]
@@ -22,6 +30,22 @@ pub(crate) struct ShardSocket {
     state: UdpSocketState,
     /// Whether IPv4 destinations must be written as IPv6.
     is_ipv6: bool,
+    /// Which destinations get runs.
+    runs: Runs,
+    /// What happened since the start.
+    counts: Counts,
+    /// Errors with which the next calls end instead of reaching the kernel.
+    #[cfg(test)]
+    pub(crate) faults: std::collections::VecDeque<io::Error>,
+}
+
+/// What a socket has counted since its start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Counts {
+    /// Runs that left as single datagrams.
+    pub(crate) plain_runs: u64,
+    /// Errors that the network reported of earlier datagrams (ICMP).
+    pub(crate) network_errors: u64,
 }
 
 /// What became of a run.
@@ -29,8 +53,10 @@ pub(crate) struct ShardSocket {
 pub(crate) enum Sent {
     /// The kernel has it.
     Whole,
-    /// The kernel's buffer is full: this many bytes of it were taken.
+    /// The socket's buffer is full: this many bytes of it were taken.
     Full(usize),
+    /// A queue behind the socket was full (`ENOBUFS`): what was left of it is lost.
+    Lost,
     /// The kernel refused it, for this destination.
     Refused,
 }
@@ -45,6 +71,7 @@ pub(crate) fn bind(listen: SocketAddr) -> io::Result<std::net::UdpSocket> {
     if listen.is_ipv6() && listen.ip().is_unspecified() {
         socket.set_only_v6(false)?;
     }
+    #[cfg(unix)]
     socket.set_reuse_port(true)?;
     socket.set_nonblocking(true)?;
     socket.bind(&listen.into())?;
@@ -56,13 +83,20 @@ pub(crate) fn bind(listen: SocketAddr) -> io::Result<std::net::UdpSocket> {
 
 impl ShardSocket {
     /// Takes over a bound socket; to be called on the shard's own runtime.
-    pub(crate) fn new(socket: std::net::UdpSocket) -> io::Result<Self> {
+    pub(crate) fn new(socket: std::net::UdpSocket, offload: Offload) -> io::Result<Self> {
         let state = UdpSocketState::new(UdpSockRef::from(&socket))?;
+        // Without them the kernel keeps to itself what the queues behind the socket dropped.
+        state.enable_transport_errors(UdpSockRef::from(&socket))?;
         let is_ipv6 = socket.local_addr()?.is_ipv6();
+        let runs = Runs::new(offload, state.max_gso_segments());
         Ok(Self {
             socket: UdpSocket::from_std(socket)?,
             state,
             is_ipv6,
+            runs,
+            counts: Counts::default(),
+            #[cfg(test)]
+            faults: std::collections::VecDeque::new(),
         })
     }
 
@@ -71,9 +105,9 @@ impl ShardSocket {
         self.socket.readable().await
     }
 
-    /// Waits until the kernel's buffer has room.
-    pub(crate) async fn writable(&self) -> io::Result<()> {
-        self.socket.writable().await
+    /// Returns what happened since the start.
+    pub(crate) fn counts(&self) -> Counts {
+        self.counts
     }
 
     /// Receives one batch into `buffers` and gives each datagram to `take`. Returns how many there were.
@@ -111,29 +145,90 @@ impl ShardSocket {
     }
 
     /// Sends a run, as one system call where the kernel can.
-    pub(crate) fn send(&self, transmit: &Transmit, contents: &[u8]) -> Sent {
+    pub(crate) fn send(&mut self, transmit: &Transmit, contents: &[u8]) -> Sent {
+        let remote = transmit.path.remote;
         let Some(segment_size) = transmit.segment_size else {
-            return self.send_part(transmit, contents, None, 0);
+            return self.send_datagram(transmit, contents, 0);
         };
-        // One datagram at a time where the kernel has no segmentation offload, or lost it.
-        let part = segment_size * self.state.max_gso_segments().max(1);
+        let part = segment_size * self.runs.segments(remote);
+        if part <= segment_size {
+            self.counts.plain_runs += 1;
+            return self.send_plain(transmit, (contents, segment_size), 0);
+        }
         for (index, chunk) in contents.chunks(part).enumerate() {
-            let segment = (chunk.len() > segment_size).then_some(segment_size);
-            match self.send_part(transmit, chunk, segment, index * part) {
-                Sent::Whole => {}
-                other @ (Sent::Full(_) | Sent::Refused) => return other,
+            let before = index * part;
+            match self.try_send(transmit, chunk, Some(segment_size)) {
+                Ok(()) => self.runs.worked(),
+                Err(error) if Runs::may_refuse(&error) => {
+                    let rest = contents.get(before..).unwrap_or_default();
+                    return self.send_refused(transmit, (rest, segment_size), before);
+                }
+                Err(error) => return sent(&error, transmit, before),
             }
         }
         Sent::Whole
     }
 
-    fn send_part(
-        &self,
+    /// Reads the errors that the network reported of earlier datagrams; returns how many there were. Each
+    /// of them would end a call for another destination.
+    pub(crate) fn take_errors(&mut self) -> usize {
+        let mut taken = 0;
+        while taken < MAX_ERRORS
+            && let Ok(Some(error)) = self
+                .state
+                .recv_transport_error(UdpSockRef::from(&self.socket))
+        {
+            tracing::trace!(?error, "the network refused an earlier datagram");
+            taken += 1;
+        }
+        self.counts.network_errors += taken as u64;
+        taken
+    }
+
+    /// Sends a run that was refused as single datagrams: what then leaves, was refused for being a run.
+    fn send_refused(
+        &mut self,
+        transmit: &Transmit,
+        (contents, segment_size): (&[u8], usize),
+        before: usize,
+    ) -> Sent {
+        self.counts.plain_runs += 1;
+        let sent = self.send_plain(transmit, (contents, segment_size), before);
+        if sent == Sent::Whole {
+            self.runs.refused(transmit.path.remote);
+        }
+        sent
+    }
+
+    fn send_plain(
+        &mut self,
+        transmit: &Transmit,
+        (contents, segment_size): (&[u8], usize),
+        before: usize,
+    ) -> Sent {
+        for (index, datagram) in contents.chunks(segment_size.max(1)).enumerate() {
+            match self.send_datagram(transmit, datagram, before + index * segment_size) {
+                Sent::Whole => {}
+                other @ (Sent::Full(_) | Sent::Lost | Sent::Refused) => return other,
+            }
+        }
+        Sent::Whole
+    }
+
+    fn send_datagram(&mut self, transmit: &Transmit, datagram: &[u8], before: usize) -> Sent {
+        match self.try_send(transmit, datagram, None) {
+            Ok(()) => Sent::Whole,
+            Err(error) => sent(&error, transmit, before),
+        }
+    }
+
+    /// Calls the kernel; again where the error of an earlier datagram stood in the way of this one.
+    fn try_send(
+        &mut self,
         transmit: &Transmit,
         contents: &[u8],
         segment_size: Option<usize>,
-        before: usize,
-    ) -> Sent {
+    ) -> io::Result<()> {
         let transmit = quinn_udp::Transmit {
             destination: self.destination(transmit.path.remote),
             ecn: None,
@@ -141,18 +236,24 @@ impl ShardSocket {
             segment_size,
             src_ip: transmit.path.local.map(|ip| self.own_family(ip)),
         };
-        let result = self.socket.try_io(Interest::WRITABLE, || {
-            self.state
-                .try_send(UdpSockRef::from(&self.socket), &transmit)
-        });
-        match result {
-            Ok(()) => Sent::Whole,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Sent::Full(before),
-            Err(error) => {
-                tracing::debug!(%error, remote = %transmit.destination, "datagram refused");
-                Sent::Refused
+        for _ in 1..MAX_TRIES {
+            match self.call(&transmit) {
+                Err(error) if trouble(&error) == Trouble::Other && self.take_errors() > 0 => {}
+                result => return result,
             }
         }
+        self.call(&transmit)
+    }
+
+    fn call(&mut self, transmit: &quinn_udp::Transmit<'_>) -> io::Result<()> {
+        #[cfg(test)]
+        if let Some(fault) = self.faults.pop_front() {
+            return Err(fault);
+        }
+        // Not by way of the runtime: an error that the network reports would end its idea of when the
+        // socket is writable for good.
+        self.state
+            .try_send(UdpSockRef::from(&self.socket), transmit)
     }
 
     fn destination(&self, remote: SocketAddr) -> SocketAddr {
@@ -192,13 +293,47 @@ impl ReceiveBuffers {
     }
 }
 
+fn sent(error: &io::Error, transmit: &Transmit, before: usize) -> Sent {
+    match trouble(error) {
+        Trouble::Full => Sent::Full(before),
+        Trouble::Lost => Sent::Lost,
+        Trouble::Other => {
+            tracing::debug!(%error, remote = %transmit.path.remote, "datagram refused");
+            Sent::Refused
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn socket(listen: SocketAddr, offload: Offload) -> ShardSocket {
+        ShardSocket::new(bind(listen).unwrap(), offload).unwrap()
+    }
+
+    /// Makes what leaves for a socket: `segment_size` bytes each.
+    fn to(receiver: &ShardSocket, segment_size: Option<usize>) -> Transmit {
+        let remote = receiver.socket.local_addr().unwrap();
+        let path = Path {
+            local: None,
+            remote,
+        };
+        Transmit { path, segment_size }
+    }
+
+    fn error(code: i32) -> io::Error {
+        io::Error::from_raw_os_error(code)
+    }
+
+    /// Splits as the receiver should see it.
+    fn parts(contents: &[u8], size: usize) -> Vec<Vec<u8>> {
+        contents.chunks(size).map(<[u8]>::to_vec).collect()
+    }
+
     fn pair() -> (ShardSocket, ShardSocket) {
         let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
-        let sockets = [(); 2].map(|()| ShardSocket::new(bind(loopback).unwrap()).unwrap());
+        let sockets = [(); 2].map(|()| socket(loopback, Offload::Auto));
         sockets.into()
     }
 
@@ -216,29 +351,98 @@ mod tests {
 
     #[tokio::test]
     async fn a_run_arrives_as_its_datagrams_with_a_shorter_last_one() {
-        let (sender, receiver) = pair();
-        let remote = receiver.socket.local_addr().unwrap();
-        let path = Path {
-            local: None,
-            remote,
-        };
+        let (mut sender, receiver) = pair();
         let contents: Vec<u8> = (0..250).collect();
-        sender.writable().await.unwrap();
 
-        let sent = sender.send(
-            &Transmit {
-                path,
-                segment_size: Some(100),
-            },
-            &contents,
-        );
+        let sent = sender.send(&to(&receiver, Some(100)), &contents);
 
         assert_eq!(sent, Sent::Whole);
-        let arrived = receive_all(&receiver, 3).await;
+        assert_eq!(receive_all(&receiver, 3).await, parts(&contents, 100));
+        assert_eq!(sender.counts().plain_runs, 0);
+    }
+
+    #[tokio::test]
+    async fn a_refused_run_arrives_as_its_datagrams_and_harms_nobody_else() {
+        // What kernels and cards answer that take no runs, or not to there.
+        for code in [5, 22, 90, 95] {
+            let (mut sender, refused) = pair();
+            let other = socket(SocketAddr::from(([127, 0, 0, 1], 0)), Offload::Auto);
+            let contents: Vec<u8> = (0..250).collect();
+            assert_eq!(sender.send(&to(&other, Some(100)), &contents), Sent::Whole);
+            sender.faults.push_back(error(code));
+
+            for _ in 0..2 {
+                let sent = sender.send(&to(&refused, Some(100)), &contents);
+                assert_eq!(sent, Sent::Whole);
+                assert_eq!(receive_all(&refused, 3).await, parts(&contents, 100));
+            }
+            assert_eq!(sender.counts().plain_runs, 2, "the second is not tried");
+            sender.send(&to(&other, Some(100)), &contents);
+            assert_eq!(sender.counts().plain_runs, 2, "the other one gets runs");
+            assert_eq!(receive_all(&other, 6).await.len(), 6);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_run_that_this_kernel_refuses_arrives_as_its_datagrams() {
+        let (mut sender, receiver) = pair();
+        // More segments than any kernel takes in one call.
+        sender.runs = Runs::new(Offload::Auto, 1000);
+        let contents: Vec<u8> = (0..2000).map(|number| (number % 251) as u8).collect();
+        let sent = sender.send(&to(&receiver, Some(10)), &contents);
+        assert_eq!(sent, Sent::Whole);
+        assert_eq!(receive_all(&receiver, 200).await, parts(&contents, 10));
+        assert_eq!(sender.counts().plain_runs, 1);
+    }
+
+    #[tokio::test]
+    async fn without_offload_each_datagram_is_a_call() {
+        let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
+        let (mut sender, receiver) = (socket(loopback, Offload::Off), pair().1);
+        let contents: Vec<u8> = (0..250).collect();
         assert_eq!(
-            arrived,
-            contents.chunks(100).map(<[u8]>::to_vec).collect::<Vec<_>>()
+            sender.send(&to(&receiver, Some(100)), &contents),
+            Sent::Whole
         );
+        assert_eq!(receive_all(&receiver, 3).await, parts(&contents, 100));
+        assert_eq!(sender.counts().plain_runs, 1);
+    }
+
+    #[tokio::test]
+    async fn a_full_buffer_says_what_is_left_and_a_full_queue_that_it_is_lost() {
+        let (mut sender, receiver) = pair();
+        sender.runs = Runs::new(Offload::Off, 64);
+        let contents = [7; 250];
+        let transmit = to(&receiver, Some(100));
+        sender.faults.push_back(error(11));
+        assert_eq!(sender.send(&transmit, &contents), Sent::Full(0));
+        sender.faults.push_back(error(105));
+        assert_eq!(sender.send(&transmit, &contents), Sent::Lost);
+        assert_eq!(sender.send(&transmit, &contents), Sent::Whole);
+    }
+
+    #[tokio::test]
+    async fn one_who_is_gone_takes_no_packet_from_others() {
+        let (mut sender, receiver) = pair();
+        let gone = {
+            let gone = socket(SocketAddr::from(([127, 0, 0, 1], 0)), Offload::Auto);
+            to(&gone, None)
+        };
+        let live = to(&receiver, None);
+        for number in 0..100 {
+            // The answer that nobody listens is there before the next call.
+            assert_eq!(sender.send(&gone, &[1; 100]), Sent::Whole);
+            assert_eq!(sender.send(&live, &[number; 100]), Sent::Whole);
+        }
+        let arrived = receive_all(&receiver, 100).await;
+        assert!(arrived.iter().map(|datagram| datagram[0]).eq(0..100));
+        assert!(sender.counts().network_errors >= 100);
+
+        // Nor does it close the socket for what others send.
+        sender.send(&gone, &[1; 100]);
+        let mut answering = receiver;
+        assert_eq!(answering.send(&to(&sender, None), b"hello"), Sent::Whole);
+        assert_eq!(receive_all(&sender, 1).await, [b"hello".to_vec()]);
     }
 
     #[tokio::test]
@@ -261,26 +465,10 @@ mod tests {
     #[tokio::test]
     async fn a_dual_stack_socket_reaches_ipv4_and_reports_it_as_such() {
         let listen = SocketAddr::from((std::net::Ipv6Addr::UNSPECIFIED, 0));
-        let dual = ShardSocket::new(bind(listen).unwrap()).unwrap();
-        let plain = bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
-        let plain = ShardSocket::new(plain).unwrap();
-        let remote = plain.socket.local_addr().unwrap();
-        dual.writable().await.unwrap();
+        let mut dual = socket(listen, Offload::Auto);
+        let plain = socket(SocketAddr::from(([127, 0, 0, 1], 0)), Offload::Auto);
 
-        let path = Path {
-            local: None,
-            remote,
-        };
-        assert_eq!(
-            dual.send(
-                &Transmit {
-                    path,
-                    segment_size: None
-                },
-                b"hello"
-            ),
-            Sent::Whole
-        );
+        assert_eq!(dual.send(&to(&plain, None), b"hello"), Sent::Whole);
 
         assert_eq!(receive_all(&plain, 1).await, [b"hello".to_vec()]);
     }

@@ -34,6 +34,8 @@ pub struct Config {
     pub media_pin_threads: bool,
     /// Milliseconds that packets to viewers wait for others to leave with; `None`: by the load.
     pub media_hold_ms: Option<u8>,
+    /// Whether the kernel gets several datagrams of a viewer in one call.
+    pub media_gso: MediaGso,
     /// How clients reach the server, `https://live.example`, where a proxy stands in front.
     pub public_url: Option<String>,
     /// Other sites whose pages may use the API and the WebSocket, `https://shop.example`.
@@ -63,10 +65,22 @@ pub struct Config {
     pub max_sockets: usize,
     /// How many sessions made by WHIP and WHEP there may be at once.
     pub max_http_sessions: usize,
+    /// How many sessions may be connecting at once, whichever way they came.
+    pub max_handshakes: usize,
     /// How long a sign-in holds.
     pub access_token_ttl_s: u64,
     /// How long a join token may be used to connect.
     pub join_token_ttl_s: u64,
+}
+
+/// Whether datagrams to one viewer go to the kernel in one call (`UDP_SEGMENT`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MediaGso {
+    /// Where the kernel, the network card and the path take them.
+    Auto,
+    /// Never.
+    Off,
 }
 
 /// How logs are written.
@@ -90,6 +104,7 @@ impl Default for Config {
             media_shards: 0,
             media_pin_threads: false,
             media_hold_ms: None,
+            media_gso: MediaGso::Auto,
             public_url: None,
             allowed_origins: Vec::new(),
             api_keys: BTreeMap::new(),
@@ -104,6 +119,7 @@ impl Default for Config {
             drain_ms: 1_000,
             max_sockets: 15_000,
             max_http_sessions: 15_000,
+            max_handshakes: 2_000,
             access_token_ttl_s: 12 * 60 * 60,
             join_token_ttl_s: 10 * 60,
         }
@@ -244,6 +260,7 @@ impl Config {
                 self.max_http_sessions,
                 0..=MAX_CONNECTIONS,
             ),
+            ("max_handshakes", self.max_handshakes, 1..=MAX_CONNECTIONS),
         ] {
             if !range.contains(&value) {
                 let (least, most) = range.into_inner();
@@ -378,6 +395,7 @@ const KEYS: &[&str] = &[
     "media_shards",
     "media_pin_threads",
     "media_hold_ms",
+    "media_gso",
     "public_url",
     "allowed_origins",
     "api_keys",
@@ -395,6 +413,7 @@ const KEYS: &[&str] = &[
     "drain_ms",
     "max_sockets",
     "max_http_sessions",
+    "max_handshakes",
     "access_token_ttl_s",
     "join_token_ttl_s",
 ];
@@ -426,7 +445,7 @@ mod tests {
             change(&mut config);
             config.validate().unwrap_err().to_string()
         };
-        let cases: [(Break, &str); 9] = [
+        let cases: [(Break, &str); 10] = [
             (
                 |c| c.allowed_origins = vec!["shop.example".into()],
                 "allowed_origins",
@@ -441,6 +460,7 @@ mod tests {
             (|c| c.media_hold_ms = Some(11), "media_hold_ms"),
             (|c| c.max_sockets = usize::MAX, "max_sockets"),
             (|c| c.max_http_sessions = usize::MAX, "max_http_sessions"),
+            (|c| c.max_handshakes = 0, "max_handshakes"),
             (
                 |c| c.api_keys = BTreeMap::from([("k".into(), Secret::new("s"))]),
                 "api_keys",

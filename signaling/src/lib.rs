@@ -27,6 +27,8 @@ mod chat;
 
 mod media;
 
+mod admission;
+
 mod auth;
 
 mod data;
@@ -47,7 +49,7 @@ mod error;
 
 pub use auth::{Secret, VideoGrants, mint};
 pub use cli::{Cli, Command, Settings, TokenArguments};
-pub use config::{Config, ConfigError, LogFormat};
+pub use config::{Config, ConfigError, LogFormat, MediaGso};
 pub use data::DataError;
 pub use server::{Server, StartError};
 

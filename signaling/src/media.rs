@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use dashmap::DashMap;
 use klieg_sfu::{Command, Event, Handle, PeerId};
@@ -10,6 +10,7 @@ use prometheus::IntCounter;
 use tokio::sync::mpsc;
 use tokio::time::MissedTickBehavior;
 
+use crate::admission::{Admission, Place};
 use crate::error::ApiError;
 use crate::room::RoomMessage;
 use crate::session::MediaConfig;
@@ -22,15 +23,25 @@ pub(crate) struct Media {
     pub(crate) config: MediaConfig,
     /// The next peer's id; they are never reused.
     next_peer: AtomicU64,
-    /// The rooms of the peers that are there.
-    routes: DashMap<PeerId, mpsc::Sender<RoomMessage>>,
+    /// The peers that are there.
+    routes: DashMap<PeerId, Route>,
+    admission: Admission,
     /// Peers whose removal the forwarding unit had no room for; asked again soon.
     leaving: Mutex<Vec<PeerId>>,
     busy: IntCounter,
 }
 
+/// What is known of a peer.
+#[derive(Debug)]
+struct Route {
+    /// Its room.
+    room: mpsc::Sender<RoomMessage>,
+    /// Its place among those that connect; `None` once it has, or took too long.
+    place: Option<Place>,
+}
+
 impl Media {
-    pub(crate) fn new(handle: Handle, busy: IntCounter) -> Self {
+    pub(crate) fn new(handle: Handle, admission: Admission, busy: IntCounter) -> Self {
         let config = MediaConfig {
             fingerprint: handle.fingerprint(),
             candidates: handle.candidates().to_vec(),
@@ -40,15 +51,27 @@ impl Media {
             config,
             next_peer: AtomicU64::new(1),
             routes: DashMap::new(),
+            admission,
             leaving: Mutex::new(Vec::new()),
             busy,
         }
     }
 
-    /// Names a new peer; what happens to it goes to its room's mailbox.
-    pub(crate) fn new_peer(&self, room: mpsc::Sender<RoomMessage>) -> PeerId {
+    /// Takes a place for one more session that connects.
+    ///
+    /// # Errors
+    /// `busy` while there are as many as there may be; `Retry-After` says when it may be better.
+    pub(crate) fn take_place(&self) -> Result<Place, ApiError> {
+        self.admission.take_place()
+    }
+
+    /// Names a new peer; what happens to it goes to its room's mailbox. The place is free again when it has
+    /// connected or is gone.
+    pub(crate) fn new_peer(&self, room: mpsc::Sender<RoomMessage>, place: Place) -> PeerId {
         let peer = PeerId(self.next_peer.fetch_add(1, Ordering::Relaxed));
-        self.routes.insert(peer, room);
+        let place = Some(place);
+        self.routes.insert(peer, Route { room, place });
+        self.admission.note(Instant::now(), peer);
         peer
     }
 
@@ -88,15 +111,21 @@ impl Media {
                     Some(event) => self.deliver(event).await,
                     None => return,
                 },
-                _ = again.tick() => self.remove_again(),
+                _ = again.tick() => {
+                    self.remove_again();
+                    self.give_up_places();
+                }
             }
         }
     }
 
     async fn deliver(&self, event: Event) {
         let (peer, gone) = match &event {
-            Event::Connected { peer, .. }
-            | Event::PublisherMedia { peer, .. }
+            Event::Connected { peer, .. } => {
+                self.free_place(*peer);
+                (*peer, false)
+            }
+            Event::PublisherMedia { peer, .. }
             | Event::PublisherLayers { peer, .. }
             | Event::ViewerLayer { peer, .. }
             | Event::ViewerMedia { peer, .. }
@@ -104,7 +133,7 @@ impl Media {
             Event::Disconnected { peer, .. } => (*peer, true),
         };
         // The peer may have left while the event was on its way.
-        let Some(room) = self.routes.get(&peer).map(|room| room.clone()) else {
+        let Some(room) = self.routes.get(&peer).map(|route| route.room.clone()) else {
             return;
         };
         if gone {
@@ -112,6 +141,19 @@ impl Media {
         }
         // A room's task never waits for anything but its mailbox, so this is short.
         let _ = room.send(RoomMessage::Media(event)).await;
+    }
+
+    /// Frees the places of peers that were announced so long ago that they are not expected any more.
+    fn give_up_places(&self) {
+        while let Some(peer) = self.admission.overdue(Instant::now()) {
+            self.free_place(peer);
+        }
+    }
+
+    fn free_place(&self, peer: PeerId) {
+        if let Some(mut route) = self.routes.get_mut(&peer) {
+            route.place = None;
+        }
     }
 
     fn remove_again(&self) {

@@ -38,6 +38,10 @@ pub(crate) struct Metrics {
     pub(crate) reactions: IntCounter,
     /// Commands that the forwarding unit had no room for.
     pub(crate) media_busy: IntCounter,
+    /// Sessions that are connecting.
+    pub(crate) handshakes: IntGauge,
+    /// Sessions refused because too many were connecting.
+    pub(crate) handshakes_refused: IntCounter,
 }
 
 impl Metrics {
@@ -84,6 +88,11 @@ impl Metrics {
             media_busy: make.counter(
                 "klieg_media_busy_total",
                 "Commands that the forwarding unit had no room for",
+            )?,
+            handshakes: make.gauge("klieg_handshakes", "Sessions that are connecting")?,
+            handshakes_refused: make.counter(
+                "klieg_handshakes_refused_total",
+                "Sessions refused because too many were connecting",
             )?,
             registry,
         })

@@ -13,9 +13,10 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tracing::info;
 
+use crate::admission::Admission;
 use crate::app::{App, DEMO_KEY, DEMO_ROOM, Phase};
 use crate::auth::{Authority, Secret};
-use crate::config::{Config, ConfigError};
+use crate::config::{Config, ConfigError, MediaGso};
 use crate::data::{DataError, DataFolder};
 use crate::http::listen;
 use crate::id::RoomId;
@@ -109,7 +110,12 @@ impl Server {
         let registry = Registry::new();
         let metrics = Arc::new(Metrics::new(registry.clone())?);
         let (sfu, events) = Sfu::start(media_settings(&config), &registry)?;
-        let media = Arc::new(Media::new(sfu.clone(), metrics.media_busy.clone()));
+        let admission = Admission::new(config.max_handshakes, &metrics);
+        let media = Arc::new(Media::new(
+            sfu.clone(),
+            admission,
+            metrics.media_busy.clone(),
+        ));
         tokio::spawn(Arc::clone(&media).route(events));
 
         let ice = Arc::new(ice);
@@ -240,6 +246,10 @@ fn media_settings(config: &Config) -> klieg_sfu::Config {
         hold: config
             .media_hold_ms
             .map(|ms| Duration::from_millis(ms.into())),
+        offload: match config.media_gso {
+            MediaGso::Auto => klieg_sfu::Offload::Auto,
+            MediaGso::Off => klieg_sfu::Offload::Off,
+        },
     }
 }
 

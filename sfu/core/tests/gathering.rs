@@ -1,5 +1,6 @@
 //! Packets wait for each other under load, and leave together: in one run, of one length, sound behind pictures.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use klieg_sfu_core::command::Path;
@@ -245,6 +246,49 @@ fn a_packet_to_a_viewer_costs_no_allocation() {
     });
     assert_eq!(counts[0], counts[1], "with one viewer, and with forty");
     assert!(counts[0] <= 12, "{} for a burst", counts[0]);
+}
+
+#[test]
+fn viewers_go_without_in_turn_where_the_kernel_has_no_room() {
+    let mut room = Room::with_viewers(209, 20);
+    let (mut out, mut lost) = (Vec::new(), BTreeMap::new());
+    for _ in 0..200 {
+        room.picture(1000, true);
+        let (now, node) = (room.stage.now, &mut room.stage.nodes[0]);
+        node.handle_timeout(now);
+        let mut taken = 0;
+        while let Some(transmit) = node.poll_transmit(now, &mut out) {
+            if out.len() < 1000 {
+                continue;
+            }
+            taken += 1;
+            if taken > 13 {
+                *lost.entry(transmit.path.remote).or_insert(0) += 1;
+                node.handle_loss();
+            }
+        }
+    }
+    assert_eq!(lost.values().sum::<u32>(), 200 * 7);
+    assert_eq!(lost.len(), 20, "{lost:?}");
+    assert!(lost.values().all(|lost| lost.abs_diff(70) <= 2), "{lost:?}");
+}
+
+#[test]
+fn packets_are_on_their_way_until_the_last_viewer_has_them() {
+    let mut room = Room::with_viewers(210, 3);
+    let mut out = Vec::new();
+    let arrived = room.stage.now;
+    room.picture(1000, true);
+    room.stage.now += Duration::from_millis(4);
+    let (now, node) = (room.stage.now, &mut room.stage.nodes[0]);
+    let mut runs = 0;
+    while node.poll_transmit(now, &mut out).is_some() {
+        if out.len() > 1000 {
+            runs += 1;
+            assert_eq!(node.sending_since(), Some(arrived));
+        }
+    }
+    assert_eq!((runs, node.sending_since()), (3, None));
 }
 
 #[test]

@@ -383,6 +383,21 @@ fn a_client_that_begins_in_the_controlled_role_changes_it_and_connects() {
 }
 
 #[test]
+fn a_client_that_stays_in_the_controlled_role_connects_by_its_first_valid_pair() {
+    let mut world = World::with(75, Link::bad(5, 40), |peer| {
+        peer.is_controlled = true;
+        peer.is_stubborn = true;
+        peer.nomination = Nomination::Never;
+    });
+    world.introduce();
+    let end = world.now + 30 * SECOND;
+    assert!(world.run_until(end, World::is_connected));
+    assert!(world.peer.errors.contains(&487));
+    world.run(60 * SECOND);
+    assert!(world.is_connected(), "its checks renew consent");
+}
+
+#[test]
 fn a_viewer_of_picture_alone_is_no_mismatch_in_a_room_of_sound() {
     let mut stage = Stage::new(74, 1);
     publish(

@@ -22,3 +22,5 @@ mod interop;
 mod simulcast;
 
 mod gathering;
+
+mod memory;

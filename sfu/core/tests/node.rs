@@ -582,6 +582,38 @@ fn a_viewer_whose_address_changes_to_another_shard_goes_on() {
 }
 
 #[test]
+fn a_publisher_whose_address_moves_to_another_shard_loses_no_packet_and_keeps_their_order() {
+    let mut stage = Stage::new(19, 4);
+    let publisher = stage.publish(1, Link::round_trip(20));
+    let viewers = [2, 3, 4, 5].map(|id| stage.watch(id, Link::round_trip(30)));
+    stage.run(3 * SECOND);
+    for port in 42_000..42_012 {
+        let (now, peer) = (stage.now, &mut stage.actors[publisher].peer);
+        peer.config.address = SocketAddr::from(([10, 99, 0, 2], port));
+        peer.check(now);
+        stage.run(SECOND);
+    }
+    for viewer in viewers {
+        let packets = stage.actors[viewer].peer.rtp.iter();
+        let video = packets.filter(|packet| packet[8..12] == 2002u32.to_be_bytes());
+        let seqs: Vec<_> = video
+            .map(|packet| u16::from_be_bytes([packet[2], packet[3]]))
+            .collect();
+        assert!(seqs.len() > 1500, "{} packets", seqs.len());
+        let follows = |pair: &[u16]| pair[1] == pair[0].wrapping_add(1);
+        assert!(
+            seqs.windows(2).all(follows),
+            "all, each after the one before"
+        );
+    }
+    let nacked = stage
+        .nodes
+        .iter()
+        .map(|node| node.counters().nacked_to_publishers);
+    assert_eq!(nacked.sum::<u64>(), 0);
+}
+
+#[test]
 fn an_ice_restart_keeps_the_media() {
     let mut stage = Stage::new(15, 2);
     stage.publish(1, Link::round_trip(20));

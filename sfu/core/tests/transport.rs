@@ -183,6 +183,89 @@ fn a_lost_last_flight_is_sent_again() {
 }
 
 #[test]
+fn a_lost_last_flight_is_sent_again_though_the_handshake_state_is_dropped() {
+    for answer_comes_late in [false, true] {
+        let mut world = World::new(8, Link::round_trip(20));
+        if !answer_comes_late {
+            world.server.be_lean();
+            world.introduce();
+        }
+        let end = world.now + 10 * SECOND;
+        let has_flight = |world: &World| {
+            let finished = |parcel: &Parcel| parcel.datagram.first() == Some(&20);
+            world.sent.iter().any(finished)
+        };
+        assert!(world.run_until(end, has_flight));
+        let home = std::mem::replace(&mut world.peer.config.address, address(STRANGER));
+        world.peer.is_checking = false;
+        world.run(Duration::from_millis(15));
+        world.peer.config.address = home;
+        world.peer.is_checking = true;
+        if answer_comes_late {
+            world.introduce();
+            world.server.be_lean();
+        }
+        assert!(!world.peer.is_connected(), "the flight is lost");
+        let end = world.now + 5 * SECOND;
+        assert!(world.run_until(end, World::is_connected));
+
+        world.peer.send_rtcp(&receiver_report(1));
+        world.run(SECOND);
+        let sent = world.sent.len();
+        world.inject(address(PEER), &last_of_client());
+        world.settle();
+        assert_eq!(world.sent.len(), sent, "who uses the keys has the flight");
+        assert_eq!(world.server.counters().dtls_late, 1);
+    }
+}
+
+/// Makes what begins as a client's last flight does, as anybody could.
+fn last_of_client() -> Vec<u8> {
+    let mut datagram = vec![22, 254, 253, 0, 0, 0, 0, 0, 0, 0, 9, 0, 12, 16];
+    datagram.resize(25, 0);
+    datagram
+}
+
+#[test]
+fn the_last_flight_is_not_sent_for_ever() {
+    let mut world = World::new(42, Link::round_trip(20));
+    world.server.be_lean();
+    world.introduce();
+    world.run(2 * SECOND);
+    assert!(world.is_connected());
+    let (sent, flight) = (world.sent.len(), last_of_client());
+    world.peer.is_checking = false;
+    for _ in 0..1000 {
+        world.inject(address(PEER), &flight);
+        world.settle();
+        world.now += Duration::from_millis(5);
+    }
+    let again = world.sent.len() - sent;
+    assert!((1..=40).contains(&again), "{again} datagrams");
+}
+
+#[test]
+fn closes_are_heard_where_the_handshake_state_is_dropped_at_once() {
+    let lean = |seed| {
+        let mut world = World::new(seed, Link::round_trip(20));
+        world.server.be_lean();
+        world.introduce();
+        world.run(2 * SECOND);
+        assert!(world.is_connected());
+        world
+    };
+    let mut world = lean(43);
+    world.server.close();
+    world.run(SECOND);
+    assert!(world.peer.is_closed);
+
+    let mut world = lean(44);
+    world.peer.close(world.now);
+    let end = world.now + 15 * SECOND;
+    assert!(world.run_until(end, |world| world.reported(TransportEvent::Closed)));
+}
+
+#[test]
 fn consent_that_is_not_renewed_stops_media_within_30_seconds() {
     let mut world = World::connected(9);
     world.run(20 * SECOND);

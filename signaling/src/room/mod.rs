@@ -34,6 +34,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 pub(crate) use layers::VideoLayers;
 pub(crate) use member::{NewMember, Progress, SessionRef};
 
+use crate::admission::Place;
 use crate::error::ApiError;
 use crate::id::{RoomId, SocketId};
 use crate::media::Media;
@@ -212,8 +213,8 @@ impl RoomHandle {
     }
 
     /// Names a new peer whose events go to this room.
-    pub(crate) fn new_session(&self, media: &Media) -> SessionRef {
-        SessionRef::new(media.new_peer(self.mailbox.clone()))
+    pub(crate) fn new_session(&self, media: &Media, place: Place) -> SessionRef {
+        SessionRef::new(media.new_peer(self.mailbox.clone(), place))
     }
 
     /// Returns how the room stands.

@@ -8,6 +8,7 @@ use prometheus::Registry;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
+use crate::admission::Admission;
 use crate::auth::{Identity, Role};
 use crate::id::{RoomId, SocketId};
 use crate::media::Media;
@@ -146,10 +147,12 @@ impl Scene {
             announce_loopback: true,
             pin_threads: false,
             hold: None,
+            offload: klieg_sfu::Offload::Auto,
         };
         let metrics = Arc::new(Metrics::new(registry.clone()).unwrap());
         let (sfu, _) = Sfu::start(config, &registry).unwrap();
-        let media = Arc::new(Media::new(sfu, metrics.media_busy.clone()));
+        let admission = Admission::new(100, &metrics);
+        let media = Arc::new(Media::new(sfu, admission, metrics.media_busy.clone()));
         let context = Context {
             stores,
             media: Arc::clone(&media),

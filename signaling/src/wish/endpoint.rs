@@ -114,6 +114,7 @@ async fn create(app: &Arc<App>, offered: Offered) -> Result<Response, ApiError> 
     check_accept(&headers, SDP)?;
     let offer = text(offered.body)?;
     let place = app.resources.take_place(guest.role)?;
+    let connecting = app.media.take_place()?;
 
     let socket = app.next_socket();
     let member = || NewMember {
@@ -124,7 +125,7 @@ async fn create(app: &Arc<App>, offered: Offered) -> Result<Response, ApiError> 
         outbox: None,
     };
     let (room, _) = app.rooms.enter(&guest.record.id, member, None).await?;
-    let known_as = room.new_session(&app.media);
+    let known_as = room.new_session(&app.media, connecting);
     let opened = open(app, protocol, &room, (socket, &known_as), &offer).await;
     let (session, sdp) = match opened {
         Ok(opened) => opened,

@@ -51,11 +51,14 @@ pub(crate) async fn upgrade(
         return Err(ApiError::new(Code::BadMessage, text));
     }
     // A message beyond 64 KiB is read whole, up to this, so that the client is told before the socket
-    // closes. The small read buffer keeps an idle socket at 6 KiB.
+    // closes. The buffers never shrink, so they begin small and grow with what a client really says.
     let upgrade = upgrade
-        .read_buffer_size(4096)
+        .read_buffer_size(1024)
         .write_buffer_size(0)
         .max_message_size(socket::MAX_READ_BYTES)
         .max_frame_size(socket::MAX_READ_BYTES);
-    Ok(upgrade.on_upgrade(move |websocket| socket::serve(app, identity, websocket)))
+    // A task of its own: that of the upgrade has room for all that came before.
+    Ok(upgrade.on_upgrade(async move |websocket| {
+        tokio::spawn(socket::serve(app, identity, websocket));
+    }))
 }

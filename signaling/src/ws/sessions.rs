@@ -74,7 +74,8 @@ impl Conversation {
             }
             .into());
         }
-        let known_as = place.room.new_session(&app.media);
+        let connecting = app.media.take_place()?;
+        let known_as = place.room.new_session(&app.media, connecting);
         let told = place.room.tell(RoomMessage::OpenViewer {
             socket,
             session: known_as.clone(),
@@ -108,7 +109,7 @@ impl Conversation {
             ));
         }
         let room = place.room.clone();
-        let known_as = room.new_session(&app.media);
+        let known_as = room.new_session(&app.media, app.media.take_place()?);
         let negotiated =
             Session::publish(&app.media.config, known_as.peer, room.key, offer).map_err(bad_sdp);
         let opened = match negotiated {

@@ -148,7 +148,8 @@ impl Reader {
             Message::Text(text) => {
                 match refusal {
                     Some(error) => self.conversation.refuse_unread(&text, &error),
-                    None => self.conversation.handle(&text).await,
+                    // On the heap, so that sockets which say nothing have no room for it.
+                    None => Box::pin(self.conversation.handle(&text)).await,
                 }
                 None
             }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use klieg_signaling::MediaGso;
 use serde_json::{Value, json};
 
 use crate::harness::{Client, TestServer, masked};
@@ -64,6 +65,42 @@ async fn viewers_see_the_publisher_and_see_it_again_when_it_returns() {
     publisher.end().await;
     watching_early.end().await;
     watching_late.end().await;
+    server.server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_after_the_other_all_see_over_two_pinned_threads_and_without_runs() {
+    let server = TestServer::start_with(|config| {
+        config.media_shards = 2;
+        config.media_pin_threads = true;
+        config.media_gso = MediaGso::Off;
+        // Each one that has connected makes room for the next.
+        config.max_handshakes = 1;
+    })
+    .await;
+    let (mut ann, _) = server.join("Ann", "demo").await;
+    let publisher = Publisher::go_live(&mut ann).await;
+    let mut viewers = Vec::new();
+    for _ in 0..4 {
+        let mut guest = guest(&server).await;
+        let viewer = Viewer::watch(&mut guest).await;
+        guest
+            .wait(|m| m["t"] == "rtc.state" && m["d"]["state"] == "connected")
+            .await;
+        viewers.push((guest, viewer));
+    }
+    for (_, viewer) in &viewers {
+        viewer.sees(30).await;
+    }
+    let metrics = server.get("/metrics", None).await.body;
+    let metrics = metrics.as_str().unwrap();
+    assert!(metrics.contains("klieg_handshakes 0\n"), "{metrics}");
+    let told = r#"klieg_sfu_added_latency_seconds_count{shard="1"}"#;
+    assert!(metrics.contains(told), "{metrics}");
+    publisher.end().await;
+    for (_, viewer) in viewers {
+        viewer.end().await;
+    }
     server.server.stop().await;
 }
 

@@ -59,6 +59,7 @@ impl Node {
                 Role::Publisher(Box::new(Publisher::new(now, peer.id, tracks.clone())))
             }
             Media::View(tracks) => {
+                peer.transport.be_lean();
                 let tracks = tracks.clone();
                 Role::Viewer(Box::new(Viewer::new(now, peer.id, tracks, choice)))
             }

@@ -5,7 +5,7 @@ use std::time::Instant;
 use crate::command::{Event, Kind, Path};
 use crate::node::Node;
 use crate::node::peers::{PeerIndex, Role};
-use crate::room::AHEAD;
+use crate::room::{AHEAD, FanOut};
 
 /// Datagrams for one destination.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,14 +39,33 @@ impl Node {
         self.next_run(now, out)
     }
 
+    /// Returns when the oldest packet of what is on its way to viewers arrived; `None` when all has left.
+    pub fn sending_since(&self) -> Option<Instant> {
+        self.fan_out.front().and_then(FanOut::arrived)
+    }
+
+    /// Takes note that the kernel had no room for the last datagrams: when the room's next packets leave,
+    /// whoever went without comes first.
+    pub fn handle_loss(&mut self) {
+        let key = self.fan_out.front().and_then(FanOut::room);
+        if let Some(room) = key.and_then(|key| self.rooms.get_mut(&key)) {
+            room.note_loss();
+        }
+    }
+
     fn next_run(&mut self, now: Instant, out: &mut Vec<u8>) -> Option<Transmit> {
         loop {
             if self.fan_out_seen == 0 {
                 self.look_ahead(now);
             }
             let fan_out = self.fan_out.front_mut()?;
-            let room = fan_out.room().and_then(|key| self.rooms.get(&key));
-            let run = room.and_then(|room| fan_out.next_run(now, room, &mut self.peers, out));
+            let mut room = fan_out.room().and_then(|key| self.rooms.get_mut(&key));
+            let run = room
+                .as_deref()
+                .and_then(|room| fan_out.next_run(now, room, &mut self.peers, out));
+            if let (Some(room), Some(run)) = (&mut room, &run) {
+                room.note_run(run.viewer);
+            }
             if let Some(run) = run {
                 self.counters.rtp_sent += run.segments as u64;
                 self.counters.runs_sent += 1;
@@ -62,6 +81,9 @@ impl Node {
                     path: run.path,
                     segment_size,
                 });
+            }
+            if let Some(room) = room {
+                room.turn();
             }
             self.fan_out.pop_front();
             self.fan_out_seen = self.fan_out_seen.saturating_sub(1);

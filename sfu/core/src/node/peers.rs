@@ -108,6 +108,10 @@ impl Peers {
 
     pub(crate) fn insert(&mut self, peer: Peer) -> PeerIndex {
         let slot = self.free.pop().unwrap_or_else(|| {
+            if self.slots.len() == self.slots.capacity() {
+                // Doubling would leave half of a large table empty.
+                self.slots.reserve_exact(16.max(self.slots.len() / 8));
+            }
             self.slots.push(None);
             self.slots.len() - 1
         });

@@ -85,6 +85,11 @@ impl FanOut {
         self.bursts.first().map(|burst| burst.room)
     }
 
+    /// Returns when the oldest of its packets arrived.
+    pub(crate) fn arrived(&self) -> Option<Instant> {
+        self.bursts.iter().map(|burst| burst.arrived).min()
+    }
+
     /// Seals the next run into `out`, which it clears; `None` when every viewer has the burst.
     pub(crate) fn next_run(
         &mut self,

@@ -17,8 +17,12 @@ pub(crate) use fan_out::{AHEAD, FanOut, seal};
 /// The state of one room on one shard.
 #[derive(Debug, Default)]
 pub(crate) struct Room {
-    /// The connected viewers on this shard.
+    /// The connected viewers on this shard, in the order in which they are sent to.
     pub(crate) viewers: Vec<PeerIndex>,
+    /// Who was sent to last; `None` before the first packet.
+    served: Option<PeerIndex>,
+    /// The first for whom the kernel had no room since the viewers' turn began; `None` while there is enough.
+    unserved: Option<PeerIndex>,
     /// Whose media counts; `None` until this shard has heard of a publisher.
     epoch: Option<Epoch>,
     /// The publisher, when it is on this shard.
@@ -62,6 +66,27 @@ impl Room {
     /// Returns whether nobody of the room is on this shard.
     pub(crate) fn is_empty(&self) -> bool {
         self.viewers.is_empty() && self.publisher.is_none()
+    }
+
+    /// Notes whose run goes to the kernel.
+    pub(crate) fn note_run(&mut self, viewer: PeerIndex) {
+        self.served = Some(viewer);
+    }
+
+    /// Notes that the kernel had no room for that run.
+    pub(crate) fn note_loss(&mut self) {
+        self.unserved = self.unserved.or(self.served);
+    }
+
+    /// Ends the viewers' turn. Who went without begins the next, so that a server that has too much to
+    /// send does not always fail the same ones.
+    pub(crate) fn turn(&mut self) {
+        let Some(first) = self.unserved.take() else {
+            return;
+        };
+        if let Some(place) = self.viewers.iter().position(|viewer| *viewer == first) {
+            self.viewers.rotate_left(place);
+        }
     }
 
     /// Takes a publisher as the one that counts; `false` when one that connected later is known.

@@ -16,6 +16,9 @@ const FLIGHT_WAIT: Duration = Duration::from_millis(400);
 const FLIGHT_RETRIES: usize = 6;
 /// A handshake that takes longer is over.
 pub const HANDSHAKE: Duration = Duration::from_secs(30);
+/// Between two repetitions of the last flight that the peer has asked for, and how many there are.
+const AGAIN_WAIT: Duration = Duration::from_millis(100);
+const MAX_AGAIN: u8 = 20;
 /// Room for a datagram of a flight.
 const DATAGRAM_LEN: usize = 2048;
 /// Outputs of one input: far more than a flight has.
@@ -103,6 +106,13 @@ pub(super) struct Dtls {
     is_due: bool,
     /// Whether to say goodbye when the state comes back.
     is_closing: bool,
+    /// Whether the state is dropped as soon as the handshake is finished.
+    is_lean: bool,
+    /// What the server sent last, for a peer that has not got it; empty before that, and once the peer has
+    /// shown that it has.
+    last_flight: Vec<Vec<u8>>,
+    /// When that may be sent again and how many times it may still be; `None` before the first.
+    again: Option<(Instant, u8)>,
 }
 
 impl Dtls {
@@ -115,6 +125,32 @@ impl Dtls {
             wake_at: None,
             is_due: false,
             is_closing: false,
+            is_lean: false,
+            last_flight: Vec::new(),
+            again: None,
+        }
+    }
+
+    /// Has the state dropped as soon as the handshake is finished. A goodbye of the peer is not proved then.
+    pub(super) fn be_lean(&mut self) {
+        self.is_lean = true;
+    }
+
+    /// Returns what the peer asks for again by repeating its own last flight, while nothing shows that it
+    /// has it. The same records as before: what came already the peer knows by their numbers.
+    pub(super) fn last_flight(&mut self, now: Instant, datagram: &[u8]) -> Vec<Vec<u8>> {
+        let (due, times) = self.again.unwrap_or((now, MAX_AGAIN));
+        if self.last_flight.is_empty() || !is_last_of_client(datagram) || now < due || times == 0 {
+            return Vec::new();
+        }
+        self.again = Some((now + AGAIN_WAIT, times - 1));
+        self.last_flight.clone()
+    }
+
+    /// Notes that the peer has the last flight: it uses the keys.
+    pub(super) fn confirm(&mut self) {
+        if !self.last_flight.is_empty() {
+            self.last_flight = Vec::new();
         }
     }
 
@@ -176,6 +212,7 @@ impl Dtls {
             engine,
             identity: Arc::clone(&self.identity),
             role: self.role,
+            is_lean: self.is_lean,
             datagrams: std::mem::take(&mut self.waiting),
         })
     }
@@ -189,9 +226,15 @@ impl Dtls {
         self.engine = match done.engine.take() {
             Some(engine) => Engine::Here(engine),
             None => Engine::Gone {
-                goodbye: Vec::new(),
+                goodbye: std::mem::take(&mut done.goodbye),
             },
         };
+        if self.is_gone() {
+            self.waiting = Vec::new();
+        }
+        if done.connected && self.role == DtlsRole::Server {
+            self.last_flight.clone_from(&done.flight);
+        }
         if self.is_closing {
             self.close()
         } else {
@@ -239,6 +282,8 @@ pub struct HandshakeJob {
     engine: Option<Box<dimpl::Dtls>>,
     identity: Arc<Identity>,
     role: DtlsRole,
+    /// Whether to drop the state once the handshake is finished.
+    is_lean: bool,
     datagrams: Vec<Vec<u8>>,
 }
 
@@ -272,7 +317,11 @@ impl HandshakeJob {
             done.drain(&mut engine, self.role, now);
         }
         done.failed = worked.is_err();
-        done.engine = worked.is_ok().then_some(engine);
+        if worked.is_ok() && done.connected && self.is_lean {
+            done.goodbye = say_goodbye(*engine);
+        } else {
+            done.engine = worked.is_ok().then_some(engine);
+        }
         done
     }
 }
@@ -280,8 +329,11 @@ impl HandshakeJob {
 /// What came of a job.
 #[derive(Default)]
 pub struct HandshakeDone {
-    /// `None` after a failure: the library's state is of no more use.
+    /// `None` after a failure, and where it is dropped at the end of the handshake: the library's state is of
+    /// no more use.
     engine: Option<Box<dimpl::Dtls>>,
+    /// The sealed goodbye where the state was dropped.
+    goodbye: Vec<Vec<u8>>,
     /// Datagrams to send.
     pub(super) flight: Vec<Vec<u8>>,
     /// The peer's certificate, when it came in this job; proved only with `connected`.
@@ -341,6 +393,16 @@ impl HandshakeDone {
 /// Returns whether a datagram begins with an alert under the negotiated keys, which is what a goodbye is.
 pub(super) fn is_sealed_alert(datagram: &[u8]) -> bool {
     matches!(datagram, &[21, _, _, epoch_high, epoch_low, ..] if (epoch_high, epoch_low) != (0, 0))
+}
+
+/// Returns whether a datagram begins as the client's last flight does: with its certificate, its key or the
+/// proof of the former (RFC 5246, section 7.4), not encrypted.
+fn is_last_of_client(datagram: &[u8]) -> bool {
+    let Some((record, message)) = datagram.split_first_chunk::<13>() else {
+        return false;
+    };
+    let is_whole = message.len() >= 12;
+    matches!(record, [22, 254, _, 0, 0, ..]) && is_whole && matches!(message, [11 | 15 | 16, ..])
 }
 
 fn fingerprint(certificate: &[u8]) -> Fingerprint {

@@ -19,6 +19,8 @@ pub const CONSENT: Duration = Duration::from_secs(30);
 const UNCHECKED: Duration = Duration::from_secs(10);
 /// Checks remembered, so that none counts twice: those of more than a minute of consent.
 const MAX_SEEN: usize = 32;
+/// Checks that tell a peer of a conflict of roles; whoever does not change its role then never will.
+const MAX_CONFLICTS: u8 = 3;
 /// The peer said goodbye, unproved: it has this long to show that it is still there.
 const LEAVING: Duration = Duration::from_secs(12);
 /// After such a goodbye a peer that has not checked by itself is asked.
@@ -68,6 +70,8 @@ pub(super) struct LiteAgent {
     seen: VecDeque<[u8; 12]>,
     /// Whether the selected pair has to prove itself by answering: set once something waits for it.
     proving: bool,
+    /// Checks refused because the peer took the role that is ours.
+    conflicts: u8,
     /// When an unproved goodbye arrived; any later check, or answer to ours, takes it back.
     leaving_at: Option<Instant>,
 }
@@ -85,6 +89,7 @@ impl LiteAgent {
             pairs: Pairs::default(),
             seen: VecDeque::new(),
             proving: false,
+            conflicts: 0,
             leaving_at: None,
         }
     }
@@ -319,7 +324,7 @@ impl LiteAgent {
 
     /// Proves a request and returns its generation and the success response, or why there is none.
     fn answer(
-        &self,
+        &mut self,
         path: Path,
         request: &Request<'_>,
         datagram: &[u8],
@@ -330,7 +335,7 @@ impl LiteAgent {
         let generation = generations
             .find(|generation| generation.names(request))
             .ok_or(Outcome::Forged)?;
-        let pwd = generation.local.pwd.as_str();
+        let (number, pwd) = (generation.number, generation.local.pwd.as_str());
         if !stun::is_authentic(datagram, pwd) {
             return Err(Outcome::Forged);
         }
@@ -338,11 +343,14 @@ impl LiteAgent {
         if request.is_beyond_us() {
             return Err(refused(request.refuse_unknown(pwd)));
         }
-        if request.controlled {
-            return Err(refused(request.refuse_role(pwd)));
+        // One that stays in our role will nominate nothing, but its first valid pair is used all the same.
+        if request.controlled && self.conflicts < MAX_CONFLICTS {
+            let answer = refused(request.refuse_role(pwd));
+            self.conflicts += 1;
+            return Err(answer);
         }
         let answer = request.accept(pwd, path.remote).ok_or(Outcome::Malformed)?;
-        Ok((generation.number, answer))
+        Ok((number, answer))
     }
 
     /// Chooses the path to send on after a check on `path`.

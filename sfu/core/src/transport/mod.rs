@@ -132,6 +132,15 @@ impl Transport {
         self.settle(now);
     }
 
+    /// Has the state of DTLS dropped as soon as the handshake is finished, for peers of which there are many. A
+    /// goodbye of theirs is not proved then, and heard only when nothing else is for some seconds.
+    pub fn be_lean(&mut self) {
+        self.dtls.be_lean();
+        if self.srtp.is_some() {
+            self.dtls.retire();
+        }
+    }
+
     /// Begins an ICE restart: the path in use stays until one under the new credentials is proved.
     ///
     /// Called again with the same `local` it completes the restart with the peer's side.

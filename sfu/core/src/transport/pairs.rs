@@ -106,6 +106,8 @@ impl Pairs {
         if self.list.len() >= MAX_PAIRS {
             self.evict();
         }
+        // Most peers have one or two.
+        self.list.reserve_exact(1);
         self.list.push(Pair::new(now, path, priority, generation));
     }
 

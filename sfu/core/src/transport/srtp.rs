@@ -11,7 +11,7 @@ const MAX_CONTROL: u32 = 1 << 31;
 
 /// Both directions of one peer.
 pub(super) struct Srtp {
-    inbound: Direction,
+    inbound: Inbound,
     outbound: Direction,
     /// What was received: a window a stream, made only for packets that proved themselves.
     media: Streams<16>,
@@ -36,15 +36,14 @@ impl Srtp {
         let (server_key, rest) = rest.split_at_checked(key_len)?;
         let (client_salt, rest) = rest.split_at_checked(salt_len)?;
         let server_salt = rest.get(..salt_len)?;
-        let client = Direction::new(profile, client_key, client_salt)?;
-        let server = Direction::new(profile, server_key, server_salt)?;
+        let (client, server) = ((client_key, client_salt), (server_key, server_salt));
         let (inbound, outbound) = match role {
             DtlsRole::Server => (client, server),
             DtlsRole::Client => (server, client),
         };
         Some(Self {
-            inbound,
-            outbound,
+            inbound: Inbound::new(profile, inbound.0, inbound.1)?,
+            outbound: Direction::new(profile, outbound.0, outbound.1)?,
             media: Streams::new(),
             control: Streams::new(),
             is_newest: false,
@@ -69,7 +68,8 @@ impl Srtp {
             ssrc: header.ssrc,
             index,
         };
-        let len = self.inbound.rtp.open_rtp(plaintext, header.len, nonce)?;
+        let cipher = self.inbound.rtp.cipher().ok_or(Refusal::Forged)?;
+        let len = cipher.open_rtp(plaintext, header.len, nonce)?;
         plaintext.truncate(len);
         self.is_newest = self.media.accept(header.ssrc, index);
         Ok(())
@@ -144,6 +144,44 @@ impl Srtp {
             .rtcp
             .seal_rtcp(compound, ssrc, index, out)
             .is_some()
+    }
+}
+
+/// Session keys of what the peer sends.
+struct Inbound {
+    rtp: MediaKey,
+    rtcp: Cipher,
+}
+
+/// The key of the peer's media, expanded for its first packet: a viewer sends none.
+enum MediaKey {
+    /// What it is made of.
+    Folded {
+        profile: SrtpProfile,
+        key: Box<[u8]>,
+        salt: Box<[u8]>,
+    },
+    Expanded(Cipher),
+}
+
+impl Inbound {
+    fn new(profile: SrtpProfile, key: &[u8], salt: &[u8]) -> Option<Self> {
+        let rtcp = Cipher::new(profile, key, salt, 3)?;
+        let (key, salt) = (key.into(), salt.into());
+        let rtp = MediaKey::Folded { profile, key, salt };
+        Some(Self { rtp, rtcp })
+    }
+}
+
+impl MediaKey {
+    fn cipher(&mut self) -> Option<&mut Cipher> {
+        if let Self::Folded { profile, key, salt } = self {
+            *self = Self::Expanded(Cipher::new(*profile, key, salt, 0)?);
+        }
+        match self {
+            Self::Expanded(cipher) => Some(cipher),
+            Self::Folded { .. } => None,
+        }
     }
 }
 

@@ -53,6 +53,8 @@ pub(crate) struct PeerConfig {
     pub(crate) has_priority: bool,
     /// Whether it takes the controlled role, until it is told that it cannot.
     pub(crate) is_controlled: bool,
+    /// Whether it stays in that role all the same.
+    pub(crate) is_stubborn: bool,
 }
 
 /// When a peer sends USE-CANDIDATE.
@@ -316,8 +318,11 @@ impl Peer {
             let mut code = stun::error_code::ErrorCodeAttribute::default();
             if stun::message::Getter::get_from(&mut code, &message).is_ok() {
                 self.errors.push(code.code.0);
-                if code.code.0 == 487 && std::mem::take(&mut self.config.is_controlled) {
-                    self.check(now);
+                if code.code.0 == 487 && !self.config.is_stubborn {
+                    let changes = std::mem::take(&mut self.config.is_controlled);
+                    if changes {
+                        self.check(now);
+                    }
                 }
             }
         } else if message.typ == BINDING_SUCCESS {

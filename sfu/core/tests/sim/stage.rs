@@ -141,6 +141,7 @@ impl Stage {
             nomination: Nomination::Regular,
             has_priority: true,
             is_controlled: false,
+            is_stubborn: false,
         };
         let peer = Peer::new(self.now, config);
         let id = PeerId(id);

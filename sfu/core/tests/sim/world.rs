@@ -71,6 +71,7 @@ impl World {
             nomination: Nomination::Regular,
             has_priority: true,
             is_controlled: false,
+            is_stubborn: false,
         };
         change(&mut config);
         Self {

@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use serde_json::json;
+
 use super::events::Events;
 use super::{FRAGMENT, KEY, SDP, captured, check, request, request_at, row, session, watching};
 use crate::harness::TestServer;
@@ -15,6 +17,40 @@ async fn a_server_that_is_full_says_when_to_come_back() {
     let whep = ("POST", "/whep/demo");
     let full = row("one too many", whep, &[SDP], offer.as_str(), (503, "busy"));
     check(&server, vec![full]).await;
+    let ended = request(&server, "DELETE", &first, &[], "").await;
+    assert_eq!(ended.status, 200);
+    session(&server, "/whep/demo", &[SDP], &offer).await;
+    server.server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn while_too_many_connect_others_are_told_when_to_come_back() {
+    let server = TestServer::start_with(|config| config.max_handshakes = 2).await;
+    let offer = watching(&captured("firefox-default"));
+    let (first, _) = session(&server, "/whep/demo", &[SDP], &offer).await;
+    let (mut ann, _) = server.join("Ann", "demo").await;
+    let (mut bob, _) = server.join("Bob", "demo").await;
+    let opened = ann.ok("rtc.subscribe", json!({})).await;
+
+    let whep = ("POST", "/whep/demo");
+    let whip = ("POST", "/whip/demo");
+    let encoder = captured("firefox-default");
+    let rows = vec![
+        row("a player", whep, &[SDP], offer.as_str(), (503, "busy")),
+        row("an encoder", whip, &[KEY, SDP], encoder, (503, "busy")),
+    ];
+    check(&server, rows).await;
+    let refused = bob.request("rtc.subscribe", json!({})).await;
+    assert_eq!(refused["d"]["code"], "busy", "{refused}");
+    let wait = refused["d"]["retryAfterMs"].as_u64().unwrap();
+    assert!((1000..3000).contains(&wait), "{wait} ms");
+    assert_eq!(metric(&server, "klieg_handshakes").await, 2.0);
+    assert_eq!(metric(&server, "klieg_handshakes_refused_total").await, 3.0);
+
+    // Whoever goes makes room, and a viewer that was refused may ask again.
+    ann.ok("rtc.close", json!({ "sessionId": opened["sessionId"] }))
+        .await;
+    bob.ok("rtc.subscribe", json!({})).await;
     let ended = request(&server, "DELETE", &first, &[], "").await;
     assert_eq!(ended.status, 200);
     session(&server, "/whep/demo", &[SDP], &offer).await;
