@@ -66,6 +66,16 @@ fn main() {
         let checks = stand.checks(REPEATS / 4);
         stand.take(&checks)
     });
+    let mut watched = Stand::new();
+    let viewer = watched.watch();
+    show("send a packet again: read the NACK, find, seal", || {
+        let (sent, nacks) = watched.missing(viewer, REPEATS / 5);
+        let resent = watched.stage.nodes[0].counters().resent;
+        let took = watched.take_from(viewer, &nacks) * nacks.len() as f64;
+        let resent = watched.stage.nodes[0].counters().resent - resent;
+        assert_eq!(resent, sent, "all are sent again");
+        took / resent as f64
+    });
     show("let a viewer in: check, handshake (both ends), keys", join);
 }
 
@@ -144,11 +154,55 @@ impl Stand {
             .collect()
     }
 
-    fn take(&mut self, datagrams: &[Vec<u8>]) -> f64 {
-        let path = Path {
+    /// Lets somebody watch, and waits until nothing comes from the cache any more.
+    fn watch(&mut self) -> usize {
+        let viewer = self.stage.watch(2, Link::default());
+        self.stage.run(Duration::from_secs(5));
+        viewer
+    }
+
+    /// Passes packets, every tenth of which a viewer misses; returns how many, and the NACKs for them.
+    fn missing(&mut self, viewer: usize, count: usize) -> (u64, Vec<Vec<u8>>) {
+        // What is sent again is bounded within a second.
+        self.stage.run(Duration::from_secs(1));
+        let packets = self.packets(count);
+        let (now, path) = (self.stage.now, self.path(self.publisher));
+        let (mut out, mut missing) = (Vec::new(), Vec::new());
+        for packet in &packets {
+            let node = &mut self.stage.nodes[0];
+            node.handle_datagram(now, path, packet);
+            while node.poll_transmit(now, &mut out).is_some() {
+                let is_video = out.len() == 1200;
+                let header = is_video.then(|| Header::parse(&out).unwrap());
+                missing.extend(header.map(|header| (header.ssrc, header.sequence_number)));
+            }
+        }
+        let missing: Vec<_> = missing.into_iter().step_by(10).collect();
+        let peer = &mut self.stage.actors[viewer].peer;
+        for some in missing.chunks(16) {
+            let mut compound = Vec::new();
+            let numbers: Vec<_> = some.iter().map(|(_, number)| *number).collect();
+            rtcp::write_receiver_report(&mut compound, 1, &[]);
+            rtcp::write_nack(&mut compound, 1, some[0].0, &numbers);
+            peer.send_rtcp(&compound);
+        }
+        let nacks = std::iter::from_fn(|| peer.poll_transmit());
+        (missing.len() as u64, nacks.map(|it| it.datagram).collect())
+    }
+
+    fn path(&self, actor: usize) -> Path {
+        Path {
             local: None,
-            remote: self.stage.actors[self.publisher].peer.config.address,
-        };
+            remote: self.stage.actors[actor].peer.config.address,
+        }
+    }
+
+    fn take(&mut self, datagrams: &[Vec<u8>]) -> f64 {
+        self.take_from(self.publisher, datagrams)
+    }
+
+    fn take_from(&mut self, actor: usize, datagrams: &[Vec<u8>]) -> f64 {
+        let path = self.path(actor);
         let (now, node) = (self.stage.now, &mut self.stage.nodes[0]);
         let mut out = Vec::new();
         let start = spent_ns();

@@ -261,7 +261,7 @@ impl Stage {
         self.nodes[shard].handle_datagram(self.now, path, datagram);
     }
 
-    fn shard_at(&self, from: SocketAddr) -> usize {
+    pub(crate) fn shard_at(&self, from: SocketAddr) -> usize {
         let mut hasher = DefaultHasher::new();
         from.hash(&mut hasher);
         usize::try_from(hasher.finish() % self.nodes.len() as u64).unwrap()
