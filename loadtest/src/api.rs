@@ -1,42 +1,46 @@
-//! The REST calls of a guest and of a host (docs/protocol.md).
+//! What is asked of servers by HTTP: Klieg's REST interface (docs/protocol.md), WHIP and WHEP (RFC 9725).
 
-use anyhow::{Context as _, bail, ensure};
-use bytes::Bytes;
-use http_body_util::{BodyExt as _, Full, Limited};
-use hyper::client::conn::http1;
-use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderMap, LOCATION};
-use hyper::{Method, Request, Uri};
-use hyper_util::rt::TokioIo;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use hyper::Method;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
-use tokio::net::TcpStream;
+use url::Url;
 
-/// A server's REST interface.
-#[derive(Debug)]
+use crate::http::{Call, Http, location};
+
+/// A Klieg's REST interface.
 pub(crate) struct Api {
-    /// Host and port, as the `Host` header carries them.
-    authority: String,
+    http: Arc<Http>,
+    base: Url,
 }
 
-/// A session made by WHIP or WHEP (RFC 9725).
-#[derive(Debug)]
+/// A session made by WHIP or WHEP.
 pub(crate) struct Resource {
-    api: Api,
-    path: String,
+    http: Arc<Http>,
+    url: Url,
     bearer: Option<String>,
     /// The server's description.
     pub(crate) answer: String,
 }
 
-/// What `POST /rooms/{id}/join` answers, as far as it is needed here.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
+/// A way into a room.
+#[derive(Debug)]
 pub(crate) struct Join {
     /// For the `auth` message.
     pub(crate) token: String,
-    /// Where the WebSocket is: absolute, or a path on the same host.
-    pub(crate) ws_url: String,
+    pub(crate) socket: Url,
+}
+
+/// What `POST /rooms/{id}/join` answers, as far as it is needed here.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Joined {
+    token: String,
+    /// Absolute, or a path on the same host.
+    ws_url: String,
 }
 
 #[derive(Deserialize)]
@@ -51,31 +55,22 @@ struct Room {
 }
 
 impl Api {
-    /// Takes an address as `http://127.0.0.1:8080`.
-    pub(crate) fn parse(url: &str) -> anyhow::Result<Self> {
-        let uri: Uri = url.parse().with_context(|| format!("{url} is not a URL"))?;
-        ensure!(
-            uri.scheme_str() == Some("http"),
-            "{url}: only http is spoken here"
-        );
-        let authority = uri
-            .authority()
-            .with_context(|| format!("{url} has no host"))?;
-        let port = authority.port_u16().unwrap_or(80);
-        Ok(Self {
-            authority: format!("{}:{port}", authority.host()),
-        })
+    /// Speaks to the server at this address.
+    pub(crate) fn new(http: &Arc<Http>, base: &Url) -> Self {
+        Self {
+            http: Arc::clone(http),
+            base: base.clone(),
+        }
     }
 
     /// Joins as the bearer, or as a guest.
     pub(crate) async fn join(&self, room: &str, bearer: Option<&str>) -> anyhow::Result<Join> {
-        let mut join: Join = self
-            .post(&format!("/api/v1/rooms/{room}/join"), bearer, &json!({}))
-            .await?;
-        if join.ws_url.starts_with('/') {
-            join.ws_url = format!("ws://{}{}", self.authority, join.ws_url);
-        }
-        Ok(join)
+        let path = format!("/api/v1/rooms/{room}/join");
+        let joined: Joined = self.post(&path, bearer, &json!({})).await?;
+        Ok(Join {
+            token: joined.token,
+            socket: socket_url(&self.base, &joined.ws_url)?,
+        })
     }
 
     /// Signs in by name, as a server in development allows, and returns the access token.
@@ -98,107 +93,85 @@ impl Api {
         bearer: Option<&str>,
         body: &Value,
     ) -> anyhow::Result<T> {
-        let body = ("application/json", body.to_string());
-        let (_, answer) = self.call(Method::POST, path, bearer, body).await?;
-        serde_json::from_slice(&answer).with_context(|| format!("POST {path}: unexpected answer"))
-    }
-
-    async fn call(
-        &self,
-        method: Method,
-        path: &str,
-        bearer: Option<&str>,
-        (content_type, body): (&str, String),
-    ) -> anyhow::Result<(HeaderMap, Bytes)> {
-        let call = format!("{method} {path}");
-        let mut request = Request::builder()
-            .method(method)
-            .uri(path)
-            .header(HOST, &self.authority)
-            .header(CONTENT_TYPE, content_type);
-        if let Some(token) = bearer {
-            request = request.header(AUTHORIZATION, format!("Bearer {token}"));
-        }
-        let request = request.body(Full::new(Bytes::from(body)))?;
-
-        let stream = TcpStream::connect(&self.authority)
-            .await
-            .with_context(|| format!("cannot reach {}", self.authority))?;
-        let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-        let connection = tokio::spawn(connection);
-        let response = sender
-            .send_request(request)
-            .await
-            .with_context(|| call.clone())?;
-        let (status, headers) = (response.status(), response.headers().clone());
-        let read = Limited::new(response.into_body(), MAX_ANSWER_BYTES)
-            .collect()
-            .await;
-        connection.abort();
-        let answer = match read {
-            Ok(answer) => answer.to_bytes(),
-            Err(error) => bail!("{call}: {error}"),
+        let call = Call {
+            method: Method::POST,
+            url: self.base.join(path)?,
+            bearer,
+            content_type: "application/json",
+            body: body.to_string(),
         };
-        if !status.is_success() {
-            bail!("{call}: {status}: {}", String::from_utf8_lossy(&answer));
-        }
-        Ok((headers, answer))
+        let reply = self.http.call(call).await?;
+        serde_json::from_slice(&reply.body)
+            .with_context(|| format!("POST {path}: unexpected answer"))
     }
 }
 
 impl Resource {
     /// Posts an offer to a WHIP or WHEP address.
     pub(crate) async fn create(
+        http: &Arc<Http>,
         url: &str,
         bearer: Option<&str>,
         offer: String,
     ) -> anyhow::Result<Self> {
-        let api = Api::parse(url)?;
-        let uri: Uri = url.parse()?;
-        let path = uri.path_and_query().map_or("/", |path| path.as_str());
-        let body = ("application/sdp", offer);
-        let (headers, answer) = api.call(Method::POST, path, bearer, body).await?;
-        let location = headers
-            .get(LOCATION)
-            .context("the answer has no Location")?;
-        let location: Uri = location.to_str()?.parse()?;
+        let call = Call {
+            method: Method::POST,
+            url: url.parse().with_context(|| format!("{url} is not a URL"))?,
+            bearer,
+            content_type: "application/sdp",
+            body: offer,
+        };
+        let reply = http.call(call).await?;
         Ok(Self {
-            path: location.path().to_owned(),
-            api,
+            http: Arc::clone(http),
+            url: location(&reply.url, &reply.headers)?,
             bearer: bearer.map(str::to_owned),
-            answer: String::from_utf8(answer.to_vec()).context("the answer is no text")?,
+            answer: String::from_utf8(reply.body.to_vec()).context("the answer is no text")?,
         })
     }
 
     /// Ends the session.
     pub(crate) async fn delete(&self) -> anyhow::Result<()> {
-        let bearer = self.bearer.as_deref();
-        let body = ("application/sdp", String::new());
-        let call = self.api.call(Method::DELETE, &self.path, bearer, body);
-        call.await.map(drop)
+        let call = Call {
+            method: Method::DELETE,
+            url: self.url.clone(),
+            bearer: self.bearer.as_deref(),
+            content_type: "application/sdp",
+            body: String::new(),
+        };
+        self.http.call(call).await.map(drop)
     }
 }
 
-/// More than any answer that is read here.
-const MAX_ANSWER_BYTES: usize = 1 << 20;
+/// Returns where a WebSocket is that a server names from where it is.
+fn socket_url(base: &Url, named: &str) -> anyhow::Result<Url> {
+    let mut url = base
+        .join(named)
+        .with_context(|| format!("{named} is no URL"))?;
+    let scheme = match url.scheme() {
+        "https" => "wss",
+        "http" => "ws",
+        _ => return Ok(url),
+    };
+    let changed = url.set_scheme(scheme);
+    changed
+        .ok()
+        .with_context(|| format!("{url} is no WebSocket"))?;
+    Ok(url)
+}
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn an_address_has_a_scheme_and_a_host() {
-        let authority = |url| Api::parse(url).map(|api| api.authority).ok();
-        assert_eq!(
-            authority("http://127.0.0.1:8080"),
-            Some("127.0.0.1:8080".into())
-        );
-        assert_eq!(authority("http://[::1]:8080/"), Some("[::1]:8080".into()));
-        assert_eq!(
-            authority("http://klieg.example"),
-            Some("klieg.example:80".into())
-        );
-        assert_eq!(authority("https://klieg.example"), None);
-        assert_eq!(authority("127.0.0.1:8080"), None);
+    fn a_socket_is_where_the_server_says() {
+        let base: Url = "https://klieg.example:8443/".parse().unwrap();
+        let found = |named| socket_url(&base, named).map(String::from).unwrap();
+        assert_eq!(found("/ws"), "wss://klieg.example:8443/ws");
+        assert_eq!(found("ws://other:1/ws"), "ws://other:1/ws");
+        let base: Url = "http://[::1]:8080".parse().unwrap();
+        let url = socket_url(&base, "/ws").unwrap();
+        assert_eq!(url.as_str(), "ws://[::1]:8080/ws");
     }
 }

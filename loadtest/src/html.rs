@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use crate::live::Sample;
 use crate::measure::float;
 use crate::report::Report;
+use crate::table;
 
 /// Writes the page.
 pub(crate) fn page(report: &Report) -> String {
@@ -14,7 +15,7 @@ pub(crate) fn page(report: &Report) -> String {
         page,
         "<h1>Load test</h1><p><code>{}</code></p><pre>{}</pre>",
         escape(&report.command),
-        escape(&report.lines().join("\n"))
+        escape(&table::lines(report).join("\n"))
     );
     let mib = |bytes: u64| float(bytes) / 1_048_576.0;
     let ms = |us: u64| float(us) / 1000.0;
@@ -30,9 +31,17 @@ pub(crate) fn page(report: &Report) -> String {
             &[("", &|s| Some(s.packets_per_second))],
         ),
         plot(
-            "Packets missing, in all",
+            "Packets lost, in all",
             &report.samples,
             &[("", &|s| Some(float(s.lost)))],
+        ),
+        plot(
+            "From the first request to the first whole picture, ms",
+            &report.samples,
+            &[
+                ("p50", &|s| s.join_p50_us.map(ms)),
+                ("p99", &|s| s.join_p99_us.map(ms)),
+            ],
         ),
         plot(
             "Delay of a frame, ms",
@@ -43,9 +52,12 @@ pub(crate) fn page(report: &Report) -> String {
             ],
         ),
         plot(
-            "Server: cores in use",
+            "Cores in use",
             &report.samples,
-            &[("", &|s| s.server_cores)],
+            &[
+                ("test", &|s| Some(s.generator_cores)),
+                ("server", &|s| s.server_cores),
+            ],
         ),
         plot(
             "Server: memory, MiB",

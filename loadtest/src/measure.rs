@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
+use crate::generator::GeneratorCost;
 use crate::light::tally::{Spread, Tally};
 use crate::run::{Context, PUBLISHER_THREAD, VIEWER_THREAD};
 use crate::server::{Usage, dropped_datagrams, idle_time, own_threads};
@@ -11,19 +12,20 @@ use crate::server::{Usage, dropped_datagrams, idle_time, own_threads};
 /// All counters at one time.
 #[derive(Debug)]
 pub(crate) struct Moment {
-    at: Instant,
-    tally: Tally,
+    pub(crate) at: Instant,
+    pub(crate) tally: Tally,
     connected: u64,
-    server: Option<Usage>,
-    own: Usage,
-    threads: Vec<Duration>,
-    dropped: u64,
-    idle: Option<(Duration, usize)>,
+    pub(crate) server: Option<Usage>,
+    pub(crate) own: Usage,
+    pub(crate) threads: Vec<Duration>,
+    pub(crate) dropped: u64,
+    pub(crate) idle: Option<(Duration, usize)>,
 }
 
 impl Moment {
     /// Reads them.
-    pub(crate) fn take(context: &Context) -> Self {
+    pub(crate) async fn take(context: &Context) -> Self {
+        let server = context.source.read().await;
         let (tally, connected) = context.tally();
         let mut threads = own_threads(VIEWER_THREAD);
         threads.extend(own_threads(PUBLISHER_THREAD));
@@ -31,7 +33,7 @@ impl Moment {
             at: Instant::now(),
             tally,
             connected,
-            server: context.options.server_pid.and_then(Usage::of),
+            server,
             own: Usage::of(std::process::id()).unwrap_or_default(),
             threads,
             dropped: dropped_datagrams(&context.ports()),
@@ -55,6 +57,8 @@ pub(crate) struct Measurement {
     pub(crate) recovered: u64,
     pub(crate) reordered: u64,
     pub(crate) repeated: u64,
+    /// Packets that the server left out without leaving a gap.
+    pub(crate) left_out: u64,
     /// Opened, and those that could not be.
     pub(crate) opened: u64,
     pub(crate) unreadable: u64,
@@ -79,24 +83,6 @@ pub(crate) struct ServerCost {
     pub(crate) kib_per_viewer: f64,
 }
 
-/// What this process spent.
-#[derive(Clone, Copy, Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct GeneratorCost {
-    pub(crate) cores: f64,
-    /// Share of a core that the busiest media thread took.
-    pub(crate) busiest_thread: f64,
-    pub(crate) memory_bytes: u64,
-    /// Datagrams that its sockets had no room for.
-    pub(crate) dropped: u64,
-    /// Share of the machine's time that nobody used; `None` where that is not told.
-    pub(crate) machine_idle: Option<f64>,
-    /// Datagrams that it could not send.
-    pub(crate) unsent: u64,
-    /// Whether its own limits are in the figures.
-    pub(crate) is_bottleneck: bool,
-}
-
 impl Measurement {
     /// Compares two moments; `empty` is the server without viewers.
     pub(crate) fn between(begin: Moment, end: Moment, empty: Option<Usage>) -> Self {
@@ -104,12 +90,12 @@ impl Measurement {
         let (before, after) = (&begin.tally, &end.tally);
         let packets = after.packets - before.packets;
         let bytes = after.bytes - before.bytes;
-        let fault = |place: usize| after.faults[place].saturating_sub(before.faults[place]);
+        let (faults, old) = (after.faults, before.faults);
         let generator = GeneratorCost::between(&begin, &end, seconds);
         let server = begin.server.zip(end.server).map(|(then, now)| {
             let cpu = now.cpu.saturating_sub(then.cpu).as_secs_f64();
             let (cores, viewers) = (cpu / seconds, float(end.connected));
-            let lost = after.faults[0].saturating_sub(before.faults[0]);
+            let lost = (faults.lost + faults.left_out).saturating_sub(old.lost + old.left_out);
             // What a server does not deliver is no merit of its core.
             let served = viewers * ratio(float(packets), float(packets + lost));
             let base = empty.unwrap_or(then).memory_bytes;
@@ -130,59 +116,17 @@ impl Measurement {
             packets_per_second: float(packets) / seconds,
             megabits_per_second: float(bytes) * 8e-6 / seconds,
             packets,
-            lost: after.faults[0].cast_signed() - before.faults[0].cast_signed(),
-            recovered: fault(1),
-            reordered: fault(2),
-            repeated: fault(3),
+            lost: faults.lost.cast_signed() - old.lost.cast_signed(),
+            recovered: faults.recovered.saturating_sub(old.recovered),
+            reordered: faults.reordered.saturating_sub(old.reordered),
+            repeated: faults.repeated.saturating_sub(old.repeated),
+            left_out: faults.left_out.saturating_sub(old.left_out),
             opened: after.opened - before.opened,
             unreadable: after.unreadable - before.unreadable,
             frame_delay_us: after.frame_delay.since(&before.frame_delay).spread(),
             packet_delay_us: after.packet_delay.since(&before.packet_delay).spread(),
             server,
             generator,
-        }
-    }
-}
-
-impl GeneratorCost {
-    fn between(begin: &Moment, end: &Moment, seconds: f64) -> Self {
-        let threads = begin.threads.iter().zip(&end.threads);
-        let busiest = threads
-            .map(|(then, now)| now.saturating_sub(*then).as_secs_f64() / seconds)
-            .fold(0.0, f64::max);
-        let idle = begin.idle.zip(end.idle).map(|((then, _), (now, cores))| {
-            let cores = u32::try_from(cores.max(1)).unwrap_or(1);
-            now.saturating_sub(then).as_secs_f64() / seconds / f64::from(cores)
-        });
-        let dropped = end.dropped.saturating_sub(begin.dropped);
-        Self {
-            cores: end.own.cpu.saturating_sub(begin.own.cpu).as_secs_f64() / seconds,
-            busiest_thread: busiest,
-            memory_bytes: end.own.memory_bytes,
-            dropped,
-            unsent: end.tally.unsent - begin.tally.unsent,
-            is_bottleneck: dropped > 0 || busiest > BUSY || idle.is_some_and(|idle| idle < SPARE),
-            machine_idle: idle,
-        }
-    }
-
-    /// Says whether the figures are the server's or the generator's.
-    pub(crate) fn verdict(&self) -> String {
-        if self.dropped > 0 {
-            format!(
-                "the generator was the bottleneck: its sockets dropped {} datagrams, which count as lost",
-                self.dropped
-            )
-        } else if self.busiest_thread > BUSY {
-            "the generator was the bottleneck: a media thread had no time left, so delays are its own (--threads)".into()
-        } else if let Some(idle) = self.machine_idle.filter(|idle| *idle < SPARE) {
-            format!(
-                "this machine had no time left ({:.0} % idle): delays are not the server's alone",
-                idle * 100.0
-            )
-        } else {
-            "the generator kept up: its sockets dropped nothing and its threads had time left"
-                .into()
         }
     }
 }
@@ -195,11 +139,6 @@ fn ratio(value: f64, by: f64) -> f64 {
 pub(crate) fn float(value: u64) -> f64 {
     value as f64
 }
-
-/// A thread that takes more of a core has no time left for what comes in bursts.
-const BUSY: f64 = 0.9;
-/// Below this share of idle time, threads wait for each other.
-const SPARE: f64 = 0.1;
 
 #[cfg(test)]
 mod tests {
@@ -225,20 +164,6 @@ mod tests {
     }
 
     #[test]
-    fn a_machine_without_idle_time_is_named() {
-        let began = Instant::now();
-        let ended = began + Duration::from_secs(10);
-        let at = |at, idle| Moment {
-            idle: Some((Duration::from_secs(idle), 2)),
-            ..moment(at, 0, 0, 0)
-        };
-        let figures = Measurement::between(at(began, 5), at(ended, 6), None);
-        assert!(figures.generator.verdict().contains("5 % idle"));
-        let figures = Measurement::between(at(began, 5), at(ended, 15), None);
-        assert!(figures.generator.verdict().contains("kept up"));
-    }
-
-    #[test]
     fn costs_are_told_per_packet_and_viewer() {
         let began = Instant::now();
         let ended = began + Duration::from_secs(10);
@@ -253,17 +178,26 @@ mod tests {
         assert!((server.cpu_ns_per_packet - 1000.0).abs() < 1.0);
         assert!((server.viewers_per_core - 1000.0).abs() < 1.0);
         assert!((server.kib_per_viewer - 20.48).abs() < 0.01);
-        assert!(!figures.generator.is_bottleneck);
-        assert!(figures.generator.verdict().contains("kept up"));
+        assert_eq!(figures.generator.bottlenecks, Vec::<String>::new());
     }
 
     #[test]
-    fn a_generator_that_drops_or_has_no_time_says_so() {
+    fn the_generators_own_limits_are_those_of_the_time_between() {
         let began = Instant::now();
         let ended = began + Duration::from_secs(1);
-        let figures = Measurement::between(moment(began, 0, 0, 0), moment(ended, 9, 0, 5), None);
-        assert!(figures.generator.verdict().contains("dropped 5"));
-        let figures = Measurement::between(moment(began, 0, 0, 0), moment(ended, 9, 2000, 0), None);
-        assert!(figures.generator.verdict().contains("no time left"));
+        let begin = Moment {
+            idle: Some((Duration::from_secs(5), 2)),
+            ..moment(began, 0, 0, 2)
+        };
+        let mut end = Moment {
+            idle: Some((Duration::from_secs(6), 2)),
+            ..moment(ended, 9, 2000, 7)
+        };
+        end.tally.sends.add(Duration::from_millis(5));
+        end.tally.sends.add(Duration::ZERO);
+        let cost = Measurement::between(begin, end, None).generator;
+        assert_eq!((cost.dropped, cost.sends, cost.late_sends), (5, 2, 1));
+        assert!((cost.busiest_thread - 1.0).abs() < 0.01);
+        assert_eq!(cost.machine_idle, Some(0.5));
     }
 }

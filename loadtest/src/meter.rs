@@ -4,13 +4,15 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use crate::light::tally::Histogram;
+
 /// Counts one RTP stream.
 #[derive(Debug, Default)]
 pub(crate) struct Meter {
     sequence: Sequence,
     counts: Counts,
-    /// Time from sending to the end of a frame, of frames that carry their send time; at most `MAX_SAMPLES`.
-    delays_us: Vec<u32>,
+    /// Time from sending to the end of a frame, of frames that carry their send time.
+    delays: Histogram,
 }
 
 /// What is known of one stream at the end.
@@ -53,10 +55,7 @@ impl Meter {
 
     /// Counts how long a frame was under way.
     pub(crate) fn handle_delay(&mut self, delay: Duration) {
-        if self.delays_us.len() < MAX_SAMPLES {
-            self.delays_us
-                .push(u32::try_from(delay.as_micros()).unwrap_or(u32::MAX));
-        }
+        self.delays.add(delay);
     }
 
     /// Returns the numbers so far.
@@ -67,14 +66,11 @@ impl Meter {
         }
     }
 
-    /// Returns the delays so far, in microseconds.
-    pub(crate) fn delays_us(&self) -> &[u32] {
-        &self.delays_us
+    /// Returns the delays so far.
+    pub(crate) fn delays(&self) -> &Histogram {
+        &self.delays
     }
 }
-
-/// Enough for an hour at 30 frames a second.
-const MAX_SAMPLES: usize = 108_000;
 
 /// Tells new sequence numbers from repeated ones, and counts those that are missing (RFC 3550, appendix A.1).
 #[derive(Debug, Default)]

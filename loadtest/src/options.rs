@@ -4,133 +4,158 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
+use url::{Host, Url};
 
 use crate::light::pace::Pacing;
 use crate::light::receive::Conduct;
 use crate::light::send::Plan;
+use crate::light::{LAYERS, light_frame_bits};
+use crate::units::{bitrate, duration, endpoint, http_url, rate, share, ws_url};
 
 /// Simulates publishers and viewers of rooms, from one to thousands, and reports what arrived.
 ///
-/// Viewers are light WebRTC peers that share a few sockets; those of `--conformance` are complete ones. It
-/// exits with 0 when each of them saw a whole video frame, and with 1 otherwise.
+/// Against a Klieg:  klieg-loadtest --publishers 1 --viewers 2000 --ramp 200/s --duration 60s --audio
+/// Against any other: klieg-loadtest --publishers 1 --whip http://host/whip/a --whep http://host/whep/a
+///
+/// Viewers are light WebRTC peers that share a few sockets; those of --conformance are complete ones.
+/// Ctrl-C ends early, with the report.
+///
+/// It exits with 0 when every viewer got a whole picture and nothing that was not thrown away on purpose was lost,
+/// with 1 when not, or when the test could not be run, with 2 when the options make no sense.
 #[derive(Debug, Parser)]
-#[command(version)]
+#[command(version, verbatim_doc_comment)]
 pub(crate) struct Options {
-    /// Address of the server's REST interface; http only
-    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8080")]
-    pub(crate) http: String,
-
-    /// Address of its WebSocket; the one that the server names when it is left out
-    #[arg(long, value_name = "URL")]
-    pub(crate) ws: Option<String>,
-
-    /// Publish to a WHIP endpoint instead; {n} in it stands for the publisher's number
-    #[arg(long, value_name = "URL")]
-    pub(crate) whip: Option<String>,
-
-    /// The bearer token of --whip, such as a stream key
-    #[arg(long, value_name = "TOKEN", requires = "whip")]
-    pub(crate) key: Option<String>,
-
-    /// Watch a WHEP endpoint instead; {n} in it stands for the publisher's number
-    #[arg(long, value_name = "URL")]
-    pub(crate) whep: Option<String>,
-
-    /// The bearer token of --whep; without one, servers let few guests in at a time
-    #[arg(long, value_name = "TOKEN", requires = "whep")]
-    pub(crate) token: Option<String>,
-
-    /// The room to watch, or to publish into; left out, each publisher makes a room of its own
-    #[arg(long, value_name = "ID")]
-    pub(crate) room: Option<String>,
-
     /// How many light viewers
-    #[arg(long, value_name = "N", default_value_t = 1)]
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(0..=100_000), help_heading = PEOPLE)]
     pub(crate) viewers: u32,
 
     /// How many complete viewers beside them, each a whole WebRTC stack
-    #[arg(long, value_name = "N", default_value_t = 0)]
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u16).range(0..=1000), help_heading = PEOPLE)]
     pub(crate) conformance: u16,
 
     /// How many synthetic streams to publish; the viewers are spread over them
-    #[arg(long, value_name = "N", default_value_t = 0)]
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u16).range(0..=1000), help_heading = PEOPLE)]
     pub(crate) publishers: u16,
 
-    /// How many viewers come in a second, as in 200/s
-    #[arg(long, value_name = "RATE", value_parser = parse_rate)]
+    /// How many viewers come in a second, as in 200/s [default: 50/s]
+    #[arg(long, value_name = "RATE", value_parser = rate, help_heading = PEOPLE)]
     pub(crate) ramp: Option<f64>,
 
     /// How long to watch after the last viewer was let in, as in 10s, 500ms or 2m
-    #[arg(long, default_value = "10s", value_parser = parse_duration)]
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = duration, help_heading = PEOPLE)]
     pub(crate) duration: Duration,
 
+    /// What happens while it runs
+    #[arg(long, value_enum, default_value_t = Scenario::Steady, help_heading = PEOPLE)]
+    pub(crate) scenario: Scenario,
+
+    /// Address of a Klieg [default: that of --ws, or http://127.0.0.1:8080]
+    #[arg(long, value_name = "URL", value_parser = http_url, help_heading = SERVER)]
+    pub(crate) http: Option<Url>,
+
+    /// Address of its WebSocket; the one that the server names when it is left out
+    #[arg(long, value_name = "URL", value_parser = ws_url, help_heading = SERVER)]
+    pub(crate) ws: Option<Url>,
+
+    /// Publish to a WHIP endpoint instead; {n} in it stands for the publisher's number
+    #[arg(long, value_name = "URL", value_parser = endpoint, help_heading = SERVER)]
+    pub(crate) whip: Option<String>,
+
+    /// Watch a WHEP endpoint instead; {n} in it stands for the publisher's number
+    #[arg(long, value_name = "URL", value_parser = endpoint, help_heading = SERVER)]
+    pub(crate) whep: Option<String>,
+
+    /// The publishers' bearer token: for --whip such as a stream key, or one that may publish into --room
+    #[arg(long, value_name = "TOKEN", env = "LOADTEST_KEY", hide_env_values = true, help_heading = SERVER)]
+    pub(crate) key: Option<String>,
+
+    /// The viewers' bearer token; without one they are guests, of whom servers let few in at a time
+    #[arg(long, value_name = "TOKEN", env = "LOADTEST_TOKEN", hide_env_values = true, help_heading = SERVER)]
+    pub(crate) token: Option<String>,
+
+    /// The room to watch, or to publish into; left out, each publisher makes a room of its own
+    #[arg(long, value_name = "ID", help_heading = SERVER)]
+    pub(crate) room: Option<String>,
+
+    /// The name that publishers sign in with; from the second on, their number is appended
+    #[arg(long, value_name = "NAME", default_value = "loadtest", help_heading = SERVER)]
+    pub(crate) publisher_name: String,
+
+    /// Certificates, as PEM, to trust beside those that this system trusts
+    #[arg(long, value_name = "FILE", help_heading = SERVER)]
+    pub(crate) ca: Option<PathBuf>,
+
+    /// The server's process on this machine, to read its CPU time and memory
+    #[arg(long, value_name = "PID", conflicts_with = "metrics", help_heading = SERVER)]
+    pub(crate) server_pid: Option<u32>,
+
+    /// Where to read them otherwise, as Prometheus does [default: /metrics of a Klieg]
+    #[arg(long, value_name = "URL", value_parser = http_url, help_heading = SERVER)]
+    pub(crate) metrics: Option<Url>,
+
+    /// The bearer token of the metrics; from the server's own machine Klieg asks for none
+    #[arg(long, value_name = "TOKEN", env = "LOADTEST_METRICS_TOKEN", hide_env_values = true, help_heading = SERVER)]
+    pub(crate) metrics_token: Option<String>,
+
     /// Rate of the synthetic video, of its largest layer with --simulcast, as in 1.4M or 800k
-    #[arg(long, value_name = "RATE", default_value = "1.4M", value_parser = parse_bitrate)]
+    #[arg(long, value_name = "RATE", default_value = "1.4M", value_parser = bitrate, help_heading = MEDIA)]
     pub(crate) bitrate: u64,
 
     /// Frames a second
-    #[arg(long, value_name = "N", default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=120))]
+    #[arg(long, value_name = "N", default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=120), help_heading = MEDIA)]
     pub(crate) fps: u32,
 
     /// Publish sound, too
-    #[arg(long)]
+    #[arg(long, help_heading = MEDIA)]
     pub(crate) audio: bool,
 
     /// Publish three layers: q, h and f
-    #[arg(long)]
+    #[arg(long, help_heading = MEDIA)]
     pub(crate) simulcast: bool,
 
     /// How a frame's packets leave the publisher
-    #[arg(long, value_enum, default_value_t = Pacing::Browser)]
+    #[arg(long, value_enum, default_value_t = Pacing::Browser, help_heading = MEDIA)]
     pub(crate) pacing: Pacing,
 
     /// Time between keyframes that nobody asked for
-    #[arg(long, default_value = "10s", value_parser = parse_duration)]
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = duration, help_heading = MEDIA)]
     pub(crate) keyframe_interval: Duration,
 
+    /// Share of packets that viewers throw away on arrival, as in 2%
+    #[arg(long, value_name = "SHARE", default_value = "0%", value_parser = share, help_heading = MEDIA)]
+    pub(crate) loss: f64,
+
+    /// Share of packets that publishers do not send, though they count them
+    #[arg(long, value_name = "SHARE", default_value = "0%", value_parser = share, help_heading = MEDIA)]
+    pub(crate) uplink_loss: f64,
+
     /// Chat messages of all viewers together, as in 10/s
-    #[arg(long, value_name = "RATE", value_parser = parse_rate)]
+    #[arg(long, value_name = "RATE", value_parser = rate, help_heading = TALK)]
     pub(crate) chat: Option<f64>,
 
     /// Reactions of all viewers together, as in 100/s
-    #[arg(long, value_name = "RATE", value_parser = parse_rate)]
+    #[arg(long, value_name = "RATE", value_parser = rate, help_heading = TALK)]
     pub(crate) reactions: Option<f64>,
 
-    /// Share of packets that viewers throw away on arrival, as in 2%
-    #[arg(long, value_name = "SHARE", default_value = "0%", value_parser = parse_share)]
-    pub(crate) loss: f64,
-
-    /// Which packets viewers open
-    #[arg(long, value_enum, default_value_t = Decrypt::Sample)]
-    decrypt: Decrypt,
-
-    /// What happens while it runs
-    #[arg(long, value_enum, default_value_t = Scenario::Steady)]
-    pub(crate) scenario: Scenario,
-
-    /// The server's process on this machine, to read its CPU time and memory
-    #[arg(long, value_name = "PID")]
-    pub(crate) server_pid: Option<u32>,
-
-    /// Media threads for the viewers
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=64))]
-    pub(crate) threads: u16,
-
-    /// UDP sockets of each media thread on loopback
-    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=256))]
-    pub(crate) sockets: u16,
-
-    /// The name that publishers sign in with; from the second on, their number is appended
-    #[arg(long, value_name = "NAME", default_value = "loadtest")]
-    pub(crate) publisher_name: String,
-
     /// Where to write the report as JSON
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", help_heading = REPORT)]
     pub(crate) json: Option<PathBuf>,
 
     /// Where to write the report as a page with plots
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", help_heading = REPORT)]
     pub(crate) html: Option<PathBuf>,
+
+    /// Which packets viewers open
+    #[arg(long, value_enum, default_value_t = Decrypt::Sample, help_heading = ITSELF)]
+    decrypt: Decrypt,
+
+    /// Media threads for the viewers
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=64), help_heading = ITSELF)]
+    pub(crate) threads: u16,
+
+    /// UDP sockets of each media thread on loopback
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=256), help_heading = ITSELF)]
+    pub(crate) sockets: u16,
 }
 
 /// Which packets viewers open; the header of every one is looked at anyway.
@@ -160,26 +185,54 @@ pub(crate) enum Scenario {
 impl Options {
     /// Checks what a single option cannot know.
     pub(crate) fn check(&self) -> Result<(), String> {
+        self.check_who()?;
+        self.check_where()?;
+        let least = u64::from(self.fps) * light_frame_bits(self.layers());
+        if self.publishers > 0 && self.bitrate < least {
+            return Err(format!(
+                "--bitrate is too low for {} frames a second: expected at least {}k, or fewer --fps",
+                self.fps,
+                least.div_ceil(1000)
+            ));
+        }
+        Ok(())
+    }
+
+    fn check_who(&self) -> Result<(), String> {
         let watches = self.whep.is_some() || self.room.is_some();
+        let nobody = self.viewers == 0 && self.conformance == 0;
+        if self.publishers == 0 && nobody {
+            return Err("nothing to do: --viewers, --conformance and --publishers are 0".into());
+        }
         if self.publishers == 0 && !watches {
             return Err("nothing to watch: name a --room or a --whep address, or let --publishers 1 publish".into());
         }
-        if self.viewers == 0 && self.conformance == 0 && self.publishers == 0 {
-            return Err("nothing to do: --viewers, --conformance and --publishers are 0".into());
+        if self.whip.is_some() && self.publishers == 0 {
+            return Err("--whip is where publishers publish: add --publishers 1".into());
         }
-        if self.whip.is_some() && self.publishers > 0 && !watches && self.viewers > 0 {
+        if self.whip.is_some() && !watches && !nobody {
             return Err("--whip needs to know where to watch: add --whep or --room".into());
         }
+        let talks = self.chat.is_some() || self.reactions.is_some();
+        if talks && self.viewers == 0 {
+            return Err("--chat and --reactions are the light viewers': add --viewers".into());
+        }
+        Ok(())
+    }
+
+    fn check_where(&self) -> Result<(), String> {
         if self.room.is_some() && self.publishers > 1 {
             return Err(
                 "a room has one publisher: leave --room out with --publishers above 1".into(),
             );
         }
-        if self.whep.is_some() && (self.chat.is_some() || self.reactions.is_some()) {
-            return Err("--chat and --reactions need the WebSocket: leave --whep out".into());
+        let needs_socket =
+            self.chat.is_some() || self.reactions.is_some() || self.scenario == Scenario::ChatStorm;
+        if self.whep.is_some() && needs_socket {
+            return Err("chat and reactions need the WebSocket: leave --whep out".into());
         }
-        if self.whep.is_some() && self.conformance > 0 {
-            return Err("--conformance viewers use the WebSocket: leave --whep out".into());
+        if self.ws.is_some() && !self.speaks_klieg() {
+            return Err("--ws is nobody's: --whip and --whep take its place".into());
         }
         let numbered = |url: &Option<String>| url.as_ref().is_none_or(|url| url.contains("{n}"));
         if self.publishers > 1 && !numbered(&self.whip) {
@@ -187,7 +240,51 @@ impl Options {
                 "several publishers cannot share one --whip address: put {n} into it".into(),
             );
         }
+        if self.key.is_some() && self.whip.is_none() && self.room.is_none() {
+            return Err("--key needs to know where it holds: add --whip or --room".into());
+        }
         Ok(())
+    }
+
+    /// Returns where a Klieg is.
+    pub(crate) fn base(&self) -> Url {
+        let of_socket = || {
+            let mut url = self.ws.clone()?;
+            let scheme = if url.scheme() == "wss" {
+                "https"
+            } else {
+                "http"
+            };
+            url.set_scheme(scheme).ok()?;
+            url.set_path("/");
+            Some(url)
+        };
+        let known = self.http.clone().or_else(of_socket);
+        known.unwrap_or_else(|| DEFAULT_BASE.parse().expect("the constant is a URL"))
+    }
+
+    /// Returns whether somebody speaks to the server as to a Klieg.
+    pub(crate) fn speaks_klieg(&self) -> bool {
+        let publishes = self.publishers > 0 && self.whip.is_none();
+        let watches = (self.viewers > 0 || self.conformance > 0) && self.whep.is_none();
+        publishes || watches || self.http.is_some()
+    }
+
+    /// Returns whether what is watched is on this machine's loopback.
+    pub(crate) fn watches_here(&self) -> bool {
+        let whep = self.whep.as_ref().map(|url| url.replace("{n}", "0"));
+        let url = whep.and_then(|url| url.parse().ok());
+        match url.unwrap_or_else(|| self.base()).host() {
+            Some(Host::Ipv4(ip)) => ip.is_loopback(),
+            Some(Host::Ipv6(ip)) => ip.is_loopback(),
+            Some(Host::Domain(name)) => name == "localhost",
+            None => false,
+        }
+    }
+
+    /// Returns how many layers a publisher sends.
+    pub(crate) fn layers(&self) -> usize {
+        if self.simulcast { LAYERS } else { 1 }
     }
 
     /// Returns viewers a second.
@@ -196,16 +293,23 @@ impl Options {
         self.ramp.unwrap_or(if storm { 1000.0 } else { 50.0 })
     }
 
-    /// Returns chat messages a second.
+    /// Returns chat messages a second; the storm's own are no more than a server takes of so few viewers.
     pub(crate) fn chat_per_second(&self) -> f64 {
-        let storm = self.scenario == Scenario::ChatStorm && self.whep.is_none();
-        self.chat.unwrap_or(if storm { 50.0 } else { 0.0 })
+        let storm = f64::from(self.viewers).min(50.0);
+        self.chat.unwrap_or(self.in_storm(storm))
     }
 
     /// Returns reactions a second.
     pub(crate) fn reactions_per_second(&self) -> f64 {
-        let storm = self.scenario == Scenario::ChatStorm && self.whep.is_none();
-        self.reactions.unwrap_or(if storm { 500.0 } else { 0.0 })
+        let storm = f64::from(self.viewers) * 10.0;
+        self.reactions.unwrap_or(self.in_storm(storm.min(500.0)))
+    }
+
+    fn in_storm(&self, per_second: f64) -> f64 {
+        match self.scenario {
+            Scenario::ChatStorm => per_second,
+            Scenario::Steady | Scenario::JoinStorm | Scenario::Stalled | Scenario::Reconnect => 0.0,
+        }
     }
 
     /// Returns how light viewers behave.
@@ -223,73 +327,20 @@ impl Options {
             frames_per_second: self.fps,
             pacing: self.pacing,
             keyframe_interval: self.keyframe_interval,
+            loss: self.uplink_loss,
         }
     }
 }
 
-/// Reads a whole number with its unit.
-fn parse_duration(text: &str) -> Result<Duration, String> {
-    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let number: u32 = digits
-        .parse()
-        .map_err(|_| "expected a whole number and a unit, as in 10s".to_owned())?;
-    let duration = match &text[digits.len()..] {
-        "ms" => Duration::from_millis(number.into()),
-        "s" => Duration::from_secs(number.into()),
-        "m" => Duration::from_secs(u64::from(number) * 60),
-        unit => return Err(format!("unknown unit {unit:?}, expected ms, s or m")),
-    };
-    if duration.is_zero() || duration > MAX_DURATION {
-        return Err("expected more than nothing and at most 24 hours".to_owned());
-    }
-    Ok(duration)
-}
+const DEFAULT_BASE: &str = "http://127.0.0.1:8080";
 
-/// Reads a number a second.
-fn parse_rate(text: &str) -> Result<f64, String> {
-    let number = text
-        .strip_suffix("/s")
-        .ok_or("expected a rate as in 200/s")?;
-    match number.parse::<f64>() {
-        Ok(rate) if rate > 0.0 && rate <= 1e6 => Ok(rate),
-        Ok(_) => Err("expected more than 0/s and at most 1000000/s".to_owned()),
-        Err(_) => Err("expected a rate as in 200/s".to_owned()),
-    }
-}
-
-/// Reads bits a second.
-fn parse_bitrate(text: &str) -> Result<u64, String> {
-    let (number, unit) = match text.char_indices().last() {
-        Some((place, 'k' | 'K')) => (&text[..place], 1e3),
-        Some((place, 'M')) => (&text[..place], 1e6),
-        Some(_) | None => return Err("expected a rate as in 1.4M or 800k".to_owned()),
-    };
-    match number.parse::<f64>() {
-        Ok(rate) if (1e5..=1e8).contains(&(rate * unit)) =>
-        {
-            #[expect(
-                clippy::cast_possible_truncation,
-                clippy::cast_sign_loss,
-                reason = "the range was checked"
-            )]
-            Ok((rate * unit) as u64)
-        }
-        Ok(_) => Err("expected 100k to 100M".to_owned()),
-        Err(_) => Err("expected a rate as in 1.4M or 800k".to_owned()),
-    }
-}
-
-/// Reads a percentage as a share of one.
-fn parse_share(text: &str) -> Result<f64, String> {
-    let number = text.strip_suffix('%').ok_or("expected a share as in 2%")?;
-    match number.parse::<f64>() {
-        Ok(percent) if (0.0..=90.0).contains(&percent) => Ok(percent / 100.0),
-        Ok(_) => Err("expected 0% to 90%".to_owned()),
-        Err(_) => Err("expected a share as in 2%".to_owned()),
-    }
-}
-
-const MAX_DURATION: Duration = Duration::from_secs(24 * 60 * 60);
+/// Headings of the help.
+const PEOPLE: &str = "Who comes";
+const SERVER: &str = "Server";
+const MEDIA: &str = "Media";
+const TALK: &str = "Chat";
+const REPORT: &str = "Report";
+const ITSELF: &str = "The test itself";
 
 #[cfg(test)]
 mod tests {
@@ -297,55 +348,71 @@ mod tests {
 
     use super::*;
 
+    fn options(line: &str) -> Options {
+        let words = std::iter::once("klieg-loadtest").chain(line.split(' '));
+        Options::parse_from(words)
+    }
+
     #[test]
     fn the_command_line_is_well_formed() {
         Options::command().debug_assert();
     }
 
     #[test]
-    fn durations_carry_their_unit() {
-        assert_eq!(parse_duration("500ms"), Ok(Duration::from_millis(500)));
-        assert_eq!(parse_duration("10s"), Ok(Duration::from_secs(10)));
-        assert_eq!(parse_duration("2m"), Ok(Duration::from_secs(120)));
-        for wrong in ["", "s", "10", "-1s", "1.5s", "10 s", "3h", "0s", "9999999m"] {
-            assert!(parse_duration(wrong).is_err(), "{wrong}");
-        }
-    }
-
-    #[test]
-    fn rates_and_shares_carry_their_unit() {
-        assert_eq!(parse_rate("200/s"), Ok(200.0));
-        assert_eq!(parse_rate("0.5/s"), Ok(0.5));
-        assert_eq!(parse_bitrate("1.4M"), Ok(1_400_000));
-        assert_eq!(parse_bitrate("800k"), Ok(800_000));
-        assert_eq!(parse_share("2%"), Ok(0.02));
-        for wrong in ["", "200", "-1/s", "0/s", "x/s", "NaN/s", "inf/s"] {
-            assert!(parse_rate(wrong).is_err(), "{wrong}");
-        }
-        for wrong in ["", "1400000", "1G", "M", "-1M", "1µ", "1000M", "NaNk"] {
-            assert!(parse_bitrate(wrong).is_err(), "{wrong}");
-        }
-        for wrong in ["", "2", "-1%", "100%", "x%", "NaN%"] {
-            assert!(parse_share(wrong).is_err(), "{wrong}");
-        }
-    }
-
-    #[test]
     fn what_contradicts_itself_is_refused() {
-        let check = |line: &str| {
-            let words = std::iter::once("klieg-loadtest").chain(line.split(' '));
-            Options::parse_from(words).check()
-        };
-        assert_eq!(check("--publishers 1 --viewers 5"), Ok(()));
-        assert_eq!(check("--room demo"), Ok(()));
-        for wrong in [
-            "--viewers 5",
-            "--room demo --publishers 2",
-            "--publishers 1 --whip http://x/",
-            "--whep http://x/ --chat 1/s",
-            "--whep http://x/{n} --whip http://x/ --publishers 2",
+        let check = |line: &str| options(line).check();
+        for right in [
+            "--publishers 1 --viewers 5",
+            "--room demo",
+            "--ws ws://127.0.0.1:9/ws --room demo",
+            "--whep http://x/ --conformance 1",
+            "--whip http://x/ --publishers 1 --viewers 0",
+            "--room demo --publishers 1 --key token",
+            "--publishers 1 --bitrate 200k --fps 10",
         ] {
-            assert!(check(wrong).is_err(), "{wrong}");
+            assert_eq!(check(right), Ok(()), "{right}");
         }
+        for (wrong, named) in [
+            ("--viewers 5", "nothing to watch"),
+            ("--viewers 0", "nothing to do"),
+            ("--room demo --publishers 2", "one publisher"),
+            ("--publishers 1 --whip http://x/", "--whep"),
+            ("--room a --whip http://x/", "--publishers"),
+            ("--whep http://x/ --chat 1/s", "WebSocket"),
+            ("--whep http://x/ --scenario chat-storm", "WebSocket"),
+            ("--whep http://x/ --ws ws://x/", "--ws"),
+            ("--whep http://x/{n} --whip http://x/ --publishers 2", "{n}"),
+            ("--publishers 1 --key token", "--room"),
+            ("--publishers 1 --viewers 0 --chat 1/s", "--viewers"),
+            ("--publishers 1 --bitrate 200k", "at least 492k"),
+            ("--publishers 1 --simulcast --bitrate 500k", "at least"),
+        ] {
+            let refusal = check(wrong).unwrap_err();
+            assert!(refusal.contains(named), "{wrong}: {refusal}");
+        }
+    }
+
+    #[test]
+    fn a_klieg_is_where_its_socket_is_unless_said_otherwise() {
+        let base = |line: &str| options(line).base().to_string();
+        assert_eq!(base("--room a"), "http://127.0.0.1:8080/");
+        assert_eq!(
+            base("--ws wss://a.example:1/ws --room a"),
+            "https://a.example:1/"
+        );
+        assert_eq!(base("--http http://b --ws ws://a/ws --room a"), "http://b/");
+    }
+
+    #[test]
+    fn a_storm_is_no_more_than_so_few_viewers_may_say() {
+        let storm = |viewers| {
+            options(&format!(
+                "--room a --scenario chat-storm --viewers {viewers}"
+            ))
+        };
+        let rates = |options: Options| (options.chat_per_second(), options.reactions_per_second());
+        assert_eq!(rates(storm(10)), (10.0, 100.0));
+        assert_eq!(rates(storm(1000)), (50.0, 500.0));
+        assert_eq!(rates(options("--room a")), (0.0, 0.0));
     }
 }

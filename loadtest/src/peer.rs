@@ -11,8 +11,6 @@ use webrtc::peer_connection::{
     RTCPeerConnectionState, Registry, SettingEngineBuilder, register_default_interceptors,
 };
 
-use crate::options::Options;
-
 /// What happens to a connection.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Link {
@@ -29,9 +27,9 @@ pub(crate) trait TakeTrack: Send + Sync + 'static {
     fn take(&self, track: Arc<dyn TrackRemote>);
 }
 
-/// Makes a peer; `link` follows its state.
+/// Makes a peer for a server on this machine or elsewhere; `link` follows its state.
 pub(crate) async fn build(
-    options: &Options,
+    is_here: bool,
     link: watch::Sender<Link>,
     tracks: impl TakeTrack,
 ) -> anyhow::Result<Arc<dyn PeerConnection>> {
@@ -47,20 +45,15 @@ pub(crate) async fn build(
         .with_interceptor_registry(interceptors)
         .with_setting_engine(settings)
         .with_handler(Arc::new(Handler { link, tracks }))
-        .with_udp_addrs(vec![local_address(options)])
+        .with_udp_addrs(vec![local_address(is_here)])
         .build()
         .await?;
     Ok(Arc::new(peer))
 }
 
 /// A wildcard stands for every interface but loopback, so a server on this machine needs loopback by name.
-fn local_address(options: &Options) -> &'static str {
-    let local = ["//127.", "//localhost", "//[::1]"];
-    if local.iter().any(|host| options.http.contains(host)) {
-        "127.0.0.1:0"
-    } else {
-        "0.0.0.0:0"
-    }
+fn local_address(is_here: bool) -> &'static str {
+    if is_here { "127.0.0.1:0" } else { "0.0.0.0:0" }
 }
 
 struct Handler<T> {

@@ -1,6 +1,5 @@
 //! One publisher's signaling: by the klieg WebSocket or by WHIP.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -10,12 +9,13 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tracing::{info, warn};
 
-use crate::api::{Api, Resource};
+use crate::api::Resource;
+use crate::base::Base;
+use crate::light::Credentials;
+use crate::light::accepted::Accepted;
 use crate::light::media::{Media, Outcome, Part, Setup};
 use crate::light::sdp::{self, Local, Streams};
-use crate::light::send::Sent;
-use crate::light::{Credentials, Identity};
-use crate::options::Options;
+use crate::light::sent::Sent;
 use crate::socket::Socket;
 
 /// A stream on the air.
@@ -32,42 +32,37 @@ pub(crate) struct Publisher {
 impl Publisher {
     /// Negotiates, connects, and starts to send.
     pub(crate) async fn go_live(
-        options: &Arc<Options>,
+        base: &Base,
         number: u32,
         peer: u32,
         media: &Media,
-        identity: &Identity,
     ) -> anyhow::Result<Self> {
         let ice = Credentials::random();
         let local = Local {
             ice: &ice,
-            fingerprint: &identity.fingerprint,
+            fingerprint: &base.identity.fingerprint,
         };
-        let layers = if options.simulcast {
-            sdp::RIDS.len()
-        } else {
-            1
-        };
+        let options = &base.options;
         let streams = Streams {
             audio: options.audio.then(rand::random),
-            video: (0..layers)
+            video: (0..options.layers())
                 .map(|_| (rand::random(), rand::random()))
                 .collect(),
         };
         let offer = local.offer_to_send(&streams);
         let stop = watch::Sender::default();
         let (room, answer, signaling) = match &options.whip {
-            Some(url) => by_whip(options, url, number, offer, stop.subscribe()).await?,
-            None => by_socket(options, number, offer, stop.subscribe()).await?,
+            Some(url) => by_whip(base, url, number, offer, stop.subscribe()).await?,
+            None => by_socket(base, number, offer, stop.subscribe()).await?,
         };
         let connected = watch::Sender::default();
         let mut is_connected = connected.subscribe();
-        let part = Part::Publisher(options.plan(), streams, connected);
         let remote = sdp::parse(&answer)?;
+        let accepted = Box::new(Accepted::of(&remote, streams)?);
         let setup = Setup {
             local: ice.clone(),
             remote,
-            part,
+            part: Part::Publisher(options.plan(), accepted, connected),
         };
         media.add(peer, setup);
         let wait = timeout(CONNECT_TIME, is_connected.wait_for(|connected| *connected));
@@ -98,14 +93,15 @@ impl Publisher {
 }
 
 async fn by_whip(
-    options: &Options,
+    base: &Base,
     url: &str,
     number: u32,
     offer: String,
     mut stop: watch::Receiver<bool>,
 ) -> anyhow::Result<(String, String, JoinHandle<()>)> {
     let url = url.replace("{n}", &number.to_string());
-    let create = Resource::create(&url, options.key.as_deref(), offer);
+    let options = &base.options;
+    let create = Resource::create(&base.http, &url, options.key.as_deref(), offer);
     let resource = timeout(CONNECT_TIME, create).await.context("no answer")??;
     let answer = resource.answer.clone();
     let signaling = tokio::spawn(async move {
@@ -119,23 +115,27 @@ async fn by_whip(
 }
 
 async fn by_socket(
-    options: &Options,
+    base: &Base,
     number: u32,
     offer: String,
     stop: watch::Receiver<bool>,
 ) -> anyhow::Result<(String, String, JoinHandle<()>)> {
-    let api = Api::parse(&options.http)?;
-    let name = match number {
-        0 => options.publisher_name.clone(),
-        _ => format!("{}-{number}", options.publisher_name),
+    let (api, options) = (base.api(), &base.options);
+    let bearer = match &options.key {
+        Some(key) => key.clone(),
+        None if number == 0 => api.login(&options.publisher_name).await?,
+        None => {
+            let name = format!("{}-{number}", options.publisher_name);
+            api.login(&name).await?
+        }
     };
-    let bearer = api.login(&name).await?;
     let room = match &options.room {
         Some(room) => room.clone(),
         None => api.create_room(&bearer, "Load test").await?,
     };
     let join = api.join(&room, Some(&bearer)).await?;
-    let mut socket = Socket::enter(options, &join, &room).await?;
+    let url = options.ws.as_ref().unwrap_or(&join.socket);
+    let mut socket = Socket::enter(&base.http.net, url, &join.token, &room).await?;
     socket.send("rtc.offer", json!({ "sdp": offer })).await?;
     let answer = timeout(CONNECT_TIME, answer(&mut socket)).await;
     let answer = answer.context("no answer from the server")??;

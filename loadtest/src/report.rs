@@ -1,19 +1,20 @@
-//! The result as a table for people and as JSON for programs.
+//! The result, as programs read it.
 
-use std::io::{self, Write};
+use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
 use crate::light::Counts;
-use crate::light::send::Sent;
-use crate::light::tally::{Spread, Tally};
+use crate::light::sent::Sent;
+use crate::light::tally::{Histogram, Spread, Tally};
 use crate::live::Sample;
-use crate::measure::{Measurement, float};
-use crate::run::{self, Context};
+use crate::measure::Measurement;
+use crate::run::Context;
 use crate::session::Visit;
+use crate::talk::Chat;
 use crate::viewer::ViewerReport;
 
 /// What a test left behind.
@@ -31,52 +32,60 @@ pub(crate) struct Results<'a> {
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Report {
-    /// The command line.
+    /// The command line, without what is secret.
     pub(crate) command: String,
+    /// Somebody ended it early.
+    interrupted: bool,
+    /// Why it is no success; empty when it is one.
+    pub(crate) failures: Vec<String>,
     /// After the last viewer was let in.
     duration_s: f64,
-    publishers: usize,
+    pub(crate) publishers: usize,
     /// All of them together.
-    sent: Sent,
+    pub(crate) sent: Sent,
+    /// The light viewers.
     pub(crate) joins: Joins,
     /// Of all visits, from the first packet of each to its last.
-    video: Counts,
-    audio: Counts,
+    pub(crate) video: Counts,
+    pub(crate) audio: Counts,
+    /// Packets that the server left out without leaving a gap.
+    pub(crate) left_out: u64,
     /// Thrown away on purpose (`--loss`).
-    dropped_on_purpose: u64,
+    pub(crate) dropped_on_purpose: u64,
+    /// Packets that could not be opened.
+    pub(crate) unreadable: u64,
+    /// How often the server asked somebody to come later.
+    pub(crate) told_to_wait: u64,
     /// While everybody watched.
     pub(crate) steady: Measurement,
-    chat: Option<Chat>,
+    pub(crate) chat: Option<Chat>,
     pub(crate) samples: Vec<Sample>,
-    /// The complete viewers.
-    conformance: Vec<ViewerReport>,
+    /// The complete viewers; `None` without.
+    pub(crate) conformance: Option<Conformance>,
     /// Reasons why viewers stopped early, and how many each stopped.
-    errors: Vec<(String, usize)>,
+    pub(crate) errors: Vec<(String, usize)>,
 }
 
 /// How viewers came in; times count from a viewer's first request, in microseconds.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Joins {
-    visits: usize,
+    pub(crate) visits: usize,
     /// Of these many, a whole picture came.
-    watching: usize,
+    pub(crate) watching: usize,
     pub(crate) connected_us: Option<Spread>,
     pub(crate) first_packet_us: Option<Spread>,
     pub(crate) first_frame_us: Option<Spread>,
 }
 
+/// What the complete viewers saw.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Chat {
-    sent: u64,
-    acknowledged: u64,
-    /// To all sockets together.
-    delivered: u64,
-    reactions_sent: u64,
-    /// Messages and reactions that the server refused.
-    refused: u64,
-    delivery_us: Option<Spread>,
+pub(crate) struct Conformance {
+    pub(crate) joins: Joins,
+    /// From when a frame was due at the publisher to its last packet.
+    pub(crate) frame_delay_us: Option<Spread>,
+    pub(crate) viewers: Vec<ViewerReport>,
 }
 
 impl Report {
@@ -92,148 +101,84 @@ impl Report {
             tally,
         } = results;
         let sum = |counts: fn(&Visit) -> Counts| {
-            visits
-                .iter()
-                .map(counts)
-                .fold(Counts::default(), Counts::plus)
+            let counts = visits.iter().map(counts);
+            counts.fold(Counts::default(), Counts::plus)
         };
-        Self {
-            command: std::env::args().collect::<Vec<_>>().join(" "),
-            duration_s: context.options.duration.as_secs_f64(),
+        let (base, seen) = (&context.base, visits.iter().map(|visit| &visit.seen));
+        let mut report = Self {
+            command: command(std::env::args()),
+            interrupted: base.stop.is_wanted(),
+            failures: Vec::new(),
+            duration_s: base.options.duration.as_secs_f64(),
             publishers: sent.len(),
-            sent: run::sum(&sent),
+            sent: sent.into_iter().fold(Sent::default(), Sent::plus),
             joins: Joins::of(&visits),
             video: sum(|visit| visit.seen.video),
             audio: sum(|visit| visit.seen.audio),
+            left_out: seen.map(|seen| seen.left_out).sum(),
             dropped_on_purpose: tally.dropped,
+            unreadable: tally.unreadable,
+            told_to_wait: base.http.told_to_wait.load(Ordering::Relaxed),
             steady: measurement,
-            chat: Chat::of(context),
+            chat: context.talk.chat(unheard(&visits)),
             samples,
-            conformance: complete,
+            conformance: Conformance::of(complete),
             errors: errors(&visits),
-        }
+        };
+        let throws_away = base.options.loss > 0.0 || base.options.uplink_loss > 0.0;
+        report.failures = report.find_failures(throws_away);
+        report
     }
 
-    /// Returns whether every viewer got a picture.
-    pub(crate) fn everyone_saw_media(&self) -> bool {
-        let complete = self
-            .conformance
-            .iter()
-            .all(|viewer| viewer.video.frames > 0);
-        complete && self.joins.watching == self.joins.visits
-    }
-
-    /// Writes the summary as lines for people.
-    pub(crate) fn write_table(&self, out: &mut impl Write) -> io::Result<()> {
-        for line in self.lines() {
-            writeln!(out, "{line}")?;
+    fn find_failures(&self, throws_away: bool) -> Vec<String> {
+        let complete = self.conformance.as_ref();
+        let joins = complete.map(|complete| &complete.joins);
+        let mut found = Vec::new();
+        for joins in [Some(&self.joins), joins].into_iter().flatten() {
+            if joins.watching < joins.visits {
+                found.push(format!(
+                    "{} of {} visits got no whole picture",
+                    joins.visits - joins.watching,
+                    joins.visits
+                ));
+            }
         }
-        Ok(())
-    }
-
-    /// Returns the summary as lines for people.
-    pub(crate) fn lines(&self) -> Vec<String> {
-        let (joins, sent) = (&self.joins, self.sent);
-        let mut lines = vec![format!(
-            "{} of {} visits got a whole picture",
-            joins.watching, joins.visits
-        )];
-        if self.publishers > 0 {
-            lines.push(format!(
-                "sent: {} video packets, {} audio packets, {} frames, {} of them keyframes ({} asked for), {} sent again",
-                sent.packets, sent.audio_packets, sent.frames, sent.keyframes, sent.keyframe_requests, sent.resent
+        let ended: usize = self.errors.iter().map(|(_, count)| count).sum();
+        if ended > 0 {
+            found.push(format!("{ended} visits ended early"));
+        }
+        let complete = complete.map_or(0, Conformance::lost);
+        let lost = self.video.lost + self.audio.lost + complete;
+        if lost > 0 && !throws_away {
+            found.push(format!(
+                "{lost} packets were lost, and none was thrown away on purpose"
             ));
         }
-        for (name, counts) in [("video", self.video), ("audio", self.audio)] {
-            lines.push(format!(
-                "{name}: {} packets, {} lost, {} recovered, {} repeated, {} reordered",
-                counts.packets, counts.lost, counts.recovered, counts.repeated, counts.reordered
+        if self.left_out > 0 {
+            found.push(format!(
+                "{} packets were left out by the server without a gap",
+                self.left_out
             ));
         }
-        if self.dropped_on_purpose > 0 {
-            lines.push(format!(
-                "thrown away on purpose: {}",
-                self.dropped_on_purpose
+        if self.unreadable > 0 {
+            found.push(format!("{} packets could not be opened", self.unreadable));
+        }
+        if let Some(chat) = &self.chat
+            && chat.missed + chat.repeated > 0
+        {
+            found.push(format!(
+                "{} chat messages or other events were missed, {} came twice",
+                chat.missed, chat.repeated
             ));
         }
-        lines.push(String::new());
-        lines.push(format!(
-            "{:<34}{:>9}{:>9}{:>9}{:>9}",
-            "ms", "p50", "p95", "p99", "max"
-        ));
-        let rows = [
-            ("connected", joins.connected_us),
-            ("first packet", joins.first_packet_us),
-            ("first whole picture", joins.first_frame_us),
-            ("frame sent → last packet there", self.steady.frame_delay_us),
-            ("last packet sent → there", self.steady.packet_delay_us),
-            (
-                "chat sent → delivered",
-                self.chat.as_ref().and_then(|chat| chat.delivery_us),
-            ),
-        ];
-        lines.extend(rows.into_iter().filter_map(|(name, spread)| {
-            let Spread {
-                p50, p95, p99, max, ..
-            } = spread?;
-            let [p50, p95, p99, max] =
-                [p50, p95, p99, max].map(|us| format!("{:.1}", float(us) / 1000.0));
-            Some(format!("{name:<34}{p50:>9}{p95:>9}{p99:>9}{max:>9}"))
-        }));
-        lines.push(String::new());
-        self.write_cost(&mut lines);
-        lines
-    }
-
-    fn write_cost(&self, lines: &mut Vec<String>) {
-        let steady = &self.steady;
-        lines.push(format!(
-            "steady {:.0} s: {} connected, {:.0} packets/s, {:.0} Mb/s, {} lost, {} opened, {} unreadable",
-            steady.seconds, steady.connected, steady.packets_per_second, steady.megabits_per_second,
-            steady.lost, steady.opened, steady.unreadable
-        ));
-        if let Some(server) = &steady.server {
-            lines.push(format!(
-                "server: {:.2} cores, {:.0} ns per packet × viewer, {:.0} viewers a core, {:.1} KiB a viewer, {:.0} MiB",
-                server.cores, server.cpu_ns_per_packet, server.viewers_per_core, server.kib_per_viewer,
-                float(server.memory_bytes) / 1048576.0
-            ));
-        }
-        if let Some(chat) = &self.chat {
-            lines.push(format!(
-                "chat: {} sent, {} acknowledged, {} delivered; {} reactions; {} refused",
-                chat.sent, chat.acknowledged, chat.delivered, chat.reactions_sent, chat.refused
-            ));
-        }
-        let own = &steady.generator;
-        lines.push(format!(
-            "generator: {:.2} cores, busiest media thread {:.0} %, {:.0} MiB",
-            own.cores,
-            own.busiest_thread * 100.0,
-            float(own.memory_bytes) / 1048576.0
-        ));
-        lines.push(own.verdict());
-        for viewer in &self.conformance {
-            let error = viewer.error.as_deref().unwrap_or("no error");
-            let first = viewer.first_frame_ms.unwrap_or(0);
-            lines.push(format!(
-                "complete viewer {}: first frame after {first} ms, {} packets, {} frames, {} lost, {error}",
-                viewer.number,
-                viewer.video.packets + viewer.audio.packets,
-                viewer.video.frames,
-                viewer.video.lost + viewer.audio.lost
-            ));
-        }
-        for (error, count) in &self.errors {
-            lines.push(format!("{count} visits: {error}"));
-        }
+        found
     }
 }
 
 impl Joins {
     fn of(visits: &[Visit]) -> Self {
         let spread = |moment: fn(&Visit) -> Option<Instant>| {
-            let mut histogram = crate::light::tally::Histogram::default();
+            let mut histogram = Histogram::default();
             for visit in visits {
                 if let Some(at) = moment(visit) {
                     histogram.add(at.saturating_duration_since(visit.began));
@@ -254,23 +199,74 @@ impl Joins {
     }
 }
 
-impl Chat {
-    fn of(context: &Context) -> Option<Self> {
-        let talk = &context.talk;
-        let delays = talk
-            .chat_delay
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        let chat = Self {
-            sent: talk.chat_sent.load(Ordering::Relaxed),
-            acknowledged: talk.chat_acknowledged.load(Ordering::Relaxed),
-            delivered: talk.chat_delivered.load(Ordering::Relaxed),
-            reactions_sent: talk.reactions_sent.load(Ordering::Relaxed),
-            refused: talk.refused.load(Ordering::Relaxed),
-            delivery_us: delays.spread(),
+impl Conformance {
+    fn of(viewers: Vec<ViewerReport>) -> Option<Self> {
+        if viewers.is_empty() {
+            return None;
+        }
+        let spread = |moment: fn(&ViewerReport) -> Option<u64>| {
+            let mut histogram = Histogram::default();
+            for moment_us in viewers.iter().filter_map(moment) {
+                histogram.add(Duration::from_micros(moment_us));
+            }
+            histogram.spread()
         };
-        (chat.sent + chat.reactions_sent > 0).then_some(chat)
+        let mut delays = Histogram::default();
+        for viewer in &viewers {
+            delays.merge(&viewer.delays);
+        }
+        let watching = viewers.iter().filter(|viewer| viewer.video.frames > 0);
+        Some(Self {
+            joins: Joins {
+                visits: viewers.len(),
+                watching: watching.count(),
+                connected_us: spread(|viewer| viewer.connected_us),
+                first_packet_us: spread(|viewer| viewer.first_packet_us),
+                first_frame_us: spread(|viewer| viewer.first_frame_us),
+            },
+            frame_delay_us: delays.spread(),
+            viewers,
+        })
     }
+
+    fn lost(&self) -> u64 {
+        let lost = self.viewers.iter();
+        lost.map(|viewer| viewer.video.lost + viewer.audio.lost)
+            .sum()
+    }
+}
+
+/// Returns the command line with stars for what is secret.
+fn command(arguments: impl Iterator<Item = String>) -> String {
+    let mut words: Vec<String> = Vec::new();
+    for argument in arguments {
+        let is_value = words
+            .last()
+            .is_some_and(|name| SECRETS.contains(&name.as_str()));
+        words.push(match argument.split_once('=') {
+            _ if is_value => "***".to_owned(),
+            Some((name, _)) if SECRETS.contains(&name) => format!("{name}=***"),
+            Some(_) | None => argument,
+        });
+    }
+    words.join(" ")
+}
+
+/// Counts the last events of rooms that some of those who stayed did not hear of.
+fn unheard(visits: &[Visit]) -> u64 {
+    let mut last = HashMap::<usize, u64>::new();
+    let heard = || {
+        visits
+            .iter()
+            .filter_map(|visit| Some((visit.room, visit.heard?)))
+    };
+    for (room, seq) in heard() {
+        let last = last.entry(room).or_default();
+        *last = seq.max(*last);
+    }
+    heard()
+        .map(|(room, seq)| last.get(&room).map_or(0, |last| last - seq))
+        .sum()
 }
 
 /// Counts each reason, the most frequent first.
@@ -290,11 +286,11 @@ fn errors(visits: &[Visit]) -> Vec<(String, usize)> {
 
 /// Different reasons that are listed.
 const MAX_ERRORS: usize = 20;
+/// Options whose values belong into no report.
+const SECRETS: [&str; 3] = ["--key", "--token", "--metrics-token"];
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::light::receive::Seen;
 
@@ -307,6 +303,8 @@ mod tests {
         Visit {
             began,
             seen,
+            heard: None,
+            room: 0,
             error: error.map(str::to_owned),
         }
     }
@@ -328,5 +326,47 @@ mod tests {
             visit(None, Some("b")),
         ];
         assert_eq!(errors(&visits), [("b".to_owned(), 2), ("a".to_owned(), 1)]);
+    }
+
+    #[test]
+    fn secrets_are_not_repeated() {
+        let line = "klieg-loadtest --key abc --token=def --metrics-token ghi --viewers 5";
+        let words = line.split(' ').map(str::to_owned);
+        let told = "klieg-loadtest --key *** --token=*** --metrics-token *** --viewers 5";
+        assert_eq!(command(words), told);
+    }
+
+    #[test]
+    fn who_did_not_hear_the_end_missed_it() {
+        let heard = |room, heard| Visit {
+            heard,
+            room,
+            ..visit(None, None)
+        };
+        let visits = [
+            heard(0, Some(10)),
+            heard(0, Some(7)),
+            heard(1, Some(3)),
+            heard(0, None),
+        ];
+        assert_eq!(unheard(&visits), 3);
+    }
+
+    #[test]
+    fn complete_viewers_have_percentiles_of_their_own() {
+        assert!(Conformance::of(Vec::new()).is_none());
+        let viewer = |first_frame_us: Option<u64>| {
+            let mut viewer = ViewerReport {
+                connected_us: Some(5000),
+                first_frame_us,
+                ..ViewerReport::default()
+            };
+            viewer.video.frames = u64::from(first_frame_us.is_some());
+            viewer
+        };
+        let all = Conformance::of(vec![viewer(Some(9000)), viewer(None)]).unwrap();
+        assert_eq!((all.joins.visits, all.joins.watching), (2, 1));
+        assert_eq!(all.joins.connected_us.unwrap().count, 2);
+        assert_eq!(all.joins.first_frame_us.unwrap().max, 9000);
     }
 }

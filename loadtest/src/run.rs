@@ -1,40 +1,50 @@
 //! One test from the first publisher to the last goodbye.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep_until};
 use tracing::{info, warn};
 
+use crate::base::Base;
+use crate::http::Http;
 use crate::light::Identity;
 use crate::light::media::Media;
-use crate::light::send::Sent;
 use crate::light::tally::{BEGAN, Tally};
 use crate::live;
 use crate::measure::{Measurement, Moment};
+use crate::net::Net;
 use crate::options::{Options, Scenario};
 use crate::publisher::Publisher;
 use crate::report::{Report, Results};
-use crate::server::Usage;
-use crate::session::{Stay, Talk, Visit, visit};
+use crate::server::{Usage, max_open_files};
+use crate::session::{Stay, Visit, visit};
+use crate::source::Source;
+use crate::stop::Stop;
+use crate::talk::Talk;
 use crate::viewer;
 
-/// What all tasks of a test share.
+/// What all tasks of a test share once there is something to watch.
 pub(crate) struct Context {
-    pub(crate) options: Arc<Options>,
-    pub(crate) identity: Arc<Identity>,
+    pub(crate) base: Base,
     pub(crate) talk: Talk,
+    pub(crate) source: Source,
     /// Those of the viewers.
     media: Vec<Media>,
+    /// That of the publishers, if there are any.
+    publishing: Option<Media>,
     /// One for each publisher; one alone without publishers.
     rooms: Vec<String>,
     next_peer: AtomicU32,
-    /// When some viewers fall silent.
+    /// When everybody was let in, some viewers fall silent, and all go.
+    joins_end: Instant,
     stall_at: Instant,
+    pub(crate) ends: Instant,
 }
 
 impl Context {
@@ -51,18 +61,22 @@ impl Context {
 
     /// Returns which publisher's stream a viewer watches.
     pub(crate) fn publisher_of(&self, viewer: u32) -> u32 {
-        viewer % u32::from(self.options.publishers.max(1))
+        viewer % u32::from(self.base.options.publishers.max(1))
+    }
+
+    /// Returns the place of the room that a viewer watches.
+    pub(crate) fn room_place(&self, viewer: u32) -> usize {
+        usize::try_from(viewer).unwrap_or(0) % self.rooms.len()
     }
 
     /// Returns the room that a viewer watches.
     pub(crate) fn room_of(&self, viewer: u32) -> &str {
-        let place = usize::try_from(viewer).unwrap_or(0) % self.rooms.len();
-        &self.rooms[place]
+        &self.rooms[self.room_place(viewer)]
     }
 
     /// Returns whether this viewer is one of those that fall silent.
     pub(crate) fn is_to_stall(&self, viewer: u32) -> bool {
-        self.options.scenario == Scenario::Stalled && viewer.is_multiple_of(10)
+        self.base.options.scenario == Scenario::Stalled && viewer.is_multiple_of(10)
     }
 
     /// Lets a peer fall silent when it is time.
@@ -77,7 +91,7 @@ impl Context {
     /// Returns the counts of all threads, and how many viewers are connected.
     pub(crate) fn tally(&self) -> (Tally, u64) {
         let (mut sum, mut connected) = (Tally::default(), 0);
-        for media in &self.media {
+        for media in self.media.iter().chain(&self.publishing) {
             let (tally, here) = media.tally();
             sum.add(&tally);
             connected += here;
@@ -86,50 +100,40 @@ impl Context {
     }
 
     /// Returns the ports of all sockets.
-    pub(crate) fn ports(&self) -> Vec<u16> {
-        self.media.iter().flat_map(Media::ports).collect()
+    pub(crate) fn ports(&self) -> HashSet<u16> {
+        let media = self.media.iter().chain(&self.publishing);
+        media.flat_map(Media::ports).collect()
     }
 }
 
 /// Publishes if asked to, lets the viewers join, and collects what they saw.
-pub(crate) async fn run(options: &Arc<Options>) -> anyhow::Result<Report> {
+pub(crate) async fn run(options: Options) -> anyhow::Result<Report> {
     std::sync::LazyLock::force(&BEGAN);
-    let identity = Arc::new(Identity::generate()?);
-    let mut media = Vec::new();
-    for number in 0..options.threads {
-        let name = format!("{VIEWER_THREAD}{number}");
-        let sockets = usize::from(options.sockets);
-        media.push(Media::start(&name, sockets, Arc::clone(&identity))?);
-    }
-    let publishers = go_live(options, &identity).await?;
-    let rooms = match (&options.room, &publishers[..]) {
-        (Some(room), _) => vec![room.clone()],
-        (None, []) => vec![String::new()],
-        (None, publishers) => publishers.iter().map(|one| one.room.clone()).collect(),
+    check_open_files(&options)?;
+    let base = Base {
+        http: Arc::new(Http::new(Net::new(options.ca.as_deref())?)),
+        identity: Arc::new(Identity::generate()?),
+        stop: Stop::on_signals()?,
+        options,
+    };
+    let stop = Arc::clone(&base.stop);
+    let beginning = async {
+        let source = Source::find(&base.options, &base.http).await?;
+        anyhow::Ok((source, go_live(&base).await?))
+    };
+    let (source, (publishing, publishers)) = tokio::select! {
+        began = beginning => began?,
+        () = stop.wanted() => bail!("interrupted before anybody could watch"),
     };
     // The server's memory is compared with and without viewers.
-    sleep(SETTLE_TIME).await;
-    let empty = options.server_pid.and_then(Usage::of);
-    if options.server_pid.is_some() && empty.is_none() {
-        warn!("the server's process cannot be read: wrong --server-pid?");
-    }
+    stop.or_at(Instant::now() + SETTLE_TIME).await;
+    let empty = source.read().await;
 
-    let ramp = Duration::from_secs_f64(f64::from(options.viewers) / options.joins_per_second());
-    let joins_end = Instant::now() + ramp;
-    let ends = joins_end + options.duration;
-    let context = Arc::new(Context {
-        options: Arc::clone(options),
-        identity,
-        talk: Talk::default(),
-        media,
-        rooms,
-        next_peer: AtomicU32::new(0),
-        stall_at: joins_end + options.duration / 3,
-    });
+    let context = Arc::new(begin(base, source, publishing, &publishers)?);
     let over = watch::Sender::new(false);
-    let display = tokio::spawn(live::show(Arc::clone(&context), ends, over.subscribe()));
-    let measuring = tokio::spawn(measure(Arc::clone(&context), joins_end, ends, empty));
-    let (visits, complete) = watch_all(&context, ends).await;
+    let display = tokio::spawn(live::show(Arc::clone(&context), over.subscribe()));
+    let measuring = tokio::spawn(measure(Arc::clone(&context), empty));
+    let (visits, complete) = watch_all(&context).await;
     let measurement = measuring.await.context("the measurement ended early")?;
     over.send_replace(true);
     let samples = display.await.unwrap_or_default();
@@ -150,41 +154,85 @@ pub(crate) async fn run(options: &Arc<Options>) -> anyhow::Result<Report> {
     }))
 }
 
-async fn go_live(
-    options: &Arc<Options>,
-    identity: &Arc<Identity>,
-) -> anyhow::Result<Vec<Publisher>> {
-    let mut publishers = Vec::new();
-    if options.publishers == 0 {
-        return Ok(publishers);
+/// Refuses more viewers than this process may have sockets for.
+fn check_open_files(options: &Options) -> anyhow::Result<()> {
+    // Of one viewer: a WebSocket, and beyond loopback a socket for media.
+    let each = u64::from(options.whep.is_none()) + u64::from(!options.watches_here());
+    let complete = u64::from(options.conformance) * FILES_OF_COMPLETE;
+    let needed = u64::from(options.viewers) * each + complete + SPARE_FILES;
+    if let Some(most) = max_open_files().filter(|most| *most < needed) {
+        bail!("this takes some {needed} open files, and {most} are allowed: raise `ulimit -n`");
     }
-    let media = Media::start(PUBLISHER_THREAD, 1, Arc::clone(identity))?;
-    for number in 0..u32::from(options.publishers) {
+    Ok(())
+}
+
+async fn go_live(base: &Base) -> anyhow::Result<(Option<Media>, Vec<Publisher>)> {
+    let mut publishers = Vec::new();
+    if base.options.publishers == 0 {
+        return Ok((None, publishers));
+    }
+    let media = Media::start(PUBLISHER_THREAD, 1, Arc::clone(&base.identity))?;
+    for number in 0..u32::from(base.options.publishers) {
         let peer = FIRST_PUBLISHER + number;
-        let publisher = Publisher::go_live(options, number, peer, &media, identity).await;
+        let publisher = Publisher::go_live(base, number, peer, &media).await;
         publishers.push(publisher.context("a publisher could not go live")?);
     }
-    Ok(publishers)
+    Ok((Some(media), publishers))
+}
+
+/// Starts the viewers' threads and the clock.
+fn begin(
+    base: Base,
+    source: Source,
+    publishing: Option<Media>,
+    publishers: &[Publisher],
+) -> anyhow::Result<Context> {
+    let options = &base.options;
+    let mut media = Vec::new();
+    for number in 0..options.threads {
+        let name = format!("{VIEWER_THREAD}{number}");
+        let (sockets, identity) = (usize::from(options.sockets), &base.identity);
+        media.push(Media::start(&name, sockets, Arc::clone(identity))?);
+    }
+    let rooms = match (&options.room, publishers) {
+        (Some(room), _) => vec![room.clone()],
+        (None, []) => vec![String::new()],
+        (None, publishers) => publishers.iter().map(|one| one.room.clone()).collect(),
+    };
+    let ramp = Duration::from_secs_f64(f64::from(options.viewers) / options.joins_per_second());
+    let joins_end = Instant::now() + ramp;
+    Ok(Context {
+        talk: Talk::default(),
+        source,
+        media,
+        publishing,
+        rooms,
+        next_peer: AtomicU32::new(0),
+        joins_end,
+        stall_at: joins_end + options.duration / 3,
+        ends: joins_end + options.duration,
+        base,
+    })
 }
 
 /// Lets everybody in, one after the other, and waits for all.
-async fn watch_all(
-    context: &Arc<Context>,
-    ends: Instant,
-) -> (Vec<Visit>, Vec<viewer::ViewerReport>) {
-    let options = &context.options;
+async fn watch_all(context: &Arc<Context>) -> (Vec<Visit>, Vec<viewer::ViewerReport>) {
+    let options = &context.base.options;
     let mut complete = JoinSet::new();
     for number in 0..options.conformance {
-        let room = context.room_of(u32::from(number)).to_owned();
-        complete.spawn(viewer::watch(Arc::clone(options), room, number, ends));
+        complete.spawn(viewer::watch(Arc::clone(context), number, context.ends));
     }
     let (mut light, began) = (JoinSet::new(), Instant::now());
     for number in 0..options.viewers {
-        light.spawn(stay(Arc::clone(context), number, ends));
+        light.spawn(stay(Arc::clone(context), number));
         let due = f64::from(number + 1) / options.joins_per_second();
-        sleep_until(began + Duration::from_secs_f64(due)).await;
+        let due = began + Duration::from_secs_f64(due);
+        context.base.stop.or_at(due).await;
+        if context.base.stop.is_wanted() {
+            break;
+        }
     }
-    info!(viewers = options.viewers, "everybody was let in");
+    info!(viewers = light.len(), "everybody was let in");
     let mut visits = Vec::new();
     while let Some(finished) = light.join_next().await {
         match finished {
@@ -201,14 +249,17 @@ async fn watch_all(
 }
 
 /// One viewer's visits: one, or two where the scenario breaks them off.
-async fn stay(context: Arc<Context>, number: u32, ends: Instant) -> Vec<Visit> {
-    let mut visits = Vec::new();
-    if context.options.scenario == Scenario::Reconnect {
+async fn stay(context: Arc<Context>, number: u32) -> Vec<Visit> {
+    let (mut visits, ends) = (Vec::new(), context.ends);
+    if context.base.options.scenario == Scenario::Reconnect {
         let stay = Stay {
-            ends: ends - context.options.duration / 2,
+            ends: ends - context.base.options.duration / 2,
             breaks_off: true,
         };
         visits.push(visit(&context, number, stay).await);
+        if context.base.stop.is_wanted() {
+            return visits;
+        }
     }
     let stay = Stay {
         ends,
@@ -218,31 +269,19 @@ async fn stay(context: Arc<Context>, number: u32, ends: Instant) -> Vec<Visit> {
     visits
 }
 
-/// Measures between the time when everybody is in and the first goodbye.
-async fn measure(
-    context: Arc<Context>,
-    joins_end: Instant,
-    ends: Instant,
-    empty: Option<Usage>,
-) -> Measurement {
+/// Measures between the time when everybody is in and the first goodbye; when that time does not come, from the beginning.
+async fn measure(context: Arc<Context>, empty: Option<Usage>) -> Measurement {
+    let (joins_end, ends) = (context.joins_end, context.ends);
+    let stop = &context.base.stop;
+    let mut begin = Moment::take(&context).await;
     let settle = SETTLE_TIME.min((ends - joins_end) / 4);
-    sleep_until(joins_end + settle).await;
-    let begin = Moment::take(&context);
-    sleep_until(ends - MARGIN).await;
-    let end = Moment::take(&context);
+    stop.or_at(joins_end + settle).await;
+    if !stop.is_wanted() {
+        begin = Moment::take(&context).await;
+    }
+    stop.or_at(ends - MARGIN).await;
+    let end = Moment::take(&context).await;
     Measurement::between(begin, end, empty)
-}
-
-/// Adds up what several publishers sent.
-pub(crate) fn sum(sent: &[Sent]) -> Sent {
-    sent.iter().fold(Sent::default(), |sum, one| Sent {
-        packets: sum.packets + one.packets,
-        audio_packets: sum.audio_packets + one.audio_packets,
-        frames: sum.frames + one.frames,
-        keyframes: sum.keyframes + one.keyframes,
-        keyframe_requests: sum.keyframe_requests + one.keyframe_requests,
-        resent: sum.resent + one.resent,
-    })
 }
 
 /// Names of threads, by which their CPU time is found.
@@ -255,3 +294,6 @@ const SETTLE_TIME: Duration = Duration::from_secs(2);
 /// The measurement ends so long before the goodbyes.
 const MARGIN: Duration = Duration::from_millis(100);
 const GOOD_BYE_TIME: Duration = Duration::from_secs(2);
+/// Beside those of the viewers; a complete viewer has some of its own.
+const SPARE_FILES: u64 = 100;
+const FILES_OF_COMPLETE: u64 = 4;

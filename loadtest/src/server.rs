@@ -1,5 +1,6 @@
 //! What the kernel says of processes on this machine: CPU time, memory, lost datagrams (proc(5)).
 
+use std::collections::HashSet;
 use std::fs;
 use std::time::Duration;
 
@@ -36,12 +37,25 @@ pub(crate) fn own_threads(prefix: &str) -> Vec<Duration> {
 }
 
 /// Returns how many datagrams the kernel dropped because sockets on these ports were full.
-pub(crate) fn dropped_datagrams(ports: &[u16]) -> u64 {
+///
+/// It is the counter that `SO_RXQ_OVFL` would bring with each datagram, read for all sockets at once.
+pub(crate) fn dropped_datagrams(ports: &HashSet<u16>) -> u64 {
     let tables = ["/proc/net/udp", "/proc/net/udp6"];
     let tables = tables
         .iter()
         .filter_map(|path| fs::read_to_string(path).ok());
     tables.map(|table| drops(&table, ports)).sum()
+}
+
+/// Returns how many files this process may have open; `None` where that is not told.
+pub(crate) fn max_open_files() -> Option<u64> {
+    soft_limit(&fs::read_to_string("/proc/self/limits").ok()?)
+}
+
+fn soft_limit(limits: &str) -> Option<u64> {
+    let mut lines = limits.lines();
+    let line = lines.find_map(|line| line.strip_prefix("Max open files"))?;
+    line.split_ascii_whitespace().next()?.parse().ok()
 }
 
 /// Returns how long all cores of this machine together did nothing, and how many cores it has.
@@ -74,7 +88,7 @@ fn resident_bytes(status: &str) -> Option<u64> {
     Some(kib * 1024)
 }
 
-fn drops(table: &str, ports: &[u16]) -> u64 {
+fn drops(table: &str, ports: &HashSet<u16>) -> u64 {
     let rows = table.lines().skip(1).filter_map(|row| {
         let mut words = row.split_ascii_whitespace();
         let (_, port) = words.nth(1)?.rsplit_once(':')?;
@@ -112,12 +126,23 @@ mod tests {
     }
 
     #[test]
+    fn the_limit_in_force_is_the_soft_one() {
+        let limits = "Max processes  1 2 processes\nMax open files            1024                 4096                 files\n";
+        assert_eq!(soft_limit(limits), Some(1024));
+        assert_eq!(
+            soft_limit("Max open files  unlimited unlimited files"),
+            None
+        );
+        assert!(max_open_files().is_some_and(|most| most > 3));
+    }
+
+    #[test]
     fn drops_of_our_ports_are_counted() {
         let table = "  sl  local_address rem_address   st ... drops\n\
             1: 00000000:1F90 00000000:0000 07 00000000:00000000 00:00000000 00000000 0 0 5 2 0 7\n\
             2: 00000000:1F91 00000000:0000 07 00000000:00000000 00:00000000 00000000 0 0 6 2 0 9\n";
-        assert_eq!(drops(table, &[0x1f90]), 7);
-        assert_eq!(drops(table, &[0x1f90, 0x1f91]), 16);
-        assert_eq!(drops("", &[1]), 0);
+        assert_eq!(drops(table, &HashSet::from([0x1f90])), 7);
+        assert_eq!(drops(table, &HashSet::from([0x1f90, 0x1f91])), 16);
+        assert_eq!(drops("", &HashSet::from([1])), 0);
     }
 }

@@ -1,20 +1,20 @@
 //! One light viewer's signaling: by the klieg WebSocket or by WHEP, with its chat and reactions.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::{anyhow, bail};
 use serde_json::json;
-use tokio::time::{Instant, interval_at, sleep_until, timeout_at};
+use tokio::time::{Instant, interval_at, sleep};
 
-use crate::api::{Api, Resource};
+use crate::api::Resource;
 use crate::light::Credentials;
 use crate::light::media::{Outcome, Part, Setup};
 use crate::light::receive::Seen;
 use crate::light::sdp::{self, Local};
 use crate::run::Context;
 use crate::socket::{Message, Socket};
+use crate::talk::Order;
 
 /// What one light viewer saw, of its last session.
 #[derive(Debug)]
@@ -22,21 +22,11 @@ pub(crate) struct Visit {
     /// When its first request left.
     pub(crate) began: std::time::Instant,
     pub(crate) seen: Seen,
-    /// What ended it early.
+    /// The number of the last room event that it heard of, where it stayed until the end.
+    pub(crate) heard: Option<u64>,
+    pub(crate) room: usize,
+    /// What ended it early, or what it waited for in vain.
     pub(crate) error: Option<String>,
-}
-
-/// Chat and reactions of all viewers.
-#[derive(Debug, Default)]
-pub(crate) struct Talk {
-    pub(crate) chat_sent: AtomicU64,
-    pub(crate) chat_acknowledged: AtomicU64,
-    pub(crate) chat_delivered: AtomicU64,
-    pub(crate) reactions_sent: AtomicU64,
-    /// Requests that the server refused.
-    pub(crate) refused: AtomicU64,
-    /// From sending to each delivery.
-    pub(crate) chat_delay: std::sync::Mutex<crate::light::tally::Histogram>,
 }
 
 /// When a visit ends, and how.
@@ -51,33 +41,40 @@ pub(crate) struct Stay {
 pub(crate) async fn visit(context: &Arc<Context>, viewer: u32, stay: Stay) -> Visit {
     let peer = context.next_peer();
     let began = std::time::Instant::now();
-    let session = Session {
+    let mut session = Session {
         context,
         viewer,
         peer,
-        ends: stay.ends,
+        stay,
         local: Credentials::random(),
+        began,
+        order: Order::default(),
     };
-    let patience = stay.ends + GOOD_BYE_TIME;
-    let result = if context.options.whep.is_some() {
-        timeout_at(patience, session.by_whep(stay.breaks_off)).await
-    } else {
-        timeout_at(patience, session.by_socket(stay.breaks_off)).await
+    let stop = &context.base.stop;
+    let over = async {
+        stop.or_at(stay.ends).await;
+        sleep(GOOD_BYE_TIME).await;
     };
-    let result = result
-        .context("the server did not answer in time")
-        .flatten();
+    let result = tokio::select! {
+        result = session.run() => result,
+        () = over => Err(anyhow!("the server did not answer in time")),
+    };
+    let (order, stayed) = (session.order, result.is_ok() && !stay.breaks_off);
+    context.talk.handle_order(&order);
     let outcome = context.media(peer).remove(peer, !stay.breaks_off).await;
     let seen = match outcome {
         Some(Outcome::Viewer(seen)) => seen,
         Some(Outcome::Publisher(_)) | None => Seen::default(),
     };
     let early = seen.over.filter(|(_, at)| *at < stay.ends.into_std());
-    let early = early.map(|(reason, _)| reason.to_owned());
+    let early = early.map(|(reason, _)| reason).or(seen.waits_for);
+    let refused = result.err().map(|error| format!("{error:#}"));
     Visit {
         began,
         seen,
-        error: result.err().map(|error| format!("{error:#}")).or(early),
+        heard: order.last.filter(|_| stayed),
+        room: context.room_place(viewer),
+        error: refused.or_else(|| early.map(str::to_owned)),
     }
 }
 
@@ -85,53 +82,68 @@ struct Session<'a> {
     context: &'a Arc<Context>,
     viewer: u32,
     peer: u32,
-    ends: Instant,
+    stay: Stay,
     local: Credentials,
+    /// When its first request left.
+    began: std::time::Instant,
+    order: Order,
 }
 
 impl Session<'_> {
-    async fn by_whep(&self, breaks_off: bool) -> anyhow::Result<()> {
+    async fn run(&mut self) -> anyhow::Result<()> {
+        if self.context.base.options.whep.is_some() {
+            self.by_whep().await
+        } else {
+            self.by_socket().await
+        }
+    }
+
+    async fn by_whep(&self) -> anyhow::Result<()> {
+        let base = &self.context.base;
         let offer = self.description().offer_to_watch();
-        let url = self.context.options.whep.as_deref().unwrap_or_default();
-        let url = url.replace("{n}", &self.context.publisher_of(self.viewer).to_string());
-        let resource = Resource::create(&url, self.context.options.token.as_deref(), offer).await?;
+        let url = base.options.whep.as_deref().unwrap_or_default();
+        let number = self.context.publisher_of(self.viewer);
+        let url = url.replace("{n}", &number.to_string());
+        let token = base.options.token.as_deref();
+        let resource = Resource::create(&base.http, &url, token, offer).await?;
         self.connect(&resource.answer)?;
-        sleep_until(self.ends).await;
-        if !breaks_off {
+        base.stop.or_at(self.stay.ends).await;
+        if !self.stay.breaks_off {
             resource.delete().await?;
         }
         Ok(())
     }
 
-    async fn by_socket(&self, breaks_off: bool) -> anyhow::Result<()> {
-        let (options, room) = (&self.context.options, self.context.room_of(self.viewer));
-        let api = Api::parse(&options.http)?;
-        let join = api.join(room, None).await?;
-        let mut socket = Socket::enter(options, &join, room).await?;
+    async fn by_socket(&mut self) -> anyhow::Result<()> {
+        let (base, room) = (&self.context.base, self.context.room_of(self.viewer));
+        let (options, talk) = (&base.options, &self.context.talk);
+        let join = base.api().join(room, options.token.as_deref()).await?;
+        let url = options.ws.as_ref().unwrap_or(&join.socket);
+        let mut socket = Socket::enter(&base.http.net, url, &join.token, room).await?;
         socket
             .send("rtc.subscribe", json!({ "layer": "auto" }))
             .await?;
         let mut chat = self.every(options.chat_per_second());
         let mut reactions = self.every(options.reactions_per_second());
+        let over = base.stop.or_at(self.stay.ends);
+        tokio::pin!(over);
         loop {
             tokio::select! {
                 message = socket.next_or_refusal() => self.handle(&mut socket, &message?).await?,
-                () = chat.tick() => self.say(&mut socket).await?,
-                () = reactions.tick() => {
-                    self.context.talk.reactions_sent.fetch_add(1, Ordering::Relaxed);
-                    socket.send("reaction.send", json!({ "emoji": "❤" })).await?;
-                }
-                () = sleep_until(self.ends) => break,
+                () = chat.tick() => socket.send_unique("chat.send", talk.message()).await?,
+                () = reactions.tick() => socket.send("reaction.send", talk.reaction()).await?,
+                () = &mut over => break,
             }
         }
-        if !breaks_off {
+        if !self.stay.breaks_off {
             socket.close().await;
         }
         Ok(())
     }
 
-    async fn handle(&self, socket: &mut Socket, message: &Message) -> anyhow::Result<()> {
+    async fn handle(&mut self, socket: &mut Socket, message: &Message) -> anyhow::Result<()> {
         let talk = &self.context.talk;
+        self.order.handle(message);
         match message.t.as_str() {
             "rtc.offer" => {
                 let remote = self.connect(message.text("sdp")?)?;
@@ -140,40 +152,19 @@ impl Session<'_> {
                 let d = json!({ "sessionId": session, "sdp": answer });
                 socket.send("rtc.answer", d).await?;
             }
-            "ack" if message.d.get("messageId").is_some() => {
-                talk.chat_acknowledged.fetch_add(1, Ordering::Relaxed);
-            }
-            "chat.message" => {
-                talk.chat_delivered.fetch_add(1, Ordering::Relaxed);
-                let text = message.d["text"]
-                    .as_str()
-                    .and_then(|text| text.strip_prefix(CHAT));
-                if let Some(sent_us) = text.and_then(|text| text.parse().ok()) {
-                    let delay = since_began().saturating_sub(Duration::from_micros(sent_us));
-                    let mut delays = talk
-                        .chat_delay
-                        .lock()
-                        .unwrap_or_else(std::sync::PoisonError::into_inner);
-                    delays.add(delay);
-                }
-            }
+            "ack" => talk.handle_ack(message),
+            "chat.message" => talk.handle_chat(message),
+            "reaction.batch" => talk.handle_reactions(message),
             "error" => {
-                talk.refused.fetch_add(1, Ordering::Relaxed);
+                talk.handle_refusal();
                 if message.d["code"] != "rate_limited" {
                     bail!("the server says: {}", message.d);
                 }
             }
+            // Numbers and news of the room are nothing to a viewer that only measures.
             _ => {}
         }
         Ok(())
-    }
-
-    async fn say(&self, socket: &mut Socket) -> anyhow::Result<()> {
-        self.context.talk.chat_sent.fetch_add(1, Ordering::Relaxed);
-        let text = format!("{CHAT}{}", since_began().as_micros());
-        socket
-            .send_unique("chat.send", json!({ "text": text }))
-            .await
     }
 
     /// Hands the server's description to the media thread; a later one changes nothing there.
@@ -182,7 +173,7 @@ impl Session<'_> {
         let setup = Setup {
             local: self.local.clone(),
             remote: remote.clone(),
-            part: Part::Viewer(self.context.options.conduct()),
+            part: Part::Viewer(self.context.base.options.conduct(), self.began),
         };
         self.context.media(self.peer).add(self.peer, setup);
         if self.context.is_to_stall(self.viewer) {
@@ -194,39 +185,50 @@ impl Session<'_> {
     fn description(&self) -> Local<'_> {
         Local {
             ice: &self.local,
-            fingerprint: &self.context.identity.fingerprint,
+            fingerprint: &self.context.base.identity.fingerprint,
         }
     }
 
     /// Returns a clock on which this viewer does its share of so many a second.
     fn every(&self, per_second: f64) -> Clock {
         if per_second <= 0.0 {
-            return Clock(None);
+            return Clock {
+                interval: None,
+                ends: self.stay.ends,
+            };
         }
-        let share = per_second / f64::from(self.context.options.viewers.max(1));
+        let share = per_second / f64::from(self.context.base.options.viewers.max(1));
         let period = Duration::from_secs_f64((1.0 / share).min(1e6));
-        let first = Instant::now() + period.mul_f64(rand::random_range(0.0..1.0));
-        Clock(Some(interval_at(first, period)))
+        let (now, ends) = (Instant::now(), self.stay.ends);
+        let first = now + period.mul_f64(rand::random_range(0.0..1.0));
+        // What is said last has to be heard before everybody goes.
+        let quiet = QUIET_TIME.min(ends.saturating_duration_since(now) / 4);
+        Clock {
+            interval: Some(interval_at(first, period)),
+            ends: ends - quiet,
+        }
     }
 }
 
-/// Ticks, or never does.
-struct Clock(Option<tokio::time::Interval>);
+/// Ticks until it ends, or never does.
+struct Clock {
+    interval: Option<tokio::time::Interval>,
+    ends: Instant,
+}
 
 impl Clock {
     async fn tick(&mut self) {
-        match &mut self.0 {
-            Some(interval) => drop(interval.tick().await),
-            None => std::future::pending().await,
+        if let Some(interval) = &mut self.interval
+            && interval.tick().await < self.ends
+        {
+            return;
         }
+        self.interval = None;
+        std::future::pending().await
     }
 }
 
-fn since_began() -> Duration {
-    crate::light::tally::BEGAN.elapsed()
-}
-
-/// In front of the send time of a chat message.
-const CHAT: &str = "load test ";
 /// For what is under way when the time is over.
 const GOOD_BYE_TIME: Duration = Duration::from_secs(2);
+/// Before everybody goes, nobody says anything.
+const QUIET_TIME: Duration = Duration::from_secs(1);

@@ -4,19 +4,18 @@ use anyhow::{Context as _, bail};
 use futures_util::{SinkExt as _, StreamExt as _};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{ClientRequestBuilder, Message as Frame};
-use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async_with_config};
+use tokio_tungstenite::{WebSocketStream, client_async_with_config};
+use url::Url;
 
-use crate::api::Join;
-use crate::options::Options;
+use crate::net::{Connection, Net};
 
 /// An open socket.
 #[derive(Debug)]
 pub(crate) struct Socket {
-    stream: WebSocketStream<MaybeTlsStream<TcpStream>>,
+    stream: WebSocketStream<Connection>,
     /// Counts requests: the `id` of the next one.
     next_id: u64,
 }
@@ -29,6 +28,8 @@ pub(crate) struct Message {
     /// Its content.
     #[serde(default)]
     pub(crate) d: Value,
+    /// The number of a room event, which rises by one in its room.
+    pub(crate) seq: Option<u64>,
 }
 
 impl Message {
@@ -42,19 +43,24 @@ impl Message {
 
 impl Socket {
     /// Connects, and sends `auth` and `join` without waiting for their answers.
-    pub(crate) async fn enter(options: &Options, join: &Join, room: &str) -> anyhow::Result<Self> {
-        let url = options.ws.as_ref().unwrap_or(&join.ws_url);
-        let uri = url.parse().with_context(|| format!("{url} is not a URL"))?;
+    pub(crate) async fn enter(
+        net: &Net,
+        url: &Url,
+        token: &str,
+        room: &str,
+    ) -> anyhow::Result<Self> {
+        let uri = url.as_str().parse()?;
         let request = ClientRequestBuilder::new(uri).with_sub_protocol("klieg.v1");
         // The default buffers take 128 KiB a socket.
         let config = WebSocketConfig::default()
             .read_buffer_size(4096)
             .write_buffer_size(0);
-        let (stream, _) = connect_async_with_config(request, Some(config), true)
+        let connection = net.connect(url).await?;
+        let (stream, _) = client_async_with_config(request, connection, Some(config))
             .await
-            .with_context(|| format!("cannot connect to {url}"))?;
+            .with_context(|| format!("no WebSocket at {url}"))?;
         let mut socket = Self { stream, next_id: 1 };
-        socket.send("auth", json!({ "token": join.token })).await?;
+        socket.send("auth", json!({ "token": token })).await?;
         socket.send("join", json!({ "roomId": room })).await?;
         Ok(socket)
     }

@@ -1,24 +1,26 @@
-//! One complete viewer: joins as a guest, answers the server's offer, counts what comes.
+//! One complete viewer: joins by the WebSocket or by WHEP, and counts what comes.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow};
 use rtc::rtp_transceiver::rtp_sender::RtpCodecKind;
+use rtc::rtp_transceiver::{RTCRtpTransceiverDirection, RTCRtpTransceiverInit};
 use serde::Serialize;
 use serde_json::json;
 use tokio::sync::watch;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep};
 use tracing::warn;
 use webrtc::media_stream::track_remote::{TrackRemote, TrackRemoteEvent};
 use webrtc::peer_connection::{PeerConnection, RTCSessionDescription};
 
-use crate::api::Api;
+use crate::api::Resource;
+use crate::light::tally::Histogram;
 use crate::meter::{Counts, Meter};
-use crate::options::Options;
 use crate::peer::{self, Link, TakeTrack};
+use crate::run::Context;
 use crate::socket::{Message, Socket};
-use crate::stamp::sent_at;
+use crate::stamp;
 
 /// What one viewer saw. Times count from its first request; `None` where it did not get that far.
 #[derive(Debug, Default, Serialize)]
@@ -26,37 +28,31 @@ use crate::stamp::sent_at;
 pub(crate) struct ViewerReport {
     /// Which viewer, from 0.
     pub(crate) number: u16,
-    /// The snapshot of the room came.
-    pub(crate) joined_ms: Option<u64>,
+    /// The snapshot of the room came; never by WHEP.
+    pub(crate) joined_us: Option<u64>,
     /// The server's session description came.
-    pub(crate) offered_ms: Option<u64>,
+    pub(crate) described_us: Option<u64>,
     /// ICE and DTLS were done.
-    pub(crate) connected_ms: Option<u64>,
+    pub(crate) connected_us: Option<u64>,
     /// The first packet of any track came.
-    pub(crate) first_packet_ms: Option<u64>,
+    pub(crate) first_packet_us: Option<u64>,
     /// The first video frame was complete.
-    pub(crate) first_frame_ms: Option<u64>,
+    pub(crate) first_frame_us: Option<u64>,
     /// The audio track.
     pub(crate) audio: Counts,
     /// The video track.
     pub(crate) video: Counts,
     /// What ended it early.
     pub(crate) error: Option<String>,
-    /// Time from the publisher's send call to the last packet of each frame; only with our own publisher.
+    /// Time from when a frame was due at the publisher to its last packet; only with our own publisher.
     #[serde(skip)]
-    pub(crate) delays_us: Vec<u32>,
+    pub(crate) delays: Histogram,
 }
 
 /// Watches until `ends`.
-pub(crate) async fn watch(
-    options: Arc<Options>,
-    room: String,
-    number: u16,
-    ends: Instant,
-) -> ViewerReport {
+pub(crate) async fn watch(context: Arc<Context>, number: u16, ends: Instant) -> ViewerReport {
     let mut viewer = Viewer {
-        options: &options,
-        room: &room,
+        context: &context,
         began: Instant::now(),
         received: Arc::default(),
         link: watch::Sender::default(),
@@ -66,11 +62,15 @@ pub(crate) async fn watch(
             ..ViewerReport::default()
         },
     };
-    let result = timeout_at(ends + GOOD_BYE_TIME, viewer.run(ends)).await;
-    if let Err(error) = result
-        .context("the server did not answer in time")
-        .flatten()
-    {
+    let over = async {
+        context.base.stop.or_at(ends).await;
+        sleep(GOOD_BYE_TIME).await;
+    };
+    let result = tokio::select! {
+        result = viewer.run(ends) => result,
+        () = over => Err(anyhow!("the server did not answer in time")),
+    };
+    if let Err(error) = result {
         warn!(number, error = format!("{error:#}"), "a viewer was stopped");
         viewer.report.error = Some(format!("{error:#}"));
     }
@@ -81,30 +81,68 @@ pub(crate) async fn watch(
 const GOOD_BYE_TIME: Duration = Duration::from_secs(2);
 
 struct Viewer<'a> {
-    options: &'a Options,
-    room: &'a str,
+    context: &'a Context,
     began: Instant,
     received: Arc<Received>,
     link: watch::Sender<Link>,
-    /// Made when the first offer comes.
+    /// Made when the first offer comes, or for ours.
     peer: Option<Arc<dyn PeerConnection>>,
     report: ViewerReport,
 }
 
 impl Viewer<'_> {
-    /// Serves the socket until the time is over.
     async fn run(&mut self, ends: Instant) -> anyhow::Result<()> {
-        let join = Api::parse(&self.options.http)?
-            .join(self.room, None)
-            .await?;
-        let mut socket = Socket::enter(self.options, &join, self.room).await?;
+        match self.context.base.options.whep.clone() {
+            Some(url) => self.by_whep(&url, ends).await,
+            None => self.by_socket(ends).await,
+        }
+    }
+
+    async fn by_whep(&mut self, url: &str, ends: Instant) -> anyhow::Result<()> {
+        let base = &self.context.base;
+        let peer = self.build().await?;
+        for kind in [RtpCodecKind::Audio, RtpCodecKind::Video] {
+            let direction = RTCRtpTransceiverInit {
+                direction: RTCRtpTransceiverDirection::Recvonly,
+                ..RTCRtpTransceiverInit::default()
+            };
+            peer.add_transceiver_from_kind(kind, Some(direction))
+                .await?;
+        }
+        let offer = peer.create_offer(None).await?;
+        let sdp = offer.sdp.clone();
+        peer.set_local_description(offer).await?;
+        let number = self.context.publisher_of(self.report.number.into());
+        let url = url.replace("{n}", &number.to_string());
+        let token = base.options.token.as_deref();
+        let resource = Resource::create(&base.http, &url, token, sdp).await?;
+        self.report.described_us = Some(self.elapsed_us(Instant::now()));
+        let answer = RTCSessionDescription::answer(resource.answer.clone())?;
+        peer.set_remote_description(answer).await?;
+        base.stop.or_at(ends).await;
+        resource.delete().await
+    }
+
+    /// Serves the socket until the time is over.
+    async fn by_socket(&mut self, ends: Instant) -> anyhow::Result<()> {
+        let context = self.context;
+        let (base, room) = (&context.base, context.room_of(self.report.number.into()));
+        let token = base.options.token.as_deref();
+        let join = base.api().join(room, token).await?;
+        let url = base.options.ws.as_ref().unwrap_or(&join.socket);
+        let mut socket = Socket::enter(&base.http.net, url, &join.token, room).await?;
         socket
             .send("rtc.subscribe", json!({ "layer": "auto" }))
             .await?;
-        while let Ok(message) = timeout_at(ends, socket.next()).await {
-            let message = message?;
+        let over = base.stop.or_at(ends);
+        tokio::pin!(over);
+        loop {
+            let message = tokio::select! {
+                message = socket.next() => message?,
+                () = &mut over => break,
+            };
             match message.t.as_str() {
-                "joined" => self.report.joined_ms = Some(self.elapsed_ms(Instant::now())),
+                "joined" => self.report.joined_us = Some(self.elapsed_us(Instant::now())),
                 "rtc.offer" => self.handle_offer(&mut socket, &message).await?,
                 // Chat, reactions and numbers are nothing to a viewer that only measures media.
                 _ => {}
@@ -115,17 +153,11 @@ impl Viewer<'_> {
     }
 
     async fn handle_offer(&mut self, socket: &mut Socket, offer: &Message) -> anyhow::Result<()> {
-        let now = Instant::now();
-        self.report
-            .offered_ms
-            .get_or_insert_with(|| u64_ms(now - self.began));
+        let elapsed_us = self.elapsed_us(Instant::now());
+        self.report.described_us.get_or_insert(elapsed_us);
         let peer = match &self.peer {
             Some(peer) => Arc::clone(peer),
-            None => {
-                let tracks = Tracks(Arc::clone(&self.received));
-                let peer = peer::build(self.options, self.link.clone(), tracks).await?;
-                Arc::clone(self.peer.insert(peer))
-            }
+            None => self.build().await?,
         };
         let description = RTCSessionDescription::offer(offer.text("sdp")?.to_owned())?;
         peer.set_remote_description(description).await?;
@@ -138,9 +170,16 @@ impl Viewer<'_> {
             .await
     }
 
+    async fn build(&mut self) -> anyhow::Result<Arc<dyn PeerConnection>> {
+        let tracks = Tracks(Arc::clone(&self.received));
+        let is_here = self.context.base.options.watches_here();
+        let peer = peer::build(is_here, self.link.clone(), tracks).await?;
+        Ok(Arc::clone(self.peer.insert(peer)))
+    }
+
     async fn finish(mut self) -> ViewerReport {
         if let Link::Connected(at) = *self.link.borrow() {
-            self.report.connected_ms = Some(self.elapsed_ms(at));
+            self.report.connected_us = Some(self.elapsed_us(at));
         }
         if let Some(peer) = self.peer.take()
             && let Err(error) = peer.close().await.context("close")
@@ -152,22 +191,19 @@ impl Viewer<'_> {
             );
         }
         let state = self.received.lock();
-        self.report.first_packet_ms = state.first_packet.map(|at| self.elapsed_ms(at));
-        self.report.first_frame_ms = state.first_frame.map(|at| self.elapsed_ms(at));
+        self.report.first_packet_us = state.first_packet.map(|at| self.elapsed_us(at));
+        self.report.first_frame_us = state.first_frame.map(|at| self.elapsed_us(at));
         self.report.audio = state.audio.counts();
         self.report.video = state.video.counts();
-        self.report.delays_us = state.video.delays_us().to_vec();
+        self.report.delays = state.video.delays().clone();
         drop(state);
         self.report
     }
 
-    fn elapsed_ms(&self, at: Instant) -> u64 {
-        u64_ms(at - self.began)
+    fn elapsed_us(&self, at: Instant) -> u64 {
+        let elapsed = at.saturating_duration_since(self.began);
+        u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX)
     }
-}
-
-fn u64_ms(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Shared between the tracks' readers and the viewer.
@@ -201,8 +237,9 @@ impl Received {
         };
         let ends = meter.handle_packet(header.sequence_number, header.marker, packet.payload.len());
         if kind == RtpCodecKind::Video && ends {
-            if let Some((frame, _)) = sent_at(&packet.payload) {
-                meter.handle_delay(now.saturating_duration_since(frame.into()));
+            if let Some(stamp) = stamp::read(&packet.payload) {
+                let sent_at = stamp.frame_sent_at.into();
+                meter.handle_delay(now.saturating_duration_since(sent_at));
             }
             state.first_frame.get_or_insert(now);
         }

@@ -64,8 +64,10 @@ pub(crate) fn payloads(frame: &[u8], picture_id: u16) -> impl ExactSizeIterator<
         })
 }
 
+/// Returns the size below which no frame of such a picture is.
+///
 /// Both partitions then have more zeros than the decoder wants: 8 bits a macroblock at most.
-fn min_frame_bytes(shift: u8) -> usize {
+pub(crate) fn min_frame_bytes(shift: u8) -> usize {
     let blocks = |pixels: u16| usize::from((pixels >> shift).div_ceil(16));
     blocks(WIDTH) * blocks(HEIGHT) * 8 + 128
 }

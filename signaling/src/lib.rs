@@ -45,6 +45,8 @@ mod limit;
 
 mod metrics;
 
+mod process;
+
 mod error;
 
 pub use auth::{Secret, VideoGrants, mint};

@@ -1,15 +1,20 @@
 //! What can be measured of the control plane, beside what the forwarding unit counts itself.
 
+use std::sync::Arc;
+
 use prometheus::{
     Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder,
 };
 
 use crate::error::Code;
+use crate::process::Process;
 
 /// The counters; the field docs are the help texts.
 #[derive(Clone, Debug)]
 pub(crate) struct Metrics {
     registry: Registry,
+    /// What the process costs.
+    process: Arc<Process>,
     /// Sockets that are open.
     pub(crate) sockets: IntGauge,
     /// Sockets that were opened.
@@ -94,6 +99,7 @@ impl Metrics {
                 "klieg_handshakes_refused_total",
                 "Sessions refused because too many were connecting",
             )?,
+            process: Arc::new(Process::new(&registry)?),
             registry,
         })
     }
@@ -108,6 +114,7 @@ impl Metrics {
 
     /// Writes everything in the registry as Prometheus reads it.
     pub(crate) fn text(&self) -> Result<String, prometheus::Error> {
+        self.process.read();
         TextEncoder::new().encode_to_string(&self.registry.gather())
     }
 }

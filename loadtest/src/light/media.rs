@@ -1,7 +1,7 @@
 //! A media thread: a few sockets, a clock, and the light peers behind them.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,13 +13,14 @@ use tokio::task::{LocalSet, spawn_local};
 use tokio::time::{MissedTickBehavior, interval};
 use tracing::warn;
 
+use super::accepted::Accepted;
 use super::dtls::Identity;
-use super::link::Link;
-use super::peer::{End, Peer};
-use super::receive::{Conduct, Seen, Viewer};
-use super::sdp::{Remote, Streams};
-use super::send::{Plan, Sender, Sent};
-use super::socket::{self, Socket};
+use super::engine::{Engine, shares_sockets};
+use super::receive::{Conduct, Seen};
+use super::sdp::Remote;
+use super::send::Plan;
+use super::sent::Sent;
+use super::socket::Socket;
 use super::stun::Credentials;
 use super::tally::Tally;
 
@@ -34,7 +35,7 @@ pub(crate) struct Media {
 #[derive(Default)]
 pub(crate) struct Shared {
     /// Of a moment ago.
-    tally: Mutex<(Tally, u64)>,
+    pub(super) tally: Mutex<(Tally, u64)>,
     /// Of its sockets.
     ports: Mutex<Vec<u16>>,
 }
@@ -48,9 +49,10 @@ pub(crate) struct Setup {
 
 /// Which end a peer plays.
 pub(crate) enum Part {
-    Viewer(Conduct),
+    /// Who began to join at this time.
+    Viewer(Conduct, Instant),
     /// The last is told when it is connected.
-    Publisher(Plan, Streams, watch::Sender<bool>),
+    Publisher(Plan, Box<Accepted>, watch::Sender<bool>),
 }
 
 /// What a peer did.
@@ -126,25 +128,20 @@ async fn run(
     sockets: usize,
 ) {
     let engine = Rc::new(RefCell::new(Engine::new(identity, Arc::clone(&shared))));
+    let mut sockets = Sockets {
+        engine: Rc::clone(&engine),
+        shared,
+        common: Vec::new(),
+        count: sockets.max(1),
+    };
     let mut clock = interval(TICK);
     clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut common: Vec<Rc<Socket>> = Vec::new();
     loop {
         tokio::select! {
             biased;
-            _ = clock.tick() => engine.borrow_mut().handle_tick(Instant::now()),
+            due = clock.tick() => engine.borrow_mut().handle_tick(due.into_std(), Instant::now()),
             command = inbox.recv() => match command {
-                Some(Command::Add(id, setup)) => {
-                    let to = setup.remote.candidate;
-                    let socket = match socket_for(&engine, &mut common, sockets, id, to) {
-                        Ok(socket) => socket,
-                        Err(error) => {
-                            warn!(%error, "no socket for a peer");
-                            continue;
-                        }
-                    };
-                    engine.borrow_mut().add(id, *setup, socket);
-                }
+                Some(Command::Add(id, setup)) => engine.borrow_mut().add(id, *setup),
                 Some(Command::Remove(id, with_goodbye, answer)) => {
                     if let Some(outcome) = engine.borrow_mut().remove(id, with_goodbye) {
                         // Whoever asked may have gone.
@@ -155,48 +152,58 @@ async fn run(
                 None => return,
             },
         }
+        sockets.open_paths();
     }
 }
 
-/// On loopback peers share sockets; elsewhere each has its own, as addresses are scarce.
-fn socket_for(
-    engine: &Rc<RefCell<Engine>>,
-    common: &mut Vec<Rc<Socket>>,
+/// All sockets of a thread.
+struct Sockets {
+    engine: Rc<RefCell<Engine>>,
+    shared: Arc<Shared>,
+    /// On loopback peers share sockets; elsewhere each has its own, as addresses are scarce.
+    common: Vec<Rc<Socket>>,
+    /// How many are shared.
     count: usize,
-    id: u32,
-    to: SocketAddr,
-) -> std::io::Result<Rc<Socket>> {
-    let shares = to.is_ipv4() && to.ip().is_loopback();
-    let place = usize::try_from(id).unwrap_or(0) % count.max(1);
-    if shares && let Some(socket) = common.get(place) {
-        return Ok(Rc::clone(socket));
+}
+
+impl Sockets {
+    /// Gives a socket to every peer that wants to try a candidate.
+    fn open_paths(&mut self) {
+        let wanted = self.engine.borrow_mut().take_wanted();
+        for (id, to) in wanted {
+            match self.socket_for(id, to) {
+                Ok(socket) => self.engine.borrow_mut().open_path(id, to, socket),
+                Err(error) => {
+                    warn!(%error, %to, "no socket for a peer");
+                    self.engine.borrow_mut().give_up(id);
+                }
+            }
+        }
     }
-    let missing = if shares {
-        count.max(1) - common.len()
-    } else {
-        1
-    };
-    let mut last = None;
-    for _ in 0..missing {
+
+    fn socket_for(&mut self, id: u32, to: SocketAddr) -> io::Result<Rc<Socket>> {
+        if !shares_sockets(to) {
+            let own = self.engine.borrow().own_socket(id, to);
+            return own.map_or_else(|| self.bind(to, Some(id)), Ok);
+        }
+        while self.common.len() < self.count {
+            let socket = self.bind(to, None)?;
+            self.common.push(socket);
+        }
+        let place = usize::try_from(id).unwrap_or(0) % self.count;
+        let socket = self.common.get(place).cloned();
+        socket.ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+
+    fn bind(&self, to: SocketAddr, owner: Option<u32>) -> io::Result<Rc<Socket>> {
         let socket = Rc::new(Socket::bind(to)?);
-        let ports = &engine.borrow().shared.ports;
+        let ports = self.shared.ports.lock();
         ports
-            .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .push(socket.port());
-        let owner = (!shares).then_some(id);
-        spawn_local(listen(Rc::clone(engine), Rc::clone(&socket), owner));
-        if shares {
-            common.push(Rc::clone(&socket));
-        }
-        last = Some(socket);
+        spawn_local(listen(Rc::clone(&self.engine), Rc::clone(&socket), owner));
+        Ok(socket)
     }
-    let found = if shares {
-        common.get(place).cloned()
-    } else {
-        last
-    };
-    found.ok_or_else(|| std::io::ErrorKind::NotFound.into())
 }
 
 async fn listen(engine: Rc<RefCell<Engine>>, socket: Rc<Socket>, owner: Option<u32>) {
@@ -208,7 +215,7 @@ async fn listen(engine: Rc<RefCell<Engine>>, socket: Rc<Socket>, owner: Option<u
         let is_over = {
             let mut engine = engine.borrow_mut();
             engine.receive(&socket, owner);
-            owner.is_some_and(|id| !engine.peers.contains_key(&id))
+            owner.is_some_and(|id| !engine.uses(id, &socket))
         };
         if is_over {
             return;
@@ -218,164 +225,4 @@ async fn listen(engine: Rc<RefCell<Engine>>, socket: Rc<Socket>, owner: Option<u
     }
 }
 
-struct Engine {
-    identity: Arc<Identity>,
-    shared: Arc<Shared>,
-    peers: HashMap<u32, Peer>,
-    /// Those who are woken one slice after the other.
-    viewers: Vec<u32>,
-    /// Where the next slice begins.
-    slice: usize,
-    publishers: Vec<u32>,
-    buffers: Vec<u8>,
-    /// Datagrams of the call under way.
-    out: Vec<Vec<u8>>,
-    tally: Tally,
-    /// Faults of peers that were taken away.
-    past_faults: [u64; 4],
-    next_publication_at: Instant,
-}
-
-impl Engine {
-    fn new(identity: Arc<Identity>, shared: Arc<Shared>) -> Self {
-        Self {
-            identity,
-            shared,
-            peers: HashMap::new(),
-            viewers: Vec::new(),
-            slice: 0,
-            publishers: Vec::new(),
-            buffers: socket::buffers(),
-            out: Vec::new(),
-            tally: Tally::default(),
-            past_faults: [0; 4],
-            next_publication_at: Instant::now(),
-        }
-    }
-
-    fn add(&mut self, id: u32, setup: Setup, socket: Rc<Socket>) {
-        let now = Instant::now();
-        let Setup {
-            local,
-            remote,
-            part,
-        } = setup;
-        let identity = Arc::clone(&self.identity);
-        let link = Link::new(identity, local, &remote, now);
-        let end = match part {
-            Part::Viewer(conduct) => {
-                self.viewers.push(id);
-                End::Viewer(Box::new(Viewer::new(&remote.media, conduct, now)))
-            }
-            Part::Publisher(plan, streams, connected) => {
-                self.publishers.push(id);
-                End::Publisher(Box::new(Sender::new(plan, &streams, now)), connected)
-            }
-        };
-        let to = remote.candidate;
-        let shares = to.is_ipv4() && to.ip().is_loopback();
-        let peer = Peer {
-            link,
-            end,
-            socket,
-            from: shares.then(|| socket::address(id).into()),
-        };
-        self.peers.insert(id, peer);
-        self.wake(id, now);
-    }
-
-    fn remove(&mut self, id: u32, with_goodbye: bool) -> Option<Outcome> {
-        let mut peer = self.peers.remove(&id)?;
-        self.viewers.retain(|other| *other != id);
-        self.publishers.retain(|other| *other != id);
-        if with_goodbye {
-            peer.link.close(&mut self.out);
-            peer.flush(&mut self.out, &mut self.tally);
-        }
-        Some(match peer.end {
-            End::Viewer(viewer) => {
-                for (sum, more) in self.past_faults.iter_mut().zip(viewer.faults()) {
-                    *sum += more;
-                }
-                Outcome::Viewer(viewer.seen(&peer.link))
-            }
-            End::Publisher(sender, _) => Outcome::Publisher(sender.sent()),
-        })
-    }
-
-    fn stall(&mut self, id: u32) {
-        if let Some(End::Viewer(viewer)) = self.peers.get_mut(&id).map(|peer| &mut peer.end) {
-            viewer.is_stalled = true;
-        }
-    }
-
-    fn receive(&mut self, socket: &Socket, owner: Option<u32>) {
-        let mut buffers = std::mem::take(&mut self.buffers);
-        for _ in 0..MAX_BATCHES {
-            let now = Instant::now();
-            let received = socket.receive(&mut buffers, |local, run, stride| {
-                let id = owner.or_else(|| local.and_then(socket::peer_at));
-                let Some(peer) = id.and_then(|id| self.peers.get_mut(&id)) else {
-                    self.tally.stray += 1;
-                    return;
-                };
-                for datagram in run.chunks(stride) {
-                    peer.handle(datagram, now, &mut self.out, &mut self.tally);
-                }
-                peer.flush(&mut self.out, &mut self.tally);
-            });
-            if received.is_err() {
-                break;
-            }
-        }
-        self.buffers = buffers;
-    }
-
-    fn handle_tick(&mut self, now: Instant) {
-        for place in 0..self.publishers.len() {
-            self.wake(self.publishers[place], now);
-        }
-        let slice = self.viewers.len().div_ceil(SLICES);
-        for _ in 0..slice {
-            self.slice = (self.slice + 1) % self.viewers.len().max(1);
-            if let Some(&id) = self.viewers.get(self.slice) {
-                self.wake(id, now);
-            }
-        }
-        if now >= self.next_publication_at {
-            self.next_publication_at = now + BETWEEN_PUBLICATIONS;
-            self.publish();
-        }
-    }
-
-    fn wake(&mut self, id: u32, now: Instant) {
-        if let Some(peer) = self.peers.get_mut(&id) {
-            peer.handle_timeout(now, &mut self.out);
-            peer.flush(&mut self.out, &mut self.tally);
-        }
-    }
-
-    /// Lets others see the counts.
-    fn publish(&mut self) {
-        let (mut faults, mut connected) = (self.past_faults, 0);
-        for peer in self.peers.values() {
-            let End::Viewer(viewer) = &peer.end else {
-                continue;
-            };
-            connected += u64::from(peer.link.keys.is_some() && peer.link.over.is_none());
-            for (sum, more) in faults.iter_mut().zip(viewer.faults()) {
-                *sum += more;
-            }
-        }
-        self.tally.faults = faults;
-        let shared = self.shared.tally.lock();
-        *shared.unwrap_or_else(PoisonError::into_inner) = (self.tally.clone(), connected);
-    }
-}
-
 const TICK: Duration = Duration::from_millis(1);
-/// Every viewer is woken once in so many ticks.
-const SLICES: usize = 20;
-/// Batches of one socket before others have their turn.
-const MAX_BATCHES: usize = 8;
-const BETWEEN_PUBLICATIONS: Duration = Duration::from_millis(250);

@@ -2,6 +2,8 @@
 
 pub(crate) mod media;
 
+mod engine;
+
 mod socket;
 
 mod peer;
@@ -22,9 +24,19 @@ pub(crate) mod receive;
 
 mod track;
 
+mod opening;
+
+mod ledger;
+
 mod feedback;
 
+pub(crate) mod accepted;
+
 pub(crate) mod send;
+
+pub(crate) mod sent;
+
+mod stream;
 
 pub(crate) mod pace;
 
@@ -35,3 +47,14 @@ pub(crate) mod tally;
 pub(crate) use dtls::Identity;
 pub(crate) use stun::Credentials;
 pub(crate) use track::Counts;
+
+/// Layers of a simulcast.
+pub(crate) const LAYERS: usize = sdp::RIDS.len();
+
+/// Returns the smallest size of a frame of the largest of so many layers, in bits.
+pub(crate) fn light_frame_bits(layers: usize) -> u64 {
+    let shifts = 0..u8::try_from(layers).unwrap_or(u8::MAX);
+    // Each layer below has a quarter of the rate.
+    let sizes = shifts.map(|shift| (crate::vp8::min_frame_bytes(shift) as u64 * 8) << (2 * shift));
+    sizes.max().unwrap_or(0)
+}

@@ -35,17 +35,17 @@ impl Pacer {
         }
     }
 
-    /// Begins a step if it is time for one.
-    pub(crate) fn handle_timeout(&mut self, now: Instant) {
-        let Some(bytes) = self.bytes_per_step else {
-            return;
-        };
-        if self.next_step_at.is_none_or(|at| now >= at) {
-            // What a step did not use is not kept for the next.
-            self.budget = (self.budget + bytes).min(bytes);
-            let next = self.next_step_at.unwrap_or(now) + STEP;
-            self.next_step_at = Some(next.max(now));
+    /// Begins a step if it is time for one, and returns by how much that is late.
+    pub(crate) fn handle_timeout(&mut self, now: Instant) -> Option<Duration> {
+        let bytes = self.bytes_per_step?;
+        let due = self.next_step_at.unwrap_or(now);
+        if now < due {
+            return None;
         }
+        // What a step did not use is not kept for the next.
+        self.budget = (self.budget + bytes).min(bytes);
+        self.next_step_at = Some((due + STEP).max(now));
+        Some(now - due)
     }
 
     /// Returns whether a packet of this size may leave, and takes note that it does.
@@ -61,7 +61,8 @@ impl Pacer {
     }
 }
 
-const STEP: Duration = Duration::from_millis(5);
+/// Between steps.
+pub(crate) const STEP: Duration = Duration::from_millis(5);
 const STEPS_PER_SECOND: u64 = 200;
 
 #[cfg(test)]
@@ -98,9 +99,10 @@ mod tests {
     #[test]
     fn a_step_comes_once() {
         let (mut pacer, now) = (Pacer::new(Pacing::Browser, 800_000), Instant::now());
-        pacer.handle_timeout(now);
+        assert_eq!(pacer.handle_timeout(now), Some(Duration::ZERO));
         assert!(pacer.take(2000));
-        pacer.handle_timeout(now + STEP / 2);
+        assert_eq!(pacer.handle_timeout(now + STEP / 2), None);
         assert!(!pacer.take(1));
+        assert_eq!(pacer.handle_timeout(now + STEP * 3), Some(STEP * 2));
     }
 }

@@ -1,6 +1,6 @@
-//! One light peer: its transport, the end it plays, and the way to its socket.
+//! One light peer: its transport, the end it plays, and the ways to its sockets.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::time::Instant;
 
@@ -16,9 +16,8 @@ use super::tally::Tally;
 pub(super) struct Peer {
     pub(super) link: Link,
     pub(super) end: End,
-    pub(super) socket: Rc<Socket>,
-    /// Its own on loopback.
-    pub(super) from: Option<IpAddr>,
+    /// Those that were tried, in the order of the link's candidates.
+    pub(super) paths: Vec<Path>,
 }
 
 /// Which end it plays.
@@ -27,12 +26,20 @@ pub(super) enum End {
     Publisher(Box<Sender>, watch::Sender<bool>),
 }
 
+/// A way to one of the server's addresses.
+pub(super) struct Path {
+    pub(super) socket: Rc<Socket>,
+    /// Its own on loopback.
+    pub(super) from: Option<IpAddr>,
+    pub(super) to: SocketAddr,
+}
+
 impl Peer {
-    /// Takes a datagram; answers go to `out`.
+    /// Takes a datagram from this address; answers go to `out`.
     pub(super) fn handle(
         &mut self,
         datagram: &[u8],
-        now: Instant,
+        (remote, now): (SocketAddr, Instant),
         out: &mut Vec<Vec<u8>>,
         tally: &mut Tally,
     ) {
@@ -41,20 +48,29 @@ impl Peer {
         {
             return;
         }
-        match (self.link.handle(datagram, now, out), &mut self.end) {
+        let mut paths = self.paths.iter();
+        // Whoever knows the password may answer from elsewhere.
+        let path = paths.position(|path| path.to == remote);
+        let path = path.unwrap_or(self.link.path);
+        match (self.link.handle(datagram, path, now, out), &mut self.end) {
             (Input::Rtp(packet), End::Viewer(viewer)) => {
                 viewer.handle_rtp(&mut self.link, packet, now, tally);
             }
             (Input::Rtcp(compound), End::Viewer(viewer)) => viewer.handle_rtcp(&compound, now),
             (Input::Rtcp(compound), End::Publisher(sender, _)) => {
-                sender.handle_rtcp(&mut self.link, &compound, out);
+                sender.handle_rtcp(&mut self.link, &compound, now, out);
             }
             (Input::Rtp(_) | Input::Nothing, _) => {}
         }
     }
 
     /// Does what is due.
-    pub(super) fn handle_timeout(&mut self, now: Instant, out: &mut Vec<Vec<u8>>) {
+    pub(super) fn handle_timeout(
+        &mut self,
+        now: Instant,
+        out: &mut Vec<Vec<u8>>,
+        tally: &mut Tally,
+    ) {
         match &mut self.end {
             End::Viewer(viewer) => {
                 if !viewer.is_stalled {
@@ -64,7 +80,7 @@ impl Peer {
             }
             End::Publisher(sender, connected) => {
                 self.link.handle_timeout(now, out);
-                sender.handle_timeout(&mut self.link, now, out);
+                sender.handle_timeout(&mut self.link, now, out, tally);
                 let is_connected = self.link.keys.is_some() && self.link.over.is_none();
                 connected
                     .send_if_modified(|was| std::mem::replace(was, is_connected) != is_connected);
@@ -74,9 +90,16 @@ impl Peer {
 
     /// Sends what is in `out`.
     pub(super) fn flush(&self, out: &mut Vec<Vec<u8>>, tally: &mut Tally) {
+        let path = self.paths.get(self.link.path);
         for datagram in out.drain(..) {
-            let sent = self.socket.send(self.from, self.link.candidate, &datagram);
-            tally.unsent += u64::from(sent.is_err());
+            let sent = path.is_some_and(|path| path.send(&datagram));
+            tally.unsent += u64::from(!sent);
         }
+    }
+}
+
+impl Path {
+    fn send(&self, datagram: &[u8]) -> bool {
+        self.socket.send(self.from, self.to, datagram).is_ok()
     }
 }

@@ -3,14 +3,15 @@
 use std::time::{Duration, Instant};
 
 use super::feedback::Feedback;
+use super::ledger::Ledger;
 use super::link::Link;
+use super::opening::Opening;
 use super::rtcp::{self, Block, Part};
 use super::rtp::{self, Header};
 use super::sdp::Media;
-use super::tally::Tally;
+use super::tally::{Faults, Tally};
 use super::track::{Counts, Place, Track};
-use crate::stamp::sent_at;
-use crate::vp8;
+use crate::stamp::{self, Stamp};
 
 /// How viewers behave.
 #[derive(Clone, Copy, Debug)]
@@ -30,8 +31,12 @@ pub(crate) struct Seen {
     pub(crate) first_frame_at: Option<Instant>,
     pub(crate) video: Counts,
     pub(crate) audio: Counts,
+    /// Packets that the server left out without leaving a gap.
+    pub(crate) left_out: u64,
     /// Why the transport was over, since when.
     pub(crate) over: Option<(&'static str, Instant)>,
+    /// What it waited for at the end; `None` when it had a whole picture.
+    pub(crate) waits_for: Option<&'static str>,
 }
 
 /// Both tracks of one viewer.
@@ -39,15 +44,16 @@ pub(crate) struct Viewer {
     conduct: Conduct,
     /// Sets of payload types, a bit each.
     video: u128,
-    vp8: u128,
     rtx: u128,
     tracks: [Stream; 2],
     feedback: Option<Feedback>,
     ssrc: u32,
+    /// When its first request left.
+    began: Instant,
+    ledger: Ledger,
     first_packet_at: Option<Instant>,
     first_frame_at: Option<Instant>,
-    /// `None` before the first video packet.
-    first: Option<First>,
+    first: Opening,
     /// Counts packets, to take every so many-th; starts differently for each viewer.
     turn: u32,
     next_report_at: Instant,
@@ -67,29 +73,19 @@ struct Stream {
     clock_rate: f64,
 }
 
-/// What came of the first keyframe.
-struct First {
-    timestamp: u32,
-    /// Packets.
-    came: u16,
-    /// The numbers of its first and its last packet, when these came.
-    begin: Option<u16>,
-    end: Option<u16>,
-}
-
 const AUDIO: usize = 0;
 const VIDEO: usize = 1;
 
 impl Viewer {
     /// Prepares for what the description says will come.
-    pub(crate) fn new(media: &[Media], conduct: Conduct, now: Instant) -> Self {
+    pub(crate) fn new(media: &[Media], conduct: Conduct, (began, now): (Instant, Instant)) -> Self {
         let set = |types: &[u8]| types.iter().fold(0, |set, pt| set | 1_u128 << (pt & 0x7f));
         let video = || media.iter().filter(|media| media.is_video);
         let rtx = video().fold(0, |all, media| all | set(&media.rtx));
         let formats = |media: &Media| set(&media.payload_types());
-        let transport_cc = media.iter().find_map(|media| media.transport_cc);
-        let stream = |clock_rate| Stream {
-            track: Track::new(),
+        let transport_cc = media.iter().find_map(Media::transport_cc);
+        let stream = |clock_rate, asks| Stream {
+            track: Track::new(asks),
             ssrc: 0,
             sender_report: None,
             clock_rate,
@@ -99,14 +95,16 @@ impl Viewer {
         Self {
             conduct,
             video: video().fold(0, |all, media| all | formats(media)) & !rtx,
-            vp8: video().fold(0, |all, media| all | set(&media.vp8)),
             rtx,
-            tracks: [stream(48_000.0), stream(90_000.0)],
+            // Sound is over by the time that it came again: browsers do not ask.
+            tracks: [stream(48_000.0, false), stream(90_000.0, true)],
             feedback: transport_cc.map(|id| Feedback::new(id, now)),
             ssrc: rand::random(),
+            began,
+            ledger: Ledger::default(),
             first_packet_at: None,
             first_frame_at: None,
-            first: None,
+            first: Opening::new(video().fold(0, |all, media| all | set(&media.vp8))),
             turn,
             next_report_at: now + apart,
             next_pli_at: now,
@@ -198,7 +196,7 @@ impl Viewer {
         let patience = self.first_packet_at.map(|at| at + PICTURE_TIME);
         if waits && patience.is_some_and(|at| now >= at) && now >= self.next_pli_at {
             // What comes in answer has the same timestamps, but other numbers.
-            self.first = None;
+            self.first.begin_again();
             self.wants_keyframe = true;
             self.next_pli_at = now;
         }
@@ -236,20 +234,41 @@ impl Viewer {
             first_frame_at: self.first_frame_at,
             video: self.tracks[VIDEO].track.counts(),
             audio: self.tracks[AUDIO].track.counts(),
+            left_out: self.ledger.left_out,
             over: link.over,
+            waits_for: self.waits_for(link),
         }
     }
 
-    /// Returns the numbers of both tracks together: lost, recovered, reordered, repeated.
-    pub(crate) fn faults(&self) -> [u64; 4] {
-        let counts = self.tracks.each_ref().map(|stream| stream.track.counts());
-        let sum = |field: fn(&Counts) -> u64| counts.iter().map(field).sum();
-        [
-            sum(|counts| counts.lost),
-            sum(|counts| counts.recovered),
-            sum(|counts| counts.reordered),
-            sum(|counts| counts.repeated),
-        ]
+    /// Returns what was wrong on both tracks together.
+    pub(crate) fn faults(&self) -> Faults {
+        let [audio, video] = self.tracks.each_ref().map(|stream| stream.track.counts());
+        let both = audio.plus(video);
+        Faults {
+            lost: both.lost,
+            recovered: both.recovered,
+            reordered: both.reordered,
+            repeated: both.repeated,
+            left_out: self.ledger.left_out,
+        }
+    }
+
+    fn waits_for(&self, link: &Link) -> Option<&'static str> {
+        if self.first_frame_at.is_some() {
+            return None;
+        }
+        Some(if link.keys.is_none() {
+            link.stage()
+        } else if self.first_packet_at.is_none() {
+            "connected, but no packet came"
+        } else {
+            "packets came, but no whole picture"
+        })
+    }
+
+    fn handle_first_frame(&mut self, now: Instant, tally: &mut Tally) {
+        self.first_frame_at = Some(now);
+        tally.joins.add(now.saturating_duration_since(self.began));
     }
 
     fn frames(&self) -> u64 {
@@ -272,10 +291,9 @@ impl Viewer {
             let original = Header { seq, ..header };
             let payload = rtp::payload(&plain, &header).and_then(|payload| payload.get(2..));
             if self.first_frame_at.is_none()
-                && payload.is_some_and(|payload| self.completes_first(&original, payload, true))
+                && payload.is_some_and(|payload| self.first.completes(&original, payload, true))
             {
-                self.first_frame_at = Some(now);
-                tally.first_frames += 1;
+                self.handle_first_frame(now, tally);
             }
         }
     }
@@ -296,48 +314,23 @@ impl Viewer {
         if self.video >> header.payload_type & 1 == 0 {
             return;
         }
-        if self.first_frame_at.is_none() && self.completes_first(&header, payload, false) {
-            self.first_frame_at = Some(now);
-            tally.first_frames += 1;
+        if self.first_frame_at.is_none() && self.first.completes(&header, payload, false) {
+            self.handle_first_frame(now, tally);
         } else if header.marker
-            && let Some((frame, packet)) = sent_at(payload)
+            && let Some(stamp) = stamp::read(payload)
         {
-            tally.frame_delay.add(now.saturating_duration_since(frame));
-            tally
-                .packet_delay
-                .add(now.saturating_duration_since(packet));
+            self.handle_stamp(&stamp, header.seq, now, tally);
         }
     }
 
-    /// Returns whether the first keyframe is whole with this packet.
-    fn completes_first(&mut self, header: &Header, payload: &[u8], is_resent: bool) -> bool {
-        if self.vp8 >> header.payload_type & 1 == 0 && !(is_resent && self.vp8 != 0) {
-            // Of other codings the end of a frame has to do.
-            return header.marker;
-        }
-        let begins = vp8::begins_keyframe(payload);
-        // Servers begin with a keyframe; should one not, the next keyframe counts.
-        let is_other = |first: &First| first.timestamp != header.timestamp;
-        if self
-            .first
-            .as_ref()
-            .is_none_or(|first| begins && is_other(first))
-        {
-            self.first = Some(First {
-                timestamp: header.timestamp,
-                came: 0,
-                begin: None,
-                end: None,
-            });
-        }
-        let Some(first) = self.first.as_mut().filter(|first| !is_other(first)) else {
-            return false;
-        };
-        first.came += 1;
-        first.begin = first.begin.or_else(|| begins.then_some(header.seq));
-        first.end = first.end.or_else(|| header.marker.then_some(header.seq));
-        let ends = first.begin.zip(first.end);
-        ends.is_some_and(|(begin, end)| end.wrapping_sub(begin).wrapping_add(1) == first.came)
+    fn handle_stamp(&mut self, stamp: &Stamp, seq: u16, now: Instant, tally: &mut Tally) {
+        let (frame, packet) = (stamp.frame_sent_at, stamp.packet_sent_at);
+        tally.frame_delay.add(now.saturating_duration_since(frame));
+        tally
+            .packet_delay
+            .add(now.saturating_duration_since(packet));
+        let number = self.tracks[VIDEO].track.extended(seq);
+        self.ledger.handle(stamp, number);
     }
 
     fn report(&mut self, now: Instant) -> Vec<u8> {

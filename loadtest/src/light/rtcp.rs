@@ -10,6 +10,10 @@ pub(crate) enum Part {
     Keyframe { ssrc: u32 },
     /// Packets of this stream are wanted again.
     Nack { ssrc: u32, seqs: Vec<u16> },
+    /// What a receiver reports of one stream.
+    Report(Block),
+    /// Of so many packets numbered transport-wide, so many did not come.
+    TransportFeedback { packets: u16, lost: u16 },
 }
 
 /// What a receiver reports of one stream (RFC 3550, section 6.4.1).
@@ -34,6 +38,7 @@ pub(crate) fn parse(compound: &[u8]) -> Vec<Part> {
             break;
         };
         parts.extend(part(kind, first & 0x1f, packet));
+        parts.extend(reports(kind, first & 0x1f, packet));
         rest = after;
     }
     parts
@@ -63,8 +68,74 @@ fn part(kind: u8, format: u8, packet: &[u8]) -> Option<Part> {
                 seqs: seqs.collect(),
             })
         }
+        (TRANSPORT_FEEDBACK, TRANSPORT_CC) => {
+            let packets = u16::try_from(word(12)? & 0xffff).ok()?;
+            let came = came(packet.get(20..)?, packets)?;
+            Some(Part::TransportFeedback {
+                packets,
+                lost: packets.checked_sub(came)?,
+            })
+        }
         _ => None,
     }
+}
+
+/// Reads the blocks of a report, which a sender's has behind its own part.
+fn reports(kind: u8, count: u8, packet: &[u8]) -> Vec<Part> {
+    let start = match kind {
+        SENDER_REPORT => 28,
+        RECEIVER_REPORT => 8,
+        _ => return Vec::new(),
+    };
+    let (blocks, _) = packet.get(start..).unwrap_or_default().as_chunks::<24>();
+    let blocks = blocks.iter().take(count.into()).map(|block| {
+        let (words, _) = block.as_chunks::<4>();
+        let word = |place: usize| words.get(place).map_or(0, |word| u32::from_be_bytes(*word));
+        let [fraction_lost, ..] = word(1).to_be_bytes();
+        Part::Report(Block {
+            ssrc: word(0),
+            fraction_lost,
+            lost: word(1) & 0xff_ffff,
+            highest: word(2),
+            jitter: word(3),
+            last_report: word(4),
+            since_report: word(5),
+        })
+    });
+    blocks.collect()
+}
+
+/// Returns how many of these packets came, by the chunks of a transport-wide feedback (section 3.1.2).
+fn came(chunks: &[u8], packets: u16) -> Option<u16> {
+    let (mut left, mut came) = (packets, 0);
+    let (chunks, _) = chunks.as_chunks::<2>();
+    let mut chunks = chunks.iter().map(|chunk| u16::from_be_bytes(*chunk));
+    while left > 0 {
+        let chunk = chunks.next()?;
+        let (covered, received) = match chunk >> 14 {
+            // A run of one symbol: 1 and 2 are "received".
+            0 | 1 => {
+                let run = (chunk & 0x1fff).min(left);
+                let symbol = chunk >> 13 & 0b11;
+                (run, if symbol == 1 || symbol == 2 { run } else { 0 })
+            }
+            2 => {
+                let covered = left.min(14);
+                let bits = (chunk & 0x3fff) >> (14 - covered);
+                (covered, u16::try_from(bits.count_ones()).ok()?)
+            }
+            _ => {
+                let covered = left.min(7);
+                let symbols = (0..covered).map(|place| chunk >> (12 - 2 * place) & 0b11);
+                let received = symbols.filter(|symbol| *symbol == 1 || *symbol == 2);
+                (covered, u16::try_from(received.count()).ok()?)
+            }
+        };
+        // An empty run would never end.
+        left -= covered.max(1);
+        came += received;
+    }
+    Some(came)
 }
 
 /// Appends a receiver report.
@@ -207,15 +278,65 @@ mod tests {
         let seqs = [65_534, 65_535, 3, 14, 15, 500];
         write_nack(&mut compound, 1, 7, &seqs);
         let parts = parse(&compound);
-        assert_eq!(parts.len(), 2);
-        assert_eq!(parts[0], Part::Keyframe { ssrc: 7 });
+        assert_eq!(parts.len(), 3);
+        assert_eq!(parts[0], Part::Report(Block::default()));
+        assert_eq!(parts[1], Part::Keyframe { ssrc: 7 });
         assert_eq!(
-            parts[1],
+            parts[2],
             Part::Nack {
                 ssrc: 7,
                 seqs: seqs.to_vec()
             }
         );
+    }
+
+    #[test]
+    fn a_report_is_read_back() {
+        let block = Block {
+            ssrc: 7,
+            fraction_lost: 64,
+            lost: 300,
+            highest: 0x0001_0005,
+            jitter: 9,
+            last_report: 0x2222_3333,
+            since_report: 65_536,
+        };
+        let mut compound = Vec::new();
+        write_report(&mut compound, 1, &[block, Block::default()]);
+        let expected = [block, Block::default()].map(Part::Report);
+        assert_eq!(parse(&compound), expected);
+        // More blocks are announced than there are.
+        compound[0] |= 0x1f;
+        assert_eq!(parse(&compound), expected);
+    }
+
+    #[test]
+    fn transport_feedback_is_counted_in_every_kind_of_chunk() {
+        let lost = |packets: u16, chunks: &[u16]| {
+            let mut packet = Vec::new();
+            head(
+                &mut packet,
+                TRANSPORT_CC,
+                TRANSPORT_FEEDBACK,
+                4 + chunks.len().div_ceil(2),
+            );
+            packet.extend([0; 10]);
+            packet.extend(packets.to_be_bytes());
+            packet.extend([0; 4]);
+            packet.extend(chunks.iter().flat_map(|chunk| chunk.to_be_bytes()));
+            packet.resize(packet.len().next_multiple_of(4), 0);
+            parse(&packet)
+        };
+        let feedback = |packets, lost| vec![Part::TransportFeedback { packets, lost }];
+        // Twenty that came, five that did not.
+        assert_eq!(lost(25, &[1 << 13 | 20, 5]), feedback(25, 5));
+        // One bit each: the first and the last of fourteen came, of three the second.
+        assert_eq!(lost(14, &[0b10 << 14 | 1 << 13 | 1]), feedback(14, 12));
+        assert_eq!(lost(3, &[0b10 << 14 | 1 << 12]), feedback(3, 2));
+        // Two bits each: came, late, lost; what is behind the third is no packet.
+        assert_eq!(lost(3, &[0b1101_1000_0101_0101]), feedback(3, 1));
+        assert_eq!(lost(3, &[]), vec![], "cut short");
+        assert_eq!(lost(2, &[0, 0]), feedback(2, 2), "empty runs end");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //! RFC 9429).
 
 use std::fmt::Write as _;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use anyhow::{Context as _, ensure};
 
@@ -14,8 +14,8 @@ pub(crate) struct Remote {
     pub(crate) ice: Credentials,
     /// SHA-256, as text.
     pub(crate) fingerprint: String,
-    /// The first UDP candidate.
-    pub(crate) candidate: SocketAddr,
+    /// Where it may be reached by UDP, the likeliest first: one to [`MAX_CANDIDATES`].
+    pub(crate) candidates: Vec<SocketAddr>,
     /// Whether it takes the DTLS client's part, so that we are the server.
     pub(crate) is_active: bool,
     pub(crate) media: Vec<Media>,
@@ -27,15 +27,17 @@ pub(crate) struct Media {
     pub(crate) is_video: bool,
     /// Its port is 0.
     pub(crate) is_off: bool,
-    mid: String,
+    pub(crate) mid: String,
     /// Payload types as the m-line has them.
     formats: String,
     /// Payload types of VP8.
     pub(crate) vp8: Vec<u8>,
     /// Payload types of retransmissions.
     pub(crate) rtx: Vec<u8>,
-    /// Identifier of the transport-wide number; `None` when it is not there.
-    pub(crate) transport_cc: Option<u8>,
+    /// Identifiers of header extensions, by their URI.
+    extensions: Vec<(u8, String)>,
+    /// Whether some payload type has `transport-cc` as feedback.
+    has_transport_feedback: bool,
     /// RIDs that the server takes.
     pub(crate) rids: Vec<String>,
     /// What an answer says again.
@@ -57,15 +59,18 @@ pub(crate) fn parse(sdp: &str) -> anyhow::Result<Remote> {
     let fingerprint = attribute(sdp, "fingerprint")
         .find_map(|value| value.strip_prefix("sha-256 "))
         .context("no SHA-256 fingerprint")?;
+    let candidates = candidates(sdp);
+    ensure!(
+        !candidates.is_empty(),
+        "the description has no UDP candidate with an address"
+    );
     Ok(Remote {
         ice: Credentials {
             ufrag: first("ice-ufrag").context("no ice-ufrag")?.to_owned(),
             pwd: first("ice-pwd").context("no ice-pwd")?.to_owned(),
         },
         fingerprint: fingerprint.trim().to_owned(),
-        candidate: attribute(sdp, "candidate")
-            .find_map(candidate)
-            .context("no UDP candidate with an address")?,
+        candidates,
         is_active: first("setup") == Some("active"),
         media,
     })
@@ -127,16 +132,37 @@ impl Media {
         match name {
             "mid" => value.clone_into(&mut self.mid),
             "rtpmap" => self.handle_format(value),
-            "extmap" if value.contains(TRANSPORT_CC) => {
-                let id = value.split([' ', '/']).next();
-                self.transport_cc = id.and_then(|id| id.parse().ok());
-            }
+            "extmap" => self.handle_extension(value),
+            "rtcp-fb" if value.ends_with(" transport-cc") => self.has_transport_feedback = true,
             "rid" => self.rids.extend(value.split(' ').next().map(str::to_owned)),
             _ => {}
         }
         let wanted = ["rtpmap", "fmtp", "rtcp-fb", "rtcp-mux", "rtcp-rsize"];
         if wanted.contains(&name) || (name == "extmap" && value.contains(TRANSPORT_CC)) {
             self.echo.push(line.to_owned());
+        }
+    }
+
+    /// Returns the identifier of the transport-wide number; `None` where it or the feedback on it was not agreed on.
+    pub(crate) fn transport_cc(&self) -> Option<u8> {
+        let id = self.extension(TRANSPORT_CC);
+        id.filter(|_| self.has_transport_feedback)
+    }
+
+    /// Returns the identifier of a header extension that the description has.
+    pub(crate) fn extension(&self, uri: &str) -> Option<u8> {
+        let found = self.extensions.iter().find(|(_, known)| known == uri);
+        found.map(|(id, _)| *id)
+    }
+
+    fn handle_extension(&mut self, value: &str) {
+        let mut words = value.split(' ');
+        let id = words
+            .next()
+            .and_then(|id| id.split('/').next()?.parse().ok());
+        // Those above take headers of another form (RFC 8285, section 4.3), which nobody needs here.
+        if let (Some(id @ 1..=14), Some(uri)) = (id, words.next()) {
+            self.extensions.push((id, uri.to_owned()));
         }
     }
 
@@ -218,22 +244,15 @@ impl Local<'_> {
         line(sdp, "a=rtcp-rsize");
         self.write(sdp, "actpass");
         line(sdp, &format!("a=extmap:{TRANSPORT_CC_ID} {TRANSPORT_CC}"));
-        line(
-            sdp,
-            &format!("a=extmap:{MID_ID} urn:ietf:params:rtp-hdrext:sdes:mid"),
-        );
+        line(sdp, &format!("a=extmap:{MID_ID} {MID}"));
         if !is_video {
             line(sdp, "a=rtpmap:111 opus/48000/2");
             line(sdp, "a=fmtp:111 minptime=10;useinbandfec=1");
             line(sdp, "a=rtcp-fb:111 transport-cc");
             return;
         }
-        let rid = "urn:ietf:params:rtp-hdrext:sdes";
-        line(sdp, &format!("a=extmap:{RID_ID} {rid}:rtp-stream-id"));
-        line(
-            sdp,
-            &format!("a=extmap:{REPAIRED_RID_ID} {rid}:repaired-rtp-stream-id"),
-        );
+        line(sdp, &format!("a=extmap:{RID_ID} {RID}"));
+        line(sdp, &format!("a=extmap:{REPAIRED_RID_ID} {REPAIRED_RID}"));
         line(sdp, "a=rtpmap:96 VP8/90000");
         for feedback in ["nack", "nack pli", "ccm fir", "transport-cc"] {
             line(sdp, &format!("a=rtcp-fb:96 {feedback}"));
@@ -273,6 +292,24 @@ fn attribute<'a>(sdp: &'a str, name: &str) -> impl Iterator<Item = &'a str> {
     })
 }
 
+/// On this machine first, for there many viewers can share a socket; then as the server has them, without those that lead nowhere.
+fn candidates(sdp: &str) -> Vec<SocketAddr> {
+    let mut list: Vec<SocketAddr> = Vec::new();
+    for found in attribute(sdp, "candidate").filter_map(candidate) {
+        let leads_nowhere = match found.ip() {
+            IpAddr::V4(ip) => ip.is_unspecified(),
+            // Of a link-local address nobody knows the link.
+            IpAddr::V6(ip) => ip.is_unspecified() || ip.is_unicast_link_local(),
+        };
+        if !leads_nowhere && found.port() != 0 && !list.contains(&found) {
+            list.push(found);
+        }
+    }
+    list.sort_by_key(|found| !(found.is_ipv4() && found.ip().is_loopback()));
+    list.truncate(MAX_CANDIDATES);
+    list
+}
+
 fn candidate(value: &str) -> Option<SocketAddr> {
     let words: Vec<_> = value.split_ascii_whitespace().collect();
     let &[_, component, transport, _, address, port, ..] = &words[..] else {
@@ -287,13 +324,20 @@ pub(crate) const RIDS: [&str; 3] = ["q", "h", "f"];
 pub(crate) const OPUS: u8 = 111;
 pub(crate) const VP8: u8 = 96;
 pub(crate) const RTX: u8 = 97;
-pub(crate) const TRANSPORT_CC_ID: u8 = 3;
-pub(crate) const MID_ID: u8 = 4;
-pub(crate) const RID_ID: u8 = 10;
-pub(crate) const REPAIRED_RID_ID: u8 = 11;
-const PROTO: &str = "UDP/TLS/RTP/SAVPF";
-const TRANSPORT_CC: &str =
+/// Header extensions.
+pub(crate) const TRANSPORT_CC: &str =
     "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01";
+pub(crate) const MID: &str = "urn:ietf:params:rtp-hdrext:sdes:mid";
+pub(crate) const RID: &str = "urn:ietf:params:rtp-hdrext:sdes:rtp-stream-id";
+pub(crate) const REPAIRED_RID: &str = "urn:ietf:params:rtp-hdrext:sdes:repaired-rtp-stream-id";
+/// Their identifiers in offers of ours.
+const TRANSPORT_CC_ID: u8 = 3;
+const MID_ID: u8 = 4;
+const RID_ID: u8 = 10;
+const REPAIRED_RID_ID: u8 = 11;
+/// Of more than so many a server is not serious.
+const MAX_CANDIDATES: usize = 16;
+const PROTO: &str = "UDP/TLS/RTP/SAVPF";
 
 #[cfg(test)]
 mod tests {
@@ -318,10 +362,15 @@ mod tests {
         let remote = parse(&offer).unwrap();
         assert_eq!(remote.ice, ice);
         assert_eq!(remote.fingerprint, "AB:CD");
-        assert_eq!(remote.candidate, SocketAddr::from(([127, 0, 0, 1], 5000)));
+        assert_eq!(
+            remote.candidates,
+            [SocketAddr::from(([127, 0, 0, 1], 5000))]
+        );
         assert_eq!(remote.media[1].vp8, [96]);
         assert_eq!(remote.media[1].rtx, [97]);
-        assert_eq!(remote.media[1].transport_cc, Some(3));
+        assert_eq!(remote.media[1].transport_cc(), Some(3));
+        assert_eq!(remote.media[1].extension(RID), Some(10));
+        assert_eq!(remote.media[0].extension(RID), None);
 
         let answer = remote.answer(&local(&ice));
         assert!(answer.contains("a=setup:active"));
@@ -336,6 +385,50 @@ mod tests {
                 "m=video 9 UDP/TLS/RTP/SAVPF 96 97"
             ]
         );
+    }
+
+    #[test]
+    fn candidates_of_this_machine_come_first_and_useless_ones_not_at_all() {
+        let ice = Credentials::random();
+        let offer = local(&ice).offer_to_watch();
+        let candidate = |host: &str| format!("a=candidate:1 1 UDP 9 {host} typ host\r\n");
+        let hosts = [
+            "192.0.2.7 5000",
+            "::1 5000",
+            "fe80::1 5000",
+            "0.0.0.0 5000",
+            "a.local 5000",
+            "192.0.2.7 0",
+        ];
+        let lines: String = hosts
+            .into_iter()
+            .chain(["127.0.0.1 5000", "192.0.2.7 5000"])
+            .map(candidate)
+            .collect();
+        let remote = parse(&offer.replacen("a=mid:0", &format!("{lines}a=mid:0"), 1)).unwrap();
+        let found: Vec<_> = remote.candidates.iter().map(ToString::to_string).collect();
+        assert_eq!(found, ["127.0.0.1:5000", "192.0.2.7:5000", "[::1]:5000"]);
+    }
+
+    #[test]
+    fn feedback_is_sent_where_both_the_number_and_the_feedback_were_agreed_on() {
+        let ice = Credentials::random();
+        let offer =
+            local(&ice).offer_to_watch() + "a=candidate:1 1 udp 9 127.0.0.1 5000 typ host\r\n";
+        let agreed = |sdp: &str| parse(sdp).unwrap().media[1].transport_cc();
+        assert_eq!(agreed(&offer), Some(3));
+        assert_eq!(
+            agreed(&offer.replace("a=rtcp-fb:96 transport-cc\r\n", "")),
+            None
+        );
+        assert_eq!(
+            agreed(&offer.replace("extmap:3 ", "extmap:3/recvonly ")),
+            Some(3)
+        );
+        assert_eq!(agreed(&offer.replace("extmap:3 ", "extmap:20 ")), None);
+        // What the server offered is said again in the answer, and so agreed on.
+        let answer = parse(&offer).unwrap().answer(&local(&ice));
+        assert!(answer.contains("a=rtcp-fb:96 transport-cc") && answer.contains("a=extmap:3 http"));
     }
 
     #[test]

@@ -1,16 +1,18 @@
 //! A light publisher: synthetic frames on the wire as an encoder or a browser would put them.
 
 use std::collections::VecDeque;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
-use serde::Serialize;
-
+use super::accepted::{Accepted, Extensions};
 use super::link::Link;
 use super::pace::{Pacer, Pacing};
-use super::rtcp::{self, Part};
+use super::rtcp::{self, Block, Part};
 use super::rtp::Header;
-use super::sdp::{MID_ID, OPUS, REPAIRED_RID_ID, RID_ID, RIDS, RTX, Streams, TRANSPORT_CC_ID, VP8};
-use crate::stamp::{STAMP_LEN, stamp};
+use super::sdp::{OPUS, RIDS, RTX, VP8};
+use super::sent::Sent;
+use super::stream::{Again, History, Stream, ntp_now};
+use super::tally::Tally;
+use crate::stamp::{self, STAMP_LEN, Stamp};
 use crate::vp8;
 
 /// What to publish.
@@ -21,24 +23,8 @@ pub(crate) struct Plan {
     pub(crate) frames_per_second: u32,
     pub(crate) pacing: Pacing,
     pub(crate) keyframe_interval: Duration,
-}
-
-/// What a publisher did.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct Sent {
-    /// Video packets of all layers, each once.
-    pub(crate) packets: u64,
-    /// Audio packets.
-    pub(crate) audio_packets: u64,
-    /// Video frames of the largest layer.
-    pub(crate) frames: u64,
-    /// Those of them that were keyframes.
-    pub(crate) keyframes: u64,
-    /// Requests for keyframes that came.
-    pub(crate) keyframe_requests: u64,
-    /// Packets sent again because the server asked.
-    pub(crate) resent: u64,
+    /// This share of what should leave is thrown away.
+    pub(crate) loss: f64,
 }
 
 /// All streams of one publisher.
@@ -46,6 +32,9 @@ pub(crate) struct Sender {
     plan: Plan,
     layers: Vec<Layer>,
     audio: Option<Stream>,
+    audio_extensions: Extensions,
+    video_extensions: Extensions,
+    has_rtx: bool,
     pacer: Pacer,
     /// Video that waits for the pacer.
     queue: VecDeque<Waiting>,
@@ -60,14 +49,6 @@ pub(crate) struct Sender {
     sent: Sent,
 }
 
-struct Stream {
-    ssrc: u32,
-    seq: u16,
-    timestamp: u32,
-    packets: u32,
-    bytes: u32,
-}
-
 struct Layer {
     stream: Stream,
     rtx: Stream,
@@ -76,8 +57,11 @@ struct Layer {
     /// Width and height are `1 << shift` times less than the whole.
     shift: u8,
     wants_keyframe: bool,
-    /// The last packets, to be sent again; at most [`KEPT`].
-    kept: VecDeque<(Header, Vec<u8>)>,
+    history: History,
+    /// Packets so far.
+    count: u64,
+    /// By the last receiver report.
+    reported_lost: u32,
 }
 
 struct Waiting {
@@ -89,32 +73,42 @@ struct Waiting {
     payload: Vec<u8>,
 }
 
+/// Which stream a packet belongs to, as its extensions have it.
+#[derive(Clone, Copy)]
+enum Kind {
+    Audio,
+    Video(Option<&'static str>),
+    Repair(Option<&'static str>),
+}
+
 impl Sender {
     /// Prepares to send these streams.
-    pub(crate) fn new(plan: Plan, streams: &Streams, now: Instant) -> Self {
-        let count = streams.video.len();
-        let layers = streams
-            .video
-            .iter()
-            .enumerate()
-            .map(|(index, &(ssrc, rtx))| Layer {
-                stream: Stream::new(ssrc),
-                rtx: Stream::new(rtx),
-                rid: (count > 1).then(|| RIDS[index % RIDS.len()]),
-                shift: u8::try_from(count - 1 - index).unwrap_or(0),
-                wants_keyframe: true,
-                kept: VecDeque::new(),
-            });
+    pub(crate) fn new(plan: Plan, accepted: &Accepted, now: Instant) -> Self {
+        let video = &accepted.streams.video;
+        let count = video.len();
+        let layers = video.iter().enumerate().map(|(index, &(ssrc, rtx))| Layer {
+            stream: Stream::new(ssrc),
+            rtx: Stream::new(rtx),
+            rid: (count > 1).then(|| RIDS[index % RIDS.len()]),
+            shift: u8::try_from(count - 1 - index).unwrap_or(0),
+            wants_keyframe: true,
+            history: History::default(),
+            count: 0,
+            reported_lost: 0,
+        });
         let layers: Vec<_> = layers.collect();
         // A quarter of the rate for half the width and height.
-        let whole: u64 = layers
+        let rates = layers
             .iter()
-            .map(|layer| plan.bits_per_second >> (2 * layer.shift))
-            .sum();
+            .map(|layer| plan.bits_per_second >> (2 * layer.shift));
+        let whole = rates.sum();
         Self {
             plan,
             layers,
-            audio: streams.audio.map(Stream::new),
+            audio: accepted.streams.audio.map(Stream::new),
+            audio_extensions: accepted.audio.clone(),
+            video_extensions: accepted.video.clone(),
+            has_rtx: accepted.has_rtx,
             pacer: Pacer::new(plan.pacing, whole),
             queue: VecDeque::new(),
             number: 0,
@@ -129,11 +123,21 @@ impl Sender {
 
     /// Returns what was sent so far.
     pub(crate) fn sent(&self) -> Sent {
-        self.sent
+        let lost = self.layers.iter().map(|layer| layer.reported_lost);
+        Sent {
+            reported_lost: lost.map(u64::from).sum(),
+            ..self.sent
+        }
     }
 
     /// Takes RTCP in the clear.
-    pub(crate) fn handle_rtcp(&mut self, link: &mut Link, compound: &[u8], out: &mut Vec<Vec<u8>>) {
+    pub(crate) fn handle_rtcp(
+        &mut self,
+        link: &mut Link,
+        compound: &[u8],
+        now: Instant,
+        out: &mut Vec<Vec<u8>>,
+    ) {
         for part in rtcp::parse(compound) {
             match part {
                 Part::Keyframe { ssrc } => {
@@ -143,14 +147,30 @@ impl Sender {
                         layer.wants_keyframe = true;
                     }
                 }
-                Part::Nack { ssrc, seqs } => self.resend(link, ssrc, &seqs, out),
+                Part::Nack { ssrc, seqs } => {
+                    self.sent.asked_again += seqs.len() as u64;
+                    for seq in seqs {
+                        self.resend(link, (ssrc, seq), now, out);
+                    }
+                }
+                Part::Report(block) => self.handle_report(&block),
+                Part::TransportFeedback { packets, lost } => {
+                    self.sent.feedback_packets += u64::from(packets);
+                    self.sent.feedback_lost += u64::from(lost);
+                }
                 Part::SenderReport { .. } => {}
             }
         }
     }
 
     /// Sends what is due.
-    pub(crate) fn handle_timeout(&mut self, link: &mut Link, now: Instant, out: &mut Vec<Vec<u8>>) {
+    pub(crate) fn handle_timeout(
+        &mut self,
+        link: &mut Link,
+        now: Instant,
+        out: &mut Vec<Vec<u8>>,
+        tally: &mut Tally,
+    ) {
         if link.keys.is_none() || link.over.is_some() {
             return;
         }
@@ -165,12 +185,17 @@ impl Sender {
             self.next_audio_at += AUDIO_STEP;
             self.send_audio(link, out);
         }
+        let late = self.pacer.handle_timeout(now);
+        // A step without anything to send is late for nobody.
+        if let Some(late) = late.filter(|_| !self.queue.is_empty()) {
+            tally.sends.add(late);
+        }
         while now >= self.next_frame_at {
             let due = self.next_frame_at;
+            tally.sends.add(now - due);
             self.next_frame_at += Duration::from_secs(1) / self.plan.frames_per_second;
             self.queue_frames(due, now);
         }
-        self.pacer.handle_timeout(now);
         while let Some(waiting) = self.queue.front() {
             if !self.pacer.take(waiting.payload.len()) {
                 break;
@@ -191,19 +216,15 @@ impl Sender {
         if regular {
             self.next_keyframe_at = now + self.plan.keyframe_interval;
         }
-        let step = VIDEO_CLOCK / self.plan.frames_per_second;
+        let step = VIDEO_CLOCK_HZ / self.plan.frames_per_second;
         let fps = u64::from(self.plan.frames_per_second);
         let top = self.layers.len() - 1;
         for (index, layer) in self.layers.iter_mut().enumerate() {
             let keyframe = std::mem::take(&mut layer.wants_keyframe) || regular;
             let rate = self.plan.bits_per_second >> (2 * layer.shift);
             let size = usize::try_from(rate / 8 / fps).unwrap_or(0);
-            let size = if keyframe {
-                size * KEYFRAME_FACTOR
-            } else {
-                size
-            };
-            let frame = vp8::frame(keyframe, size, layer.shift);
+            let factor = if keyframe { KEYFRAME_FACTOR } else { 1 };
+            let frame = vp8::frame(keyframe, size * factor, layer.shift);
             let picture_id = u16::try_from(self.sent.frames & 0x7fff).unwrap_or(0);
             let payloads = vp8::payloads(&frame, picture_id);
             let last = payloads.len() - 1;
@@ -225,31 +246,24 @@ impl Sender {
     }
 
     fn send_video(&mut self, link: &mut Link, waiting: Waiting, out: &mut Vec<Vec<u8>>) {
-        let Waiting {
-            layer,
-            timestamp,
-            marker,
-            frame,
-            mut payload,
-        } = waiting;
-        if marker && payload.len() > STAMP_LEN {
-            stamp(&mut payload, frame, Instant::now());
+        let mut payload = waiting.payload;
+        let layer = &mut self.layers[waiting.layer];
+        layer.count += 1;
+        if waiting.marker && payload.len() > STAMP_LEN {
+            let stamp = Stamp {
+                frame_sent_at: waiting.frame,
+                packet_sent_at: Instant::now(),
+                stream: layer.stream.ssrc,
+                count: layer.count,
+            };
+            stamp::write(&mut payload, &stamp);
         }
-        let layer = &mut self.layers[layer];
+        let (timestamp, marker) = (waiting.timestamp, waiting.marker);
         let header = layer.stream.header(VP8, timestamp, marker, payload.len());
-        let number = next(&mut self.number);
-        seal(
-            link,
-            &header,
-            (number, b"1", layer.rid, RID_ID),
-            &payload,
-            out,
-        );
+        let rid = layer.rid;
+        self.send(link, &header, Kind::Video(rid), &payload, out);
         self.sent.packets += 1;
-        layer.kept.push_back((header, payload));
-        if layer.kept.len() > KEPT {
-            layer.kept.pop_front();
-        }
+        self.layers[waiting.layer].history.keep(header, payload);
     }
 
     fn send_audio(&mut self, link: &mut Link, out: &mut Vec<Vec<u8>>) {
@@ -257,56 +271,92 @@ impl Sender {
         let timestamp = audio.timestamp;
         audio.timestamp = timestamp.wrapping_add(960);
         let header = audio.header(OPUS, timestamp, false, OPUS_SILENCE.len());
-        let number = next(&mut self.number);
-        seal(link, &header, (number, b"0", None, 0), &OPUS_SILENCE, out);
+        self.send(link, &header, Kind::Audio, &OPUS_SILENCE, out);
         self.sent.audio_packets += 1;
     }
 
     /// RFC 4588, section 4.
-    fn resend(&mut self, link: &mut Link, ssrc: u32, seqs: &[u16], out: &mut Vec<Vec<u8>>) {
-        let layer = self
-            .layers
-            .iter_mut()
-            .find(|layer| layer.stream.ssrc == ssrc);
-        let Some(layer) = layer else { return };
-        for &seq in seqs {
-            let Some((header, payload)) = layer.kept.iter().find(|(kept, _)| kept.seq == seq)
-            else {
-                continue;
-            };
-            let body = [&seq.to_be_bytes()[..], payload].concat();
-            let (timestamp, marker) = (header.timestamp, header.marker);
-            let header = layer.rtx.header(RTX, timestamp, marker, body.len());
-            let number = next(&mut self.number);
-            seal(
-                link,
-                &header,
-                (number, b"1", layer.rid, REPAIRED_RID_ID),
-                &body,
-                out,
-            );
-            self.sent.resent += 1;
+    fn resend(
+        &mut self,
+        link: &mut Link,
+        (ssrc, seq): (u32, u16),
+        now: Instant,
+        out: &mut Vec<Vec<u8>>,
+    ) {
+        let mut layers = self.layers.iter_mut();
+        let layer = layers.find(|layer| layer.stream.ssrc == ssrc);
+        let Some(layer) = layer.filter(|_| self.has_rtx) else {
+            return;
+        };
+        let round_trip = link.round_trip.max(MIN_RESEND);
+        let Again::Send(header, payload) = layer.history.again(seq, round_trip, now) else {
+            return;
+        };
+        let body = [&seq.to_be_bytes()[..], payload].concat();
+        let (timestamp, marker) = (header.timestamp, header.marker);
+        let header = layer.rtx.header(RTX, timestamp, marker, body.len());
+        let rid = layer.rid;
+        self.send(link, &header, Kind::Repair(rid), &body, out);
+        self.sent.resent += 1;
+    }
+
+    /// Writes, seals and queues one packet.
+    fn send(
+        &mut self,
+        link: &mut Link,
+        header: &Header,
+        kind: Kind,
+        payload: &[u8],
+        out: &mut Vec<Vec<u8>>,
+    ) {
+        let (ids, rid) = match kind {
+            Kind::Audio => (&self.audio_extensions, None),
+            Kind::Video(rid) => (&self.video_extensions, self.video_extensions.rid.zip(rid)),
+            Kind::Repair(rid) => (
+                &self.video_extensions,
+                self.video_extensions.repaired_rid.zip(rid),
+            ),
+        };
+        let mut extensions: Vec<(u8, &[u8])> = Vec::new();
+        let number = self.number.to_be_bytes();
+        if let Some(id) = ids.transport_cc {
+            extensions.push((id, &number));
+            self.number = self.number.wrapping_add(1);
+        }
+        extensions.extend(ids.mid.map(|id| (id, ids.mid_text.as_bytes())));
+        extensions.extend(rid.map(|(id, rid)| (id, rid.as_bytes())));
+        let mut packet = Vec::with_capacity(payload.len() + 40);
+        header.write(&extensions, &mut packet);
+        packet.extend_from_slice(payload);
+        if self.plan.loss > 0.0 && rand::random_bool(self.plan.loss) {
+            self.sent.dropped += 1;
+            return;
+        }
+        out.extend(link.keys.as_mut().and_then(|keys| keys.seal_rtp(&packet)));
+    }
+
+    fn handle_report(&mut self, block: &Block) {
+        let mut layers = self.layers.iter_mut();
+        if let Some(layer) = layers.find(|layer| layer.stream.ssrc == block.ssrc) {
+            layer.reported_lost = block.lost;
+        }
+        if block.last_report != 0 {
+            // RFC 3550, section 6.4.1, in 1/65536 s.
+            let [_, _, now @ .., _, _] = ntp_now().to_be_bytes();
+            let elapsed = u32::from_be_bytes(now).wrapping_sub(block.last_report);
+            let ticks = elapsed.saturating_sub(block.since_report);
+            self.sent.round_trip_us = u64::from(ticks) * 1_000_000 / 65_536;
         }
     }
 
     fn report(&mut self, link: &mut Link, now: Instant, out: &mut Vec<Vec<u8>>) {
-        let since_frame = now.saturating_duration_since(self.next_frame_at);
-        let ahead = self.next_frame_at.saturating_duration_since(now);
-        for stream in self
-            .layers
-            .iter()
-            .map(|layer| &layer.stream)
-            .chain(&self.audio)
-        {
+        let video = self.layers.iter().map(|layer| &layer.stream);
+        let video = video.map(|stream| (stream, self.next_frame_at, VIDEO_CLOCK_HZ));
+        let audio = self.audio.iter();
+        let audio = audio.map(|stream| (stream, self.next_audio_at, AUDIO_CLOCK_HZ));
+        for (stream, next_at, clock_hz) in video.chain(audio) {
             let mut compound = Vec::new();
-            let timestamp = if Some(stream.ssrc) == self.audio.as_ref().map(|audio| audio.ssrc) {
-                stream.timestamp
-            } else {
-                let ticks = (ahead.as_micros() * 9 / 100).saturating_sub(since_frame.as_micros());
-                stream
-                    .timestamp
-                    .wrapping_sub(u32::try_from(ticks).unwrap_or(0))
-            };
+            let timestamp = stream.timestamp_at(now, next_at, clock_hz);
             let sent = (stream.packets, stream.bytes);
             rtcp::write_sender_report(&mut compound, stream.ssrc, ntp_now(), timestamp, sent);
             rtcp::write_name(&mut compound, stream.ssrc);
@@ -315,72 +365,14 @@ impl Sender {
     }
 }
 
-impl Stream {
-    fn new(ssrc: u32) -> Self {
-        Self {
-            ssrc,
-            seq: rand::random::<u16>() >> 1,
-            timestamp: rand::random(),
-            packets: 0,
-            bytes: 0,
-        }
-    }
-
-    fn header(&mut self, payload_type: u8, timestamp: u32, marker: bool, bytes: usize) -> Header {
-        self.packets = self.packets.wrapping_add(1);
-        let bytes = u32::try_from(bytes).unwrap_or(0);
-        self.bytes = self.bytes.wrapping_add(bytes);
-        Header {
-            marker,
-            payload_type,
-            seq: next(&mut self.seq),
-            timestamp,
-            ssrc: self.ssrc,
-            has_padding: false,
-            len: 0,
-        }
-    }
-}
-
-/// Writes, seals and queues one packet; the extensions are the transport-wide number, the mid, and the RID under the identifier given.
-fn seal(
-    link: &mut Link,
-    header: &Header,
-    (number, mid, rid, rid_id): (u16, &[u8], Option<&str>, u8),
-    payload: &[u8],
-    out: &mut Vec<Vec<u8>>,
-) {
-    let number = number.to_be_bytes();
-    let mut extensions: Vec<(u8, &[u8])> = vec![(TRANSPORT_CC_ID, &number), (MID_ID, mid)];
-    extensions.extend(rid.map(|rid| (rid_id, rid.as_bytes())));
-    let mut packet = Vec::with_capacity(payload.len() + 40);
-    header.write(&extensions, &mut packet);
-    packet.extend_from_slice(payload);
-    out.extend(link.keys.as_mut().and_then(|keys| keys.seal_rtp(&packet)));
-}
-
-fn next(number: &mut u16) -> u16 {
-    let this = *number;
-    *number = this.wrapping_add(1);
-    this
-}
-
-/// The wall clock as NTP writes it.
-fn ntp_now() -> u64 {
-    let since = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    let fraction = (u64::from(since.subsec_nanos()) << 32) / 1_000_000_000;
-    (since.as_secs() + 2_208_988_800) << 32 | fraction
-}
-
-const VIDEO_CLOCK: u32 = 90_000;
+const VIDEO_CLOCK_HZ: u32 = 90_000;
+const AUDIO_CLOCK_HZ: u32 = 48_000;
 const AUDIO_STEP: Duration = Duration::from_millis(20);
 const BETWEEN_REPORTS: Duration = Duration::from_secs(1);
+/// The same packet is sent again no sooner, however short the way.
+const MIN_RESEND: Duration = Duration::from_millis(10);
 /// A keyframe is so many times as large as another frame.
 const KEYFRAME_FACTOR: usize = 4;
-/// Two seconds at 4 Mb/s.
-const KEPT: usize = 1024;
 
 /// 20 ms of silence, padded to the size of music at 32 kb/s (RFC 6716, section 3.2.5).
 const OPUS_SILENCE: [u8; 80] = {

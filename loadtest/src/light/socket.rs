@@ -8,6 +8,16 @@ use socket2::{Domain, Protocol, Socket as RawSocket, Type};
 use tokio::io::Interest;
 use tokio::net::UdpSocket;
 
+/// Datagrams of one length that came together; the last may be shorter.
+pub(crate) struct Run<'a> {
+    /// Our address; `None` where the kernel does not tell.
+    pub(crate) local: Option<IpAddr>,
+    pub(crate) remote: SocketAddr,
+    pub(crate) bytes: &'a [u8],
+    /// The length of each.
+    pub(crate) stride: usize,
+}
+
 /// One socket.
 pub(crate) struct Socket {
     socket: UdpSocket,
@@ -46,11 +56,11 @@ impl Socket {
         self.socket.readable().await
     }
 
-    /// Receives a batch and gives each run of datagrams to `take`: our address, the run, the length of each.
+    /// Receives a batch and gives each run of datagrams to `take`.
     pub(crate) fn receive(
         &self,
         buffers: &mut [u8],
-        mut take: impl FnMut(Option<IpAddr>, &[u8], usize),
+        mut take: impl FnMut(Run<'_>),
     ) -> io::Result<()> {
         let mut metas = [RecvMeta::default(); BATCH_SIZE];
         let received = self.socket.try_io(Interest::READABLE, || {
@@ -61,8 +71,12 @@ impl Socket {
         })?;
         let runs = metas.iter().zip(buffers.chunks_exact(MAX_RUN));
         for (meta, buffer) in runs.take(received) {
-            let run = buffer.get(..meta.len).unwrap_or_default();
-            take(meta.dst_ip, run, meta.stride.max(1));
+            take(Run {
+                local: meta.dst_ip,
+                remote: meta.addr,
+                bytes: buffer.get(..meta.len).unwrap_or_default(),
+                stride: meta.stride.max(1),
+            });
         }
         Ok(())
     }
@@ -141,7 +155,7 @@ mod tests {
             let (mut buffers, mut hit) = (buffers(), None);
             while hit.is_none() {
                 ours.readable().await.unwrap();
-                let _ = ours.receive(&mut buffers, |ip, _, _| hit = ip);
+                let _ = ours.receive(&mut buffers, |run| hit = run.local);
             }
             assert_eq!(hit.and_then(peer_at), Some(peer));
         }

@@ -35,19 +35,22 @@ pub(crate) enum Incoming {
     Refused(Transaction),
 }
 
-/// Writes a check that nominates its pair at once, as an agent with one pair may.
+/// Writes a check; `nominates` says that this pair is the one to use.
 pub(crate) fn request(
     transaction: Transaction,
     local: &Credentials,
     remote: &Credentials,
     tie_breaker: u64,
+    nominates: bool,
 ) -> Vec<u8> {
     let mut message = start(BINDING_REQUEST, transaction);
     let name = format!("{}:{}", remote.ufrag, local.ufrag);
     attribute(&mut message, USERNAME, name.as_bytes());
     attribute(&mut message, ICE_CONTROLLING, &tie_breaker.to_be_bytes());
     attribute(&mut message, PRIORITY, &HOST_PRIORITY.to_be_bytes());
-    attribute(&mut message, USE_CANDIDATE, &[]);
+    if nominates {
+        attribute(&mut message, USE_CANDIDATE, &[]);
+    }
     finish(message, &remote.pwd)
 }
 
@@ -196,7 +199,7 @@ mod tests {
     #[test]
     fn a_check_and_its_answer_prove_themselves_to_the_other_end() {
         let (ours, theirs) = (Credentials::random(), Credentials::random());
-        let sent = request([7; 12], &ours, &theirs, 1);
+        let sent = request([7; 12], &ours, &theirs, 1, true);
         assert_eq!(
             parse(&sent, &theirs.pwd, &ours.pwd),
             Some(Incoming::Request([7; 12]))

@@ -24,14 +24,40 @@ pub(crate) struct Tally {
     pub(crate) stray: u64,
     /// Datagrams of ours that the kernel refused.
     pub(crate) unsent: u64,
-    /// Viewers that have a whole picture.
-    pub(crate) first_frames: u64,
-    /// Numbers of present and past viewers: lost, recovered, reordered, repeated.
-    pub(crate) faults: [u64; 4],
+    /// Of present and past viewers.
+    pub(crate) faults: Faults,
+    /// From a viewer's first request to its first whole picture.
+    pub(crate) joins: Histogram,
     /// From the beginning of a frame's sending to the arrival of its last packet.
     pub(crate) frame_delay: Histogram,
     /// From the sending of a frame's last packet to its arrival.
     pub(crate) packet_delay: Histogram,
+    /// How much later than due the thread had its turn, and a frame or a step of the pacer was sent.
+    pub(crate) turns: Histogram,
+    pub(crate) sends: Histogram,
+}
+
+/// What was wrong with the packets of streams.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Faults {
+    /// Numbers that never came.
+    pub(crate) lost: u64,
+    pub(crate) recovered: u64,
+    pub(crate) reordered: u64,
+    pub(crate) repeated: u64,
+    /// Packets that the server left out without leaving a gap.
+    pub(crate) left_out: u64,
+}
+
+impl Faults {
+    /// Adds those of other streams.
+    pub(crate) fn add(&mut self, other: Self) {
+        self.lost += other.lost;
+        self.recovered += other.recovered;
+        self.reordered += other.reordered;
+        self.repeated += other.repeated;
+        self.left_out += other.left_out;
+    }
 }
 
 impl Tally {
@@ -50,16 +76,16 @@ impl Tally {
         self.dropped += other.dropped;
         self.stray += other.stray;
         self.unsent += other.unsent;
-        self.first_frames += other.first_frames;
-        for (sum, more) in self.faults.iter_mut().zip(other.faults) {
-            *sum += more;
-        }
+        self.faults.add(other.faults);
+        self.joins.merge(&other.joins);
         self.frame_delay.merge(&other.frame_delay);
         self.packet_delay.merge(&other.packet_delay);
+        self.turns.merge(&other.turns);
+        self.sends.merge(&other.sends);
     }
 }
 
-/// Counts values in buckets an eighth of a power of two wide or less: 3 % exact.
+/// Counts values in buckets of a 32nd of a power of two or less: 3 % exact.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Histogram {
     buckets: Vec<u64>,
@@ -128,6 +154,17 @@ impl Histogram {
         })
     }
 
+    /// Returns how many values are about this large or larger.
+    pub(crate) fn at_least(&self, value: Duration) -> u64 {
+        let value_us = u64::try_from(value.as_micros()).unwrap_or(u64::MAX);
+        self.buckets[bucket(value_us)..].iter().sum()
+    }
+
+    /// Returns how many values there are.
+    pub(crate) fn count(&self) -> u64 {
+        self.count
+    }
+
     fn percentile(&self, percent: u64) -> u64 {
         let wanted = (self.count * percent).div_ceil(100).max(1);
         let mut seen = 0;
@@ -188,6 +225,19 @@ mod tests {
             assert!(upper(place) >= value, "{value}");
             assert!(place == 0 || upper(place - 1) < value, "{value}");
         }
+    }
+
+    #[test]
+    fn those_that_are_too_late_can_be_counted() {
+        let mut histogram = Histogram::default();
+        for ms in [1, 4, 5, 6, 100] {
+            histogram.add(Duration::from_millis(ms));
+        }
+        assert_eq!(histogram.at_least(Duration::from_millis(5)), 3);
+        assert_eq!(
+            (histogram.at_least(Duration::ZERO), histogram.count()),
+            (5, 5)
+        );
     }
 
     #[test]

@@ -17,6 +17,8 @@ pub(crate) struct Counts {
     pub(crate) frames: u64,
     /// Numbers that never came.
     pub(crate) lost: u64,
+    /// Numbers that were still being asked for at the end.
+    pub(crate) waiting: u64,
     /// Packets that had come before.
     pub(crate) repeated: u64,
     /// Packets that came behind a later one.
@@ -33,6 +35,7 @@ impl Counts {
             bytes: self.bytes + other.bytes,
             frames: self.frames + other.frames,
             lost: self.lost + other.lost,
+            waiting: self.waiting + other.waiting,
             repeated: self.repeated + other.repeated,
             reordered: self.reordered + other.reordered,
             recovered: self.recovered + other.recovered,
@@ -55,6 +58,8 @@ pub(crate) enum Place {
 #[derive(Debug)]
 pub(crate) struct Track {
     counts: Counts,
+    /// Whether what is missing is asked for.
+    asks: bool,
     /// The first and the highest number, extended by their wraps; `None` before the first packet.
     range: Option<(i64, i64)>,
     /// How many different numbers came.
@@ -81,9 +86,10 @@ struct Missing {
 
 impl Track {
     /// Starts without a packet.
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(asks: bool) -> Self {
         Self {
             counts: Counts::default(),
+            asks,
             range: None,
             unique: 0,
             seen: [0; WORDS],
@@ -105,7 +111,7 @@ impl Track {
         }
         for skipped in (highest + 1).max(number - WINDOW + 1)..number {
             self.seen[word(skipped)] &= !bit(skipped);
-            if self.missing.len() < MAX_MISSING {
+            if self.asks && self.missing.len() < MAX_MISSING {
                 self.missing.push(Missing {
                     number: skipped,
                     since: now,
@@ -175,10 +181,19 @@ impl Track {
     /// Returns the numbers so far.
     pub(crate) fn counts(&self) -> Counts {
         let span = self.range.map_or(0, |(first, highest)| highest - first + 1);
+        let waiting = self.missing.len() as u64;
+        let absent = u64::try_from(span - self.unique).unwrap_or(0);
         Counts {
-            lost: u64::try_from(span - self.unique).unwrap_or(0),
+            lost: absent.saturating_sub(waiting),
+            waiting,
             ..self.counts
         }
+    }
+
+    /// Returns the number of a packet that came lately, extended by its wraps.
+    pub(crate) fn extended(&self, seq: u16) -> i64 {
+        let highest = self.range.map_or(0, |(_, highest)| highest);
+        extend(highest, seq)
     }
 
     /// Returns fraction lost, packets lost, highest number and jitter since the last call.
@@ -247,7 +262,7 @@ mod tests {
     use super::*;
 
     fn track(seqs: &[u16]) -> Track {
-        let (mut track, now) = (Track::new(), Instant::now());
+        let (mut track, now) = (Track::new(true), Instant::now());
         for &seq in seqs {
             track.handle(seq, false, 10, now);
         }
@@ -272,7 +287,7 @@ mod tests {
     fn holes_late_and_repeated_packets_are_told_apart() {
         let counts = track(&[10, 12, 15, 13, 13, 9]).counts();
         assert_eq!(counts.packets, 5);
-        assert_eq!(counts.lost, 2, "11 and 14");
+        assert_eq!((counts.lost, counts.waiting), (0, 2), "11 and 14");
         assert_eq!(counts.reordered, 2, "13 and 9");
         assert_eq!(counts.repeated, 1);
     }
@@ -280,7 +295,9 @@ mod tests {
     #[test]
     fn a_long_gap_is_loss_and_nothing_old_is_taken_for_new() {
         let mut track = track(&[0, 5000]);
-        assert_eq!(track.counts().lost, 4999);
+        let counts = track.counts();
+        assert_eq!(counts.lost + counts.waiting, 4999);
+        assert_eq!(counts.waiting, 256, "no more are asked for at a time");
         let now = Instant::now();
         assert_eq!(track.handle(1, false, 1, now), Place::Repeated);
         assert_eq!(track.handle(4999, false, 1, now), Place::Late);

@@ -156,6 +156,11 @@ async fn metrics_are_for_this_machine_and_for_who_has_the_token() {
         "klieg_sockets_total 1",
         "klieg_messages_total 1",
         "klieg_commit_seconds_count",
+        "\nprocess_cpu_seconds_total ",
+        "process_resident_memory_bytes ",
+        "process_open_fds ",
+        "process_max_fds ",
+        "process_start_time_seconds ",
     ] {
         assert!(text.contains(name), "{name} in {text}");
     }

@@ -1,0 +1,205 @@
+//! The result, as people read it.
+
+use crate::light::Counts;
+use crate::light::tally::Spread;
+use crate::measure::{ServerCost, float};
+use crate::report::{Conformance, Joins, Report};
+use crate::talk::Chat;
+
+/// Returns the whole report as lines.
+pub(crate) fn lines(report: &Report) -> Vec<String> {
+    let mut lines = Vec::new();
+    people(report, &mut lines);
+    packets(report, &mut lines);
+    lines.push(String::new());
+    times(report, &mut lines);
+    lines.push(String::new());
+    costs(report, &mut lines);
+    for (error, count) in &report.errors {
+        lines.push(format!("{count} visits: {error}"));
+    }
+    lines.push(String::new());
+    lines.push(report.steady.generator.verdict());
+    if report.failures.is_empty() {
+        lines.push("passed".into());
+    }
+    lines.extend(report.failures.iter().map(|why| format!("FAILED: {why}")));
+    lines
+}
+
+fn people(report: &Report, lines: &mut Vec<String>) {
+    let complete = report.conformance.as_ref();
+    for (name, joins) in [
+        ("", Some(&report.joins)),
+        (" of complete viewers", complete.map(|all| &all.joins)),
+    ] {
+        if let Some(joins) = joins.filter(|joins| joins.visits > 0) {
+            lines.push(format!(
+                "{} of {} visits{name} got a whole picture",
+                joins.watching, joins.visits
+            ));
+        }
+    }
+    if report.told_to_wait > 0 {
+        lines.push(format!(
+            "{} times the server asked to come later",
+            report.told_to_wait
+        ));
+    }
+}
+
+fn packets(report: &Report, lines: &mut Vec<String>) {
+    if report.publishers > 0 {
+        let sent = report.sent;
+        lines.push(format!(
+            "sent: {} video packets, {} audio packets, {} frames, {} of them keyframes ({} asked for)",
+            sent.packets, sent.audio_packets, sent.frames, sent.keyframes, sent.keyframe_requests
+        ));
+        lines.push(format!(
+            "uplink: {} dropped on purpose, {} asked for again, {} sent again, {} reported lost; feedback on {}, {} of them missing",
+            sent.dropped, sent.asked_again, sent.resent, sent.reported_lost,
+            sent.feedback_packets, sent.feedback_lost
+        ));
+    }
+    for (name, counts) in [("video", report.video), ("audio", report.audio)] {
+        let Counts {
+            packets,
+            lost,
+            waiting,
+            recovered,
+            repeated,
+            reordered,
+            ..
+        } = counts;
+        lines.push(format!(
+            "{name}: {packets} packets, {lost} lost, {recovered} recovered, {waiting} still asked for, {repeated} repeated, {reordered} reordered"
+        ));
+    }
+    if report.left_out > 0 {
+        lines.push(format!("left out without a gap: {}", report.left_out));
+    }
+    if report.dropped_on_purpose > 0 {
+        lines.push(format!(
+            "thrown away on purpose: {}",
+            report.dropped_on_purpose
+        ));
+    }
+}
+
+fn times(report: &Report, lines: &mut Vec<String>) {
+    lines.push(format!(
+        "{:<34}{:>9}{:>9}{:>9}{:>9}",
+        "ms", "p50", "p95", "p99", "max"
+    ));
+    let complete = report.conformance.as_ref();
+    let of_complete =
+        |joins: fn(&Joins) -> Option<Spread>| complete.and_then(|complete| joins(&complete.joins));
+    let chat = report.chat.as_ref();
+    let rows = [
+        ("connected", report.joins.connected_us),
+        ("first packet", report.joins.first_packet_us),
+        ("first whole picture", report.joins.first_frame_us),
+        (
+            "frame sent → last packet there",
+            report.steady.frame_delay_us,
+        ),
+        ("last packet sent → there", report.steady.packet_delay_us),
+        ("complete: connected", of_complete(|all| all.connected_us)),
+        (
+            "complete: first packet",
+            of_complete(|all| all.first_packet_us),
+        ),
+        (
+            "complete: first whole picture",
+            of_complete(|all| all.first_frame_us),
+        ),
+        (
+            "complete: frame sent → there",
+            complete.and_then(|complete| complete.frame_delay_us),
+        ),
+        (
+            "chat sent → delivered",
+            chat.and_then(|chat| chat.delivery_us),
+        ),
+    ];
+    lines.extend(rows.into_iter().filter_map(|(name, spread)| {
+        let Spread {
+            p50, p95, p99, max, ..
+        } = spread?;
+        let [p50, p95, p99, max] =
+            [p50, p95, p99, max].map(|us| format!("{:.1}", float(us) / 1000.0));
+        Some(format!("{name:<34}{p50:>9}{p95:>9}{p99:>9}{max:>9}"))
+    }));
+}
+
+fn costs(report: &Report, lines: &mut Vec<String>) {
+    let steady = &report.steady;
+    lines.push(format!(
+        "steady {:.0} s: {} connected, {:.0} packets/s, {:.0} Mb/s, {} lost, {} opened, {} unreadable",
+        steady.seconds, steady.connected, steady.packets_per_second, steady.megabits_per_second,
+        steady.lost, steady.opened, steady.unreadable
+    ));
+    lines.push(steady.server.as_ref().map_or_else(
+        || "server: its CPU time and memory are not known (--server-pid, --metrics)".into(),
+        server,
+    ));
+    lines.extend(report.chat.as_ref().map(chat));
+    let own = &steady.generator;
+    lines.push(format!(
+        "generator: {:.2} of {} cores, busiest media thread {:.0} %, {} of {} sends late, {:.0} MiB",
+        own.cores,
+        own.allowed_cores,
+        own.busiest_thread * 100.0,
+        own.late_sends,
+        own.sends,
+        float(own.memory_bytes) / MIB
+    ));
+    lines.extend(report.conformance.iter().flat_map(complete));
+}
+
+fn server(cost: &ServerCost) -> String {
+    format!(
+        "server: {:.2} cores, {:.0} ns per packet × viewer, {:.0} viewers a core, {:.1} KiB a viewer, {:.0} MiB",
+        cost.cores,
+        cost.cpu_ns_per_packet,
+        cost.viewers_per_core,
+        cost.kib_per_viewer,
+        float(cost.memory_bytes) / MIB
+    )
+}
+
+fn chat(chat: &Chat) -> String {
+    format!(
+        "chat: {} sent, {} acknowledged, {} delivered, {} missed, {} repeated; {} reactions sent, {} delivered; {} refused",
+        chat.sent,
+        chat.acknowledged,
+        chat.delivered,
+        chat.missed,
+        chat.repeated,
+        chat.reactions_sent,
+        chat.reactions_delivered,
+        chat.refused
+    )
+}
+
+/// Returns a line for each complete viewer, up to some.
+fn complete(all: &Conformance) -> Vec<String> {
+    let viewers = all.viewers.iter().take(MAX_LISTED);
+    let lines = viewers.map(|viewer| {
+        let first_us = viewer.first_frame_us;
+        let first = first_us.map_or("never".into(), |us| format!("{:.1} ms", float(us) / 1000.0));
+        format!(
+            "complete viewer {}: first picture {first}, {} packets, {} frames, {} lost, {}",
+            viewer.number,
+            viewer.video.packets + viewer.audio.packets,
+            viewer.video.frames,
+            viewer.video.lost + viewer.audio.lost,
+            viewer.error.as_deref().unwrap_or("no error")
+        )
+    });
+    lines.collect()
+}
+
+const MIB: f64 = 1_048_576.0;
+/// Complete viewers that have a line of their own; the rest is in the JSON.
+const MAX_LISTED: usize = 10;
