@@ -46,7 +46,9 @@ check_pages() {
   npm test --prefix web-demo
 }
 
-check_browsers() { KLIEG_BIN="$target_dir/debug/klieg" npm run --prefix web-demo e2e; }
+check_browsers() {
+  KLIEG_BIN="$target_dir/debug/klieg" LOADTEST_BIN="$target_dir/debug/klieg-loadtest" npm run --prefix web-demo e2e
+}
 
 check_interop() { KLIEG_BIN="$target_dir/debug/klieg" scripts/interop.sh core; }
 

@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use tracing::trace;
+
 use super::feedback::Feedback;
 use super::ledger::Ledger;
 use super::link::Link;
@@ -149,6 +151,8 @@ impl Viewer {
             .handle(header.seq, header.marker, packet.len(), now);
         tally.handle_packet(packet.len());
         if place == Place::Repeated {
+            let since_ms = self.first_packet_at.map(|at| (now - at).as_millis());
+            trace!(ssrc = header.ssrc, seq = header.seq, since_ms, "a packet came twice");
             return;
         }
         if place == Place::Newest {

@@ -1,0 +1,259 @@
+//! The real command against the real server: what it counts is exact, whatever the scenario.
+//!
+//! The server is `target/debug/klieg`, which `cargo test --workspace` builds, or what `KLIEG_BIN` names.
+
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+
+use serde_json::Value;
+
+#[test]
+fn without_loss_everybody_gets_every_packet_once() {
+    let server = Server::start();
+    let report = server.passes(&["--viewers", "30", "--publishers", "2", "--audio"]);
+    assert_eq!(report["joins"]["visits"], 30);
+    assert_eq!(report["joins"]["watching"], 30);
+    for kind in ["video", "audio"] {
+        let counts = &report[kind];
+        assert!(counts["packets"].as_u64() > Some(1000), "{counts}");
+        for fault in ["lost", "waiting", "recovered", "repeated", "reordered"] {
+            assert_eq!(counts[fault], 0, "{kind} {fault}");
+        }
+    }
+    assert_eq!(report["leftOut"], 0);
+    assert_eq!(report["unreadable"], 0);
+    assert_eq!(report["chat"], Value::Null);
+    // The server says itself what it costs.
+    let cost = &report["steady"]["server"];
+    assert!(cost["cpuNsPerPacket"].as_f64() > Some(0.0), "{cost}");
+    assert!(cost["memoryBytes"].as_u64() > Some(1 << 20), "{cost}");
+}
+
+#[test]
+fn what_viewers_throw_away_comes_again() {
+    let server = Server::start();
+    let report = server.passes(&["--viewers", "24", "--publishers", "1", "--loss", "5%"]);
+    let video = &report["video"];
+    assert!(report["droppedOnPurpose"].as_u64() > Some(100), "{report}");
+    assert!(video["recovered"].as_u64() > Some(100), "{video}");
+    assert_eq!(video["lost"], 0, "{video}");
+    assert_eq!(report["leftOut"], 0);
+}
+
+#[test]
+fn what_a_publisher_loses_is_asked_for_and_seen() {
+    let server = Server::start();
+    let options = ["--viewers", "5", "--publishers", "1", "--uplink-loss", "5%"];
+    let report = server.passes(&options);
+    let sent = &report["sent"];
+    assert!(sent["dropped"].as_u64() > Some(10), "{sent}");
+    assert!(sent["askedAgain"].as_u64() > Some(10), "{sent}");
+    assert!(sent["resent"].as_u64() > Some(10), "{sent}");
+    assert!(sent["feedbackPackets"].as_u64() > Some(100), "{sent}");
+    assert!(sent["feedbackLost"].as_u64() > Some(10), "{sent}");
+    assert_eq!(report["video"]["lost"], 0, "{}", report["video"]);
+}
+
+#[test]
+fn in_a_chat_storm_everybody_hears_everything_once() {
+    let server = Server::start();
+    let report = server.passes(&["--viewers", "24", "--publishers", "1", "--scenario", "chat-storm"]);
+    let chat = &report["chat"];
+    assert!(chat["sent"].as_u64() > Some(20), "{chat}");
+    assert_eq!(chat["acknowledged"], chat["sent"], "{chat}");
+    assert!(chat["delivered"].as_u64() > chat["sent"].as_u64(), "{chat}");
+    assert!(chat["reactionsDelivered"].as_u64() > Some(100), "{chat}");
+    for fault in ["missed", "repeated", "refused"] {
+        assert_eq!(chat[fault], 0, "{fault}: {chat}");
+    }
+}
+
+#[test]
+fn a_storm_of_joins_is_let_in() {
+    let server = Server::start();
+    let report = server.passes(&["--viewers", "40", "--publishers", "1", "--scenario", "join-storm"]);
+    assert_eq!(report["joins"]["watching"], 40);
+    assert_eq!(report["joins"]["firstFrameUs"]["count"], 40);
+}
+
+#[test]
+fn viewers_who_stall_take_nothing_from_the_others() {
+    let server = Server::start();
+    let report = server.passes(&["--viewers", "30", "--publishers", "1", "--scenario", "stalled"]);
+    assert_eq!(report["joins"]["watching"], 30);
+    assert_eq!(report["video"]["lost"], 0);
+}
+
+#[test]
+fn those_who_break_off_come_back_to_a_picture() {
+    let server = Server::start();
+    let report = server.passes(&["--viewers", "20", "--publishers", "1", "--scenario", "reconnect"]);
+    assert_eq!(report["joins"]["visits"], 40);
+    assert_eq!(report["joins"]["watching"], 40);
+}
+
+#[test]
+fn complete_viewers_have_their_own_rows() {
+    let server = Server::start();
+    let options = ["--viewers", "2", "--conformance", "3", "--publishers", "1", "--simulcast"];
+    let (report, text) = server.runs(&options, 0);
+    let complete = &report["conformance"];
+    assert_eq!(complete["joins"]["watching"], 3, "{complete}");
+    for row in ["connectedUs", "firstPacketUs", "firstFrameUs"] {
+        assert_eq!(complete["joins"][row]["count"], 3, "{row}");
+    }
+    assert!(text.contains("complete: connected"), "{text}");
+    assert!(text.contains("3 of 3 visits of complete viewers"), "{text}");
+}
+
+#[test]
+fn by_whip_and_whep_it_is_the_same() {
+    let server = Server::start();
+    let whip = format!("{}/whip/demo", server.url);
+    let whep = format!("{}/whep/demo", server.url);
+    let options = [
+        "--viewers", "10", "--conformance", "1", "--publishers", "1", "--audio",
+        "--whip", &whip, "--key", "demo-key", "--whep", &whep,
+    ];
+    let (report, text) = server.runs(&options, 0);
+    assert_eq!(report["joins"]["watching"], 10);
+    assert_eq!(report["conformance"]["joins"]["watching"], 1);
+    assert_eq!(report["video"]["lost"], 0);
+    assert!(!report.to_string().contains("demo-key") && !text.contains("demo-key"));
+}
+
+#[test]
+fn viewers_without_a_picture_fail_the_run_in_words() {
+    let server = Server::start();
+    let (report, text) = server.runs(&["--viewers", "3", "--room", "demo"], 1);
+    assert_eq!(report["joins"]["watching"], 0);
+    assert!(text.contains("FAILED: 3 of 3 visits got no whole picture"), "{text}");
+    assert!(text.contains("connected, but no packet came"), "{text}");
+}
+
+#[test]
+fn an_interrupt_ends_with_the_report() {
+    let server = Server::start();
+    let path = server.data.path().join("report.json");
+    let mut child = server
+        .command(&["--viewers", "5", "--publishers", "1", "--duration", "10m"])
+        .stderr(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    let all = |line: &String| line.contains("5 of 5 connected");
+    let line = lines.by_ref().map(Result::unwrap).find(all).unwrap();
+    assert!(!line.contains('\x1b'), "a pipe gets no escape codes: {line:?}");
+    let id = child.id().to_string();
+    assert!(Command::new("kill").args(["-INT", &id]).status().unwrap().success());
+    lines.for_each(|line| drop(line.unwrap()));
+    let output = child.wait_with_output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{text}");
+    assert!(text.contains("5 of 5 visits got a whole picture"), "{text}");
+    let report: Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+    assert_eq!(report["interrupted"], true);
+}
+
+/// A server of a test's own; it ends with it.
+struct Server {
+    child: Child,
+    url: String,
+    data: Folder,
+}
+
+impl Server {
+    fn start() -> Self {
+        let data = Folder::new();
+        let mut command = Command::new(binary());
+        command
+            .args(["--dev", "--http", "127.0.0.1:0", "--media", "127.0.0.1:0", "--data"])
+            .arg(data.path())
+            .current_dir(data.path())
+            .env_remove("KLIEG_CONFIG")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null());
+        let mut child = command.spawn().unwrap();
+        let mut line = String::new();
+        let mut output = BufReader::new(child.stdout.as_mut().unwrap());
+        output.read_line(&mut line).unwrap();
+        let address = line.split("http=").nth(1).and_then(|rest| rest.split(' ').next());
+        let url = address.unwrap_or_else(|| panic!("no address in {line:?}")).to_owned();
+        Self { child, url, data }
+    }
+
+    /// Runs a test of this server that has to pass, and returns its report.
+    fn passes(&self, options: &[&str]) -> Value {
+        self.runs(options, 0).0
+    }
+
+    /// Runs a test that has to end with this code; returns its report and its table.
+    fn runs(&self, options: &[&str], code: i32) -> (Value, String) {
+        let Output {
+            status,
+            stdout,
+            stderr,
+        } = self.command(options).args(["--duration", "4s"]).output().unwrap();
+        let text = String::from_utf8(stdout).unwrap();
+        let log = String::from_utf8(stderr).unwrap();
+        assert_eq!(status.code(), Some(code), "{text}\n{log}");
+        let json = std::fs::read(self.data.path().join("report.json")).unwrap();
+        (serde_json::from_slice(&json).unwrap(), text)
+    }
+
+    fn command(&self, options: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_klieg-loadtest"));
+        command
+            .args(options)
+            .args(["--http", &self.url, "--json", "report.json"])
+            .current_dir(self.data.path());
+        command
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Finds the server's program, which is not this crate's.
+fn binary() -> PathBuf {
+    let beside = Path::new(env!("CARGO_BIN_EXE_klieg-loadtest")).with_file_name("klieg");
+    let path = std::env::var_os("KLIEG_BIN").map_or(beside, PathBuf::from);
+    assert!(
+        path.exists(),
+        "no server at {}: run `cargo build -p klieg-signaling` first, or name it in KLIEG_BIN",
+        path.display()
+    );
+    path
+}
+
+/// A folder that goes with the test.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new() -> Self {
+        use std::sync::atomic::{AtomicU32, Ordering};
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("klieg-loadtest-{}-{number}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        std::fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+
+    fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
