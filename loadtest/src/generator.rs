@@ -127,6 +127,8 @@ const SPARE: f64 = 0.1;
 mod tests {
     use super::*;
 
+    type Change = fn(&mut GeneratorCost);
+
     /// A generator that kept up.
     fn idle() -> GeneratorCost {
         GeneratorCost {
@@ -150,7 +152,7 @@ mod tests {
     #[test]
     fn each_limit_of_its_own_is_named() {
         assert_eq!(idle().find_bottlenecks(), Vec::<String>::new());
-        let changes: [(fn(&mut GeneratorCost), &str); 7] = [
+        let changes: [(Change, &str); 7] = [
             (|cost| cost.dropped = 5, "no room for 5 datagrams"),
             (|cost| cost.unsent = 3, "could not send 3"),
             (|cost| cost.busiest_thread = 0.95, "95 % busy"),

@@ -66,7 +66,7 @@ use crate::report::Report;
 use crate::screen::{Log, Screen};
 
 #[tokio::main(worker_threads = 2)]
-async fn main() -> anyhow::Result<ExitCode> {
+async fn main() -> ExitCode {
     tracing_subscriber::fmt()
         .with_env_filter(
             tracing_subscriber::EnvFilter::try_from_default_env()
@@ -80,6 +80,13 @@ async fn main() -> anyhow::Result<ExitCode> {
         let kind = clap::error::ErrorKind::ArgumentConflict;
         Options::command().error(kind, problem).exit();
     }
+    test(options).await.unwrap_or_else(|error| {
+        Screen::get().print(&format!("klieg-loadtest: {error:#}"));
+        ExitCode::FAILURE
+    })
+}
+
+async fn test(options: Options) -> anyhow::Result<ExitCode> {
     let (json, html) = (options.json.clone(), options.html.clone());
     let report = run::run(options).await?;
     for line in table::lines(&report) {

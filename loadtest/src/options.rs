@@ -12,18 +12,9 @@ use crate::light::send::Plan;
 use crate::light::{LAYERS, light_frame_bits};
 use crate::units::{bitrate, duration, endpoint, http_url, rate, share, ws_url};
 
-/// Simulates publishers and viewers of rooms, from one to thousands, and reports what arrived.
-///
-/// Against a Klieg:  klieg-loadtest --publishers 1 --viewers 2000 --ramp 200/s --duration 60s --audio
-/// Against any other: klieg-loadtest --publishers 1 --whip http://host/whip/a --whep http://host/whep/a
-///
-/// Viewers are light WebRTC peers that share a few sockets; those of --conformance are complete ones.
-/// Ctrl-C ends early, with the report.
-///
-/// It exits with 0 when every viewer got a whole picture and nothing that was not thrown away on purpose was lost,
-/// with 1 when not, or when the test could not be run, with 2 when the options make no sense.
+/// Simulates publishers and viewers of rooms, from one to thousands, and reports what arrived
 #[derive(Debug, Parser)]
-#[command(version, verbatim_doc_comment)]
+#[command(version, after_long_help = AFTER_HELP)]
 pub(crate) struct Options {
     /// How many light viewers
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(0..=100_000), help_heading = PEOPLE)]
@@ -49,7 +40,7 @@ pub(crate) struct Options {
     #[arg(long, value_enum, default_value_t = Scenario::Steady, help_heading = PEOPLE)]
     pub(crate) scenario: Scenario,
 
-    /// Address of a Klieg [default: that of --ws, or http://127.0.0.1:8080]
+    /// Address of a Klieg [default: that of --ws, or port 8080 of this machine]
     #[arg(long, value_name = "URL", value_parser = http_url, help_heading = SERVER)]
     pub(crate) http: Option<Url>,
 
@@ -296,13 +287,14 @@ impl Options {
     /// Returns chat messages a second; the storm's own are no more than a server takes of so few viewers.
     pub(crate) fn chat_per_second(&self) -> f64 {
         let storm = f64::from(self.viewers).min(50.0);
-        self.chat.unwrap_or(self.in_storm(storm))
+        self.chat.unwrap_or_else(|| self.in_storm(storm))
     }
 
     /// Returns reactions a second.
     pub(crate) fn reactions_per_second(&self) -> f64 {
         let storm = f64::from(self.viewers) * 10.0;
-        self.reactions.unwrap_or(self.in_storm(storm.min(500.0)))
+        let storm = storm.min(500.0);
+        self.reactions.unwrap_or_else(|| self.in_storm(storm))
     }
 
     fn in_storm(&self, per_second: f64) -> f64 {
@@ -333,6 +325,21 @@ impl Options {
 }
 
 const DEFAULT_BASE: &str = "http://127.0.0.1:8080";
+
+const AFTER_HELP: &str = "\
+Examples:
+  A Klieg on this machine, with its cost:
+    klieg-loadtest --publishers 1 --viewers 2000 --ramp 200/s --duration 60s --audio
+  Any other server:
+    klieg-loadtest --publishers 1 --whip http://host/whip/a --whep http://host/whep/a --viewers 100
+
+Viewers are light WebRTC peers that share a few sockets; those of --conformance are complete ones.
+Ctrl-C ends early, with the report.
+
+Exit codes:
+  0  every viewer got a whole picture, and nothing was lost but what was thrown away on purpose
+  1  one did not, or something was, or the test could not be run
+  2  the options make no sense";
 
 /// Headings of the help.
 const PEOPLE: &str = "Who comes";

@@ -187,7 +187,10 @@ fn complete(all: &Conformance) -> Vec<String> {
     let viewers = all.viewers.iter().take(MAX_LISTED);
     let lines = viewers.map(|viewer| {
         let first_us = viewer.first_frame_us;
-        let first = first_us.map_or("never".into(), |us| format!("{:.1} ms", float(us) / 1000.0));
+        let first = first_us.map_or_else(
+            || "never".into(),
+            |us| format!("{:.1} ms", float(us) / 1000.0),
+        );
         format!(
             "complete viewer {}: first picture {first}, {} packets, {} frames, {} lost, {}",
             viewer.number,

@@ -2,6 +2,12 @@
 //!
 //! The server is `target/debug/klieg`, which `cargo test --workspace` builds, or what `KLIEG_BIN` names.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "the helpers of tests are tests, too"
+)]
+
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -10,7 +16,7 @@ use serde_json::Value;
 
 #[test]
 fn without_loss_everybody_gets_every_packet_once() {
-    let server = Server::start();
+    let server = Server::with(&["--media-shards", "1"]);
     let report = server.passes(&["--viewers", "30", "--publishers", "2", "--audio"]);
     assert_eq!(report["joins"]["visits"], 30);
     assert_eq!(report["joins"]["watching"], 30);
@@ -58,7 +64,14 @@ fn what_a_publisher_loses_is_asked_for_and_seen() {
 #[test]
 fn in_a_chat_storm_everybody_hears_everything_once() {
     let server = Server::start();
-    let report = server.passes(&["--viewers", "24", "--publishers", "1", "--scenario", "chat-storm"]);
+    let report = server.passes(&[
+        "--viewers",
+        "24",
+        "--publishers",
+        "1",
+        "--scenario",
+        "chat-storm",
+    ]);
     let chat = &report["chat"];
     assert!(chat["sent"].as_u64() > Some(20), "{chat}");
     assert_eq!(chat["acknowledged"], chat["sent"], "{chat}");
@@ -72,7 +85,14 @@ fn in_a_chat_storm_everybody_hears_everything_once() {
 #[test]
 fn a_storm_of_joins_is_let_in() {
     let server = Server::start();
-    let report = server.passes(&["--viewers", "40", "--publishers", "1", "--scenario", "join-storm"]);
+    let report = server.passes(&[
+        "--viewers",
+        "40",
+        "--publishers",
+        "1",
+        "--scenario",
+        "join-storm",
+    ]);
     assert_eq!(report["joins"]["watching"], 40);
     assert_eq!(report["joins"]["firstFrameUs"]["count"], 40);
 }
@@ -80,7 +100,14 @@ fn a_storm_of_joins_is_let_in() {
 #[test]
 fn viewers_who_stall_take_nothing_from_the_others() {
     let server = Server::start();
-    let report = server.passes(&["--viewers", "30", "--publishers", "1", "--scenario", "stalled"]);
+    let report = server.passes(&[
+        "--viewers",
+        "30",
+        "--publishers",
+        "1",
+        "--scenario",
+        "stalled",
+    ]);
     assert_eq!(report["joins"]["watching"], 30);
     assert_eq!(report["video"]["lost"], 0);
 }
@@ -88,7 +115,14 @@ fn viewers_who_stall_take_nothing_from_the_others() {
 #[test]
 fn those_who_break_off_come_back_to_a_picture() {
     let server = Server::start();
-    let report = server.passes(&["--viewers", "20", "--publishers", "1", "--scenario", "reconnect"]);
+    let report = server.passes(&[
+        "--viewers",
+        "20",
+        "--publishers",
+        "1",
+        "--scenario",
+        "reconnect",
+    ]);
     assert_eq!(report["joins"]["visits"], 40);
     assert_eq!(report["joins"]["watching"], 40);
 }
@@ -96,7 +130,15 @@ fn those_who_break_off_come_back_to_a_picture() {
 #[test]
 fn complete_viewers_have_their_own_rows() {
     let server = Server::start();
-    let options = ["--viewers", "2", "--conformance", "3", "--publishers", "1", "--simulcast"];
+    let options = [
+        "--viewers",
+        "2",
+        "--conformance",
+        "3",
+        "--publishers",
+        "1",
+        "--simulcast",
+    ];
     let (report, text) = server.runs(&options, 0);
     let complete = &report["conformance"];
     assert_eq!(complete["joins"]["watching"], 3, "{complete}");
@@ -113,8 +155,19 @@ fn by_whip_and_whep_it_is_the_same() {
     let whip = format!("{}/whip/demo", server.url);
     let whep = format!("{}/whep/demo", server.url);
     let options = [
-        "--viewers", "10", "--conformance", "1", "--publishers", "1", "--audio",
-        "--whip", &whip, "--key", "demo-key", "--whep", &whep,
+        "--viewers",
+        "10",
+        "--conformance",
+        "1",
+        "--publishers",
+        "1",
+        "--audio",
+        "--whip",
+        &whip,
+        "--key",
+        "demo-key",
+        "--whep",
+        &whep,
     ];
     let (report, text) = server.runs(&options, 0);
     assert_eq!(report["joins"]["watching"], 10);
@@ -128,7 +181,10 @@ fn viewers_without_a_picture_fail_the_run_in_words() {
     let server = Server::start();
     let (report, text) = server.runs(&["--viewers", "3", "--room", "demo"], 1);
     assert_eq!(report["joins"]["watching"], 0);
-    assert!(text.contains("FAILED: 3 of 3 visits got no whole picture"), "{text}");
+    assert!(
+        text.contains("FAILED: 3 of 3 visits got no whole picture"),
+        "{text}"
+    );
     assert!(text.contains("connected, but no packet came"), "{text}");
 }
 
@@ -145,9 +201,18 @@ fn an_interrupt_ends_with_the_report() {
     let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
     let all = |line: &String| line.contains("5 of 5 connected");
     let line = lines.by_ref().map(Result::unwrap).find(all).unwrap();
-    assert!(!line.contains('\x1b'), "a pipe gets no escape codes: {line:?}");
+    assert!(
+        !line.contains('\x1b'),
+        "a pipe gets no escape codes: {line:?}"
+    );
     let id = child.id().to_string();
-    assert!(Command::new("kill").args(["-INT", &id]).status().unwrap().success());
+    assert!(
+        Command::new("kill")
+            .args(["-INT", &id])
+            .status()
+            .unwrap()
+            .success()
+    );
     lines.for_each(|line| drop(line.unwrap()));
     let output = child.wait_with_output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
@@ -166,11 +231,23 @@ struct Server {
 
 impl Server {
     fn start() -> Self {
+        Self::with(&[])
+    }
+
+    fn with(settings: &[&str]) -> Self {
         let data = Folder::new();
         let mut command = Command::new(binary());
         command
-            .args(["--dev", "--http", "127.0.0.1:0", "--media", "127.0.0.1:0", "--data"])
+            .args([
+                "--dev",
+                "--http",
+                "127.0.0.1:0",
+                "--media",
+                "127.0.0.1:0",
+                "--data",
+            ])
             .arg(data.path())
+            .args(settings)
             .current_dir(data.path())
             .env_remove("KLIEG_CONFIG")
             .stdin(Stdio::null())
@@ -180,8 +257,13 @@ impl Server {
         let mut line = String::new();
         let mut output = BufReader::new(child.stdout.as_mut().unwrap());
         output.read_line(&mut line).unwrap();
-        let address = line.split("http=").nth(1).and_then(|rest| rest.split(' ').next());
-        let url = address.unwrap_or_else(|| panic!("no address in {line:?}")).to_owned();
+        let address = line
+            .split("http=")
+            .nth(1)
+            .and_then(|rest| rest.split(' ').next());
+        let url = address
+            .unwrap_or_else(|| panic!("no address in {line:?}"))
+            .to_owned();
         Self { child, url, data }
     }
 
@@ -196,7 +278,11 @@ impl Server {
             status,
             stdout,
             stderr,
-        } = self.command(options).args(["--duration", "4s"]).output().unwrap();
+        } = self
+            .command(options)
+            .args(["--duration", "4s"])
+            .output()
+            .unwrap();
         let text = String::from_utf8(stdout).unwrap();
         let log = String::from_utf8(stderr).unwrap();
         assert_eq!(status.code(), Some(code), "{text}\n{log}");

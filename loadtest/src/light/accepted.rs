@@ -85,7 +85,8 @@ mod tests {
         };
         let candidate = "a=candidate:1 1 udp 9 192.0.2.1 5000 typ host\r\n";
         let answer = change(local.offer_to_send(&streams) + candidate);
-        Accepted::of(&parse(&answer).unwrap(), streams).map_err(|error| error.to_string())
+        let answer = parse(&answer).map_err(|error| error.to_string())?;
+        Accepted::of(&answer, streams).map_err(|error| error.to_string())
     }
 
     #[test]

@@ -218,7 +218,7 @@ impl Link {
     fn handle_check(&mut self, datagram: &[u8], now: Instant, out: &mut Vec<Vec<u8>>) {
         match stun::parse(datagram, &self.local.pwd, &self.remote.pwd) {
             Some(Incoming::Request(transaction)) => {
-                let to = self.candidates.get(self.path).or(self.candidates.first());
+                let to = self.candidates.get(self.path);
                 out.extend(to.map(|to| stun::success(transaction, &self.local, *to)));
             }
             Some(Incoming::Success(transaction)) => self.handle_answer(transaction, now, out),

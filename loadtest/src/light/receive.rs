@@ -152,7 +152,12 @@ impl Viewer {
         tally.handle_packet(packet.len());
         if place == Place::Repeated {
             let since_ms = self.first_packet_at.map(|at| (now - at).as_millis());
-            trace!(ssrc = header.ssrc, seq = header.seq, since_ms, "a packet came twice");
+            trace!(
+                ssrc = header.ssrc,
+                seq = header.seq,
+                since_ms,
+                "a packet came twice"
+            );
             return;
         }
         if place == Place::Newest {

@@ -261,7 +261,7 @@ impl Sender {
         let (timestamp, marker) = (waiting.timestamp, waiting.marker);
         let header = layer.stream.header(VP8, timestamp, marker, payload.len());
         let rid = layer.rid;
-        self.send(link, &header, Kind::Video(rid), &payload, out);
+        self.send(link, (&header, &payload), Kind::Video(rid), out);
         self.sent.packets += 1;
         self.layers[waiting.layer].history.keep(header, payload);
     }
@@ -271,7 +271,7 @@ impl Sender {
         let timestamp = audio.timestamp;
         audio.timestamp = timestamp.wrapping_add(960);
         let header = audio.header(OPUS, timestamp, false, OPUS_SILENCE.len());
-        self.send(link, &header, Kind::Audio, &OPUS_SILENCE, out);
+        self.send(link, (&header, &OPUS_SILENCE), Kind::Audio, out);
         self.sent.audio_packets += 1;
     }
 
@@ -296,7 +296,7 @@ impl Sender {
         let (timestamp, marker) = (header.timestamp, header.marker);
         let header = layer.rtx.header(RTX, timestamp, marker, body.len());
         let rid = layer.rid;
-        self.send(link, &header, Kind::Repair(rid), &body, out);
+        self.send(link, (&header, &body), Kind::Repair(rid), out);
         self.sent.resent += 1;
     }
 
@@ -304,9 +304,8 @@ impl Sender {
     fn send(
         &mut self,
         link: &mut Link,
-        header: &Header,
+        (header, payload): (&Header, &[u8]),
         kind: Kind,
-        payload: &[u8],
         out: &mut Vec<Vec<u8>>,
     ) {
         let (ids, rid) = match kind {
