@@ -62,14 +62,21 @@ impl GeneratorCost {
         cost
     }
 
-    /// Says whether the figures are the server's or the generator's.
+    /// Says whose limits are in the figures.
     pub(crate) fn verdict(&self) -> String {
-        if self.bottlenecks.is_empty() {
-            return "the generator kept up: it dropped nothing, sent in time and had time left"
-                .into();
+        let idle = self.machine_idle.filter(|idle| *idle < SPARE);
+        let machine = idle.map(|idle| {
+            let busy = (1.0 - idle) * 100.0;
+            format!("this machine was {busy:.0} % busy, so threads waited for each other")
+        });
+        if !self.bottlenecks.is_empty() {
+            let reasons: Vec<_> = self.bottlenecks.iter().chain(&machine).cloned().collect();
+            return format!("the generator was the bottleneck: {}", reasons.join("; "));
         }
-        let reasons = self.bottlenecks.join("; ");
-        format!("the generator was the bottleneck: {reasons}")
+        machine.map_or_else(
+            || "the generator kept up: it dropped nothing, sent in time and had time left".into(),
+            |machine| format!("{machine}: delays are not the server's alone"),
+        )
     }
 
     fn find_bottlenecks(&self) -> Vec<String> {
@@ -104,12 +111,6 @@ impl GeneratorCost {
             let late = float(delay.p99) / 1000.0;
             found.push(format!(
                 "its threads had their turn {late:.1} ms late (p99), which is in the delays"
-            ));
-        }
-        if let Some(idle) = self.machine_idle.filter(|idle| *idle < SPARE) {
-            let busy = (1.0 - idle) * 100.0;
-            found.push(format!(
-                "this machine was {busy:.0} % busy, so threads waited for each other"
             ));
         }
         found
@@ -152,7 +153,7 @@ mod tests {
     #[test]
     fn each_limit_of_its_own_is_named() {
         assert_eq!(idle().find_bottlenecks(), Vec::<String>::new());
-        let changes: [(Change, &str); 7] = [
+        let changes: [(Change, &str); 6] = [
             (|cost| cost.dropped = 5, "no room for 5 datagrams"),
             (|cost| cost.unsent = 3, "could not send 3"),
             (|cost| cost.busiest_thread = 0.95, "95 % busy"),
@@ -167,10 +168,6 @@ mod tests {
                 },
                 "6.0 ms late",
             ),
-            (
-                |cost| cost.machine_idle = Some(0.05),
-                "machine was 95 % busy",
-            ),
         ];
         for (change, named) in changes {
             let mut cost = idle();
@@ -184,11 +181,20 @@ mod tests {
     fn several_limits_make_one_sentence() {
         let mut cost = idle();
         assert!(cost.verdict().contains("kept up"));
+        cost.machine_idle = Some(0.05);
+        let machine = "this machine was 95 % busy, so threads waited for each other";
+        let verdict = cost.verdict();
+        assert_eq!(
+            verdict,
+            format!("{machine}: delays are not the server's alone")
+        );
         (cost.dropped, cost.unsent) = (1, 1);
         cost.bottlenecks = cost.find_bottlenecks();
         let verdict = cost.verdict();
         assert!(
-            verdict.starts_with("the generator was the bottleneck: ") && verdict.contains("; ")
+            verdict.starts_with("the generator was the bottleneck: ")
+                && verdict.contains("; it could")
+                && verdict.ends_with(machine)
         );
     }
 }

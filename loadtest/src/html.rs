@@ -103,7 +103,12 @@ fn plot(title: &str, samples: &[Sample], lines: &[Line<'_>]) -> Option<String> {
             let x = LEFT + (sample.second - first) / span * (WIDTH - LEFT);
             line(sample).map(|value| format!("{x:.1},{:.1}", y_of(value, top)))
         });
-        let points = points.collect::<Vec<_>>().join(" ");
+        let mut points: Vec<_> = points.collect();
+        // One second alone is a dot, as a line to where it begins.
+        if let [only] = &points[..] {
+            points.push(only.clone());
+        }
+        let points = points.join(" ");
         let _ = write!(svg, "<polyline class=\"line{place}\" points=\"{points}\"/>");
         if !name.is_empty() {
             let x = LEFT + 10.0 + 60.0 * f64::from(u8::try_from(place).unwrap_or(0));
@@ -153,7 +158,7 @@ const HEAD: &str = "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8
 <meta name=\"viewport\" content=\"width=device-width\"><style>\
 :root{color-scheme:light dark}body{font:15px/1.5 system-ui,sans-serif}main{max-width:48rem;margin:2rem auto;padding:0 1rem}\
 pre{overflow:auto}figure{margin:2rem 0}figcaption{font-weight:600}svg{width:100%;height:auto}text{font-size:11px;fill:currentColor}\
-.grid{stroke:currentColor;opacity:.15}polyline{fill:none;stroke-width:1.5}.line0{stroke:#2b7de9}.line1{stroke:#e0662b}\
+.grid{stroke:currentColor;opacity:.15}polyline{fill:none;stroke-width:2;stroke-linecap:round;stroke-linejoin:round}.line0{stroke:#2b7de9}.line1{stroke:#e0662b}\
 .name0{fill:#2b7de9}.name1{fill:#e0662b}</style></head><body><main>";
 
 #[cfg(test)]
