@@ -1,5 +1,6 @@
 //! A forwarding unit of one or more shards, seen from its clients, in virtual time.
 
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -181,6 +182,22 @@ fn a_join_is_served_from_the_cache_on_every_shard_without_asking_the_publisher()
         }
     }
     assert_eq!(stage.publishing(publisher).requests.len(), asked);
+}
+
+#[test]
+fn no_number_goes_out_twice_where_a_join_from_the_cache_meets_what_comes_from_another_shard() {
+    for wait in 0..40 {
+        let mut stage = Stage::new(24, 2);
+        let mut others = (2..).filter(|id| stage.shard_of(*id) != stage.shard_of(1));
+        let viewer = others.next().unwrap();
+        stage.underway = Some(VecDeque::new());
+        stage.publish(1, Link::default());
+        stage.run(SECOND + Duration::from_millis(wait));
+        stage.watch(viewer, Link::default());
+        stage.run(SECOND);
+        assert!(stage.numbers.0.len() > 100);
+        assert_eq!(stage.numbers.1, 0, "{wait} ms");
+    }
 }
 
 #[test]

@@ -94,6 +94,9 @@ impl Node {
 
     /// Sends the bursts that have waited long enough on their way, and with a picture the sound that waits.
     pub(super) fn close_bursts(&mut self) {
+        while let Some(burst) = self.relayed.pop_front() {
+            self.deliver(&burst);
+        }
         while let Some(burst) = self.gathering.take_ripe() {
             let (room, kind) = (burst.room, burst.kind());
             self.close(burst);
@@ -121,7 +124,7 @@ impl Node {
     }
 
     /// Starts the fan-out of a burst to this shard's viewers.
-    pub(super) fn deliver(&mut self, burst: &Arc<Burst>) {
+    fn deliver(&mut self, burst: &Arc<Burst>) {
         let room = self.rooms.get_mut(&burst.room);
         let Some(room) = room.filter(|room| room.hears(burst.source)) else {
             // The room is empty by now, or another publisher has come.

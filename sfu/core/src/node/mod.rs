@@ -33,7 +33,7 @@ use rustc_hash::FxHashMap;
 
 use crate::command::{Event, Path, RoomKey, ShardIndex};
 use crate::demux::{self, Protocol};
-use crate::relay::ShardMessage;
+use crate::relay::{Burst, ShardMessage};
 use crate::room::{FanOut, Room};
 use crate::transport::{HandshakeDone, HandshakeJob, Identity, Received};
 
@@ -84,6 +84,9 @@ pub struct Node {
     ready: VecDeque<(Path, Vec<u8>)>,
     /// The bursts being gathered.
     gathering: Gathering,
+    /// Bursts of other shards that have just come. They enter the cache when they begin to be sent: between
+    /// the two a viewer that catches up from there would get them twice.
+    relayed: VecDeque<Arc<Burst>>,
     /// The bursts being sent to this shard's viewers.
     fan_out: VecDeque<FanOut>,
     /// How many of the first of them have been looked ahead at.
@@ -116,6 +119,7 @@ impl Node {
             dirty: VecDeque::new(),
             ready: VecDeque::new(),
             gathering: Gathering::default(),
+            relayed: VecDeque::new(),
             fan_out: VecDeque::new(),
             fan_out_seen: 0,
             forward: BTreeMap::new(),
@@ -150,7 +154,7 @@ impl Node {
                     self.handle_forwarded(now, path, &datagram);
                 }
             }
-            ShardMessage::Burst(burst) => self.deliver(&burst),
+            ShardMessage::Burst(burst) => self.relayed.push_back(burst),
             ShardMessage::Clock(room, clock) => {
                 if let Some(room) = self.rooms.get_mut(&room) {
                     room.set_clock(clock);

@@ -1,6 +1,6 @@
 //! A whole forwarding unit of several shards, with publishers and viewers around it.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -11,7 +11,10 @@ use klieg_sfu_core::command::{
     Media, Path, PayloadFormat, PeerId, PeerSpec, ReceiveTrack, Remote, RoomKey, SendTrack,
     ShardIndex, SsrcPair,
 };
+use klieg_sfu_core::demux::{self, Protocol};
 use klieg_sfu_core::node::{Node, NodeConfig, PeerHandshake};
+use klieg_sfu_core::relay::ShardMessage;
+use klieg_sfu_core::rtp::packet::Header;
 
 use super::actor::{Publishing, Watching};
 use super::peer::{Nomination, Peer, PeerConfig};
@@ -38,6 +41,9 @@ pub(crate) const OPUS: Format = Format {
     packetization_mode: 0,
 };
 
+/// How long what one shard told another may wait.
+const LATE: Duration = Duration::from_millis(5);
+
 /// One client and what it does.
 pub(crate) struct Actor {
     pub(crate) peer: Peer,
@@ -63,6 +69,12 @@ pub(crate) struct Stage {
     pub(crate) sent_to: HashMap<SocketAddr, usize>,
     /// Where clients that are added go.
     pub(crate) room: RoomKey,
+    /// What one shard told another and when; `None` where it arrives at once. A thread takes it when something
+    /// is due, or after [`LATE`], and does what is due before it sends.
+    pub(crate) underway: Option<VecDeque<(Instant, usize, ShardMessage)>>,
+    /// Packets of media on the wire, by destination, stream and number, and how many had the number of
+    /// another; looked at while messages are under way.
+    pub(crate) numbers: (HashSet<(SocketAddr, u32, u16)>, usize),
     /// Whether clients that are added send the `ClientHello`.
     pub(crate) are_active: bool,
     network: Network,
@@ -85,6 +97,8 @@ impl Stage {
             events: Vec::new(),
             sent_to: HashMap::new(),
             room: ROOM,
+            underway: None,
+            numbers: Default::default(),
             are_active: true,
             network: Network::new(seed),
             _seed: Seed(seed),
@@ -222,12 +236,15 @@ impl Stage {
             }
             let nodes = self.nodes.iter_mut().filter_map(Node::poll_timeout);
             let actors = self.actors.iter().filter_map(Actor::poll_timeout);
+            let waiting = self.underway.iter().flatten();
+            let nodes = nodes.chain(waiting.map(|(at, ..)| *at + LATE));
             let next = nodes.chain(actors).chain(self.network.poll_timeout()).min();
             let Some(next) = next.filter(|next| *next <= end) else {
                 self.now = end;
                 return is_met(self);
             };
             self.now = self.now.max(next);
+            self.take_messages();
             for node in &mut self.nodes {
                 node.handle_timeout(self.now);
             }
@@ -236,6 +253,26 @@ impl Stage {
             }
             while let Some(parcel) = self.network.poll_arrival(self.now) {
                 self.deliver(&parcel);
+            }
+        }
+    }
+
+    fn take_messages(&mut self) {
+        for (at, to, message) in self
+            .underway
+            .iter_mut()
+            .flat_map(std::mem::take)
+            .collect::<Vec<_>>()
+        {
+            let is_due = self.nodes[to]
+                .poll_timeout()
+                .is_some_and(|due| due <= self.now);
+            if is_due || at + LATE <= self.now {
+                self.nodes[to].handle_message(self.now, message);
+            } else {
+                self.underway
+                    .get_or_insert_default()
+                    .push_back((at, to, message));
             }
         }
     }
@@ -299,7 +336,10 @@ impl Stage {
     fn settle_node(&mut self, shard: usize) -> bool {
         let mut moved = false;
         while let Some((to, message)) = self.nodes[shard].poll_message() {
-            self.nodes[usize::from(to.0)].handle_message(self.now, message);
+            match &mut self.underway {
+                Some(underway) => underway.push_back((self.now, usize::from(to.0), message)),
+                None => self.nodes[usize::from(to.0)].handle_message(self.now, message),
+            }
             moved = true;
         }
         while let Some(job) = self.nodes[shard].poll_handshake() {
@@ -328,6 +368,11 @@ impl Stage {
 
     fn transmit(&mut self, to: SocketAddr, datagram: &[u8]) {
         *self.sent_to.entry(to).or_default() += datagram.len();
+        if self.underway.is_some() && demux::protocol(datagram) == Some(Protocol::Rtp) {
+            let header = Header::parse(datagram).unwrap();
+            let number = (to, header.ssrc, header.sequence_number);
+            self.numbers.1 += usize::from(!self.numbers.0.insert(number));
+        }
         let link = self
             .actors
             .iter()
