@@ -12,6 +12,7 @@ use tokio::time::MissedTickBehavior;
 
 use crate::admission::{Admission, Place};
 use crate::error::ApiError;
+use crate::metrics::Metrics;
 use crate::room::RoomMessage;
 use crate::session::MediaConfig;
 
@@ -41,7 +42,8 @@ struct Route {
 }
 
 impl Media {
-    pub(crate) fn new(handle: Handle, admission: Admission, busy: IntCounter) -> Self {
+    /// Lets at most `max_handshakes` peers connect at once.
+    pub(crate) fn new(handle: Handle, max_handshakes: usize, metrics: &Metrics) -> Self {
         let config = MediaConfig {
             fingerprint: handle.fingerprint(),
             candidates: handle.candidates().to_vec(),
@@ -51,9 +53,9 @@ impl Media {
             config,
             next_peer: AtomicU64::new(1),
             routes: DashMap::new(),
-            admission,
+            admission: Admission::new(max_handshakes, metrics),
             leaving: Mutex::new(Vec::new()),
-            busy,
+            busy: metrics.media_busy.clone(),
         }
     }
 

@@ -13,7 +13,6 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tracing::info;
 
-use crate::admission::Admission;
 use crate::app::{App, DEMO_KEY, DEMO_ROOM, Phase};
 use crate::auth::{Authority, Secret};
 use crate::config::{Config, ConfigError, MediaGso};
@@ -110,12 +109,7 @@ impl Server {
         let registry = Registry::new();
         let metrics = Arc::new(Metrics::new(registry.clone())?);
         let (sfu, events) = Sfu::start(media_settings(&config), &registry)?;
-        let admission = Admission::new(config.max_handshakes, &metrics);
-        let media = Arc::new(Media::new(
-            sfu.clone(),
-            admission,
-            metrics.media_busy.clone(),
-        ));
+        let media = Arc::new(Media::new(sfu.clone(), config.max_handshakes, &metrics));
         tokio::spawn(Arc::clone(&media).route(events));
 
         let ice = Arc::new(ice);

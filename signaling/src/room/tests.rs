@@ -8,7 +8,6 @@ use prometheus::Registry;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
-use crate::admission::Admission;
 use crate::auth::{Identity, Role};
 use crate::id::{RoomId, SocketId};
 use crate::media::Media;
@@ -151,8 +150,7 @@ impl Scene {
         };
         let metrics = Arc::new(Metrics::new(registry.clone()).unwrap());
         let (sfu, _) = Sfu::start(config, &registry).unwrap();
-        let admission = Admission::new(100, &metrics);
-        let media = Arc::new(Media::new(sfu, admission, metrics.media_busy.clone()));
+        let media = Arc::new(Media::new(sfu, 100, &metrics));
         let context = Context {
             stores,
             media: Arc::clone(&media),

@@ -1,10 +1,10 @@
 //! What waits to be sent to one socket.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use axum::extract::ws::Utf8Bytes;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::Notify;
 
 /// Puts messages into a socket's queue, without ever waiting.
 ///
@@ -12,16 +12,13 @@ use tokio::sync::{Notify, mpsc};
 /// lose one message silently would be worse than to connect again and resume.
 #[derive(Clone, Debug)]
 pub(crate) struct Outbox {
-    // Bounded by bytes, which the channel itself cannot count.
-    queue: mpsc::UnboundedSender<Item>,
-    level: Arc<Level>,
+    shared: Arc<Shared>,
 }
 
 /// The other end, for the socket's writer.
 #[derive(Debug)]
 pub(crate) struct OutboxReader {
-    queue: mpsc::UnboundedReceiver<Item>,
-    level: Arc<Level>,
+    shared: Arc<Shared>,
 }
 
 /// One thing to send.
@@ -35,32 +32,36 @@ pub(crate) enum Item {
     Ping,
 }
 
+/// What both ends see. Not a channel: those keep room for dozens of messages, and most sockets wait for none.
 #[derive(Debug)]
-struct Level {
-    /// Bytes in the queue, with what each message costs beside its text.
-    bytes: AtomicUsize,
+struct Shared {
+    queue: Mutex<Queue>,
+    /// Told when there is something to send.
+    filled: Notify,
     /// Told once, when a message did not fit.
     overflow: Notify,
 }
 
+#[derive(Debug, Default)]
+struct Queue {
+    items: VecDeque<Item>,
+    /// Bytes in the queue, with what each message costs beside its text.
+    bytes: usize,
+    /// Whether it takes no more: a message did not fit, or nobody will read it.
+    is_closed: bool,
+}
+
 /// Makes a socket's queue.
 pub(crate) fn outbox() -> (Outbox, OutboxReader) {
-    let (sender, receiver) = mpsc::unbounded_channel();
-    let level = Arc::new(Level {
-        bytes: AtomicUsize::new(0),
+    let shared = Arc::new(Shared {
+        queue: Mutex::new(Queue::default()),
+        filled: Notify::new(),
         overflow: Notify::new(),
     });
     let reader = OutboxReader {
-        queue: receiver,
-        level: Arc::clone(&level),
+        shared: Arc::clone(&shared),
     };
-    (
-        Outbox {
-            queue: sender,
-            level,
-        },
-        reader,
-    )
+    (Outbox { shared }, reader)
 }
 
 impl Outbox {
@@ -80,36 +81,67 @@ impl Outbox {
     }
 
     fn push(&self, item: Item) {
-        let cost = item.cost();
-        let before = self.level.bytes.fetch_add(cost, Ordering::Relaxed);
-        if before + cost > CAPACITY_BYTES {
-            self.level.overflow.notify_one();
+        let mut queue = self.shared.queue();
+        if queue.is_closed {
+            // The socket is gone, or goes because of a message before this one.
             return;
         }
-        // Fails only when the socket is gone, and then nobody misses the message.
-        let _ = self.queue.send(item);
+        let bytes = queue.bytes + item.cost();
+        if bytes > CAPACITY_BYTES {
+            queue.is_closed = true;
+            drop(queue);
+            self.shared.overflow.notify_one();
+            return;
+        }
+        queue.bytes = bytes;
+        queue.items.push_back(item);
+        drop(queue);
+        self.shared.filled.notify_one();
     }
 }
 
 impl OutboxReader {
     /// Waits for the next thing to send.
-    pub(crate) async fn next(&mut self) -> Option<Item> {
-        let item = self.queue.recv().await?;
-        self.level.bytes.fetch_sub(item.cost(), Ordering::Relaxed);
-        Some(item)
+    pub(crate) async fn next(&mut self) -> Item {
+        loop {
+            if let Some(item) = self.ready() {
+                return item;
+            }
+            self.shared.filled.notified().await;
+        }
     }
 
     /// Returns what is queued already.
     pub(crate) fn ready(&mut self) -> Option<Item> {
-        let item = self.queue.try_recv().ok()?;
-        self.level.bytes.fetch_sub(item.cost(), Ordering::Relaxed);
+        let mut queue = self.shared.queue();
+        let Some(item) = queue.items.pop_front() else {
+            if queue.items.capacity() > KEPT {
+                queue.items = VecDeque::new();
+            }
+            return None;
+        };
+        queue.bytes -= item.cost();
         Some(item)
     }
 
     /// Waits until something did not fit.
     pub(crate) fn overflowed(&self) -> impl Future<Output = ()> + use<> {
-        let level = Arc::clone(&self.level);
-        async move { level.overflow.notified().await }
+        let shared = Arc::clone(&self.shared);
+        async move { shared.overflow.notified().await }
+    }
+}
+
+impl Drop for OutboxReader {
+    fn drop(&mut self) {
+        let mut queue = self.shared.queue();
+        queue.is_closed = true;
+        queue.items = VecDeque::new();
+    }
+}
+
+impl Shared {
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -125,6 +157,9 @@ impl Item {
 
 /// What may wait for one socket.
 const CAPACITY_BYTES: usize = 256 * 1024;
+
+/// Room for messages that an empty queue keeps.
+const KEPT: usize = 16;
 
 /// What a queued message costs beside its text.
 const OVERHEAD_BYTES: usize = 64;
@@ -146,6 +181,28 @@ mod tests {
         assert!(reader.ready().is_some());
         assert!(reader.ready().is_some());
         assert!(reader.ready().is_none());
+    }
+
+    #[tokio::test]
+    async fn messages_come_in_order_and_none_waits_for_a_gone_reader() {
+        let (outbox, mut reader) = outbox();
+        let sending = outbox.clone();
+        let sent = tokio::spawn(async move {
+            for number in 0..100 {
+                sending.send(number.to_string().into());
+                tokio::task::yield_now().await;
+            }
+        });
+        for number in 0..100 {
+            let Item::Text(text) = reader.next().await else {
+                panic!("a message")
+            };
+            assert_eq!(text.as_str(), number.to_string());
+        }
+        sent.await.unwrap();
+        drop(reader);
+        outbox.send("nobody reads this".into());
+        assert!(outbox.shared.queue().items.is_empty());
     }
 
     #[tokio::test]

@@ -82,7 +82,8 @@ pub(super) async fn write(
 }
 
 async fn forward(sink: &mut SplitSink<WebSocket, Message>, outbox: &mut OutboxReader) {
-    while let Some(item) = outbox.next().await {
+    loop {
+        let item = outbox.next().await;
         if send(sink, item).await.is_err() {
             return;
         }

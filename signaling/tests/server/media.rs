@@ -79,14 +79,14 @@ async fn one_after_the_other_all_see_over_two_pinned_threads_and_without_runs() 
     })
     .await;
     let (mut ann, _) = server.join("Ann", "demo").await;
+    let is_connected = |m: &Value| m["t"] == "rtc.state" && m["d"]["state"] == "connected";
     let publisher = Publisher::go_live(&mut ann).await;
+    ann.wait(is_connected).await;
     let mut viewers = Vec::new();
     for _ in 0..4 {
         let mut guest = guest(&server).await;
         let viewer = Viewer::watch(&mut guest).await;
-        guest
-            .wait(|m| m["t"] == "rtc.state" && m["d"]["state"] == "connected")
-            .await;
+        guest.wait(is_connected).await;
         viewers.push((guest, viewer));
     }
     for (_, viewer) in &viewers {

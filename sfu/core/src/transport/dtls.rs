@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use dimpl::{Config, DtlsCertificate, Output};
 
+use super::last_flight::LastFlight;
 use super::srtp::Srtp;
 use crate::command::{DtlsRole, Fingerprint};
 
@@ -16,9 +17,6 @@ const FLIGHT_WAIT: Duration = Duration::from_millis(400);
 const FLIGHT_RETRIES: usize = 6;
 /// A handshake that takes longer is over.
 pub const HANDSHAKE: Duration = Duration::from_secs(30);
-/// Between two repetitions of the last flight that the peer has asked for, and how many there are.
-const AGAIN_WAIT: Duration = Duration::from_millis(100);
-const MAX_AGAIN: u8 = 20;
 /// Room for a datagram of a flight.
 const DATAGRAM_LEN: usize = 2048;
 /// Outputs of one input: far more than a flight has.
@@ -108,11 +106,8 @@ pub(super) struct Dtls {
     is_closing: bool,
     /// Whether the state is dropped as soon as the handshake is finished.
     is_lean: bool,
-    /// What the server sent last, for a peer that has not got it; empty before that, and once the peer has
-    /// shown that it has.
-    last_flight: Vec<Vec<u8>>,
-    /// When that may be sent again and how many times it may still be; `None` before the first.
-    again: Option<(Instant, u8)>,
+    /// What the server sent last, for a peer that has not got it.
+    pub(super) last_flight: LastFlight,
 }
 
 impl Dtls {
@@ -126,32 +121,13 @@ impl Dtls {
             is_due: false,
             is_closing: false,
             is_lean: false,
-            last_flight: Vec::new(),
-            again: None,
+            last_flight: LastFlight::default(),
         }
     }
 
     /// Has the state dropped as soon as the handshake is finished. A goodbye of the peer is not proved then.
     pub(super) fn be_lean(&mut self) {
         self.is_lean = true;
-    }
-
-    /// Returns what the peer asks for again by repeating its own last flight, while nothing shows that it
-    /// has it. The same records as before: what came already the peer knows by their numbers.
-    pub(super) fn last_flight(&mut self, now: Instant, datagram: &[u8]) -> Vec<Vec<u8>> {
-        let (due, times) = self.again.unwrap_or((now, MAX_AGAIN));
-        if self.last_flight.is_empty() || !is_last_of_client(datagram) || now < due || times == 0 {
-            return Vec::new();
-        }
-        self.again = Some((now + AGAIN_WAIT, times - 1));
-        self.last_flight.clone()
-    }
-
-    /// Notes that the peer has the last flight: it uses the keys.
-    pub(super) fn confirm(&mut self) {
-        if !self.last_flight.is_empty() {
-            self.last_flight = Vec::new();
-        }
     }
 
     /// Chooses the role; ignored once the handshake has begun.
@@ -233,7 +209,7 @@ impl Dtls {
             self.waiting = Vec::new();
         }
         if done.connected && self.role == DtlsRole::Server {
-            self.last_flight.clone_from(&done.flight);
+            self.last_flight.keep(&done.flight);
         }
         if self.is_closing {
             self.close()
@@ -393,16 +369,6 @@ impl HandshakeDone {
 /// Returns whether a datagram begins with an alert under the negotiated keys, which is what a goodbye is.
 pub(super) fn is_sealed_alert(datagram: &[u8]) -> bool {
     matches!(datagram, &[21, _, _, epoch_high, epoch_low, ..] if (epoch_high, epoch_low) != (0, 0))
-}
-
-/// Returns whether a datagram begins as the client's last flight does: with its certificate, its key or the
-/// proof of the former (RFC 5246, section 7.4), not encrypted.
-fn is_last_of_client(datagram: &[u8]) -> bool {
-    let Some((record, message)) = datagram.split_first_chunk::<13>() else {
-        return false;
-    };
-    let is_whole = message.len() >= 12;
-    matches!(record, [22, 254, _, 0, 0, ..]) && is_whole && matches!(message, [11 | 15 | 16, ..])
 }
 
 fn fingerprint(certificate: &[u8]) -> Fingerprint {

@@ -8,6 +8,7 @@ mod pairs;
 mod stun;
 
 mod dtls;
+mod last_flight;
 
 mod cipher;
 mod replay;

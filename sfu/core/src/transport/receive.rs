@@ -41,7 +41,7 @@ impl Transport {
             self.agent.heard(now, path, true);
         }
         if self.dtls.is_gone() {
-            let again = self.dtls.last_flight(now, datagram);
+            let again = self.dtls.last_flight.again(now, datagram);
             self.counters.dtls_late += u64::from(again.is_empty());
             self.outgoing.push_flight(again);
             if dtls::is_sealed_alert(datagram) {
@@ -75,7 +75,7 @@ impl Transport {
             Ok(received) => {
                 let is_newest = srtp.is_newest();
                 self.agent.heard(now, path, is_newest);
-                self.dtls.confirm();
+                self.dtls.last_flight.confirm();
                 if received == Received::Rtp {
                     self.media_at = Some(now);
                 }

@@ -1,5 +1,6 @@
 //! How often a viewer gets a packet again: the limits that a storm of NACKs runs into.
 
+use std::num::NonZeroU8;
 use std::time::{Duration, Instant};
 
 use crate::rtp::seq::SeqNo;
@@ -20,24 +21,29 @@ const SHARE: u32 = 4;
 pub(super) struct Resend {
     /// Slot `seq % REMEMBERED`; empty until the first retransmission.
     sent: Vec<Option<Sent>>,
+    /// When that was; `None` before.
+    since: Option<Instant>,
     /// What may still be sent again, in bytes.
     budget: u32,
     /// The last number on the stream of retransmissions.
     highest: SeqNo,
 }
 
-/// One packet that was sent again.
+/// One packet that was sent again, in few bytes: on a bad path every viewer has a table of them.
 #[derive(Clone, Copy, Debug)]
 struct Sent {
-    seq: SeqNo,
-    at: Instant,
-    times: u8,
+    /// The lower half of its number.
+    seq: u32,
+    /// Milliseconds since the first retransmission, modulo 2^32.
+    at_ms: u32,
+    times: NonZeroU8,
 }
 
 impl Resend {
     pub(super) fn new(first: SeqNo) -> Self {
         Self {
             sent: Vec::new(),
+            since: None,
             budget: MAX_BUDGET,
             highest: first,
         }
@@ -62,20 +68,20 @@ impl Resend {
         let Some(slot) = self.sent.get_mut(place(seq)) else {
             return false;
         };
+        let since = *self.since.get_or_insert(now);
+        let seq = lower(seq.0.into());
+        let at_ms = lower(now.saturating_duration_since(since).as_millis());
         let before = slot.filter(|sent| sent.seq == seq);
-        let wait = round_trip.max(MIN_INTERVAL);
+        let wait_ms = round_trip.max(MIN_INTERVAL).as_millis();
         let too_often = before.is_some_and(|sent| {
-            sent.times >= MAX_TIMES || now.saturating_duration_since(sent.at) < wait
+            sent.times.get() >= MAX_TIMES || u128::from(at_ms.wrapping_sub(sent.at_ms)) < wait_ms
         });
         if too_often || self.budget < bytes {
             return false;
         }
         self.budget -= bytes;
-        *slot = Some(Sent {
-            seq,
-            at: now,
-            times: before.map_or(0, |sent| sent.times) + 1,
-        });
+        let times = before.map_or(NonZeroU8::MIN, |sent| sent.times.saturating_add(1));
+        *slot = Some(Sent { seq, at_ms, times });
         true
     }
 
@@ -84,6 +90,10 @@ impl Resend {
         self.highest = SeqNo(self.highest.0 + 1);
         self.highest
     }
+}
+
+fn lower(number: u128) -> u32 {
+    u32::try_from(number & u128::from(u32::MAX)).unwrap_or(0)
 }
 
 #[expect(
@@ -121,6 +131,11 @@ mod tests {
             times,
             [0, 300, 600, 900, 1200, 1500, 1800, 2100, 2400, 2700]
         );
+    }
+
+    #[test]
+    fn what_is_remembered_of_a_viewer_is_small() {
+        assert!(size_of::<Option<Sent>>() * REMEMBERED <= 3 * 1024);
     }
 
     #[test]

@@ -33,6 +33,10 @@ const CHECK: Duration = Duration::from_millis(50);
 const CONSENT: Duration = Duration::from_millis(2500);
 
 /// What a peer is made of.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "switches of a test, told apart by name"
+)]
 #[derive(Clone, Debug)]
 pub(crate) struct PeerConfig {
     /// Its own address.
