@@ -16,7 +16,7 @@ use serde_json::Value;
 
 #[test]
 fn without_loss_everybody_gets_every_packet_once() {
-    let server = Server::with(&["--media-shards", "1"]);
+    let server = Server::start();
     let report = server.passes(&["--viewers", "30", "--publishers", "2", "--audio"]);
     assert_eq!(report["joins"]["visits"], 30);
     assert_eq!(report["joins"]["watching"], 30);
