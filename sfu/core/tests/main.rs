@@ -6,6 +6,7 @@
     clippy::unwrap_used,
     clippy::panic,
     clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
     reason = "what does not hold fails the test"
 )]
 
@@ -22,3 +23,5 @@ mod interop;
 mod simulcast;
 
 mod gathering;
+
+mod bandwidth;

@@ -42,6 +42,9 @@ impl Node {
         while let Some(fan_out) = self.fan_out.front_mut() {
             let room = fan_out.room().and_then(|key| self.rooms.get(&key));
             let run = room.and_then(|room| fan_out.next_run(now, room, &mut self.peers, out));
+            for index in fan_out.take_behind() {
+                self.set_timer(index);
+            }
             if let Some(run) = run {
                 self.counters.rtp_sent += run.segments as u64;
                 self.counters.runs_sent += 1;
