@@ -195,13 +195,14 @@ impl Run {
 }
 
 fn longest_gap(moments: &[Instant], (from, to): (u64, u64)) -> Duration {
-    let (from, to) = (
-        epoch() + SECOND * from as u32,
-        epoch() + SECOND * to as u32,
-    );
+    let (from, to) = (epoch() + SECOND * from as u32, epoch() + SECOND * to as u32);
     let within = moments.iter().copied().filter(|at| (from..to).contains(at));
     let moments: Vec<_> = std::iter::once(from).chain(within).chain([to]).collect();
-    moments.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap()
+    moments
+        .windows(2)
+        .map(|pair| pair[1] - pair[0])
+        .max()
+        .unwrap()
 }
 
 #[test]
@@ -254,9 +255,17 @@ fn loss_without_a_queue_does_not_sink_the_picture() {
         if loss_percent == 10 {
             run.plot("loss", "8 Mb/s, 10 % of packets lost at random");
         }
-        println!("{loss_percent} %: {:?} {:?}", run.layers(), run.frames(5, 40));
+        println!(
+            "{loss_percent} %: {:?} {:?}",
+            run.layers(),
+            run.frames(5, 40)
+        );
         assert_eq!(run.layer_at(40.0), Some(2));
-        assert!(run.layers().iter().all(|(at, layer)| *at < 5.0 || *layer == 2));
+        assert!(
+            run.layers()
+                .iter()
+                .all(|(at, layer)| *at < 5.0 || *layer == 2)
+        );
         assert!(run.frames(5, 40) > 35 * 29);
     }
 }
@@ -269,7 +278,11 @@ fn jitter_does_not_sink_the_picture() {
     run.until(40);
     run.plot("jitter", "6 Mb/s, each packet up to 25 ms later");
     println!("{:?}", run.layers());
-    assert!(run.layers().iter().all(|(at, layer)| *at < 5.0 || *layer == 2));
+    assert!(
+        run.layers()
+            .iter()
+            .all(|(at, layer)| *at < 5.0 || *layer == 2)
+    );
 }
 
 #[test]
@@ -296,7 +309,10 @@ fn a_flow_that_comes_and_goes_is_given_way_and_the_picture_returns() {
     });
     let mut run = Run::simulcast(340, Link::round_trip(40), bottleneck);
     run.until(60);
-    run.plot("competing", "4 Mb/s, with another flow from 15 s to 35 s that grows until packets are lost");
+    run.plot(
+        "competing",
+        "4 Mb/s, with another flow from 15 s to 35 s that grows until packets are lost",
+    );
     println!("{:?} frames {}", run.layers(), run.frames(15, 35));
     assert!(run.frames(15, 35) > 20 * 28, "{}", run.frames(15, 35));
     assert_eq!(run.layer_at(55.0), Some(2));
@@ -356,7 +372,12 @@ fn nothing_is_probed_where_there_is_nothing_to_win() {
     run.until(40);
     assert_eq!(run.layer_at(40.0), Some(2));
     assert_eq!(run.stage.nodes[0].counters().probes, before);
-    assert!(count(&run.stage, |event| matches!(event, Event::ViewerLimit { .. })) <= 2);
+    assert!(
+        count(&run.stage, |event| matches!(
+            event,
+            Event::ViewerLimit { .. }
+        )) <= 2
+    );
 }
 
 #[test]

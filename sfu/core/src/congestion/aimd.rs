@@ -152,7 +152,9 @@ impl RateControl {
         let step = if is_near {
             // About one packet in a response time (section 5.5).
             let response = measured.round_trip + Duration::from_millis(100);
-            Bitrate::of(1200, response).unwrap_or(MIN_STEP).max(MIN_STEP)
+            Bitrate::of(1200, response)
+                .unwrap_or(MIN_STEP)
+                .max(MIN_STEP)
         } else {
             self.estimate.percent(INCREASE)
         };

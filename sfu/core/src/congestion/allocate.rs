@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 use super::rate::Bitrate;
 
 /// A better layer must fit with so much room, in hundredths of its rate.
-const ROOM: u64 = 110;
+const ROOM: u64 = 120;
 /// What a path is probed for, in hundredths of the rate of the best layer.
-const GOAL: u64 = 115;
+const GOAL: u64 = 125;
 /// A layer that needs more than so many hundredths of what there is goes at once.
 const FAR_OVER: u64 = 150;
 /// How long another one that does not fit stays while packets wait in a queue.
@@ -22,8 +22,6 @@ const HOPE: Duration = Duration::from_secs(2);
 const CALM: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(32));
 /// A better layer that is left within this has failed.
 const TRIAL: Duration = Duration::from_secs(8);
-/// How fresh the proof must be that the path carries a better layer.
-const PROOF: Duration = Duration::from_secs(3);
 
 /// A layer that could be shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,8 +39,8 @@ pub struct Budget {
     pub rate: Bitrate,
     /// Whether packets wait in a queue, or are lost to it.
     pub is_congested: bool,
-    /// When the path was last shown to carry this; `None` before.
-    pub proved: Option<Instant>,
+    /// What of it the path has just been shown to carry; `None` when that was long ago.
+    pub proved: Option<Bitrate>,
     /// Whether it can be shown at all.
     pub can_prove: bool,
 }
@@ -140,12 +138,17 @@ impl Allocator {
     }
 
     /// Returns a better layer that fits and may be gone over to now.
-    fn raise(&self, now: Instant, (rungs, place): (&[Rung], usize), budget: &Budget) -> Option<Pick> {
+    fn raise(
+        &self,
+        now: Instant,
+        (rungs, place): (&[Rung], usize),
+        budget: &Budget,
+    ) -> Option<Pick> {
         let better = rungs.get(..place).filter(|better| !better.is_empty())?;
-        if budget.is_congested || !self.is_calm(now) || !is_proved(now, budget) {
+        if budget.is_congested || !self.is_calm(now) {
             return None;
         }
-        let place = better.iter().position(|rung| rung.fits(budget.rate, ROOM))?;
+        let place = better.iter().position(|rung| rung.is_proved(budget))?;
         Some(Pick::Show(place))
     }
 
@@ -165,9 +168,8 @@ impl Allocator {
     }
 
     fn resume(&self, now: Instant, rungs: &[Rung], budget: &Budget) -> Pick {
-        let fits = |rung: &Rung| rung.fits(budget.rate, ROOM);
-        let place = rungs.iter().position(fits);
-        let may = self.is_calm(now) && is_proved(now, budget) && !budget.is_congested;
+        let place = rungs.iter().position(|rung| rung.is_proved(budget));
+        let may = self.is_calm(now) && !budget.is_congested;
         place.filter(|_| may).map_or(Pick::Pause, Pick::Show)
     }
 
@@ -197,6 +199,17 @@ impl Rung {
     fn fits(&self, rate: Bitrate, percent: u64) -> bool {
         self.rate.is_none_or(|own| own.percent(percent) <= rate)
     }
+
+    /// Returns whether the path is shown to carry this. Where nothing can be shown beforehand, going over is what
+    /// shows it.
+    fn is_proved(&self, budget: &Budget) -> bool {
+        let proved = if budget.can_prove {
+            budget.proved.unwrap_or_default().min(budget.rate)
+        } else {
+            budget.rate
+        };
+        self.rate.is_some_and(|own| own.percent(ROOM) <= proved)
+    }
 }
 
 /// Returns the best that fits, else the least.
@@ -204,12 +217,6 @@ fn fitting(rungs: &[Rung], rate: Bitrate, percent: u64) -> Pick {
     let fits = |rung: &Rung| rung.fits(rate, percent);
     let place = rungs.iter().position(fits);
     Pick::Show(place.unwrap_or(rungs.len().saturating_sub(1)))
-}
-
-/// Where nothing can be shown beforehand, going over is what shows it.
-fn is_proved(now: Instant, budget: &Budget) -> bool {
-    let is_fresh = |at| now.saturating_duration_since(at) <= PROOF;
-    !budget.can_prove || budget.proved.is_some_and(is_fresh)
 }
 
 fn rank(pick: Pick) -> usize {
@@ -235,11 +242,11 @@ mod tests {
         (0..).zip(kbps).map(rung).collect()
     }
 
-    fn budget(kbps: u64, is_congested: bool, proved: Option<Instant>) -> Budget {
+    fn budget(kbps: u64, is_congested: bool, is_proved: bool) -> Budget {
         Budget {
             rate: Bitrate::kbps(kbps),
             is_congested,
-            proved,
+            proved: is_proved.then_some(Bitrate::kbps(kbps)),
             can_prove: true,
         }
     }
@@ -253,10 +260,6 @@ mod tests {
     ) -> Option<(f64, Pick)> {
         (0..200_u32).find_map(|step| {
             let now = start + SECOND / 10 * step;
-            let budget = Budget {
-                proved: budget.proved.map(|_| now),
-                ..budget
-            };
             let pick = allocator.pick(now, rungs, Some(shown), &budget);
             (pick != shown).then_some((f64::from(step) / 10.0, pick))
         })
@@ -271,12 +274,15 @@ mod tests {
             (2200, true, (0.3, Pick::Show(1))),
             (2200, false, (1.5, Pick::Show(1))),
         ] {
-            let state = (Pick::Show(0), budget(kbps, is_congested, None));
+            let state = (Pick::Show(0), budget(kbps, is_congested, false));
             let changed = change(&mut Allocator::default(), start, &rungs, state);
             assert_eq!(changed, Some(expected), "{kbps}");
         }
-        let state = (Pick::Show(0), budget(2600, true, None));
-        assert_eq!(change(&mut Allocator::default(), start, &rungs, state), None);
+        let state = (Pick::Show(0), budget(2600, true, false));
+        assert_eq!(
+            change(&mut Allocator::default(), start, &rungs, state),
+            None
+        );
     }
 
     #[test]
@@ -284,20 +290,24 @@ mod tests {
         let start = Instant::now();
         let rungs = rungs(&[2500, 600, 150]);
         let mut allocator = Allocator::default();
-        for (kbps, proved, expected) in [
-            (2600, Some(start), Some((0.0, Pick::Show(1)))),
-            (2800, None, None),
-            (2800, Some(start), Some((0.0, Pick::Show(0)))),
+        for (kbps, is_proved, expected) in [
+            (2600, true, Some((0.0, Pick::Show(1)))),
+            (2800, false, None),
+            (2800, true, Some((0.0, Pick::Show(0)))),
         ] {
-            let state = (Pick::Show(2), budget(kbps, false, proved));
+            let state = (Pick::Show(2), budget(kbps, false, is_proved));
             let changed = change(&mut Allocator::default(), start, &rungs, state);
             assert_eq!(changed, expected, "{kbps}");
         }
         let goal = Allocator::goal(&rungs, Pick::Show(2));
         assert_eq!(goal, Some(Bitrate::kbps(2500).percent(GOAL)));
         assert_eq!(Allocator::goal(&rungs, Pick::Show(0)), None);
-        let state = (Pick::Show(1), budget(2800, true, Some(start)));
-        assert_eq!(change(&mut allocator, start, &rungs, state), None, "a queue");
+        let state = (Pick::Show(1), budget(2800, true, true));
+        assert_eq!(
+            change(&mut allocator, start, &rungs, state),
+            None,
+            "a queue"
+        );
     }
 
     #[test]
@@ -306,15 +316,15 @@ mod tests {
         for rungs in [rungs(&[900]), rungs(&[2500, 900])] {
             let mut allocator = Allocator::default();
             let last = Pick::Show(rungs.len() - 1);
-            let state = (last, budget(750, true, None));
+            let state = (last, budget(750, true, false));
             assert_eq!(change(&mut allocator, start, &rungs, state), None);
-            let state = (last, budget(300, true, None));
+            let state = (last, budget(300, true, false));
             let paused = Some((2.0, Pick::Pause));
             assert_eq!(change(&mut allocator, start, &rungs, state), paused);
             let goal = Allocator::goal(&rungs, Pick::Pause);
             assert!(goal >= Some(Bitrate::kbps(900)));
             let later = start + SECOND * 30;
-            let state = (Pick::Pause, budget(1000, false, Some(later)));
+            let state = (Pick::Pause, budget(1000, false, true));
             let shown = Some((0.0, last));
             assert_eq!(change(&mut allocator, later, &rungs, state), shown);
         }
@@ -327,11 +337,11 @@ mod tests {
         let mut allocator = Allocator::default();
         let mut waits = Vec::new();
         for _ in 0..4 {
-            let state = (Pick::Show(1), budget(3000, false, Some(now)));
+            let state = (Pick::Show(1), budget(3000, false, true));
             let (wait, _) = change(&mut allocator, now, &rungs, state).unwrap();
             waits.push(wait);
             now += SECOND.mul_f64(wait);
-            let state = (Pick::Show(0), budget(800, true, None));
+            let state = (Pick::Show(0), budget(800, true, false));
             now += SECOND;
             assert!(change(&mut allocator, now, &rungs, state).is_some());
         }

@@ -196,11 +196,9 @@ impl Detector {
             return;
         };
         if slope > self.threshold {
-            let (time, groups) = self
-                .over
-                .map_or((departed_ms / 2.0, 1), |(time, groups)| {
-                    (time + departed_ms, groups + 1)
-                });
+            let (time, groups) = self.over.map_or((departed_ms / 2.0, 1), |(time, groups)| {
+                (time + departed_ms, groups + 1)
+            });
             self.over = Some((time, groups));
             if time > PATIENCE_MS && groups > 1 && slope >= self.before {
                 self.over = Some((0.0, 0));
@@ -233,7 +231,9 @@ impl Detector {
 }
 
 fn milliseconds(later_us: u64, earlier_us: u64) -> f64 {
-    let micros = later_us.cast_signed().wrapping_sub(earlier_us.cast_signed());
+    let micros = later_us
+        .cast_signed()
+        .wrapping_sub(earlier_us.cast_signed());
     micros as f64 / 1000.0
 }
 
@@ -276,7 +276,9 @@ mod tests {
     fn jitter_without_a_trend_is_nothing() {
         let mut state = 1_u64;
         let jitter = std::iter::repeat_with(move || {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1);
             20_000 + (state >> 33) % 8_000
         });
         let usages = usages(jitter.take(3000));

@@ -23,7 +23,7 @@ const PROOF_US: u64 = 100_000;
 const NO_QUEUE_US: u64 = 15_000;
 /// Packets that wait this long stand in a queue.
 const QUEUE_US: u64 = 50_000;
-/// How long the path need not be probed again for what it was shown to carry.
+/// How long a proof of what the path carries is good.
 const FRESH: Duration = Duration::from_secs(2);
 /// How long a viewer that has packets to report may be silent.
 const SILENCE: Duration = Duration::from_millis(1500);
@@ -47,8 +47,8 @@ pub struct Estimator {
     heard: Option<Instant>,
     /// When the last packet left; `None` before the first.
     departed: Option<Instant>,
-    /// When the path was last shown to carry the estimate; `None` before.
-    proved: Option<Instant>,
+    /// What the path was last shown to carry, and when; `None` before, and once the estimate has fallen.
+    proved: Option<(Bitrate, Instant)>,
     /// Whether a full queue lost packets, as the last message says.
     overflows: bool,
 }
@@ -151,9 +151,7 @@ impl Estimator {
 
     /// Returns whether packets wait in a queue, or are lost to a full one.
     pub fn is_congested(&self) -> bool {
-        self.overflows
-            || self.delay.usage() == Usage::Over
-            || self.delivered.queue_us() >= QUEUE_US
+        self.overflows || self.delay.usage() == Usage::Over || self.delivered.queue_us() >= QUEUE_US
     }
 
     /// Returns how long packets wait on their way.
@@ -171,15 +169,10 @@ impl Estimator {
         self.loss.fraction()
     }
 
-    /// Returns when the path was last shown to carry the estimate; `None` when that has changed since.
-    pub(crate) fn proved(&self) -> Option<Instant> {
-        self.proved
-    }
-
-    /// Returns whether the path has just been shown to carry a rate.
-    pub(crate) fn carries(&self, now: Instant, rate: Bitrate) -> bool {
-        let is_fresh = |at| now.saturating_duration_since(at) < FRESH;
-        self.rate.estimate() >= rate && self.proved.is_some_and(is_fresh)
+    /// Returns what the path has just been shown to carry; `None` when that was long ago.
+    pub(crate) fn proved(&self, now: Instant) -> Option<Bitrate> {
+        let is_fresh = |(_, at): &(Bitrate, Instant)| now.saturating_duration_since(*at) < FRESH;
+        self.proved.filter(is_fresh).map(|(rate, _)| rate)
     }
 
     /// Takes the silence of a viewer that has packets to report.
@@ -232,9 +225,9 @@ impl Estimator {
     }
 
     fn prove(&mut self, now: Instant, rate: Bitrate) {
-        if rate >= self.rate.estimate().percent(95) {
-            self.rate.prove(rate);
-            self.proved = Some(now);
+        self.rate.prove(rate);
+        if self.proved(now).is_none_or(|proved| proved <= rate) {
+            self.proved = Some((rate, now));
         }
     }
 

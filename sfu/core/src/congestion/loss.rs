@@ -110,7 +110,9 @@ mod tests {
         let mut judge = |step: u32| {
             let mut lost = 0;
             for _ in 0..12 {
-                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                state = state
+                    .wrapping_mul(6_364_136_223_846_793_005)
+                    .wrapping_add(1);
                 lost += u64::from((state >> 33) % 1000 < lost_of_1000);
             }
             let now = start + Duration::from_millis(50) * step;

@@ -34,12 +34,14 @@ impl Meter {
     }
 
     /// Returns the rate; `None` before half a second has gone by.
-    pub(crate) fn rate(&self) -> Option<Bitrate> {
-        if self.filled < LEAST {
+    pub(crate) fn rate(&self, now: Instant) -> Option<Bitrate> {
+        let mut until_now = *self;
+        until_now.advance(now);
+        if until_now.filled < LEAST {
             return None;
         }
-        let bytes: u64 = self.bytes.iter().map(|&bytes| u64::from(bytes)).sum();
-        let buckets = u32::try_from(self.filled).ok()?;
+        let bytes: u64 = until_now.bytes.iter().map(|&bytes| u64::from(bytes)).sum();
+        let buckets = u32::try_from(until_now.filled).ok()?;
         Bitrate::of(bytes, BUCKET * buckets)
     }
 
@@ -74,13 +76,15 @@ mod tests {
     fn a_steady_stream_has_its_rate_and_one_that_stops_is_forgotten() {
         let start = Instant::now();
         let mut meter = Meter::default();
-        assert_eq!(meter.rate(), None);
+        assert_eq!(meter.rate(start), None);
         for step in 0..500_u32 {
             meter.note(start + Duration::from_millis(10) * step, 1250);
         }
-        let rate = meter.rate().unwrap().as_bps();
+        let now = start + Duration::from_secs(5);
+        let rate = meter.rate(now).unwrap().as_bps();
         assert!((980_000..1_020_000).contains(&rate), "{rate}");
-        meter.note(start + Duration::from_secs(60), 1000);
-        assert_eq!(meter.rate(), None);
+        let later = meter.rate(now + Duration::from_secs(1)).unwrap().as_bps();
+        assert!((480_000..520_000).contains(&later), "{later}");
+        assert_eq!(meter.rate(now + Duration::from_secs(60)), None);
     }
 }

@@ -52,20 +52,13 @@ impl Node {
 
     /// Sends what had to wait for its turn: packets again, and those with which a path is probed.
     pub(super) fn send_paced(&mut self, now: Instant, index: PeerIndex) {
-        let Some((_, viewer)) = self.peers.viewer(index) else {
-            return;
-        };
-        let repairs = viewer.take_repairs(now);
-        let probes = viewer.owes_padding(now);
-        if !repairs.is_empty()
-            && let Some(peer) = self.peers.get(index)
+        let key = self.peers.get(index).map(|peer| peer.room);
+        while let (Some(key), Some((_, viewer))) = (key, self.peers.viewer(index))
+            && let Some(again) = viewer.take_repair(now)
         {
-            let key = peer.room;
-            self.send_again(now, index, key, &repairs);
+            self.send_again(now, index, key, &[again]);
         }
-        if probes {
-            self.send_padding(now, index);
-        }
+        self.send_padding(now, index);
         if let Some((_, viewer)) = self.peers.viewer(index) {
             viewer.end_probe_step(now);
         }

@@ -219,8 +219,8 @@ impl Room {
     }
 
     /// Returns what sound, or a layer of the picture, takes on the way to a viewer; `None` while that is not known.
-    pub(crate) fn rate(&self, kind: Kind, layer: u8) -> Option<Bitrate> {
-        self.stream(kind, layer)?.meter.rate()
+    pub(crate) fn rate(&self, now: Instant, kind: Kind, layer: u8) -> Option<Bitrate> {
+        self.stream(kind, layer)?.meter.rate(now)
     }
 
     /// Returns where a viewer can start in the cache of a layer.

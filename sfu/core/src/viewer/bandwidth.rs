@@ -210,26 +210,26 @@ impl Bandwidth {
             Some(estimator) => estimator.estimate().unwrap_or(START),
             None => self.reports.estimate(now)?,
         };
-        let repairs = self.repairs.rate().unwrap_or_default();
+        let repairs = self.repairs.rate(now).unwrap_or_default();
         let repairs = repairs.min(estimate.percent(MAX_REPAIRS));
         let estimator = self.estimator.as_ref();
+        let others = sound + repairs;
+        let proved = estimator.and_then(|estimator| estimator.proved(now));
         Some(Budget {
-            rate: estimate.without(sound).without(repairs),
+            rate: estimate.without(others),
             is_congested: estimator.is_none_or(|estimator| estimator.is_congested()),
-            proved: estimator.and_then(|estimator| estimator.proved()),
+            proved: proved.map(|proved| proved.without(others)),
             can_prove: estimator.is_some(),
         })
     }
 
     /// Takes what reports told of losses as a bound, where nothing better is known.
-    fn judge_reports(
-        &mut self,
-        now: Instant,
-        rungs: &[Rung],
-        shown: Option<u8>,
-        sound: Bitrate,
-    ) {
-        let Some(lost) = self.reported_loss.take().filter(|_| self.estimator.is_none()) else {
+    fn judge_reports(&mut self, now: Instant, rungs: &[Rung], shown: Option<u8>, sound: Bitrate) {
+        let Some(lost) = self
+            .reported_loss
+            .take()
+            .filter(|_| self.estimator.is_none())
+        else {
             return;
         };
         let shown = rungs.iter().find(|rung| Some(rung.layer) == shown);
@@ -242,7 +242,8 @@ impl Bandwidth {
         let estimator = self.estimator.as_mut();
         let known = estimator.filter(|estimator| estimator.estimate().is_some());
         known.is_some_and(|estimator| {
-            !estimator.carries(now, goal) && estimator.probe(now, goal)
+            let is_known = estimator.proved(now).is_some_and(|proved| proved >= goal);
+            !is_known && estimator.probe(now, goal)
         })
     }
 
@@ -282,11 +283,12 @@ impl Bandwidth {
 
     /// Returns whether a packet may leave in this step, and takes it as gone if so.
     pub(super) fn admit_step(&mut self, now: Instant, size_bytes: usize) -> bool {
-        let step = match self.pacer.pace {
-            Some(pace) => pace.bytes_in(STEP),
-            None => STEP_BYTES,
-        };
-        self.pacer.admit_behind(now, size_bytes, step)
+        let step = self.pacer.step_bytes();
+        let fits = self.pacer.has_room(now, step);
+        if fits {
+            self.pacer.add(size_bytes);
+        }
+        fits
     }
 
     /// Begins a step.
@@ -296,38 +298,36 @@ impl Bandwidth {
 
     /// Takes packets to be sent again; returns those that may leave now.
     pub(super) fn queue_repairs(&mut self, now: Instant, mut asked: Vec<Again>) -> Vec<Again> {
-        if self.pacer.pace.is_none() {
-            return asked;
-        }
-        let now_too = asked
-            .iter()
-            .take_while(|_| self.waiting.is_empty() && self.admit(now, ORDINARY_LEN))
-            .count();
-        let room = super::MAX_NACKED - self.waiting.len().min(super::MAX_NACKED);
-        self.waiting
-            .extend(asked.drain(now_too.min(asked.len())..).take(room));
-        if !self.waiting.is_empty() {
+        let at_once = if self.waiting.is_empty() {
+            self.pacer.room(now, BURST, ORDINARY_LEN)
+        } else {
+            0
+        };
+        if asked.len() > at_once {
+            let room = super::MAX_NACKED - self.waiting.len().min(super::MAX_NACKED);
+            self.waiting.extend(asked.drain(at_once..).take(room));
             self.due.get_or_insert(now + STEP);
         }
         asked
     }
 
-    /// Takes the packets that are to be sent again in the step that is due.
-    pub(super) fn take_repairs(&mut self, now: Instant) -> Vec<Again> {
-        let mut repairs = Vec::new();
-        if self.due.is_none_or(|due| due > now) {
-            return repairs;
-        }
-        while !self.waiting.is_empty() && self.admit_step(now, ORDINARY_LEN) {
-            repairs.extend(self.waiting.pop_front());
+    /// Takes the next packet that is to be sent again in the step that is due.
+    pub(super) fn take_repair(&mut self, now: Instant) -> Option<Again> {
+        self.due.filter(|due| *due <= now)?;
+        let step = self.pacer.step_bytes();
+        if self.pacer.has_room(now, step)
+            && let Some(again) = self.waiting.pop_front()
+        {
+            return Some(again);
         }
         self.due = (!self.waiting.is_empty()).then_some(now + STEP);
-        repairs
+        None
     }
 
     /// Notes what was sent again.
     pub(super) fn note_repair(&mut self, now: Instant, size_bytes: usize) {
         self.repairs.note(now, size_bytes);
+        self.pacer.add(size_bytes);
     }
 }
 
@@ -382,14 +382,29 @@ impl Pacer {
         fits
     }
 
-    /// The same for what has fallen behind: the last packet of a step may go over its bound, the next step waits.
-    fn admit_behind(&mut self, now: Instant, size_bytes: usize, step: u64) -> bool {
+    /// Returns whether anything may leave in a step of so many bytes: the last packet may go over them, and the next
+    /// step waits.
+    fn has_room(&mut self, now: Instant, step: u64) -> bool {
         self.run_out(now);
-        let fits = self.level < step.max(1);
-        if fits {
-            self.level += size_bytes as u64;
+        self.level < step.max(1)
+    }
+
+    /// Returns how many packets may leave at once.
+    fn room(&mut self, now: Instant, most: u64, size_bytes: usize) -> usize {
+        if self.pace.is_none() {
+            return usize::MAX;
         }
-        fits
+        self.run_out(now);
+        let room = most.saturating_sub(self.level) / size_bytes as u64;
+        usize::try_from(room).unwrap_or(usize::MAX)
+    }
+
+    fn add(&mut self, size_bytes: usize) {
+        self.level += size_bytes as u64;
+    }
+
+    fn step_bytes(&self) -> u64 {
+        self.pace.map_or(STEP_BYTES, |pace| pace.bytes_in(STEP))
     }
 
     fn begin_step(&mut self, now: Instant) {
@@ -417,15 +432,23 @@ mod tests {
     fn a_bucket_lets_a_run_pass_and_the_rest_at_its_pace() {
         let start = Instant::now();
         let mut pacer = Pacer::new(start);
-        assert!((0..1000).all(|_| pacer.admit(start, 1200, BURST)), "no pace");
+        assert!(
+            (0..1000).all(|_| pacer.admit(start, 1200, BURST)),
+            "no pace"
+        );
         let mut pacer = Pacer::new(start);
         pacer.set(start, Bitrate::kbps(4800));
         let at_once = (0..100).filter(|_| pacer.admit(start, 1200, BURST)).count();
         assert_eq!(at_once, 16);
         let mut steps = (1..=200_u32).map(|step| {
             let now = start + STEP * step;
-            let step = Bitrate::kbps(4800).bytes_in(STEP);
-            (0..100).filter(|_| pacer.admit_behind(now, 1200, step)).count()
+            let step = pacer.step_bytes();
+            let mut sent = 0;
+            while pacer.has_room(now, step) {
+                pacer.add(1200);
+                sent += 1;
+            }
+            sent
         });
         let sent: usize = steps.by_ref().sum();
         // A second at 4.8 Mb/s is 500 packets, sixteen of which have left before.

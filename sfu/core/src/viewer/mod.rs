@@ -163,9 +163,9 @@ impl Viewer {
             self.target = Some(best);
             return Selected::default();
         }
-        let (rungs, count) = rungs(self.choice, best, room);
+        let (rungs, count) = rungs(now, (self.choice, best), room);
         let rungs = rungs.get(..count).unwrap_or_default();
-        let sound = room.rate(Kind::Audio, 0).unwrap_or_default();
+        let sound = room.rate(now, Kind::Audio, 0).unwrap_or_default();
         let shown = self.shown().map(|(_, layer)| layer);
         let chosen = self.bandwidth.choose(now, rungs, shown, sound);
         let selected = Selected {
@@ -261,10 +261,7 @@ impl Viewer {
     }
 
     fn has_seen_nothing(&self) -> bool {
-        let mut video = self
-            .tracks
-            .iter()
-            .filter(|it| it.kind() == Kind::Video);
+        let mut video = self.tracks.iter().filter(|it| it.kind() == Kind::Video);
         video.all(Track::waits)
     }
 
@@ -469,8 +466,7 @@ impl Viewer {
         let round_trip = self.round_trip.unwrap_or(DEFAULT_ROUND_TRIP);
         let number = self.bandwidth.next_number();
         let track = track_of(&mut self.tracks, again.kind)?;
-        let sendable =
-            track.prepare_again(now, round_trip, (again, number), (burst, packet))?;
+        let sendable = track.prepare_again(now, round_trip, (again, number), (burst, packet))?;
         self.bandwidth.note_repair(now, packet.payload.len());
         Some(sendable)
     }
@@ -509,9 +505,9 @@ impl Viewer {
         self.bandwidth.end_step(now);
     }
 
-    /// Takes the packets that are to be sent again now: those that had to wait.
-    pub(crate) fn take_repairs(&mut self, now: Instant) -> Vec<Again> {
-        self.bandwidth.take_repairs(now)
+    /// Takes the next packet that had to wait to be sent again, if its turn has come.
+    pub(crate) fn take_repair(&mut self, now: Instant) -> Option<Again> {
+        self.bandwidth.take_repair(now)
     }
 
     /// Returns whether the viewer negotiated a payload type for `format`, or has no such m-line.
@@ -578,7 +574,9 @@ impl Viewer {
 
     fn take_report(&mut self, now: Instant, report: &rtcp::ReceptionReport) {
         let tracks = self.tracks.iter();
-        let measured = tracks.clone().find_map(|track| track.round_trip(now, report));
+        let measured = tracks
+            .clone()
+            .find_map(|track| track.round_trip(now, report));
         self.round_trip = measured.or(self.round_trip);
         let is_picture = |track: &Track| track.kind() == Kind::Video && track.ssrc() == report.ssrc;
         if tracks.clone().any(is_picture) {
@@ -592,7 +590,11 @@ fn track_of(tracks: &mut [Track], kind: Kind) -> Option<&mut Track> {
 }
 
 /// Returns the layers that may be shown, the best first, and how many they are: with a choice of one layer that alone.
-fn rungs(choice: LayerChoice, best: u8, room: &Room) -> ([Rung; MAX_LAYERS], usize) {
+fn rungs(
+    now: Instant,
+    (choice, best): (LayerChoice, u8),
+    room: &Room,
+) -> ([Rung; MAX_LAYERS], usize) {
     let nothing = Rung {
         layer: best,
         rate: None,
@@ -603,7 +605,7 @@ fn rungs(choice: LayerChoice, best: u8, room: &Room) -> ([Rung; MAX_LAYERS], usi
         LayerChoice::Layer(_) => info.index == best,
     };
     for (rung, info) in rungs.iter_mut().zip(room.layers().iter().filter(is_fit)) {
-        let rate = room.rate(Kind::Video, info.index);
+        let rate = room.rate(now, Kind::Video, info.index);
         *rung = Rung {
             layer: info.index,
             rate,

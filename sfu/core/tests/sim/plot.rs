@@ -28,7 +28,10 @@ fn draw(title: &str, curves: &[Curve]) -> String {
     let end = points().map(|(x, _)| *x).fold(1.0, f64::max).ceil();
     let most = points().map(|(_, y)| *y).fold(100.0, f64::max);
     let step = [100.0, 250.0, 500.0, 1000.0, 2500.0, 5000.0];
-    let step = step.into_iter().find(|step| most / step <= 6.0).unwrap_or(5000.0);
+    let step = step
+        .into_iter()
+        .find(|step| most / step <= 6.0)
+        .unwrap_or(5000.0);
     let top = (most / step).ceil() * step;
     let x = |at: f64| MARGINS.0 + at / end * (SIZE.0 - MARGINS.0 - MARGINS.2);
     let y = |kbps: f64| SIZE.1 - MARGINS.3 - kbps / top * (SIZE.1 - MARGINS.1 - MARGINS.3);
