@@ -226,7 +226,7 @@ fn check(local: &IceCredentials, nominates: bool, controlled: bool) -> Vec<u8> {
 
 fn formats(codec: Codec, payload_type: u8) -> Vec<PayloadFormat> {
     let format = Format { codec, profile: 0, packetization_mode: 0 };
-    let feedback = Feedback { nack: true, pli: true, fir: true, transport_cc: true };
+    let feedback = Feedback { nack: true, pli: true, fir: true, transport_cc: true, remb: true };
     let rtx_payload_type = Some(payload_type + 1);
     vec![PayloadFormat { payload_type, rtx_payload_type, format, feedback }]
 }

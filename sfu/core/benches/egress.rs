@@ -81,11 +81,14 @@ const SHAPES: [Shape; 10] = [
 fn main() {
     let mut numbers = std::env::args().skip(1).filter_map(|it| it.parse().ok());
     let viewers = numbers.next().unwrap_or(1000);
-    let mut stand = Stand::new(1, viewers);
+    let mut stands = [false, true].map(|has_numbers| Stand::new(1, viewers, has_numbers));
     let packets = numbers.next().map(|it| vec![it]);
-    compare(&mut stand, &packets.unwrap_or_else(|| vec![1, 2, 4, 9, 16]));
+    compare(
+        &mut stands,
+        &packets.unwrap_or_else(|| vec![1, 2, 4, 9, 16]),
+    );
     println!();
-    spend(&mut stand);
+    spend(&mut stands[1]);
     println!();
     divide(viewers);
 }
@@ -97,33 +100,36 @@ fn divide(viewers: usize) {
     println!("| ---: | ---: | ---: | ---: |");
     let mut one = None;
     for rooms in [1, 10, 100, 1000] {
-        let mut stand = Stand::new(rooms, viewers);
+        let mut stand = Stand::new(rooms, viewers, true);
         let took = best((0..TURNS).map(|_| stand.klieg(PACKETS)));
         let ratio = took / *one.get_or_insert(took);
         println!("| {rooms} | {} | {took:.0} | {ratio:.2} |", viewers / rooms);
     }
 }
 
-/// Prints what packets cost beside the floor.
-fn compare(stand: &mut Stand, lengths: &[usize]) {
+/// Prints what packets cost beside the floor: without and with the transport-wide numbers that viewers report on.
+fn compare(stands: &mut [Stand; 2], lengths: &[usize]) {
     println!(
-        "| viewers | packets a burst | floor, ns | klieg, ns | ratio | floor without sending, ns | klieg without sending, ns |"
+        "| viewers | packets a burst | floor, ns | klieg, ns | ratio | without numbers, ns | floor without sending, ns | klieg without sending, ns | without numbers, ns |"
     );
-    println!("| ---: | ---: | ---: | ---: | ---: | ---: | ---: |");
-    let viewers = stand.viewers;
+    println!("| ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |");
+    let viewers = stands[0].viewers;
     for &packets in lengths {
-        let mut turns: [Vec<f64>; 4] = Default::default();
+        let mut turns: [Vec<f64>; 6] = Default::default();
         for _ in 0..TURNS {
-            for (turns, sends) in turns.chunks_mut(2).zip([true, false]) {
-                stand.sockets.are_open = sends;
-                turns[0].push(stand.floor(packets));
-                turns[1].push(stand.klieg(packets));
+            for (turns, sends) in turns.chunks_mut(3).zip([true, false]) {
+                for stand in stands.iter_mut() {
+                    stand.sockets.are_open = sends;
+                }
+                turns[0].push(stands[0].floor(packets));
+                turns[1].push(stands[1].klieg(packets));
+                turns[2].push(stands[0].klieg(packets));
             }
         }
-        let [floor, klieg, own_floor, own] = turns.map(best);
+        let [floor, klieg, plain, own_floor, own, own_plain] = turns.map(best);
         let ratio = klieg / floor;
         println!(
-            "| {viewers} | {packets} | {floor:.0} | {klieg:.0} | {ratio:.2} | {own_floor:.0} | {own:.0} |"
+            "| {viewers} | {packets} | {floor:.0} | {klieg:.0} | {ratio:.2} | {plain:.0} | {own_floor:.0} | {own:.0} | {own_plain:.0} |"
         );
     }
 }
@@ -170,7 +176,7 @@ struct Stand {
 
 impl Stand {
     /// Connects publishers and viewers in virtual time.
-    fn new(rooms: usize, viewers: usize) -> Self {
+    fn new(rooms: usize, viewers: usize, has_numbers: bool) -> Self {
         let mut stage = Stage::new(1, 1);
         let (mut publishers, mut places) = (Vec::new(), Vec::new());
         for room in 0..rooms as u64 {
@@ -179,7 +185,12 @@ impl Stand {
             stage.publishing(publisher).has_audio = false;
             publishers.push(publisher);
             for _ in 0..viewers / rooms {
-                places.push(stage.watch(2 + places.len() as u64, Link::default()));
+                let id = 2 + places.len() as u64;
+                places.push(if has_numbers {
+                    stage.watch_numbered(id, Link::default())
+                } else {
+                    stage.watch(id, Link::default())
+                });
             }
         }
         let all_see = |stage: &Stage| places.iter().all(|it| stage.watching(*it).frames > 2);

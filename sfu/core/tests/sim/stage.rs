@@ -130,16 +130,24 @@ impl Stage {
         )
     }
 
-    /// Adds a viewer that reports what arrives, behind a bottleneck; returns its place.
-    pub(crate) fn watch_behind(&mut self, id: u64, link: Link, bottleneck: Bottleneck) -> usize {
+    /// Adds a viewer whose packets have transport-wide numbers, on which it reports nothing; returns its place.
+    pub(crate) fn watch_numbered(&mut self, id: u64, link: Link) -> usize {
         let mut tracks = send_tracks(&[(96, Some(97), VP8)]);
         for track in &mut tracks {
             track.extensions.transport_cc = Some(TRANSPORT_CC);
         }
         let mut watching = Watching::new(self.now);
-        watching.skips_to_keyframes = true;
+        watching.reports_transport = false;
         let role = Role::Watching(Box::new(watching));
-        let place = self.add(id, link, Media::View(tracks), role);
+        self.add(id, link, Media::View(tracks), role)
+    }
+
+    /// Adds a viewer that reports what arrives, behind a bottleneck; returns its place.
+    pub(crate) fn watch_behind(&mut self, id: u64, link: Link, bottleneck: Bottleneck) -> usize {
+        let place = self.watch_numbered(id, link);
+        let watching = self.watching_mut(place);
+        watching.reports_transport = true;
+        watching.skips_to_keyframes = true;
         self.actors[place].bottleneck = Some(bottleneck);
         place
     }
