@@ -247,6 +247,7 @@ fn send() -> Vec<SendTrack> {
     let track = |kind, codec, payload_type, media| SendTrack {
         kind,
         formats: formats(codec, payload_type),
+        extensions: ExtensionIds { transport_cc: Some(3), ..Default::default() },
         ssrc: SsrcPair { media, rtx: Some(media + 1) },
         cname: "room".to_owned(),
     };

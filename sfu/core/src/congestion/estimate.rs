@@ -31,7 +31,14 @@ const SILENCE: Duration = Duration::from_millis(1500);
 /// The estimate of one viewer's path.
 #[derive(Debug)]
 pub struct Estimator {
+    /// What every packet that leaves needs; the rest is for feedback alone.
     sent: Sent,
+    path: Box<Path>,
+}
+
+/// What is known of the path.
+#[derive(Debug)]
+struct Path {
     delivered: Delivered,
     delay: DelayDetector,
     loss: LossDetector,
@@ -45,8 +52,6 @@ pub struct Estimator {
     round_trip: Duration,
     /// When the last message came; `None` before the first.
     heard: Option<Instant>,
-    /// When the last packet left; `None` before the first.
-    departed: Option<Instant>,
     /// What the path was last shown to carry, and when; `None` before, and once the estimate has fallen.
     proved: Option<(Bitrate, Instant)>,
     /// Whether a full queue lost packets, as the last message says.
@@ -65,8 +70,7 @@ struct Report {
 impl Estimator {
     /// Starts without knowledge.
     pub fn new(now: Instant) -> Self {
-        Self {
-            sent: Sent::new(now),
+        let path = Path {
             delivered: Delivered::new(),
             delay: DelayDetector::default(),
             loss: LossDetector::new(now),
@@ -76,9 +80,12 @@ impl Estimator {
             clock: None,
             round_trip: Duration::from_millis(100),
             heard: None,
-            departed: None,
             proved: None,
             overflows: false,
+        };
+        Self {
+            sent: Sent::new(now),
+            path: Box::new(path),
         }
     }
 
@@ -91,25 +98,159 @@ impl Estimator {
     /// Notes that the packet of this number left.
     pub fn note_sent(&mut self, now: Instant, size_bytes: usize) {
         self.sent.note(now, size_bytes);
-        self.prober.note_sent(size_bytes);
-        self.departed = Some(now);
+        if self.sent.probes {
+            self.path.prober.note_sent(size_bytes);
+        }
+    }
+
+    /// Touches what the next packet needs, so that the processor fetches it meanwhile.
+    pub(crate) fn look_ahead(&self) -> u16 {
+        self.sent.look_ahead()
     }
 
     /// Takes a message of feedback.
     pub fn handle_feedback(&mut self, now: Instant, feedback: &TransportFeedback<'_>) {
         let report = self.read(now, feedback);
-        if report.lost + report.arrived == 0 {
-            return;
+        if report.lost + report.arrived > 0 {
+            let now_us = self.sent.time(now);
+            self.path.take_report(now, now_us, &report);
+            self.sent.probes = self.path.prober.is_sending();
         }
+    }
+
+    /// Returns how much the path carries; `None` before it is known.
+    pub fn estimate(&self) -> Option<Bitrate> {
+        self.path.heard.map(|_| self.path.rate.estimate())
+    }
+
+    /// Returns whether packets wait in a queue, or are lost to a full one.
+    pub fn is_congested(&self) -> bool {
+        self.path.overflows
+            || self.path.delay.usage() == Usage::Over
+            || self.path.delivered.queue_us() >= QUEUE_US
+    }
+
+    /// Returns how long packets wait on their way.
+    pub fn queue(&self) -> Duration {
+        Duration::from_micros(self.path.delivered.queue_us())
+    }
+
+    /// Returns from departure to the report of it.
+    pub fn round_trip(&self) -> Duration {
+        self.path.round_trip
+    }
+
+    /// Returns what is lost, in thousandths.
+    pub fn loss(&self) -> u64 {
+        self.path.loss.fraction()
+    }
+
+    /// Returns what the path has just been shown to carry; `None` when that was long ago.
+    pub(crate) fn proved(&self, now: Instant) -> Option<Bitrate> {
+        self.path.proved(now)
+    }
+
+    /// Takes the silence of a viewer that has packets to report.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        let last = self.sent.last();
+        self.path.handle_timeout(now, last);
+        self.sent.probes = self.path.prober.is_sending();
+    }
+
+    /// Begins to probe for `goal`, if it is time; returns whether it does.
+    pub(crate) fn probe(&mut self, now: Instant, goal: Bitrate) -> bool {
+        let known = self.path.rate.estimate();
+        let first = self.sent.next();
+        let begins = !self.is_congested() && self.path.prober.begin(now, first, (known, goal));
+        self.sent.probes |= begins;
+        begins
+    }
+
+    /// Returns whether another packet of padding is due now.
+    pub(crate) fn owes_padding(&self, now: Instant) -> bool {
+        self.sent.probes && self.path.prober.owes(now)
+    }
+
+    /// Ends a step of probing.
+    pub(crate) fn end_step(&mut self, now: Instant) {
+        if self.sent.probes {
+            self.path.prober.end_step(now, self.sent.next());
+            self.sent.probes = self.path.prober.is_sending();
+        }
+    }
+
+    /// Returns when a step of probing is due.
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
+        self.sent
+            .probes
+            .then(|| self.path.prober.poll_timeout())
+            .flatten()
+    }
+
+    fn read(&mut self, now: Instant, feedback: &TransportFeedback<'_>) -> Report {
+        let reference = self.path.unroll(feedback.reference_us());
+        let mut report = Report::default();
+        for status in feedback.statuses() {
+            let Some(number) = self.sent.find(status.sequence) else {
+                continue;
+            };
+            let arrived = status
+                .arrival_us
+                .and_then(|at| u64::try_from(reference + at).ok());
+            self.take_unreported(now, number);
+            let fate = arrived.map_or(Fate::Missing, |_| Fate::Arrived);
+            let Some(departure) = self.sent.settle(now, number, fate) else {
+                continue;
+            };
+            self.path.next = Some(self.path.next.unwrap_or(0).max(number + 1));
+            match (arrived, departure.before) {
+                (_, Fate::Arrived) | (None, Fate::Missing) => {}
+                (None, Fate::Unknown) => report.lost += 1,
+                (Some(arrived_us), before) => {
+                    if before == Fate::Missing {
+                        self.path.loss.forgive();
+                    }
+                    report.arrived += 1;
+                    report.departed_us = report.departed_us.max(Some(departure.at_us));
+                    let packet = Arrival {
+                        departed_us: departure.at_us,
+                        arrived_us,
+                        size_bytes: departure.size_bytes,
+                    };
+                    self.path.take_arrival(number, packet);
+                }
+            }
+        }
+        report
+    }
+
+    /// Takes the packets that no message spoke of, for theirs was lost, as arrived: else a lost message would look
+    /// like a slower path.
+    fn take_unreported(&mut self, now: Instant, number: u64) {
+        let Some(next) = self.path.next.filter(|next| *next < number) else {
+            return;
+        };
+        for number in next.max(number.saturating_sub(256))..number {
+            if let Some(departure) = self.sent.settle(now, number, Fate::Unknown)
+                && departure.before == Fate::Unknown
+            {
+                self.path.delivered.credit(departure.size_bytes);
+            }
+        }
+    }
+}
+
+impl Path {
+    /// Takes what a message said as a whole.
+    fn take_report(&mut self, now: Instant, now_us: u64, report: &Report) {
         self.heard = Some(now);
         self.delivered.end_message();
         if let Some(departed_us) = report.departed_us {
-            let took = self.sent.time(now).saturating_sub(departed_us);
+            let took = now_us.saturating_sub(departed_us);
             self.round_trip = (self.round_trip * 7 + Duration::from_micros(took)) / 8;
         }
         let queue_us = self.delivered.queue_us();
-        let losses = (report.lost, report.arrived);
-        self.overflows = self.loss.add(now, losses, queue_us);
+        self.overflows = self.loss.add(now, (report.lost, report.arrived), queue_us);
         self.control(now);
         self.take_outcome(now);
     }
@@ -144,44 +285,12 @@ impl Estimator {
         }
     }
 
-    /// Returns how much the path carries; `None` before it is known.
-    pub fn estimate(&self) -> Option<Bitrate> {
-        self.heard.map(|_| self.rate.estimate())
-    }
-
-    /// Returns whether packets wait in a queue, or are lost to a full one.
-    pub fn is_congested(&self) -> bool {
-        self.overflows || self.delay.usage() == Usage::Over || self.delivered.queue_us() >= QUEUE_US
-    }
-
-    /// Returns how long packets wait on their way.
-    pub fn queue(&self) -> Duration {
-        Duration::from_micros(self.delivered.queue_us())
-    }
-
-    /// Returns from departure to the report of it.
-    pub fn round_trip(&self) -> Duration {
-        self.round_trip
-    }
-
-    /// Returns what is lost, in thousandths.
-    pub fn loss(&self) -> u64 {
-        self.loss.fraction()
-    }
-
-    /// Returns what the path has just been shown to carry; `None` when that was long ago.
-    pub(crate) fn proved(&self, now: Instant) -> Option<Bitrate> {
-        let is_fresh = |(_, at): &(Bitrate, Instant)| now.saturating_duration_since(*at) < FRESH;
-        self.proved.filter(is_fresh).map(|(rate, _)| rate)
-    }
-
-    /// Takes the silence of a viewer that has packets to report.
-    pub fn handle_timeout(&mut self, now: Instant) {
+    fn handle_timeout(&mut self, now: Instant, departed: Option<Instant>) {
         self.take_outcome(now);
         let Some(heard) = self.heard else {
             return;
         };
-        let sends = self.departed.is_some_and(|departed| departed > heard);
+        let sends = departed.is_some_and(|departed| departed > heard);
         let patience = SILENCE + self.round_trip;
         let waited = |since: Instant| now.saturating_duration_since(since) >= patience;
         if sends && waited(heard) && self.rate.decreased().is_none_or(waited) {
@@ -191,26 +300,9 @@ impl Estimator {
         }
     }
 
-    /// Begins to probe for `goal`, if it is time; returns whether it does.
-    pub(crate) fn probe(&mut self, now: Instant, goal: Bitrate) -> bool {
-        let known = self.rate.estimate();
-        let first = self.sent.next();
-        !self.is_congested() && self.prober.begin(now, first, (known, goal))
-    }
-
-    /// Returns whether another packet of padding is due now.
-    pub(crate) fn owes_padding(&self, now: Instant) -> bool {
-        self.prober.owes(now)
-    }
-
-    /// Ends a step of probing.
-    pub(crate) fn end_step(&mut self, now: Instant) {
-        self.prober.end_step(now, self.sent.next());
-    }
-
-    /// Returns when a step of probing is due.
-    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
-        self.prober.poll_timeout()
+    fn proved(&self, now: Instant) -> Option<Bitrate> {
+        let is_fresh = |(_, at): &(Bitrate, Instant)| now.saturating_duration_since(*at) < FRESH;
+        self.proved.filter(is_fresh).map(|(rate, _)| rate)
     }
 
     fn take_outcome(&mut self, now: Instant) {
@@ -231,43 +323,6 @@ impl Estimator {
         }
     }
 
-    fn read(&mut self, now: Instant, feedback: &TransportFeedback<'_>) -> Report {
-        let reference = self.unroll(feedback.reference_us());
-        let mut report = Report::default();
-        for status in feedback.statuses() {
-            let Some(number) = self.sent.find(status.sequence) else {
-                continue;
-            };
-            let arrived = status
-                .arrival_us
-                .and_then(|at| u64::try_from(reference + at).ok());
-            self.take_unreported(now, number);
-            let fate = arrived.map_or(Fate::Missing, |_| Fate::Arrived);
-            let Some(departure) = self.sent.settle(now, number, fate) else {
-                continue;
-            };
-            self.next = Some(self.next.unwrap_or(0).max(number + 1));
-            match (arrived, departure.before) {
-                (_, Fate::Arrived) | (None, Fate::Missing) => {}
-                (None, Fate::Unknown) => report.lost += 1,
-                (Some(arrived_us), before) => {
-                    if before == Fate::Missing {
-                        self.loss.forgive();
-                    }
-                    report.arrived += 1;
-                    report.departed_us = report.departed_us.max(Some(departure.at_us));
-                    let packet = Arrival {
-                        departed_us: departure.at_us,
-                        arrived_us,
-                        size_bytes: departure.size_bytes,
-                    };
-                    self.take_arrival(number, packet);
-                }
-            }
-        }
-        report
-    }
-
     fn take_arrival(&mut self, number: u64, packet: Arrival) {
         self.delivered.add(packet);
         if self.prober.contains(number) {
@@ -276,21 +331,6 @@ impl Estimator {
             self.delay.skip();
         } else {
             self.delay.add(packet);
-        }
-    }
-
-    /// Takes the packets that no message spoke of, for theirs was lost, as arrived: else a lost message would look
-    /// like a slower path.
-    fn take_unreported(&mut self, now: Instant, number: u64) {
-        let Some(next) = self.next.filter(|next| *next < number) else {
-            return;
-        };
-        for number in next.max(number.saturating_sub(256))..number {
-            if let Some(departure) = self.sent.settle(now, number, Fate::Unknown)
-                && departure.before == Fate::Unknown
-            {
-                self.delivered.credit(departure.size_bytes);
-            }
         }
     }
 

@@ -156,6 +156,11 @@ impl Prober {
         }
     }
 
+    /// Returns whether a cluster is being sent.
+    pub(crate) fn is_sending(&self) -> bool {
+        self.cluster.as_ref().is_some_and(|it| it.end.is_none())
+    }
+
     /// Returns whether a packet is of the cluster under way.
     pub(crate) fn contains(&self, number: u64) -> bool {
         self.cluster.as_ref().is_some_and(|cluster| {

@@ -14,6 +14,10 @@ pub(super) struct Sent {
     next: u64,
     /// Where time begins.
     epoch: Instant,
+    /// When the last packet left, and the same in microseconds since the epoch.
+    last: (Instant, u64),
+    /// Whether packets that leave are of a cluster that probes the path.
+    pub(super) probes: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -53,6 +57,8 @@ impl Sent {
             // A number below the first is still a number.
             next: 1 << 16,
             epoch,
+            last: (epoch, 0),
+            probes: false,
         }
     }
 
@@ -66,6 +72,17 @@ impl Sent {
         micros(now.saturating_duration_since(self.epoch))
     }
 
+    /// Returns when the last packet left; `None` before the first.
+    pub(super) fn last(&self) -> Option<Instant> {
+        (!self.slots.is_empty()).then_some(self.last.0)
+    }
+
+    /// Touches what the next packet needs.
+    pub(super) fn look_ahead(&self) -> u16 {
+        let slot = self.slots.get(place(self.next));
+        slot.map_or(0, |slot| slot.size_bytes)
+    }
+
     /// Notes that the next packet left.
     #[expect(
         clippy::cast_possible_truncation,
@@ -75,7 +92,10 @@ impl Sent {
         if self.slots.is_empty() {
             self.slots = vec![Slot::default(); REMEMBERED].into();
         }
-        let departed = self.time(now) as u32;
+        if self.last.0 != now {
+            self.last = (now, self.time(now));
+        }
+        let departed = self.last.1 as u32;
         if let Some(slot) = self.slots.get_mut(place(self.next)) {
             *slot = Slot {
                 departed,
@@ -119,8 +139,9 @@ impl Sent {
     }
 }
 
+/// Returns a duration in microseconds, without the division of 128 bits that `as_micros` takes.
 pub(super) fn micros(duration: Duration) -> u64 {
-    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+    duration.as_secs() * 1_000_000 + u64::from(duration.subsec_micros())
 }
 
 #[expect(

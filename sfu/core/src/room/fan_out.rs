@@ -120,7 +120,9 @@ impl FanOut {
         for index in room.viewers.iter().skip(self.viewer).take(AHEAD) {
             if let Some((transport, viewer)) = peers.viewer(*index) {
                 black_box((transport.is_keyed(), transport.media_path(now)));
-                black_box(self.bursts.first().is_some_and(|burst| viewer.takes(burst)));
+                let burst = self.bursts.first();
+                black_box(burst.is_some_and(|burst| viewer.takes(burst)));
+                black_box(burst.map(|burst| viewer.look_ahead(burst.kind())));
             }
         }
     }

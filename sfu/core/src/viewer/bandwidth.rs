@@ -35,7 +35,7 @@ const ORDINARY_LEN: usize = 1200;
 #[derive(Debug)]
 pub(super) struct Bandwidth {
     /// `None` without transport-wide feedback.
-    estimator: Option<Box<Estimator>>,
+    estimator: Option<Estimator>,
     /// What is known without it.
     reports: Reports,
     /// Loss that the viewer's last report told, in 1/256; `None` when none came since.
@@ -77,7 +77,7 @@ impl Bandwidth {
     pub(super) fn new(now: Instant, tracks: &[SendTrack]) -> Self {
         let has_numbers = tracks.iter().any(|track| super::number_id(track).is_some());
         Self {
-            estimator: has_numbers.then(|| Box::new(Estimator::new(now))),
+            estimator: has_numbers.then(|| Estimator::new(now)),
             reports: Reports::default(),
             reported_loss: None,
             allocator: Allocator::default(),
@@ -102,6 +102,12 @@ impl Bandwidth {
     pub(super) fn next_number(&self) -> u16 {
         let estimator = self.estimator.as_ref();
         estimator.map_or(0, |estimator| estimator.next_number())
+    }
+
+    /// Touches what the next packet needs.
+    pub(super) fn look_ahead(&self) -> u16 {
+        let estimator = self.estimator.as_ref();
+        estimator.map_or(0, Estimator::look_ahead)
     }
 
     /// Notes that the packet of this number left.
@@ -273,6 +279,13 @@ impl Bandwidth {
         if self.estimator.as_ref().is_some_and(|it| !is_known(it)) {
             let pace = rate.map_or(MAX_PACE, |rate| rate.percent(JOIN_PACE));
             self.pacer.set(now, pace.max(MIN_JOIN_PACE).min(MAX_PACE));
+        }
+    }
+
+    /// The viewer is live. Without a message of its own nothing is known that its pace could follow.
+    pub(super) fn end_join(&mut self, now: Instant) {
+        if self.estimate(now).is_none() {
+            self.pacer.pace = None;
         }
     }
 

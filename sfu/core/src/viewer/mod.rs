@@ -364,6 +364,13 @@ impl Viewer {
         }
     }
 
+    /// Touches what the next packet of a kind needs, so that the processor fetches it meanwhile.
+    pub(crate) fn look_ahead(&self, kind: Kind) -> (u16, u64) {
+        let track = self.tracks.iter().find(|track| track.kind() == kind);
+        let given = track.map_or(0, Track::look_ahead);
+        (self.bandwidth.look_ahead(), given)
+    }
+
     /// Returns how much the header extensions of an m-line add to a packet, in bytes.
     pub(crate) fn extension_len(&self, kind: Kind) -> usize {
         let track = self.tracks.iter().find(|track| track.kind() == kind);
@@ -432,8 +439,9 @@ impl Viewer {
     }
 
     /// The viewer is live.
-    pub(crate) fn end_catch_up(&mut self) {
+    pub(crate) fn end_catch_up(&mut self, now: Instant) {
         self.catch_up = None;
+        self.bandwidth.end_join(now);
     }
 
     /// Prepares a packet from the cache; the first one begins the picture, again if need be.

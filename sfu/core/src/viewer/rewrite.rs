@@ -103,6 +103,11 @@ impl Rewrite {
         self.highest
     }
 
+    /// Touches what the next packet needs.
+    pub(super) fn look_ahead(&self) -> u64 {
+        self.given.0[Given::place(self.highest.0)]
+    }
+
     /// Returns the latest timestamp given out; 0 before the first.
     pub(super) fn latest_timestamp(&self) -> u32 {
         self.latest.map_or(0, |(latest, _)| latest)
@@ -324,8 +329,12 @@ impl Given {
         clippy::cast_possible_truncation,
         reason = "the remainder is below the length"
     )]
+    fn place(seq: u64) -> usize {
+        (seq / 64 % Self::WORDS as u64) as usize
+    }
+
     fn word(&mut self, seq: u64) -> &mut u64 {
-        &mut self.0[(seq / 64 % Self::WORDS as u64) as usize]
+        &mut self.0[Self::place(seq)]
     }
 }
 

@@ -90,6 +90,11 @@ impl Track {
         self.rewrite.layer()
     }
 
+    /// Touches what the next packet needs.
+    pub(super) fn look_ahead(&self) -> u64 {
+        self.rewrite.look_ahead()
+    }
+
     /// Returns how much the header extensions add to a packet, in bytes.
     pub(super) fn extension_len(&self) -> usize {
         self.number_id.map_or(0, |_| TransportSequence::LEN)
