@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use klieg_sfu_core::command::{Command, Event, LayerChoice, Limit, PeerId};
 use klieg_sfu_core::node::Node;
+use klieg_sfu_core::rtp::rtcp::{self, ReceptionReport};
 
 use crate::sim::bottleneck::{Bottleneck, Cross};
 use crate::sim::plot::{self, Curve};
@@ -406,4 +407,87 @@ fn a_viewer_that_reports_nothing_gets_the_best_layer() {
     run.until(20);
     assert_eq!(run.layer_at(20.0), Some(2));
     assert!(run.frames(4, 20) > 15 * 29);
+}
+
+/// What a viewer believes that its path carries, as `goog-remb` (draft-alvestrand-rmcat-remb-03, section 2.2).
+fn own_estimate(kbps: u32) -> Vec<u8> {
+    let mut message = vec![0x8f, 206, 0, 5, 0, 0, 0, 1, 0, 0, 0, 0];
+    message.extend_from_slice(b"REMB");
+    // An exponent of 6: units of 64 bit/s.
+    let mantissa = kbps * 1000 / 64;
+    let [_, high, middle, low] = mantissa.to_be_bytes();
+    message.extend_from_slice(&[1, 6 << 2 | high, middle, low]);
+    message.extend_from_slice(&2002_u32.to_be_bytes());
+    message
+}
+
+/// Returns a report that so many of 256 packets were lost.
+fn report(fraction_lost: u8) -> Vec<u8> {
+    let report = ReceptionReport {
+        ssrc: 2002,
+        fraction_lost,
+        ..ReceptionReport::default()
+    };
+    let mut compound = Vec::new();
+    rtcp::write_receiver_report(&mut compound, 1, &[report]);
+    compound
+}
+
+/// Lets a viewer without transport-wide feedback say the same each second; returns the layer that it is shown then.
+fn shown_after(run: &mut Run, secs: u64, message: &[u8]) -> Option<u8> {
+    for _ in 0..secs {
+        run.stage.actors[run.viewer].peer.send_rtcp(message);
+        run.stage.run(SECOND);
+    }
+    run.layer_at(run.now())
+}
+
+fn without_numbers(seed: u64) -> Run {
+    let mut stage = Stage::new(seed, 1);
+    stage.simulcast(1, Link::round_trip(20), layers());
+    stage.run(2 * SECOND);
+    let viewer = stage.watch(VIEWER, Link::round_trip(40));
+    stage.run(3 * SECOND);
+    Run {
+        stage,
+        viewer,
+        estimates: Vec::new(),
+    }
+}
+
+#[test]
+fn a_viewers_own_estimate_counts_where_it_reports_nothing_better() {
+    let mut run = without_numbers(410);
+    assert_eq!(run.layer_at(5.0), Some(2));
+    assert_eq!(shown_after(&mut run, 4, &own_estimate(700)), Some(1));
+    assert_eq!(shown_after(&mut run, 4, &own_estimate(300)), Some(0));
+    assert_eq!(shown_after(&mut run, 6, &own_estimate(4000)), Some(2));
+}
+
+#[test]
+fn heavy_loss_counts_where_nothing_else_is_known() {
+    let mut run = without_numbers(411);
+    assert_eq!(shown_after(&mut run, 5, &report(15)), Some(2), "6 % lost");
+    assert!(shown_after(&mut run, 8, &report(100)) < Some(2));
+    assert_eq!(shown_after(&mut run, 40, &report(0)), Some(2));
+}
+
+#[test]
+fn a_keyframe_that_comes_at_once_leaves_at_the_pace_of_the_path() {
+    // A keyframe of 60 kB each second, over 4 Mb/s with a queue of 75 kB.
+    let mut layer = SentLayer::new("f", 3000, (1280, 720));
+    (layer.packets, layer.keyframe_times) = (8, 10);
+    let mut stage = Stage::new(420, 1);
+    let publisher = stage.simulcast(1, Link::round_trip(20), vec![layer]);
+    stage.run(2 * SECOND);
+    let mut run = Run::of(stage, Link::round_trip(40), Bottleneck::new(4000, 80));
+    run.until(4);
+    for second in 5..25 {
+        run.stage.simulcasting(publisher).layers[0].wants_keyframe = true;
+        run.until(second);
+    }
+    let dropped = run.dropped(4, 25);
+    println!("{dropped} dropped of {}", run.came(4, 25));
+    assert!(dropped * 200 < run.came(4, 25), "{dropped}");
+    assert!(run.frames(4, 24) > 19 * 29, "{}", run.frames(4, 24));
 }

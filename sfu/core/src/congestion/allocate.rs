@@ -292,8 +292,8 @@ mod tests {
         let mut allocator = Allocator::default();
         for (kbps, is_proved, expected) in [
             (2600, true, Some((0.0, Pick::Show(1)))),
-            (2800, false, None),
-            (2800, true, Some((0.0, Pick::Show(0)))),
+            (3100, false, None),
+            (3100, true, Some((0.0, Pick::Show(0)))),
         ] {
             let state = (Pick::Show(2), budget(kbps, false, is_proved));
             let changed = change(&mut Allocator::default(), start, &rungs, state);
@@ -302,7 +302,7 @@ mod tests {
         let goal = Allocator::goal(&rungs, Pick::Show(2));
         assert_eq!(goal, Some(Bitrate::kbps(2500).percent(GOAL)));
         assert_eq!(Allocator::goal(&rungs, Pick::Show(0)), None);
-        let state = (Pick::Show(1), budget(2800, true, true));
+        let state = (Pick::Show(1), budget(3100, true, true));
         assert_eq!(
             change(&mut allocator, start, &rungs, state),
             None,
@@ -324,7 +324,7 @@ mod tests {
             let goal = Allocator::goal(&rungs, Pick::Pause);
             assert!(goal >= Some(Bitrate::kbps(900)));
             let later = start + SECOND * 30;
-            let state = (Pick::Pause, budget(1000, false, true));
+            let state = (Pick::Pause, budget(1100, false, true));
             let shown = Some((0.0, last));
             assert_eq!(change(&mut allocator, later, &rungs, state), shown);
         }

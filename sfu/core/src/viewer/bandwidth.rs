@@ -223,7 +223,7 @@ impl Bandwidth {
         let proved = estimator.and_then(|estimator| estimator.proved(now));
         Some(Budget {
             rate: estimate.without(others),
-            is_congested: estimator.is_none_or(|estimator| estimator.is_congested()),
+            is_congested: estimator.is_some_and(Estimator::is_congested),
             proved: proved.map(|proved| proved.without(others)),
             can_prove: estimator.is_some(),
         })
