@@ -104,26 +104,31 @@ fn main() {
     }
 }
 
-/// Prints what packets cost beside the floor.
+/// Prints what packets cost beside the floor: with the transport-wide numbers that viewers report on, and without.
 fn compare(viewers: usize, lengths: &[usize]) {
     println!(
-        "| viewers | packets a burst | floor, ns | klieg, ns | ratio | floor without sending, ns | klieg without sending, ns |"
+        "| viewers | packets a burst | floor, ns | klieg, ns | ratio | without numbers, ns | floor without sending, ns | klieg without sending, ns | without numbers, ns |"
     );
-    println!("| ---: | ---: | ---: | ---: | ---: | ---: | ---: |");
-    let (mut stand, mut floor) = (Stand::new(1, viewers, 1), Floor::new(viewers));
+    println!("| ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |");
+    let mut floor = Floor::new(viewers);
+    let mut stands = [true, false].map(|has_numbers| Stand::new(1, viewers, 1, has_numbers));
     for &packets in lengths {
-        let mut turns: [Vec<f64>; 4] = Default::default();
+        let mut turns: [Vec<f64>; 6] = Default::default();
         for _ in 0..TURNS {
-            for (turns, sends) in turns.chunks_mut(2).zip([true, false]) {
-                stand.sockets.are_open = sends;
-                turns[0].push(floor.pass(packets, &stand.sockets));
-                turns[1].push(stand.pass(packets));
+            for (turns, sends) in turns.chunks_mut(3).zip([true, false]) {
+                for stand in &mut stands {
+                    stand.sockets.are_open = sends;
+                }
+                turns[0].push(floor.pass(packets, &stands[0].sockets));
+                for (turns, stand) in turns[1..].iter_mut().zip(&mut stands) {
+                    turns.push(stand.pass(packets));
+                }
             }
         }
-        let [floor, klieg, own_floor, own] = turns.map(best);
+        let [floor, klieg, plain, own_floor, own, own_plain] = turns.map(best);
         let ratio = klieg / floor;
         println!(
-            "| {viewers} | {packets} | {floor:.0} | {klieg:.0} | {ratio:.2} | {own_floor:.0} | {own:.0} |"
+            "| {viewers} | {packets} | {floor:.0} | {klieg:.0} | {ratio:.2} | {plain:.0} | {own_floor:.0} | {own:.0} | {own_plain:.0} |"
         );
     }
 }
@@ -134,7 +139,7 @@ fn spend(viewers: usize) {
         "| stream, with Opus | packets a second | packets a run | ns a packet | µs a viewer and second | viewers a core |"
     );
     println!("| --- | ---: | ---: | ---: | ---: | ---: |");
-    let mut stand = Stand::new(1, viewers, 1);
+    let mut stand = Stand::new(1, viewers, 1, true);
     for shape in SHAPES {
         let seconds: Vec<_> = (0..5).map(|_| stand.second(shape)).collect();
         let (_, packets, runs) = seconds[0];
@@ -155,7 +160,7 @@ fn divide(viewers: usize) {
     println!("| ---: | ---: | ---: | ---: | ---: |");
     let mut one = None;
     for (rooms, shards) in [(1, 1), (10, 1), (100, 1), (1000, 1), (1, 2), (100, 2)] {
-        let mut stand = Stand::new(rooms, viewers, shards);
+        let mut stand = Stand::new(rooms, viewers, shards, true);
         let took = best((0..TURNS).map(|_| stand.pass(PACKETS)));
         let ratio = took / *one.get_or_insert(took);
         let each = viewers / rooms;

@@ -33,7 +33,7 @@ pub(crate) struct Stand {
 
 impl Stand {
     /// Connects publishers and viewers in virtual time.
-    pub(crate) fn new(rooms: usize, viewers: usize, shards: u16) -> Self {
+    pub(crate) fn new(rooms: usize, viewers: usize, shards: u16, has_numbers: bool) -> Self {
         let mut stage = Stage::new(1, shards);
         let (mut publishers, mut places) = (Vec::new(), Vec::new());
         for room in 0..rooms as u64 {
@@ -42,7 +42,12 @@ impl Stand {
             stage.publishing(publisher).has_audio = false;
             publishers.push(publisher);
             for _ in 0..viewers / rooms {
-                places.push(stage.watch(2 + places.len() as u64, Link::default()));
+                let id = 2 + places.len() as u64;
+                places.push(if has_numbers {
+                    stage.watch_numbered(id, Link::default())
+                } else {
+                    stage.watch(id, Link::default())
+                });
             }
         }
         let all_see = |stage: &Stage| places.iter().all(|it| stage.watching(*it).frames > 2);

@@ -63,8 +63,13 @@ impl Node {
             let run = room
                 .as_deref()
                 .and_then(|room| fan_out.next_run(now, room, &mut self.peers, out));
-            if let (Some(room), Some(run)) = (&mut room, &run) {
-                room.note_run(run.viewer);
+            match (&mut room, &run) {
+                (Some(room), Some(run)) => room.note_run(run.viewer),
+                (Some(room), None) => room.turn(),
+                (None, _) => {}
+            }
+            for index in fan_out.take_behind() {
+                self.set_timer(index);
             }
             if let Some(run) = run {
                 self.counters.rtp_sent += run.segments as u64;
@@ -81,9 +86,6 @@ impl Node {
                     path: run.path,
                     segment_size,
                 });
-            }
-            if let Some(room) = room {
-                room.turn();
             }
             self.fan_out.pop_front();
             self.fan_out_seen = self.fan_out_seen.saturating_sub(1);

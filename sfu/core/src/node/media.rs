@@ -228,6 +228,7 @@ impl Node {
                 self.counters.nacked_by_viewers += asked.again.len() as u64;
                 self.counters.keyframes_wanted += u64::from(asked.keyframe);
                 self.send_again(now, index, key, &asked.again);
+                self.adapt(now, index);
                 if asked.keyframe {
                     self.show_picture(now, index, key);
                 }
@@ -235,7 +236,7 @@ impl Node {
         }
     }
 
-    fn send_again(
+    pub(super) fn send_again(
         &mut self,
         now: Instant,
         index: PeerIndex,
@@ -260,7 +261,9 @@ impl Node {
                 continue;
             };
             let mut datagram = Vec::with_capacity(packet.payload.len() + 64);
-            if room::seal(&sendable, burst.payload(packet), transport, &mut datagram).is_some() {
+            let payload = burst.payload(packet);
+            if let Some(sealed) = room::seal(&sendable, payload, transport, &mut datagram) {
+                viewer.note_sent(now, &sendable, sealed);
                 self.counters.resent += 1;
                 self.ready.push_back((path, datagram));
             }
