@@ -226,7 +226,7 @@ fn check(local: &IceCredentials, nominates: bool, controlled: bool) -> Vec<u8> {
 
 fn formats(codec: Codec, payload_type: u8) -> Vec<PayloadFormat> {
     let format = Format { codec, profile: 0, packetization_mode: 0 };
-    let feedback = Feedback { nack: true, pli: true, fir: true, transport_cc: true };
+    let feedback = Feedback { nack: true, pli: true, fir: true, transport_cc: true, remb: true };
     let rtx_payload_type = Some(payload_type + 1);
     vec![PayloadFormat { payload_type, rtx_payload_type, format, feedback }]
 }
@@ -247,6 +247,7 @@ fn send() -> Vec<SendTrack> {
     let track = |kind, codec, payload_type, media| SendTrack {
         kind,
         formats: formats(codec, payload_type),
+        extensions: ExtensionIds { transport_cc: Some(3), ..Default::default() },
         ssrc: SsrcPair { media, rtx: Some(media + 1) },
         cname: "room".to_owned(),
     };

@@ -130,6 +130,7 @@ impl Media {
             Event::PublisherMedia { peer, .. }
             | Event::PublisherLayers { peer, .. }
             | Event::ViewerLayer { peer, .. }
+            | Event::ViewerLimit { peer, .. }
             | Event::ViewerMedia { peer, .. }
             | Event::CodecMismatch { peer, .. } => (*peer, false),
             Event::Disconnected { peer, .. } => (*peer, true),

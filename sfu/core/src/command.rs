@@ -212,6 +212,8 @@ pub struct Feedback {
     pub fir: bool,
     /// `transport-cc`.
     pub transport_cc: bool,
+    /// `goog-remb`.
+    pub remb: bool,
 }
 
 /// Identifiers of the header extensions in use (RFC 8285); `None` where not negotiated.
@@ -260,6 +262,8 @@ pub struct SendTrack {
     pub kind: Kind,
     /// The payload types the viewer accepted, in its order of preference.
     pub formats: Vec<PayloadFormat>,
+    /// Identifiers of header extensions on this m-line, of which the transport-wide number is sent.
+    pub extensions: ExtensionIds,
     /// The streams that the server announced.
     pub ssrc: SsrcPair,
     /// RTCP canonical name, at most 64 bytes; the same on all tracks of a room.
@@ -275,6 +279,18 @@ pub enum LayerChoice {
     /// The one at this place in the publisher's [`ReceiveTrack::rids`]; 0 without simulcast. While it
     /// is not there or paused: the best below it, else the best there is.
     Layer(u8),
+}
+
+/// What a viewer's path makes of its choice.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Limit {
+    /// It gets what it chose.
+    #[default]
+    None,
+    /// It gets the best layer that its path carries, and there is a better one.
+    Lower,
+    /// Not even the least layer fits: it gets no picture until its path carries one again.
+    Paused,
 }
 
 /// What one layer of a published picture is.
@@ -349,6 +365,13 @@ pub enum Event {
         peer: PeerId,
         /// Which layer; see [`LayerInfo::index`].
         layer: u8,
+    },
+    /// What a viewer's path lets it see has changed.
+    ViewerLimit {
+        /// Which peer.
+        peer: PeerId,
+        /// What it lets it see from now on; [`Limit::None`] before the first of these.
+        limit: Limit,
     },
     /// The first packet of a video keyframe (or of audio, in a room without video) went to a viewer.
     ViewerMedia {

@@ -28,14 +28,18 @@ struct Room {
 
 impl Room {
     fn new(seed: u64) -> Self {
-        Self::with_viewers(seed, 1)
+        Self::with_viewers(seed, 1, Stage::watch)
     }
 
-    fn with_viewers(seed: u64, viewers: u64) -> Self {
+    fn with_viewers(
+        seed: u64,
+        viewers: u64,
+        watch: impl Fn(&mut Stage, u64, Link) -> usize,
+    ) -> Self {
         let mut stage = Stage::new(seed, 1);
         let publisher = stage.publish(1, Link::default());
         let viewers: Vec<_> = (2..2 + viewers)
-            .map(|id| stage.watch(id, Link::default()))
+            .map(|id| watch(&mut stage, id, Link::default()))
             .collect();
         let viewer = viewers[0];
         let sees =
@@ -221,36 +225,41 @@ fn parts_of_a_frame_that_differ_by_little_leave_in_one_length_and_arrive_as_they
 
 #[test]
 fn a_packet_to_a_viewer_costs_no_allocation() {
-    let counts = [1, 40].map(|viewers| {
-        let mut room = Room::with_viewers(208, viewers);
-        let mut out = Vec::with_capacity(64 * 1024);
-        let mut frames = (0..20).map(|_| {
-            for _ in 0..4 {
-                room.picture(1000, false);
+    for watch in [Stage::watch, Stage::watch_numbered] {
+        let counts = [1, 40].map(|viewers| allocations(viewers, watch));
+        assert_eq!(counts[0], counts[1], "with one viewer, and with forty");
+        assert!(counts[0] <= 12, "{} for a burst", counts[0]);
+    }
+}
+
+/// Returns the most allocations that a burst to so many viewers took.
+fn allocations(viewers: u64, watch: fn(&mut Stage, u64, Link) -> usize) -> u64 {
+    let mut room = Room::with_viewers(208, viewers, watch);
+    let mut out = Vec::with_capacity(64 * 1024);
+    let mut frames = (0..20).map(|_| {
+        for _ in 0..4 {
+            room.picture(1000, false);
+        }
+        room.sound();
+        let (now, node) = (room.stage.now, &mut room.stage.nodes[0]);
+        let mut runs = 0;
+        let info = allocation_counter::measure(|| {
+            node.handle_timeout(now);
+            while node.poll_transmit(now, &mut out).is_some() {
+                runs += 1;
             }
-            room.sound();
-            let (now, node) = (room.stage.now, &mut room.stage.nodes[0]);
-            let mut runs = 0;
-            let info = allocation_counter::measure(|| {
-                node.handle_timeout(now);
-                while node.poll_transmit(now, &mut out).is_some() {
-                    runs += 1;
-                }
-            });
-            assert!(runs >= viewers, "{runs} runs");
-            info.count_total
         });
-        // The first ones may grow what is kept.
-        frames.by_ref().take(5).for_each(drop);
-        frames.max().unwrap()
+        assert!(runs >= viewers, "{runs} runs");
+        info.count_total
     });
-    assert_eq!(counts[0], counts[1], "with one viewer, and with forty");
-    assert!(counts[0] <= 12, "{} for a burst", counts[0]);
+    // The first ones may grow what is kept.
+    frames.by_ref().take(5).for_each(drop);
+    frames.max().unwrap()
 }
 
 #[test]
 fn viewers_go_without_in_turn_where_the_kernel_has_no_room() {
-    let mut room = Room::with_viewers(209, 20);
+    let mut room = Room::with_viewers(209, 20, Stage::watch);
     let (mut out, mut lost) = (Vec::new(), BTreeMap::new());
     for _ in 0..200 {
         room.picture(1000, true);
@@ -275,7 +284,7 @@ fn viewers_go_without_in_turn_where_the_kernel_has_no_room() {
 
 #[test]
 fn packets_are_on_their_way_until_the_last_viewer_has_them() {
-    let mut room = Room::with_viewers(210, 3);
+    let mut room = Room::with_viewers(210, 3, Stage::watch);
     let mut out = Vec::new();
     let arrived = room.stage.now;
     room.picture(1000, true);

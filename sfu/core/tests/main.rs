@@ -6,6 +6,7 @@
     clippy::unwrap_used,
     clippy::panic,
     clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
     reason = "what does not hold fails the test"
 )]
 
@@ -24,3 +25,5 @@ mod simulcast;
 mod gathering;
 
 mod memory;
+
+mod bandwidth;

@@ -181,7 +181,9 @@ fn feedback_on_hundreds_of_scattered_losses_fits_the_path() {
         | Rtcp::Reception(_)
         | Rtcp::Pli { .. }
         | Rtcp::Fir { .. }
-        | Rtcp::Goodbye { .. } => Vec::new(),
+        | Rtcp::Goodbye { .. }
+        | Rtcp::Transport(_)
+        | Rtcp::MaximumBitrate(_) => Vec::new(),
     });
     let named: std::collections::BTreeSet<u16> = named.collect();
     assert_eq!(named.len(), 480);

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use klieg_sfu::{Command, LayerInfo, PeerId};
+use klieg_sfu::{Command, LayerInfo, Limit, PeerId};
 use tracing::debug;
 
 use crate::error::{ApiError, Code};
@@ -133,11 +133,14 @@ impl VideoLayers {
     /// Says what a viewer gets of it.
     fn view(&self, viewing: &Viewing) -> Layers {
         let mismatch = viewing.session.mismatch();
-        let shown = viewing.shown.filter(|_| mismatch.is_none());
+        let is_paused = viewing.limit == Limit::Paused;
+        let shown = viewing.shown.filter(|_| mismatch.is_none() && !is_paused);
         let selected = shown.and_then(|index| self.get(index));
         let selected = selected.map(|layer| layer.name.as_ref().to_owned());
         let reason = match (&viewing.wanted, &selected) {
             (_, _) if mismatch.is_some() => LayersReason::CodecMismatch,
+            (_, _) if is_paused => LayersReason::Bandwidth,
+            (WantedLayer::Auto, _) if viewing.limit == Limit::Lower => LayersReason::Bandwidth,
             (WantedLayer::Auto, _) => LayersReason::Auto,
             (WantedLayer::Named(name), _) if !self.comes(name) => LayersReason::Unavailable,
             (WantedLayer::Named(_), _) => LayersReason::Manual,
@@ -191,6 +194,17 @@ impl Room {
             viewing.shown = Some(layer);
             // What is shown is played.
             viewing.session.set_mismatch(None);
+            self.tell_layers(socket);
+        }
+    }
+
+    /// Takes note of what a viewer's network lets it see.
+    pub(super) fn viewer_limit(&mut self, peer: PeerId, limit: Limit) {
+        debug!(peer = peer.0, ?limit, "limited by the network");
+        if let Some(socket) = self.viewers.get(&peer).copied()
+            && let Some(viewing) = self.viewing(socket)
+        {
+            viewing.limit = limit;
             self.tell_layers(socket);
         }
     }

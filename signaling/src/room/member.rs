@@ -43,6 +43,8 @@ pub(super) struct Viewing {
     pub(super) chosen: klieg_sfu::LayerChoice,
     /// What comes; `None` before the first picture.
     pub(super) shown: Option<u8>,
+    /// What the viewer's network makes of it.
+    pub(super) limit: klieg_sfu::Limit,
 }
 
 /// A session as the room knows it; whoever speaks to the peer owns its negotiation.
@@ -101,6 +103,7 @@ impl Viewing {
             wanted,
             chosen: klieg_sfu::LayerChoice::Auto,
             shown: None,
+            limit: klieg_sfu::Limit::None,
         }
     }
 }

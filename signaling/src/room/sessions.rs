@@ -115,6 +115,7 @@ impl Room {
             Event::PublisherMedia { peer, format, .. } => self.publisher_media(peer, format),
             Event::PublisherLayers { peer, layers, .. } => self.publisher_layers(peer, &layers),
             Event::ViewerLayer { peer, layer } => self.viewer_layer(peer, layer),
+            Event::ViewerLimit { peer, limit } => self.viewer_limit(peer, limit),
             Event::CodecMismatch { peer, sent } => {
                 if let Some(socket) = self.viewers.get(&peer).copied()
                     && let Some(viewing) = self.viewing(socket)

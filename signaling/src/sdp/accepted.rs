@@ -41,7 +41,7 @@ pub(super) struct Accepted {
     pub(super) kind: Kind,
     direction: Direction,
     pub(super) formats: Vec<Forwarded>,
-    /// Empty where the server sends: it puts none into its packets.
+    /// Where the server sends, the transport-wide number at most.
     pub(super) extensions: Vec<ExtMap>,
     /// What the peer announced; empty where it watches.
     ssrcs: Vec<SsrcPair>,
@@ -64,15 +64,23 @@ impl Accepted {
         if formats.is_empty() {
             return Ok(None);
         }
-        let (extensions, ssrcs) = match direction {
-            Direction::Receive => (ExtMap::offered(section)?, section.ssrcs()?),
-            Direction::Send => (Vec::new(), Vec::new()),
+        let mut extensions = ExtMap::offered(section, direction)?;
+        let ssrcs = match direction {
+            Direction::Receive => section.ssrcs()?,
+            Direction::Send => Vec::new(),
         };
-        if ExtMap::ids(&extensions).transport_cc.is_none() {
+        let has_number = ExtMap::ids(&extensions).transport_cc.is_some();
+        let reports = |format: &Forwarded| format.payload.feedback.transport_cc;
+        if direction == Direction::Send && !formats.iter().any(reports) {
+            // A number that nobody reports on is eight bytes for nothing.
+            extensions.clear();
+        }
+        for format in &mut formats {
+            let feedback = &mut format.payload.feedback;
             // Without the number in the packets there is nothing to report.
-            formats
-                .iter_mut()
-                .for_each(|format| format.payload.feedback.transport_cc = false);
+            feedback.transport_cc &= has_number;
+            // A viewer's own estimate is asked for only where it reports nothing that one could be made from.
+            feedback.remb &= direction == Direction::Send && !feedback.transport_cc;
         }
         // Without the header extension nothing tells the layers apart.
         let named = direction == Direction::Receive && ExtMap::ids(&extensions).rid.is_some();
@@ -145,6 +153,7 @@ impl Accepted {
             feedback.pli &= before.feedback.pli;
             feedback.fir &= before.feedback.fir;
             feedback.transport_cc &= before.feedback.transport_cc;
+            feedback.remb &= before.feedback.remb;
             kept.push(now);
         }
         if kept.is_empty() {
@@ -171,6 +180,7 @@ impl Accepted {
         SendTrack {
             kind: self.kind,
             formats: self.formats.iter().map(|format| format.payload).collect(),
+            extensions: ExtMap::ids(&self.extensions),
             ssrc: self.sent_ssrcs(),
             cname: offer::CNAME.to_owned(),
         }

@@ -200,6 +200,7 @@ impl Payload {
             (Some("nack"), Some("pli")) => self.feedback.pli = true,
             (Some("ccm"), Some("fir")) => self.feedback.fir = true,
             (Some("transport-cc"), None) => self.feedback.transport_cc = true,
+            (Some("goog-remb"), None) => self.feedback.remb = true,
             _ => {}
         }
     }

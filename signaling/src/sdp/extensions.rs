@@ -3,9 +3,10 @@
 use klieg_sfu::ExtensionIds;
 
 use super::NegotiationError;
+use super::accepted::Direction;
 use super::parse::Section;
 
-/// A header extension that the server reads.
+/// A header extension that the server reads, or writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Extension {
     Mid,
@@ -37,22 +38,27 @@ impl Extension {
 pub(super) struct ExtMap {
     pub(super) id: u8,
     pub(super) extension: Extension,
-    /// The offer said `sendonly`, so the answer says `recvonly`.
-    restricted: bool,
+    /// The offer named the one direction in which it is used, so the answer says the other: `recvonly` where the
+    /// server receives, `sendonly` where it sends.
+    restricted: Option<Direction>,
 }
 
 impl ExtMap {
-    /// Returns the extensions of an offered m-line that the server reads, with the offer's identifiers.
+    /// Returns the extensions of an offered m-line that the server reads or writes there, with the offer's
+    /// identifiers.
     ///
-    /// One that the peer wants to receive alone is left out, as the server sends it nothing. So are the
-    /// identifiers 4096 and above, with which a peer offers more than it has numbers for.
+    /// One for the other direction alone is left out. So are the identifiers 4096 and above, with which a peer
+    /// offers more than it has numbers for.
     ///
     /// # Errors
     /// [`NegotiationError::Unusable`] when one identifier stands for two of them.
-    pub(super) fn offered(section: &Section<'_>) -> Result<Vec<Self>, NegotiationError> {
+    pub(super) fn offered(
+        section: &Section<'_>,
+        direction: Direction,
+    ) -> Result<Vec<Self>, NegotiationError> {
         let mut found: Vec<Self> = Vec::new();
         for line in section.inherited("extmap") {
-            let Some(offered) = Self::parse(line) else {
+            let Some(offered) = Self::parse(line, direction) else {
                 continue;
             };
             if found
@@ -69,27 +75,41 @@ impl ExtMap {
         Ok(found)
     }
 
-    fn parse(line: &str) -> Option<Self> {
+    fn parse(line: &str, direction: Direction) -> Option<Self> {
         let mut words = line.split_ascii_whitespace();
-        let (id, direction) = match words.next()?.split_once('/') {
+        let (id, offered) = match words.next()?.split_once('/') {
             Some((id, direction)) => (id, Some(direction)),
             None => (line.split_ascii_whitespace().next()?, None),
         };
-        let restricted = match direction {
-            None | Some("sendrecv") => false,
-            Some("sendonly") => true,
-            Some(_) => return None,
+        let restricted = match (offered, direction) {
+            (None | Some("sendrecv"), _) => None,
+            (Some("sendonly"), Direction::Receive) | (Some("recvonly"), Direction::Send) => {
+                Some(direction)
+            }
+            (Some(_), _) => return None,
         };
         // 15 is reserved in headers of one byte and 0 is padding (RFC 8285, section 4.2).
         let id = id
             .parse()
             .ok()
             .filter(|id| matches!(id, 1..=14 | 16..=255))?;
-        Some(Self {
+        let extension = Extension::from_uri(words.next()?)?;
+        // What the server sends is told apart by its streams: packets carry the number alone.
+        let is_used = direction == Direction::Receive || extension == Extension::TransportCc;
+        is_used.then_some(Self {
             id,
-            extension: Extension::from_uri(words.next()?)?,
+            extension,
             restricted,
         })
+    }
+
+    /// Returns the transport-wide number as an offer of the server has it.
+    pub(super) fn transport_cc(id: u8) -> Self {
+        Self {
+            id,
+            extension: Extension::TransportCc,
+            restricted: None,
+        }
     }
 
     /// Returns the identifiers by extension.
@@ -110,7 +130,11 @@ impl ExtMap {
 
 impl std::fmt::Display for ExtMap {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let direction = if self.restricted { "/recvonly" } else { "" };
+        let direction = match self.restricted {
+            None => "",
+            Some(Direction::Receive) => "/recvonly",
+            Some(Direction::Send) => "/sendonly",
+        };
         write!(f, "{}{direction} {}", self.id, self.extension.uri())
     }
 }

@@ -1,9 +1,11 @@
 //! Offers to viewers (RFC 9429, section 5.2): the same to all, so that they share payload types and SSRCs,
 //! and what their answers accept of it.
 
-use klieg_sfu::{Codec, Feedback, Format, Kind, PayloadFormat, SendTrack, SsrcPair};
+use klieg_sfu::{Codec, ExtensionIds, Feedback, Format, Kind, PayloadFormat, SendTrack, SsrcPair};
 
+use super::accepted::Direction;
 use super::codecs::{OPUS_PARAMETERS, Payloads};
+use super::extensions::ExtMap;
 use super::parse::Section;
 use super::transport::{self, Author};
 use super::write::{LocalSetup, Writer, payload_types};
@@ -26,6 +28,9 @@ pub const VIDEO: SsrcPair = SsrcPair {
 
 /// The m-lines, in order, with their mids.
 const SECTIONS: [(Kind, &str); 2] = [(Kind::Audio, "0"), (Kind::Video, "1")];
+
+/// Identifier of the transport-wide number (RFC 8285), the same on all m-lines.
+const TRANSPORT_CC_ID: u8 = 3;
 
 /// Which m-lines an offer carries media on; the others have port 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,6 +73,8 @@ pub fn write(local: &Local<'_>, offered: Offered) -> String {
         // Candidates stand below each m-line, for the viewer may refuse the first.
         writer.accepted(m_line, local, LocalSetup::Offer, true);
         writer.line(format_args!("a=mid:{mid}"));
+        let number = ExtMap::transport_cc(TRANSPORT_CC_ID);
+        writer.line(format_args!("a=extmap:{number}"));
         writer.line(format_args!("a=msid:{CNAME} {media}"));
         writer.line(format_args!("a=sendonly"));
         writer.line(format_args!("a=rtcp-mux"));
@@ -143,7 +150,10 @@ fn formats(kind: Kind) -> Vec<PayloadFormat> {
                 profile: 0,
                 packetization_mode: 0,
             },
-            feedback: Feedback::default(),
+            feedback: Feedback {
+                transport_cc: true,
+                ..Feedback::default()
+            },
         }],
         Kind::Video => {
             let video = VIDEO_FORMATS.into_iter();
@@ -161,7 +171,8 @@ fn formats(kind: Kind) -> Vec<PayloadFormat> {
                             nack: true,
                             pli: true,
                             fir: true,
-                            transport_cc: false,
+                            transport_cc: true,
+                            remb: true,
                         },
                     },
                 )
@@ -219,6 +230,7 @@ fn send_track(section: &Section<'_>, kind: Kind) -> Result<Option<SendTrack>, Ne
         return Ok(None);
     }
     let (offered, answered) = (formats(kind), Payloads::of(section));
+    let extensions = accepted_extensions(section)?;
     let mut accepted = Vec::new();
     for (payload_type, payload) in answered.iter() {
         let fits = |offer: &&PayloadFormat| {
@@ -241,7 +253,8 @@ fn send_track(section: &Section<'_>, kind: Kind) -> Result<Option<SendTrack>, Ne
                 nack: offer.feedback.nack && payload.feedback.nack,
                 pli: offer.feedback.pli && payload.feedback.pli,
                 fir: offer.feedback.fir && payload.feedback.fir,
-                transport_cc: false,
+                transport_cc: payload.feedback.transport_cc && extensions.transport_cc.is_some(),
+                remb: offer.feedback.remb && payload.feedback.remb,
             };
             let rtx_payload_type = offer.rtx_payload_type.filter(|_| has_rtx);
             accepted.push(PayloadFormat {
@@ -254,10 +267,20 @@ fn send_track(section: &Section<'_>, kind: Kind) -> Result<Option<SendTrack>, Ne
     let track = SendTrack {
         kind,
         formats: accepted,
+        extensions,
         ssrc: ssrcs(kind),
         cname: CNAME.to_owned(),
     };
     Ok(Some(track).filter(|track| !track.formats.is_empty()))
+}
+
+/// Returns the header extensions that the answer accepts, under the identifiers of the offer (RFC 8285, section 6).
+fn accepted_extensions(section: &Section<'_>) -> Result<ExtensionIds, NegotiationError> {
+    let answered = ExtMap::ids(&ExtMap::offered(section, Direction::Send)?);
+    match answered.transport_cc {
+        None | Some(TRANSPORT_CC_ID) => Ok(answered),
+        Some(id) => Err(section.unusable(format!("a=extmap:{id} was not offered so"))),
+    }
 }
 
 /// Returns the viewer's end of the transport that all accepted m-lines share.

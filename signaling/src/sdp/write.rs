@@ -172,6 +172,7 @@ impl Writer {
         ));
         for (name, negotiated) in [
             ("transport-cc", payload.feedback.transport_cc),
+            ("goog-remb", payload.feedback.remb),
             ("ccm fir", payload.feedback.fir),
             ("nack", payload.feedback.nack),
             ("nack pli", payload.feedback.pli),

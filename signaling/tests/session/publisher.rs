@@ -80,6 +80,7 @@ fn firefox_tracks() -> [ReceiveTrack; 2] {
     let opus = PayloadFormat {
         feedback: Feedback {
             transport_cc: true,
+            remb: false,
             ..Feedback::default()
         },
         ..firefox_payload(109, None, Codec::Opus)
@@ -117,6 +118,7 @@ fn firefox_payload(payload_type: u8, rtx: Option<u8>, codec: Codec) -> PayloadFo
             pli: true,
             fir: true,
             transport_cc: true,
+            remb: false,
         },
     }
 }

@@ -66,6 +66,54 @@ fn browsers_accept_what_they_can_play() {
     }
 }
 
+/// What browsers accept of the lines that the estimate of a viewer's network needs. The answers were captured without
+/// them, so each gets them here as browsers write them.
+fn with_transport_feedback(answer: &str, id: u8) -> String {
+    let uri = "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01";
+    let mut text = String::new();
+    for line in answer.lines() {
+        text.push_str(line);
+        text.push_str("\r\n");
+        if line.starts_with("a=mid:") {
+            text.push_str(&format!("a=extmap:{id} {uri}\r\n"));
+        }
+        for payload_type in ["111", "96"] {
+            if line.starts_with(&format!("a=rtpmap:{payload_type} ")) {
+                text.push_str(&format!("a=rtcp-fb:{payload_type} transport-cc\r\n"));
+                text.push_str(&format!("a=rtcp-fb:{payload_type} goog-remb\r\n"));
+            }
+        }
+    }
+    text
+}
+
+#[test]
+fn transport_wide_feedback_is_used_where_the_answer_accepts_it() {
+    let answer = captured("chromium-view-answer");
+    let (mut session, _) = view();
+    let commands = session
+        .handle_answer(&with_transport_feedback(&answer, 3))
+        .unwrap();
+    let [audio, video] = send_tracks(&commands) else {
+        panic!("two tracks")
+    };
+    for track in [audio, video] {
+        assert_eq!(track.extensions.transport_cc, Some(3));
+        let feedback = track.formats[0].feedback;
+        assert!(feedback.transport_cc, "{:?}", track.kind);
+        assert_eq!(feedback.remb, track.kind == Kind::Video);
+    }
+    let (mut session, _) = view();
+    let commands = session.handle_answer(&answer).unwrap();
+    for track in send_tracks(&commands) {
+        assert_eq!(track.extensions.transport_cc, None);
+        assert!(track.formats.iter().all(|it| !it.feedback.transport_cc));
+    }
+    let (mut session, _) = view();
+    let error = session.handle_answer(&with_transport_feedback(&answer, 4));
+    assert_eq!(error.unwrap_err().code(), "bad_sdp");
+}
+
 #[test]
 fn a_restart_offers_the_same_with_new_credentials() {
     for browser in ["chromium", "firefox"] {
@@ -283,4 +331,38 @@ fn sides_are_not_confused() {
         assert!(matches!(error, NegotiationError::WrongSide(_)));
         assert_eq!(error.code(), "bad_sdp");
     }
+}
+
+#[test]
+fn a_player_that_offers_transport_wide_feedback_gets_the_number_it_asked_for() {
+    for (browser, id) in [("chromium", 3), ("firefox", 7)] {
+        let offer = captured(&format!("{browser}-default")).replace("a=sendrecv", "a=recvonly");
+        let offer = offer.replace("a=sendonly", "a=recvonly");
+        let (_, negotiated) = Session::watch(&config(), PEER, ROOM, &offer).unwrap();
+        let tracks = send_tracks(&negotiated.commands);
+        for track in tracks {
+            assert_eq!(track.extensions.transport_cc, Some(id), "{browser}");
+            let feedback = track.formats[0].feedback;
+            assert!(feedback.transport_cc && !feedback.remb, "{browser}");
+        }
+        let line = format!("a=extmap:{id} http://www.ietf.org/id/draft-holmer-rmcat-transport");
+        assert_eq!(negotiated.sdp.matches(&line).count(), tracks.len());
+        assert_eq!(negotiated.sdp.matches("a=extmap:").count(), tracks.len());
+        assert!(!negotiated.sdp.contains("goog-remb"));
+    }
+}
+
+#[test]
+fn a_player_without_transport_wide_numbers_is_asked_for_its_own_estimate() {
+    let offer = captured("chromium-default").replace("a=sendonly", "a=recvonly");
+    let offer = offer.replace("a=sendrecv", "a=recvonly");
+    let lines = offer.lines().filter(|line| !line.contains("transport"));
+    let offer: String = lines.map(|line| format!("{line}\r\n")).collect();
+    let (_, negotiated) = Session::watch(&config(), PEER, ROOM, &offer).unwrap();
+    let [.., video] = send_tracks(&negotiated.commands) else {
+        panic!("a track")
+    };
+    assert!(video.formats[0].feedback.remb);
+    assert!(negotiated.sdp.contains("a=rtcp-fb:96 goog-remb"));
+    assert!(!negotiated.sdp.contains("transport-cc") && !negotiated.sdp.contains("extmap:"));
 }

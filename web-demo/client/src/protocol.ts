@@ -107,10 +107,13 @@ export interface Layer {
 /** What this viewer is sent. */
 export interface Layers {
   available: Layer[];
-  /** Which of them comes; null until one does. */
+  /** Which of them comes; null until one does, and while the network carries none. */
   selected: string | null;
-  /** `unavailable`: the layer asked for does not come at present. */
-  reason: 'auto' | 'manual' | 'unavailable' | 'codec_mismatch';
+  /**
+   * `unavailable`: the layer asked for does not come at present. `bandwidth`: the network carries no better one, or
+   * none at all; sound goes on.
+   */
+  reason: 'auto' | 'manual' | 'unavailable' | 'bandwidth' | 'codec_mismatch';
   /** What the publisher sends, where `reason` is `codec_mismatch`. */
   codec?: string;
 }

@@ -30,6 +30,8 @@ export type ViewerStatus =
   | { kind: 'playing' }
   /** The publisher was lost; the last picture stays. */
   | { kind: 'interrupted' }
+  /** The network carries no picture; sound goes on, and the picture returns by itself. */
+  | { kind: 'paused' }
   /** Frames are missing; a repair is under way. */
   | { kind: 'stalled' }
   /** The socket was lost; what still comes is shown. */
@@ -241,7 +243,7 @@ export class Viewer extends Emitter<ViewerEvents> {
   #framesExpected(): boolean {
     const publisher = this.#room.publisher;
     return this.#room.connection === 'joined' && publisher?.state === 'live' && publisher.video
-      && !publisher.videoMuted && !mismatched(this.#layers);
+      && !publisher.videoMuted && !mismatched(this.#layers) && !paused(this.#layers);
   }
 
   /** Whether a session can be shown: it has a picture, or there is none to wait for. */
@@ -316,6 +318,7 @@ export function judge({ connection, publisher, ended, layers, frames, stalled, e
   if (publisher.state === 'none') return { kind: ended ? 'ended' : 'waiting' };
   if (publisher.state === 'interrupted') return { kind: 'interrupted' };
   if (mismatched(layers)) return { kind: 'unplayable', codec: layers?.codec ?? publisher.videoCodec ?? '' };
+  if (paused(layers)) return { kind: 'paused' };
   if (stalled) return { kind: 'stalled' };
   const pictureComes = publisher.video && !publisher.videoMuted;
   return frames === 0 && pictureComes ? { kind: 'starting' } : { kind: 'playing' };
@@ -323,4 +326,8 @@ export function judge({ connection, publisher, ended, layers, frames, stalled, e
 
 function mismatched(layers: Layers | undefined): boolean {
   return layers?.reason === 'codec_mismatch' && layers.selected === null;
+}
+
+function paused(layers: Layers | undefined): boolean {
+  return layers?.reason === 'bandwidth' && layers.selected === null;
 }

@@ -16,6 +16,8 @@ test.each<[string, Partial<Evidence>, string]>([
   ['before the first frame', { frames: 0 }, 'Starting the picture…'],
   ['with frames', {}, 'Live'],
   ['without a camera', { frames: 0, publisher: { ...snapshot().publisher, video: false } }, 'Live'],
+  ['on a network that carries no picture', { layers: { available: [], selected: null, reason: 'bandwidth' } },
+    'Your network carries no picture just now. The sound goes on.'],
   ['when stuck', { stalled: true }, 'The picture does not come through. Trying again…'],
   ['without the socket', { connection: 'reconnecting' }, 'Connection lost. Reconnecting…'],
   ['without a decoder', { layers: { available: [], selected: null, reason: 'codec_mismatch', codec: 'h264' } },

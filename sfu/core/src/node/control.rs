@@ -183,6 +183,9 @@ impl Node {
             return;
         };
         self.counters.transport += peer.transport.counters();
+        if let Role::Viewer(viewer) = &peer.role {
+            self.counters.left_paused += u64::from(viewer.is_paused());
+        }
         peer.transport.close();
         let mut datagram = Vec::new();
         while let Some(path) = peer.transport.poll_transmit(&mut datagram) {

@@ -1,6 +1,11 @@
 //! What a shard counts, for the metrics.
 
+use crate::congestion::rate::Bitrate;
 use crate::transport;
+use crate::viewer::{Moved, Selected};
+
+/// Bounds of the classes of estimates, in kb/s; the last class has none.
+pub const ESTIMATE_CLASSES_KBPS: [u64; 7] = [150, 300, 600, 1200, 2500, 5000, 10_000];
 
 /// Totals since the start. Each counts packets unless it says otherwise.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -43,6 +48,22 @@ pub struct Counters {
     pub keyframes_requested: u64,
     /// Times a viewer was shown another layer.
     pub layer_switches: u64,
+    /// Packets with which the paths of viewers were probed.
+    pub probe_packets: u64,
+    /// Probes of paths of viewers, each of several packets.
+    pub probes: u64,
+    /// Times a viewer got a lesser layer because its path carried no more.
+    pub layers_lowered: u64,
+    /// Times a viewer got a better layer because its path carried it.
+    pub layers_raised: u64,
+    /// Times a viewer's picture was paused because its path carried none.
+    pub pictures_paused: u64,
+    /// Times such a picture came back.
+    pub pictures_resumed: u64,
+    /// Viewers that left while their picture was paused.
+    pub left_paused: u64,
+    /// What the paths of viewers carried, each looked at once a second, by [`ESTIMATE_CLASSES_KBPS`].
+    pub estimates: [u64; ESTIMATE_CLASSES_KBPS.len() + 1],
     /// Times a peer's media moved to another address.
     pub path_changes: u64,
     /// Dropped: datagrams without a byte.
@@ -67,4 +88,28 @@ pub struct Counters {
     pub dropped_forwarding: u64,
     /// What the peers' transports dropped.
     pub transport: transport::Counters,
+}
+
+impl Counters {
+    /// Counts what choosing anew made of a viewer's picture.
+    pub(crate) fn note_selected(&mut self, selected: &Selected) {
+        match selected.moved {
+            None => {}
+            Some(Moved::Lowered) => self.layers_lowered += 1,
+            Some(Moved::Raised) => self.layers_raised += 1,
+            Some(Moved::Paused) => self.pictures_paused += 1,
+            Some(Moved::Resumed) => self.pictures_resumed += 1,
+        }
+    }
+
+    /// Counts what a viewer's path carries, where that is known.
+    pub(crate) fn note_estimate(&mut self, estimate: Option<Bitrate>) {
+        let Some(estimate) = estimate else {
+            return;
+        };
+        let class = ESTIMATE_CLASSES_KBPS.partition_point(|&kbps| Bitrate::kbps(kbps) < estimate);
+        if let Some(count) = self.estimates.get_mut(class) {
+            *count += 1;
+        }
+    }
 }

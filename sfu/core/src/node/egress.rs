@@ -63,8 +63,17 @@ impl Node {
             let run = room
                 .as_deref()
                 .and_then(|room| fan_out.next_run(now, room, &mut self.peers, out));
+            let behind = fan_out.take_behind();
             if let (Some(room), Some(run)) = (&mut room, &run) {
                 room.note_run(run.viewer);
+            }
+            if run.is_none()
+                && let Some(room) = room
+            {
+                room.turn();
+            }
+            for index in behind {
+                self.set_timer(index);
             }
             if let Some(run) = run {
                 self.counters.rtp_sent += run.segments as u64;
@@ -81,9 +90,6 @@ impl Node {
                     path: run.path,
                     segment_size,
                 });
-            }
-            if let Some(room) = room {
-                room.turn();
             }
             self.fan_out.pop_front();
             self.fan_out_seen = self.fan_out_seen.saturating_sub(1);

@@ -7,7 +7,10 @@ use crate::node::Node;
 use crate::node::peers::{PeerIndex, Role};
 use crate::relay::{Layers, Past, ShardMessage};
 use crate::room::{self, Begins, Room};
-use crate::viewer::STEP_PACKETS;
+use crate::viewer::Start;
+
+/// Packets of one step of a catch-up, at the most.
+const MAX_STEP: usize = 16;
 
 impl Node {
     /// Lets a connected viewer into its room.
@@ -18,7 +21,7 @@ impl Node {
         self.events
             .extend(formats.filter_map(|sent| super::media::mismatch(&self.peers, index, sent)));
         if let Some((_, viewer)) = self.peers.viewer(index) {
-            viewer.select(room.layers());
+            viewer.select(now, room);
         }
         if room.viewers.len() == 1 && room.publisher.is_none() {
             // The publisher's shard, if there is one, answers with what it has cached
@@ -36,7 +39,7 @@ impl Node {
         else {
             return;
         };
-        if !viewer.has(Kind::Video) {
+        if !viewer.has(Kind::Video) || viewer.is_paused() {
             return;
         }
         let shown = viewer.shown().filter(|(source, _)| room.sends(*source));
@@ -46,7 +49,8 @@ impl Node {
             return;
         }
         let cached = room.joinable(now, layer.unwrap_or(0));
-        if cached.is_some_and(|start| viewer.catch_up(now, start)) {
+        let rate = |start: Start| room.rate(now, Kind::Video, start.layer);
+        if cached.is_some_and(|start| viewer.catch_up(now, start, rate(start))) {
             self.counters.joins_from_cache += 1;
             return;
         }
@@ -56,7 +60,9 @@ impl Node {
                 let sent = room.source(start.layer);
                 sent.is_some_and(|(_, format)| viewer.plays(&format))
             });
-        if viewer.waits_for_picture() && instead.is_some_and(|start| viewer.catch_up(now, start)) {
+        if viewer.waits_for_picture()
+            && instead.is_some_and(|start| viewer.catch_up(now, start, rate(start)))
+        {
             self.counters.joins_from_cache += 1;
         }
         self.request_keyframe(now, key, layer);
@@ -127,20 +133,27 @@ impl Node {
             return;
         };
         let (mut shown, mut missed) = (false, false);
-        for _ in 0..STEP_PACKETS {
+        for _ in 0..MAX_STEP {
             if !cache.reaches(step.source, step.next) {
                 viewer.end_catch_up();
                 missed = step.begins;
                 break;
             }
             // A hole is filled by a retransmission that comes later, or asked for by the viewer.
-            if let Some((burst, packet)) = cache.find(step.source, step.next)
+            let found = cache.find(step.source, step.next);
+            if found.is_some_and(|(_, it)| !viewer.admit_step(now, it.payload.len())) {
+                break;
+            }
+            if let Some((burst, packet)) = found
                 && let Some(sendable) = viewer.prepare_cached(room, (burst, packet), step.begins)
             {
                 step.begins = false;
                 let mut datagram = Vec::with_capacity(packet.payload.len() + 64);
                 let payload = burst.payload(packet);
-                if room::seal(&sendable, payload, &mut peer.transport, &mut datagram).is_some() {
+                if let Some(sealed) =
+                    room::seal(&sendable, payload, &mut peer.transport, &mut datagram)
+                {
+                    viewer.note_sent(now, &sendable, sealed);
                     self.counters.rtp_sent += 1;
                     self.ready.push_back((path, datagram));
                     shown |= sendable.first;

@@ -67,7 +67,7 @@ impl Node {
 
     /// Chooses a viewer's layer anew; returns the one that it needs a keyframe of, if that is neither
     /// cached nor `begins` right behind.
-    fn choose_layer(
+    pub(super) fn choose_layer(
         &mut self,
         now: Instant,
         index: PeerIndex,
@@ -75,9 +75,17 @@ impl Node {
     ) -> Option<u8> {
         let room = self.rooms.get(&key)?;
         let (_, viewer) = self.peers.viewer(index)?;
-        let layer = viewer
-            .select(room.layers())
-            .filter(|layer| begins != Some(*layer))?;
+        let selected = viewer.select(now, room);
+        let probes = selected.goal.is_some_and(|goal| viewer.probe(now, goal));
+        self.counters.note_selected(&selected);
+        self.counters.probes += u64::from(probes);
+        self.note_limit(index);
+        if probes {
+            self.set_timer(index);
+        }
+        let layer = selected.layer.filter(|layer| begins != Some(*layer))?;
+        let room = self.rooms.get(&key)?;
+        let (_, viewer) = self.peers.viewer(index)?;
         let start = room.joinable(now, layer);
         if start.is_some_and(|start| viewer.go_over(now, room, start)) {
             self.settle_peer(now, index);

@@ -12,8 +12,8 @@ use crate::relay::{Burst, MediaPacket, ShardMessage};
 use crate::room::{self, Begins, FanOut, Room};
 
 /// The largest payload that fits an Ethernet frame with all headers, the tag and a retransmission's
-/// number: 1500 − 40 (IPv6) − 8 (UDP) − 12 (RTP) − 16 (tag) − 2.
-const MAX_PAYLOAD: usize = 1422;
+/// number: 1500 − 40 (IPv6) − 8 (UDP) − 12 (RTP) − 8 (transport-wide number) − 16 (tag) − 2.
+const MAX_PAYLOAD: usize = 1414;
 
 impl Node {
     /// Takes a decrypted RTP packet.
@@ -228,6 +228,7 @@ impl Node {
                 self.counters.nacked_by_viewers += asked.again.len() as u64;
                 self.counters.keyframes_wanted += u64::from(asked.keyframe);
                 self.send_again(now, index, key, &asked.again);
+                self.adapt(now, index);
                 if asked.keyframe {
                     self.show_picture(now, index, key);
                 }
@@ -235,7 +236,7 @@ impl Node {
         }
     }
 
-    fn send_again(
+    pub(super) fn send_again(
         &mut self,
         now: Instant,
         index: PeerIndex,
@@ -260,7 +261,9 @@ impl Node {
                 continue;
             };
             let mut datagram = Vec::with_capacity(packet.payload.len() + 64);
-            if room::seal(&sendable, burst.payload(packet), transport, &mut datagram).is_some() {
+            let payload = burst.payload(packet);
+            if let Some(sealed) = room::seal(&sendable, payload, transport, &mut datagram) {
+                viewer.note_sent(now, &sendable, sealed);
                 self.counters.resent += 1;
                 self.ready.push_back((path, datagram));
             }

@@ -5,6 +5,8 @@
 //! batch of those: [`Node::poll_message`], [`Node::poll_handshake`], [`Node::poll_transmit`],
 //! [`Node::poll_event`], [`Node::poll_timeout`].
 
+mod bandwidth;
+
 mod control;
 
 mod counters;
@@ -37,7 +39,7 @@ use crate::relay::{Burst, ShardMessage};
 use crate::room::{FanOut, Room};
 use crate::transport::{HandshakeDone, HandshakeJob, Identity, Received};
 
-pub use counters::Counters;
+pub use counters::{Counters, ESTIMATE_CLASSES_KBPS};
 use directory::Directory;
 pub use egress::Transmit;
 use gathering::Gathering;
@@ -210,6 +212,8 @@ impl Node {
                 self.ask_again(now, index);
                 self.note_layer(now, index);
                 self.send_due_reports(now, index);
+                self.adapt(now, index);
+                self.send_paced(now, index);
                 self.send_from_cache(now, index);
                 self.settle_peer(now, index);
             }

@@ -19,6 +19,7 @@ fn video(ssrcs: Vec<SsrcPair>) -> ReceiveTrack {
         pli: true,
         fir: false,
         transport_cc: false,
+        remb: false,
     };
     let vp8 = PayloadFormat {
         payload_type: 96,
@@ -73,7 +74,11 @@ fn feedback(publisher: &mut Publisher, now: Instant) -> Vec<String> {
             }
             Rtcp::Pli { ssrc } => format!("pli {ssrc}"),
             Rtcp::Reception(report) => format!("lost {}", report.cumulative_lost),
-            Rtcp::SenderReport(_) | Rtcp::Fir { .. } | Rtcp::Goodbye { .. } => format!("{item:?}"),
+            Rtcp::SenderReport(_)
+            | Rtcp::Fir { .. }
+            | Rtcp::Goodbye { .. }
+            | Rtcp::Transport(_)
+            | Rtcp::MaximumBitrate(_) => format!("{item:?}"),
         })
         .collect()
 }

@@ -8,7 +8,7 @@ use crate::command::{Kind, Path, RoomKey};
 use crate::node::peers::{PeerIndex, Peers};
 use crate::relay::Burst;
 use crate::room::Room;
-use crate::rtp::packet::FIXED_HEADER_LEN;
+use crate::rtp::packet::HAS_EXTENSION;
 use crate::transport::{TAG_ROOM, Transport};
 use crate::viewer::Sendable;
 
@@ -36,6 +36,8 @@ pub(crate) struct FanOut {
     burst: usize,
     /// The packet of it that is next.
     packet: usize,
+    /// Viewers that were given too much at once; seldom any.
+    behind: Vec<PeerIndex>,
 }
 
 /// One run of datagrams of equal size to one viewer; the last may be shorter.
@@ -63,6 +65,7 @@ impl FanOut {
             viewer: 0,
             burst: 0,
             packet: 0,
+            behind: Vec::new(),
         }
     }
 
@@ -122,7 +125,9 @@ impl FanOut {
         for index in room.viewers.iter().skip(self.viewer).take(AHEAD) {
             if let Some((transport, viewer)) = peers.viewer(*index) {
                 black_box((transport.is_keyed(), transport.media_path(now)));
-                black_box(self.bursts.first().is_some_and(|burst| viewer.takes(burst)));
+                let burst = self.bursts.first();
+                black_box(burst.is_some_and(|burst| viewer.takes(burst)));
+                black_box(burst.map(|burst| viewer.look_ahead(burst.kind())));
             }
         }
     }
@@ -145,18 +150,20 @@ impl FanOut {
                 (self.burst, self.packet) = (self.burst + 1, 0);
                 continue;
             };
-            let len = packet.payload.len() + usize::from(packet.padding);
+            let header_len = viewer.extension_len(burst.kind());
+            let len = header_len + packet.payload.len() + usize::from(packet.padding);
             let is_tail = len < longest;
             if run.is_some_and(|run| run.segments >= MAX_RUN || len > longest) {
                 break;
             }
             self.packet += 1;
-            let Some(sendable) = viewer.prepare(room, burst, packet) else {
+            let Some(sendable) = viewer.prepare(now, room, burst, packet) else {
                 continue;
             };
             let Some(sealed) = seal(&sendable, burst.payload(packet), transport, out) else {
                 continue;
             };
+            viewer.note_sent(now, &sendable, sealed);
             let run = run.get_or_insert_with(|| {
                 longest = len;
                 Run {
@@ -177,8 +184,16 @@ impl FanOut {
                 break;
             }
         }
+        if viewer.take_fallen_behind() {
+            self.behind.push(index);
+        }
         self.skip_ends();
         run
+    }
+
+    /// Returns the viewers that get the rest from the cache, at the pace of their path.
+    pub(crate) fn take_behind(&mut self) -> Vec<PeerIndex> {
+        std::mem::take(&mut self.behind)
     }
 
     /// Goes on to the next burst where one is at its end, so that a viewer who has all is known to.
@@ -199,6 +214,13 @@ pub(crate) fn seal(
 ) -> Option<usize> {
     let start = out.len();
     out.extend_from_slice(&sendable.header.to_bytes());
+    if let Some(sequence) = sendable.transport_sequence {
+        out.extend_from_slice(&sequence.to_bytes());
+        if let Some(first) = out.get_mut(start) {
+            *first |= HAS_EXTENSION;
+        }
+    }
+    let header_len = out.len() - start;
     if let Some(original) = sendable.original {
         out.extend_from_slice(&original.to_be_bytes());
     }
@@ -217,7 +239,7 @@ pub(crate) fn seal(
     let plaintext_len = out.len() - start;
     out.resize(out.len() + TAG_ROOM, 0);
     let sealed = out.get_mut(start..).and_then(|packet| {
-        transport.seal_rtp(packet, FIXED_HEADER_LEN, plaintext_len, sendable.roll_over)
+        transport.seal_rtp(packet, header_len, plaintext_len, sendable.roll_over)
     });
     out.truncate(start + sealed.unwrap_or(0));
     sealed

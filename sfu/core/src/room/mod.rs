@@ -6,9 +6,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::command::{Format, Kind, LayerInfo, ShardIndex};
+use crate::congestion::meter::Meter;
+use crate::congestion::rate::Bitrate;
 use crate::node::peers::PeerIndex;
 use crate::publisher::cache::Cache;
 use crate::relay::{Burst, Epoch, Layers, MAX_LAYERS, MediaPacket, SourceClock, SourceId};
+use crate::rtp::packet::{FIXED_HEADER_LEN, TransportSequence};
+use crate::transport::TAG_ROOM;
 use crate::viewer::{Again, Start};
 
 pub use fan_out::MAX_RUN;
@@ -47,6 +51,8 @@ struct Stream {
     /// The clock of this source, or of the next one while none of its packets came; `None` before the
     /// first sender report.
     clock: Option<SourceClock>,
+    /// What it takes on the way to a viewer.
+    meter: Meter,
     /// Its last packets. Only video is kept: no repair of sound is negotiated.
     cache: Cache,
 }
@@ -153,6 +159,7 @@ impl Room {
             stream.source = Some((source, burst.format));
             stream.clock = stream.clock.filter(|clock| clock.source == source);
         }
+        stream.meter.note(burst.arrived, sent_len(burst));
         match kind {
             Kind::Video => stream.cache.insert(burst),
             Kind::Audio => {
@@ -255,6 +262,11 @@ impl Room {
         self.all().any(|stream| stream.shows(source))
     }
 
+    /// Returns what sound, or a layer of the picture, takes on the way to a viewer; `None` while that is not known.
+    pub(crate) fn rate(&self, now: Instant, kind: Kind, layer: u8) -> Option<Bitrate> {
+        self.stream(kind, layer)?.meter.rate(now)
+    }
+
     /// Returns where a viewer can start in the cache of a layer.
     pub(crate) fn joinable(&self, now: Instant, layer: u8) -> Option<Start> {
         let stream = self.stream(Kind::Video, layer)?;
@@ -317,6 +329,12 @@ impl Stream {
     fn shows(&self, source: SourceId) -> bool {
         self.source.is_some_and(|(shown, _)| shown == source)
     }
+}
+
+/// Returns how many bytes a burst is on the way to a viewer: payloads with headers and tags.
+fn sent_len(burst: &Burst) -> usize {
+    let overhead = FIXED_HEADER_LEN + TransportSequence::LEN + TAG_ROOM;
+    burst.bytes.len() + burst.packets.len() * overhead
 }
 
 /// Finds a packet that a viewer asks for again.

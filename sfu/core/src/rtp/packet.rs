@@ -85,6 +85,33 @@ impl Header {
     }
 }
 
+/// A transport-wide number and the identifier of its header extension
+/// (draft-holmer-rmcat-transport-wide-cc-extensions-01, section 2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TransportSequence {
+    /// 1 to 14 take the one-byte form, others the two-byte form (RFC 8285, section 4).
+    pub id: u8,
+    /// As it stands on the wire.
+    pub number: u16,
+}
+
+impl TransportSequence {
+    /// Length of the extension with its header, in bytes.
+    pub const LEN: usize = 8;
+
+    /// Returns the extension as it stands behind the fixed header, whose first byte has [`HAS_EXTENSION`] set.
+    pub fn to_bytes(self) -> [u8; Self::LEN] {
+        let [high, low] = self.number.to_be_bytes();
+        match self.id {
+            1..=14 => [0xbe, 0xde, 0, 1, self.id << 4 | 1, high, low, 0],
+            _ => [0x10, 0, 0, 1, self.id, 2, high, low],
+        }
+    }
+}
+
+/// The flag `X` of the first byte (RFC 3550, section 5.1).
+pub const HAS_EXTENSION: u8 = 0x10;
+
 /// The header of a packet that leaves: no contributing sources, no extension, no padding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OutgoingHeader {
@@ -136,6 +163,24 @@ mod tests {
         assert_eq!(read.timestamp, 0xdead_beef);
         assert_eq!(read.ssrc, 7);
         assert_eq!(&packet[read.payload], b"abc");
+    }
+
+    #[test]
+    fn a_transport_wide_number_is_read_back_in_both_forms() {
+        for id in [3, 14, 16, 200] {
+            let sequence = TransportSequence { id, number: 0xabcd };
+            let mut packet = vec![0x80 | HAS_EXTENSION, 96, 0, 1, 0, 0, 0, 2, 0, 0, 0, 3];
+            packet.extend_from_slice(&sequence.to_bytes());
+            packet.extend_from_slice(b"abc");
+            let header = Header::parse(&packet).unwrap();
+            let ids = crate::command::ExtensionIds {
+                transport_cc: Some(id),
+                ..Default::default()
+            };
+            let read = crate::rtp::ext::Extensions::read(&packet, &header, &ids);
+            assert_eq!(read.transport_sequence, Some(0xabcd));
+            assert_eq!(&packet[header.payload], b"abc");
+        }
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! RTCP: what is read from compound packets and what is written (RFC 3550 section 6, RFC 4585, RFC 5104).
 
+use crate::congestion::feedback::TransportFeedback;
+
 const SENDER_REPORT: u8 = 200;
 const RECEIVER_REPORT: u8 = 201;
 const SOURCE_DESCRIPTION: u8 = 202;
@@ -9,6 +11,10 @@ const PAYLOAD_FEEDBACK: u8 = 206;
 
 /// Format of a generic NACK (RFC 4585, section 6.2.1).
 const NACK: u8 = 1;
+/// Format of transport-wide feedback (draft-holmer-rmcat-transport-wide-cc-extensions-01, section 3.1).
+const TRANSPORT_WIDE: u8 = 15;
+/// Format of application layer feedback, which a receiver's estimate comes in (draft-alvestrand-rmcat-remb-03).
+const APPLICATION: u8 = 15;
 /// Format of a picture loss indication (RFC 4585, section 6.3.1).
 const PLI: u8 = 1;
 /// Format of a full intra request (RFC 5104, section 4.3.1).
@@ -50,6 +56,10 @@ pub enum Rtcp<'a> {
         /// The stream.
         ssrc: u32,
     },
+    /// What became of the packets of all streams.
+    Transport(TransportFeedback<'a>),
+    /// What the receiver believes that its path carries, in bits per second (`goog-remb`).
+    MaximumBitrate(u64),
 }
 
 /// The pair of clocks in a sender report (RFC 3550, section 6.4.1).
@@ -170,6 +180,12 @@ impl<'a> Compound<'a> {
             (PAYLOAD_FEEDBACK, PLI) => Some(Rtcp::Pli {
                 ssrc: word(body, 4)?,
             }),
+            (TRANSPORT_FEEDBACK, TRANSPORT_WIDE) => {
+                TransportFeedback::parse(body.get(8..)?).map(Rtcp::Transport)
+            }
+            (PAYLOAD_FEEDBACK, APPLICATION) => {
+                maximum_bitrate(body.get(8..)?).map(Rtcp::MaximumBitrate)
+            }
             (PAYLOAD_FEEDBACK, FIR) => {
                 self.firs = body.get(8..)?;
                 None
@@ -315,6 +331,16 @@ pub(crate) fn write_length(out: &mut Vec<u8>, start: usize) {
     if let Some(field) = out.get_mut(start + 2..start + 4) {
         field.copy_from_slice(&words.to_be_bytes());
     }
+}
+
+/// Reads a receiver's estimate (draft-alvestrand-rmcat-remb-03, section 2.2).
+fn maximum_bitrate(message: &[u8]) -> Option<u64> {
+    let &[b'R', b'E', b'M', b'B', _, b0, b1, b2] = message.first_chunk()? else {
+        return None;
+    };
+    let mantissa = u64::from(b0 & 0x03) << 16 | u64::from(b1) << 8 | u64::from(b2);
+    // An exponent can be 63; what does not fit is more than any path carries.
+    Some(mantissa.saturating_mul(1 << (b0 >> 2)))
 }
 
 fn write_header(out: &mut Vec<u8>, count: u8, kind: u8, words: u16) {

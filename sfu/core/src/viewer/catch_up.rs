@@ -3,16 +3,13 @@
 
 use std::time::{Duration, Instant};
 
-use crate::relay::SourceId;
+use crate::relay::{Burst, MediaPacket, SourceId};
 use crate::rtp::seq::SeqNo;
+use crate::viewer::pacer::STEP;
 
 /// From the finished handshake to the first packet: what follows the last flight too closely, Firefox
 /// sometimes drops before its SRTP is set up.
 pub(super) const SETTLING: Duration = Duration::from_millis(20);
-/// Between two steps.
-const STEP: Duration = Duration::from_millis(5);
-/// Packets of one step: some 15 Mb/s, ten times an ordinary stream.
-pub(crate) const STEP_PACKETS: usize = 8;
 /// How long after a join a lost picture is answered from the cache again.
 const EARLY: Duration = Duration::from_secs(3);
 /// Times that a join is served from the cache.
@@ -74,6 +71,17 @@ impl CatchUp {
             layer: start.layer,
             next: start.keyframe,
             begins: true,
+            due,
+        }
+    }
+
+    /// Goes on in the cache at a packet of the source that is shown.
+    pub(crate) fn behind(burst: &Burst, packet: &MediaPacket, due: Instant) -> Self {
+        Self {
+            source: burst.source,
+            layer: burst.layer,
+            next: packet.seq,
+            begins: false,
             due,
         }
     }

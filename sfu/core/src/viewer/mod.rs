@@ -10,18 +10,28 @@ mod resend;
 
 mod track;
 
+mod bandwidth;
+
+mod pacer;
+
+mod show;
+
+mod send;
+
 use std::time::{Duration, Instant};
 
-use crate::command::{Format, Kind, LayerChoice, LayerInfo, PeerId, SendTrack};
-use crate::relay::{Burst, MediaPacket, SourceId};
+use crate::command::{Format, Kind, LayerChoice, Limit, PeerId, SendTrack};
+use crate::congestion::rate::Bitrate;
+use crate::relay::{Burst, SourceId};
 use crate::room::Room;
 use crate::rtp::rtcp::{self, Compound, Rtcp};
 use crate::rtp::seq::SeqNo;
 
+use bandwidth::Bandwidth;
+pub(crate) use catch_up::Start;
 use catch_up::{CatchUp, Joins, SETTLING};
-pub(crate) use catch_up::{STEP_PACKETS, Start};
 pub(crate) use track::Sendable;
-use track::Track;
+use track::{Track, number_id};
 
 /// Between two sender reports.
 const REPORT_INTERVAL: Duration = Duration::from_secs(1);
@@ -49,8 +59,51 @@ pub struct Viewer {
     /// The layer that it is to be shown; `None` until the room's layers are known. It is shown another
     /// one until a keyframe of this one comes.
     target: Option<u8>,
+    /// What it is shown of its target.
+    picture: Shown,
+    /// What its path carries, and the pace of what goes there.
+    bandwidth: Bandwidth,
+    /// What its path makes of its choice, and what was told of that.
+    limit: (Limit, Limit),
+    /// Whether it fell behind since this was asked last: the rest of a burst comes from the cache.
+    has_fallen_behind: bool,
     /// Whose layer was told to be shown, which one, and when; `None` before the first.
     told: Option<(PeerId, u8, Instant)>,
+}
+
+/// Whether a viewer's picture goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Shown {
+    /// It does, if there is one.
+    Goes,
+    /// What was shown ended; the next keyframe of the target begins it again.
+    Ended,
+    /// Its path carries none.
+    Paused,
+}
+
+/// What choosing anew makes of a viewer's picture.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Selected {
+    /// The layer that the viewer is to go over to; `None` when it is the one that it was.
+    pub(crate) layer: Option<u8>,
+    /// What the path should be probed for; `None` when there is nothing to win.
+    pub(crate) goal: Option<Bitrate>,
+    /// What the path has made of the picture; `None` when nothing.
+    pub(crate) moved: Option<Moved>,
+}
+
+/// What becomes of a viewer's picture because of its path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Moved {
+    /// A lesser layer.
+    Lowered,
+    /// A better one.
+    Raised,
+    /// None.
+    Paused,
+    /// One again.
+    Resumed,
 }
 
 /// What a viewer's compound asks for.
@@ -80,6 +133,7 @@ pub(crate) struct Again {
 impl Viewer {
     /// Prepares to send what was negotiated. `peer` decides the first sequence numbers.
     pub fn new(now: Instant, peer: PeerId, tracks: Vec<SendTrack>, choice: LayerChoice) -> Self {
+        let bandwidth = Bandwidth::new(now, &tracks);
         let tracks = tracks
             .into_iter()
             .map(|track| Track::new(peer, track))
@@ -92,66 +146,12 @@ impl Viewer {
             joins: Joins::default(),
             choice,
             target: None,
+            picture: Shown::Goes,
+            bandwidth,
+            limit: (Limit::None, Limit::None),
+            has_fallen_behind: false,
             told: None,
         }
-    }
-
-    /// Notes what the viewer wants to be shown.
-    pub(crate) fn choose(&mut self, choice: LayerChoice) {
-        self.choice = choice;
-    }
-
-    /// Chooses among the room's layers, the best first. Returns the layer if the viewer is to go over to
-    /// another one than before.
-    pub(crate) fn select(&mut self, layers: &[LayerInfo]) -> Option<u8> {
-        let target = select::select(self.choice, layers)?;
-        let before = self.target.replace(target);
-        let shown = self.shown().map(|(_, layer)| layer);
-        if shown == Some(target) {
-            // It was about to go over, and no longer is.
-            self.catch_up = self
-                .catch_up
-                .filter(|catch_up| !catch_up.begins || catch_up.layer == target);
-        }
-        let waited = shown.is_none() && before.is_none();
-        let goes_over = before != Some(target) && shown != Some(target) && !waited;
-        (goes_over && self.has(Kind::Video)).then_some(target)
-    }
-
-    /// Returns the layer that it is to be shown.
-    pub(crate) fn target(&self) -> Option<u8> {
-        self.target
-    }
-
-    /// Returns the source and the layer of the picture that is shown.
-    pub(crate) fn shown(&self) -> Option<(SourceId, u8)> {
-        let video = self.tracks.iter().find(|it| it.kind() == Kind::Video)?;
-        video.source().zip(video.layer())
-    }
-
-    /// Returns the layer whose keyframe it has waited for since its last report at least.
-    pub(crate) fn overdue(&self, now: Instant, room: &Room) -> Option<u8> {
-        let target = self.target.filter(|_| self.next_report <= now)?;
-        let (shown, _) = self.shown()?;
-        let (source, format) = room.source(target)?;
-        (source != shown && self.catch_up.is_none() && self.plays(&format)).then_some(target)
-    }
-
-    /// Returns the layer that is shown and the one that was told before, if there is something to tell.
-    pub(crate) fn poll_layer(&mut self, now: Instant) -> Option<(u8, Option<u8>)> {
-        let (source, shown) = self.shown()?;
-        let before = self.told;
-        // The layers of another publisher are others, whatever their index.
-        let is_due = before.is_none_or(|(publisher, layer, at)| {
-            publisher != source.peer
-                || (layer != shown && now.saturating_duration_since(at) >= TELL_LAYER)
-        });
-        if !is_due {
-            return None;
-        }
-        self.told = Some((source.peer, shown, now));
-        let before = before.filter(|(publisher, ..)| *publisher == source.peer);
-        Some((shown, before.map(|(_, layer, _)| layer)))
     }
 
     /// Returns whether any packet of a burst may be for this viewer.
@@ -161,42 +161,8 @@ impl Viewer {
             return false;
         };
         kind == Kind::Audio
-            || track.source() == Some(burst.source)
+            || (track.source() == Some(burst.source) && self.picture == Shown::Goes)
             || self.is_to_be_shown(burst.layer)
-    }
-
-    fn is_to_be_shown(&self, layer: u8) -> bool {
-        self.target.is_none_or(|target| target == layer)
-    }
-
-    /// Prepares one packet of a burst; `None` when this viewer does not get it. It goes over to another
-    /// source of sound at once, to another picture at a keyframe of the layer that it is to be shown.
-    pub(crate) fn prepare(
-        &mut self,
-        room: &Room,
-        burst: &Burst,
-        packet: &MediaPacket,
-    ) -> Option<Sendable> {
-        let is_video = burst.kind() == Kind::Video;
-        let is_shown_later = |catch_up: CatchUp| catch_up.source == burst.source;
-        if is_video && self.catch_up.is_some_and(is_shown_later) {
-            return None;
-        }
-        let is_wanted = !is_video || self.is_to_be_shown(burst.layer);
-        let track = self.track(burst.kind())?;
-        let begins = track.source() != Some(burst.source);
-        if begins {
-            if !is_wanted {
-                return None;
-            }
-            track.begin(room, burst, packet)?;
-        }
-        let sendable = track.prepare(burst, packet)?;
-        if begins && is_video {
-            // What is left of the last source is of no use.
-            self.catch_up = None;
-        }
-        Some(Sendable { begins, ..sendable })
     }
 
     /// Returns whether it has an m-line of a kind.
@@ -204,10 +170,14 @@ impl Viewer {
         self.tracks.iter().any(|track| track.kind() == kind)
     }
 
-    /// Starts at a keyframe in the cache; returns whether the viewer is in its join and plays it.
-    pub(crate) fn catch_up(&mut self, now: Instant, start: Start) -> bool {
+    /// Starts at a keyframe in the cache, of a layer of this rate; returns whether the viewer is in its join and
+    /// plays it.
+    pub(crate) fn catch_up(&mut self, now: Instant, start: Start, rate: Option<Bitrate>) -> bool {
         let catch_up = self.joins.begin(now, start);
         self.catch_up = catch_up.or(self.catch_up);
+        if catch_up.is_some() {
+            self.bandwidth.begin_join(now, rate);
+        }
         catch_up.is_some()
     }
 
@@ -219,8 +189,7 @@ impl Viewer {
         else {
             return false;
         };
-        let follows = self
-            .track(Kind::Video)
+        let follows = track_of(&mut self.tracks, Kind::Video)
             .is_some_and(|track| track.follows(room, burst, packet));
         if follows {
             let is_first = self.shown().is_none();
@@ -243,7 +212,13 @@ impl Viewer {
     pub(crate) fn take_step(&mut self, now: Instant) -> Option<CatchUp> {
         let step = self.catch_up?.step(now)?;
         self.catch_up = Some(step);
+        self.bandwidth.begin_step(now);
         Some(step)
+    }
+
+    /// Returns whether a packet of so many bytes may leave in this step, and takes it as gone if so.
+    pub(crate) fn admit_step(&mut self, now: Instant, size_bytes: usize) -> bool {
+        self.bandwidth.admit_step(now, size_bytes)
     }
 
     /// Notes how far the step has come.
@@ -254,34 +229,6 @@ impl Viewer {
     /// The viewer is live.
     pub(crate) fn end_catch_up(&mut self) {
         self.catch_up = None;
-    }
-
-    /// Prepares a packet from the cache; the first one begins the picture, again if need be.
-    pub(crate) fn prepare_cached(
-        &mut self,
-        room: &Room,
-        (burst, packet): (&Burst, &MediaPacket),
-        begins: bool,
-    ) -> Option<Sendable> {
-        let track = self.track(burst.kind())?;
-        if begins {
-            track.begin(room, burst, packet)?;
-        }
-        let sendable = track.prepare(burst, packet)?;
-        Some(Sendable { begins, ..sendable })
-    }
-
-    /// Prepares a packet to be sent again; `None` when it was asked for too often or not negotiated.
-    pub(crate) fn prepare_again(
-        &mut self,
-        now: Instant,
-        again: &Again,
-        burst: &Burst,
-        packet: &MediaPacket,
-    ) -> Option<Sendable> {
-        let round_trip = self.round_trip.unwrap_or(DEFAULT_ROUND_TRIP);
-        self.track(again.kind)?
-            .prepare_again(now, round_trip, again, (burst, packet))
     }
 
     /// Returns whether the viewer negotiated a payload type for `format`, or has no such m-line.
@@ -298,7 +245,7 @@ impl Viewer {
         let mut asked = Asked::default();
         for item in Compound::read(compound) {
             match item {
-                Rtcp::Reception(report) => self.measure_round_trip(now, &report),
+                Rtcp::Reception(report) => self.take_report(now, &report),
                 Rtcp::Nack { ssrc, pairs } => {
                     let room = MAX_NACKED - asked.again.len();
                     if let Some(track) = self.tracks.iter().find(|track| track.ssrc() == ssrc) {
@@ -311,9 +258,15 @@ impl Viewer {
                 Rtcp::Pli { ssrc } | Rtcp::Fir { ssrc, .. } => {
                     asked.keyframe |= self.tracks.iter().any(|track| track.ssrc() == ssrc);
                 }
+                Rtcp::Transport(feedback) => {
+                    let catches_up = self.catch_up.is_some();
+                    self.bandwidth.handle_feedback(now, &feedback, catches_up);
+                }
+                Rtcp::MaximumBitrate(bps) => self.bandwidth.handle_estimate(now, bps),
                 Rtcp::SenderReport(_) | Rtcp::Goodbye { .. } => {}
             }
         }
+        asked.again = self.bandwidth.queue_repairs(now, asked.again);
         asked
     }
 
@@ -323,6 +276,7 @@ impl Viewer {
             return;
         }
         self.next_report = now + REPORT_INTERVAL;
+        self.bandwidth.handle_timeout(now);
         for track in &mut self.tracks {
             let source = track.source();
             let clock = source.and_then(|source| room?.clock(source));
@@ -332,21 +286,26 @@ impl Viewer {
         }
     }
 
-    /// Returns when a report or a step of the catch-up is due.
+    /// Returns when a report or a step of the catch-up, of repairs or of probing is due.
     pub(crate) fn poll_timeout(&self) -> Instant {
         let step = self.catch_up.map(|catch_up| catch_up.poll_timeout());
-        step.map_or(self.next_report, |step| step.min(self.next_report))
+        let others = step.into_iter().chain(self.bandwidth.poll_timeout());
+        others.fold(self.next_report, Instant::min)
     }
 
-    fn measure_round_trip(&mut self, now: Instant, report: &rtcp::ReceptionReport) {
-        let measured = self
-            .tracks
-            .iter()
+    fn take_report(&mut self, now: Instant, report: &rtcp::ReceptionReport) {
+        let tracks = self.tracks.iter();
+        let measured = tracks
+            .clone()
             .find_map(|track| track.round_trip(now, report));
         self.round_trip = measured.or(self.round_trip);
+        let is_picture = |track: &Track| track.kind() == Kind::Video && track.ssrc() == report.ssrc;
+        if tracks.clone().any(is_picture) {
+            self.bandwidth.handle_loss(report.fraction_lost);
+        }
     }
+}
 
-    fn track(&mut self, kind: Kind) -> Option<&mut Track> {
-        self.tracks.iter_mut().find(|track| track.kind() == kind)
-    }
+fn track_of(tracks: &mut [Track], kind: Kind) -> Option<&mut Track> {
+    tracks.iter_mut().find(|track| track.kind() == kind)
 }

@@ -16,6 +16,8 @@ const REMEMBERED: usize = 4;
 const FIRST_SEQ_RANGE: u64 = 0x7000;
 /// From one source's last frame to the next one's first, at the least, where only arrival tells.
 const MIN_STEP: Duration = Duration::from_millis(5);
+/// Numbers of which is remembered whether they were given out, by 64: as many as the cache has packets.
+const GIVEN_WORDS: usize = 16;
 /// Two layers of one picture do not arrive further apart: clocks that say so are not believed.
 const MAX_APART: Duration = Duration::from_millis(500);
 
@@ -31,6 +33,8 @@ pub(super) struct Rewrite {
     highest: SeqNo,
     /// The latest timestamp given out, and when its packet arrived; `None` before the first.
     latest: Option<(u32, Instant)>,
+    /// Which of the last numbers were given out. A number that went twice would be a nonce used twice.
+    given: Given,
     /// The picture of the highest number and how it was shifted; `None` before the first that has one.
     picture: Option<(Picture, Shift)>,
 }
@@ -91,8 +95,31 @@ impl Rewrite {
             earlier: Vec::new(),
             highest: SeqNo(1 + spread % FIRST_SEQ_RANGE),
             latest: None,
+            given: Given::default(),
             picture: None,
         }
+    }
+
+    /// Returns the highest sequence number given out.
+    pub(super) fn highest(&self) -> SeqNo {
+        self.highest
+    }
+
+    /// Touches what the next packet needs.
+    pub(super) fn look_ahead(&self) -> u64 {
+        self.given.0[Given::place(self.highest.0)]
+    }
+
+    /// Returns the latest timestamp given out; 0 before the first.
+    pub(super) fn latest_timestamp(&self) -> u32 {
+        self.latest.map_or(0, |(latest, _)| latest)
+    }
+
+    /// Returns whether a packet of the current source comes behind all that were sent.
+    pub(super) fn is_next(&self, burst: &Burst, packet: &MediaPacket) -> bool {
+        let span = self.current.filter(|span| span.source == burst.source);
+        span.and_then(|span| span.seq_of(packet))
+            .is_some_and(|seq| seq > self.highest)
     }
 
     /// Returns the source that is shown; `None` before the first packet.
@@ -195,10 +222,14 @@ impl Rewrite {
         }
     }
 
-    /// Numbers a packet of the current source; `None` for one from before its start here.
+    /// Numbers a packet of the current source; `None` for one from before its start here, and for one that was
+    /// numbered before.
     pub(super) fn number(&mut self, burst: &Burst, packet: &MediaPacket) -> Option<Numbers> {
         let span = self.current.filter(|span| span.source == burst.source)?;
-        let seq = SeqNo(span.sent_as.0 + packet.seq.0.checked_sub(span.first.0)?);
+        let seq = span.seq_of(packet)?;
+        if !self.given.give(seq, self.highest) {
+            return None;
+        }
         let numbers = span.numbers(seq, packet.timestamp);
         if seq > self.highest {
             self.highest = seq;
@@ -247,6 +278,12 @@ impl Rewrite {
 }
 
 impl Span {
+    /// Returns the viewer's number of a packet; `None` for one from before the start.
+    fn seq_of(&self, packet: &MediaPacket) -> Option<SeqNo> {
+        let behind = packet.seq.0.checked_sub(self.first.0)?;
+        Some(SeqNo(self.sent_as.0 + behind))
+    }
+
     fn numbers(&self, seq: SeqNo, timestamp: u64) -> Numbers {
         Numbers {
             seq,
@@ -261,6 +298,38 @@ impl Span {
         lower(timestamp)
             .wrapping_add(self.time_offset)
             .wrapping_add(lower(lead))
+    }
+}
+
+/// The last numbers given out, a bit each.
+#[derive(Debug, Default)]
+struct Given([u64; GIVEN_WORDS]);
+
+impl Given {
+    /// Gives a number out; `false` when it was before, or is too old to tell.
+    fn give(&mut self, seq: SeqNo, highest: SeqNo) -> bool {
+        if seq > highest {
+            for between in (highest.0 + 1..seq.0).rev().take(GIVEN_WORDS * 64) {
+                *self.word(between) &= !(1 << (between % 64));
+            }
+            *self.word(seq.0) |= 1 << (seq.0 % 64);
+            return true;
+        }
+        if (highest.0 - seq.0) / 64 >= GIVEN_WORDS as u64 {
+            return false;
+        }
+        let (bit, word) = (1 << (seq.0 % 64), self.word(seq.0));
+        let is_new = *word & bit == 0;
+        *word |= bit;
+        is_new
+    }
+
+    fn place(seq: u64) -> usize {
+        (seq / 64 % GIVEN_WORDS as u64) as usize
+    }
+
+    fn word(&mut self, seq: u64) -> &mut u64 {
+        &mut self.0[Self::place(seq)]
     }
 }
 
@@ -430,6 +499,26 @@ mod tests {
             timestamp,
             received,
         }
+    }
+
+    #[test]
+    fn no_number_is_given_out_twice() {
+        let start = Instant::now();
+        let mut rewrite = Rewrite::new(PeerId(7));
+        let burst = burst(0, start);
+        let first = packet(70_000, 90_000);
+        rewrite.switch(&burst, &first, None);
+        let order = [0, 3, 1, 1, 3, 2000, 1500, 1500, 1, 1999, 2063, 2000, 1040];
+        let given = order.map(|step| {
+            let packet = packet(70_000 + step, 90_000);
+            rewrite.number(&burst, &packet).is_some()
+        });
+        assert_eq!(
+            given,
+            [
+                true, true, true, false, false, true, true, false, false, true, true, false, true
+            ]
+        );
     }
 
     #[test]

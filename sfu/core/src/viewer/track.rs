@@ -7,7 +7,7 @@ use crate::command::{Format, Kind, PayloadFormat, PeerId, SendTrack};
 use crate::publisher::{middle, ticks};
 use crate::relay::{Burst, MediaPacket, SourceClock, SourceId};
 use crate::room::Room;
-use crate::rtp::packet::OutgoingHeader;
+use crate::rtp::packet::{OutgoingHeader, TransportSequence};
 use crate::rtp::rtcp::{self, ReceptionReport, SenderInfo};
 use crate::rtp::seq::SeqNo;
 use crate::viewer::Again;
@@ -21,6 +21,8 @@ pub(crate) struct Sendable {
     pub(crate) header: OutgoingHeader,
     /// Roll-over counter of its sequence number.
     pub(crate) roll_over: u32,
+    /// Its transport-wide number; `None` where it was not negotiated.
+    pub(crate) transport_sequence: Option<TransportSequence>,
     /// The number to stand before the payload of a retransmission (RFC 4588, section 4).
     pub(crate) original: Option<u16>,
     /// The numbers of its picture and what is added to them; `None` where they stay as they are.
@@ -38,6 +40,8 @@ pub(crate) struct Sendable {
 pub(super) struct Track {
     /// What was negotiated; set once.
     negotiated: SendTrack,
+    /// Identifier of the transport-wide number; `None` where that was not negotiated.
+    number_id: Option<u8>,
     /// Its numbering.
     rewrite: Rewrite,
     /// What was sent again.
@@ -54,6 +58,7 @@ impl Track {
     pub(super) fn new(peer: PeerId, negotiated: SendTrack) -> Self {
         let rewrite = Rewrite::new(peer);
         Self {
+            number_id: number_id(&negotiated),
             negotiated,
             rewrite,
             resend: Resend::new(SeqNo(0)),
@@ -85,8 +90,28 @@ impl Track {
         self.rewrite.layer()
     }
 
-    /// Prepares a packet of the source that is shown.
-    pub(super) fn prepare(&mut self, burst: &Burst, packet: &MediaPacket) -> Option<Sendable> {
+    /// Touches what the next packet needs.
+    pub(super) fn look_ahead(&self) -> u64 {
+        self.rewrite.look_ahead()
+    }
+
+    /// Returns how much the header extensions add to a packet, in bytes.
+    pub(super) fn extension_len(&self) -> usize {
+        self.number_id.map_or(0, |_| TransportSequence::LEN)
+    }
+
+    /// Returns whether a packet of the source that is shown comes behind all that were sent.
+    pub(super) fn is_next(&self, burst: &Burst, packet: &MediaPacket) -> bool {
+        self.rewrite.is_next(burst, packet)
+    }
+
+    /// Prepares a packet of the source that is shown. `number` is its transport-wide number.
+    pub(super) fn prepare(
+        &mut self,
+        burst: &Burst,
+        packet: &MediaPacket,
+        number: u16,
+    ) -> Option<Sendable> {
         let first = self.sent.0 == 0;
         let format = self.format?;
         let numbers = self.rewrite.number(burst, packet)?;
@@ -95,6 +120,7 @@ impl Track {
         self.resend.earn(bytes);
         Some(Sendable {
             first,
+            transport_sequence: self.transport_sequence(number),
             ..self.sendable(packet, format.payload_type, numbers)
         })
     }
@@ -140,7 +166,7 @@ impl Track {
         &mut self,
         now: Instant,
         round_trip: Duration,
-        again: &Again,
+        (again, number): (&Again, u16),
         (burst, packet): (&Burst, &MediaPacket),
     ) -> Option<Sendable> {
         let format = self
@@ -151,10 +177,58 @@ impl Track {
         if !self.resend.allow(now, round_trip, again.sent_as, bytes) {
             return None;
         }
-        let (Some(ssrc), Some(payload_type)) = (self.negotiated.ssrc.rtx, format.rtx_payload_type)
-        else {
+        if self.repair_stream(&format).is_none() {
             return Some(self.sendable(packet, format.payload_type, numbers));
-        };
+        }
+        self.repetition(packet, (&format, again, number))
+    }
+
+    /// Prepares a packet to go once more, to see whether the path carries it; `None` where there is no stream for it.
+    pub(super) fn prepare_probe(
+        &mut self,
+        (again, number): (&Again, u16),
+        (burst, packet): (&Burst, &MediaPacket),
+    ) -> Option<Sendable> {
+        let format = self.payload_format(&burst.format)?;
+        self.repetition(packet, (&format, again, number))
+    }
+
+    /// Prepares a packet of nothing but padding on the stream of retransmissions; `None` where there is none.
+    pub(super) fn prepare_padding(&mut self, number: u16) -> Option<Sendable> {
+        let first = || self.negotiated.formats.first().copied();
+        let format = self.format.or_else(first)?;
+        let (ssrc, payload_type) = self.repair_stream(&format)?;
+        let seq = self.resend.next();
+        Some(Sendable {
+            header: OutgoingHeader {
+                marker: false,
+                payload_type,
+                sequence_number: seq.wire(),
+                timestamp: self.rewrite.latest_timestamp(),
+                ssrc,
+            },
+            roll_over: seq.roll_over(),
+            transport_sequence: self.transport_sequence(number),
+            original: None,
+            picture: None,
+            padding: u8::MAX,
+            first: false,
+            begins: false,
+        })
+    }
+
+    /// Returns what stands for one of the last packets sent: `back` from the very last.
+    pub(super) fn recent(&self, back: u16) -> Option<Again> {
+        self.origin(self.rewrite.highest().wire().wrapping_sub(back))
+    }
+
+    fn repetition(
+        &mut self,
+        packet: &MediaPacket,
+        (format, again, number): (&PayloadFormat, &Again, u16),
+    ) -> Option<Sendable> {
+        let (ssrc, payload_type) = self.repair_stream(format)?;
+        let numbers = self.rewrite.numbers_of(again.sent_as, packet.timestamp)?;
         let seq = self.resend.next();
         let sendable = self.sendable(packet, payload_type, Numbers { seq, ..numbers });
         Some(Sendable {
@@ -162,10 +236,20 @@ impl Track {
                 ssrc,
                 ..sendable.header
             },
+            transport_sequence: self.transport_sequence(number),
             original: Some(again.sent_as.wire()),
             padding: 0,
             ..sendable
         })
+    }
+
+    /// Returns SSRC and payload type of retransmissions, where they were negotiated.
+    fn repair_stream(&self, format: &PayloadFormat) -> Option<(u32, u8)> {
+        self.negotiated.ssrc.rtx.zip(format.rtx_payload_type)
+    }
+
+    fn transport_sequence(&self, number: u16) -> Option<TransportSequence> {
+        self.number_id.map(|id| TransportSequence { id, number })
     }
 
     /// Finds what the viewer means by one of its sequence numbers.
@@ -240,6 +324,7 @@ impl Track {
         Sendable {
             header,
             roll_over: numbers.seq.roll_over(),
+            transport_sequence: None,
             original: None,
             picture: packet.picture.zip(shift),
             padding: packet.padding,
@@ -247,6 +332,22 @@ impl Track {
             begins: false,
         }
     }
+}
+
+/// Returns the identifier of the transport-wide number on an m-line, where it is to be written.
+///
+/// Where packets are repaired without a stream of their own they go again as they were, number and all: another number
+/// in them would be other bytes under one nonce. So there it is left out.
+pub(super) fn number_id(track: &SendTrack) -> Option<u8> {
+    let mut formats = track.formats.iter();
+    let is_fit = |format: &PayloadFormat| {
+        let repairs_alone = track.ssrc.rtx.is_some() && format.rtx_payload_type.is_some();
+        format.feedback.transport_cc && (repairs_alone || !format.feedback.nack)
+    };
+    track
+        .extensions
+        .transport_cc
+        .filter(|_| formats.all(is_fit))
 }
 
 /// Returns a duration in units of 2^-32 s.

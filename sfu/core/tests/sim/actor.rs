@@ -3,13 +3,16 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use klieg_sfu_core::command::ExtensionIds;
+use klieg_sfu_core::rtp::ext::Extensions as Elements;
 use klieg_sfu_core::rtp::packet::{Header, OutgoingHeader};
 use klieg_sfu_core::rtp::rtcp::{self, Compound, Rtcp};
 use klieg_sfu_core::rtp::seq::SeqExtender;
 
+use super::feedback::Feedback;
 use super::peer::Peer;
 use super::simulcast::Seen;
-use super::stage::Received;
+use super::stage::{Received, TRANSPORT_CC};
 
 /// Between two frames of video, and of sound.
 const VIDEO_FRAME: Duration = Duration::from_millis(33);
@@ -143,7 +146,11 @@ impl Publishing {
                         self.wants_keyframe = true;
                     }
                     Rtcp::Nack { pairs, .. } => self.repair(peer, pairs),
-                    Rtcp::SenderReport(_) | Rtcp::Reception(_) | Rtcp::Goodbye { .. } => {}
+                    Rtcp::SenderReport(_)
+                    | Rtcp::Reception(_)
+                    | Rtcp::Goodbye { .. }
+                    | Rtcp::Transport(_)
+                    | Rtcp::MaximumBitrate(_) => {}
                 }
             }
         }
@@ -263,6 +270,10 @@ fn video_payload(is_keyframe: bool, frame: u32, index: u8) -> Vec<u8> {
 }
 
 /// A player that counts what it could decode.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "switches of a test, told apart by name"
+)]
 pub(crate) struct Watching {
     /// Frames decoded without a gap since a keyframe.
     pub(crate) frames: u32,
@@ -274,6 +285,21 @@ pub(crate) struct Watching {
     pub(crate) audio: u32,
     /// Video packets, by extended number.
     pub(crate) received: Received,
+    /// When each frame was.
+    pub(crate) shown: Vec<Instant>,
+    /// Bytes that came, and when.
+    pub(crate) bytes: Vec<(Instant, usize)>,
+    /// When sound came.
+    pub(crate) heard: Vec<Instant>,
+    /// Whether a whole keyframe is shown before what is missing ahead of it, as browsers do.
+    pub(crate) skips_to_keyframes: bool,
+    /// Packets of padding that came.
+    pub(crate) padding: u32,
+    /// Whether it reports what arrives, where packets have transport-wide numbers.
+    pub(crate) reports_transport: bool,
+    /// The transport-wide numbers that came, in the order of arrival.
+    pub(crate) numbers: Vec<u16>,
+    transport: Feedback,
     /// Retransmissions that came.
     pub(crate) repaired: u32,
     /// Sender reports that came: NTP and RTP time.
@@ -303,6 +329,14 @@ impl Watching {
             last_frame: None,
             audio: 0,
             received: BTreeMap::new(),
+            shown: Vec::new(),
+            bytes: Vec::new(),
+            heard: Vec::new(),
+            skips_to_keyframes: false,
+            padding: 0,
+            reports_transport: true,
+            numbers: Vec::new(),
+            transport: Feedback::default(),
             repaired: 0,
             reports: Vec::new(),
             audio_reports: 0,
@@ -328,6 +362,9 @@ impl Watching {
             return;
         }
         self.next_look = now + LOOK;
+        if let Some(message) = self.transport.take().filter(|_| self.reports_transport) {
+            peer.send_rtcp(&message);
+        }
         if !self.asks {
             return;
         }
@@ -353,8 +390,17 @@ impl Watching {
         for packet in &peer.rtp[self.seen.0..] {
             self.seen.0 += 1;
             let header = Header::parse(packet).unwrap();
+            let extensions = extensions(packet, &header);
+            if let Some(number) = extensions.transport_sequence {
+                self.transport.note(now, number);
+                self.numbers.push(number);
+            }
+            self.bytes.push((now, packet.len()));
             match header.ssrc {
-                2001 => self.audio += 1,
+                2001 => {
+                    self.audio += 1;
+                    self.heard.push(now);
+                }
                 2002 => {
                     let seq = self.seqs.extend(header.sequence_number);
                     self.received.insert(seq.0, packet.clone());
@@ -375,7 +421,9 @@ impl Watching {
                     | Rtcp::Nack { .. }
                     | Rtcp::Pli { .. }
                     | Rtcp::Fir { .. }
-                    | Rtcp::Goodbye { .. } => {}
+                    | Rtcp::Goodbye { .. }
+                    | Rtcp::Transport(_)
+                    | Rtcp::MaximumBitrate(_) => {}
                 }
             }
         }
@@ -383,6 +431,10 @@ impl Watching {
     }
 
     fn take_retransmission(&mut self, packet: &[u8], header: &Header) {
+        if header.payload.is_empty() {
+            self.padding += 1;
+            return;
+        }
         self.repaired += 1;
         let (original, payload) = packet[header.payload.clone()]
             .split_first_chunk::<2>()
@@ -418,8 +470,27 @@ impl Watching {
         missing
     }
 
+    /// Returns the first keyframe behind a number of which all packets came.
+    fn whole_keyframe(&self, next: u64) -> Option<u64> {
+        let mut starts = self
+            .received
+            .range(next..)
+            .filter(|(_, packet)| is_keyframe_start(packet));
+        let is_whole = |start: u64| {
+            let mut packets = (start..).map_while(|seq| self.received.get(&seq));
+            packets.any(|packet| Header::parse(packet).unwrap().marker)
+        };
+        starts.find_map(|(start, _)| is_whole(*start).then_some(*start))
+    }
+
     /// Counts the frames that are whole, in order, from a keyframe on.
     fn decode(&mut self, now: Instant) {
+        if self.skips_to_keyframes
+            && let Some(next) = self.next
+            && !self.received.contains_key(&next)
+        {
+            self.next = self.whole_keyframe(next).or(self.next);
+        }
         if self.next.is_none() || self.wants_keyframe {
             let mut starts = self
                 .received
@@ -438,10 +509,19 @@ impl Watching {
                 self.frames += 1;
                 self.first_frame.get_or_insert(now);
                 self.last_frame = Some(now);
+                self.shown.push(now);
             }
             self.next = self.next.map(|next| next + 1);
         }
     }
+}
+
+fn extensions<'a>(packet: &'a [u8], header: &Header) -> Elements<'a> {
+    let ids = ExtensionIds {
+        transport_cc: Some(TRANSPORT_CC),
+        ..ExtensionIds::default()
+    };
+    Elements::read(packet, header, &ids)
 }
 
 fn is_keyframe_start(packet: &[u8]) -> bool {

@@ -2,9 +2,15 @@
 
 pub(crate) mod actor;
 
+pub(crate) mod bottleneck;
+
+pub(crate) mod feedback;
+
 pub(crate) mod simulcast;
 
 pub(crate) mod peer;
+
+pub(crate) mod plot;
 
 pub(crate) mod stage;
 

@@ -55,8 +55,9 @@ pub(crate) struct SentLayer {
     pub(crate) requests: Vec<Instant>,
     pub(crate) wants_keyframe: bool,
     pub(crate) next_seq: u16,
-    /// Packets of a frame; a keyframe has three times as many.
+    /// Packets of a frame, and how many times as many a keyframe has.
     pub(crate) packets: u8,
+    pub(crate) keyframe_times: u8,
     pub(crate) has_size: bool,
     time_offset: u32,
     picture_id: u16,
@@ -77,6 +78,7 @@ impl SentLayer {
             wants_keyframe: true,
             next_seq: (ssrc.wrapping_mul(7919) & 0xffff) as u16,
             packets: 1 + (size.0 / 400) as u8,
+            keyframe_times: 3,
             has_size: true,
             time_offset: ssrc.wrapping_mul(0x9e37_79b9),
             picture_id: (ssrc.wrapping_mul(31) & 0x7fff) as u16,
@@ -143,7 +145,11 @@ impl Simulcasting {
                         }
                     }
                     Rtcp::Nack { ssrc, pairs } => self.repair(peer, ssrc, pairs),
-                    Rtcp::SenderReport(_) | Rtcp::Reception(_) | Rtcp::Goodbye { .. } => {}
+                    Rtcp::SenderReport(_)
+                    | Rtcp::Reception(_)
+                    | Rtcp::Goodbye { .. }
+                    | Rtcp::Transport(_)
+                    | Rtcp::MaximumBitrate(_) => {}
                 }
             }
         }
@@ -184,7 +190,7 @@ impl Simulcasting {
             return;
         }
         let is_keyframe = std::mem::take(&mut layer.wants_keyframe);
-        let packets = layer.packets * if is_keyframe { 3 } else { 1 };
+        let packets = layer.packets * if is_keyframe { layer.keyframe_times } else { 1 };
         for part in 0..packets {
             let payload = layer.payload(is_keyframe, (index, frame, part));
             let header = OutgoingHeader {

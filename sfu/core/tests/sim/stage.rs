@@ -17,10 +17,14 @@ use klieg_sfu_core::relay::ShardMessage;
 use klieg_sfu_core::rtp::packet::Header;
 
 use super::actor::{Publishing, Watching};
+use super::bottleneck::Bottleneck;
 use super::peer::{Nomination, Peer, PeerConfig};
 use super::simulcast::{self, SentLayer, Simulcasting};
 use super::world::{SERVER, identity};
 use super::{Link, Network, Parcel, Seed, address, epoch};
+
+/// Identifier of the transport-wide number towards viewers.
+pub(crate) const TRANSPORT_CC: u8 = 3;
 
 /// The room that everybody is in who is not sent elsewhere.
 pub(crate) const ROOM: RoomKey = RoomKey(5);
@@ -48,6 +52,8 @@ const LATE: Duration = Duration::from_millis(5);
 pub(crate) struct Actor {
     pub(crate) peer: Peer,
     pub(crate) link: Link,
+    /// What the server's datagrams to it squeeze through; `None` for a path without a limit.
+    pub(crate) bottleneck: Option<Bottleneck>,
     pub(crate) role: Role,
 }
 
@@ -138,6 +144,28 @@ impl Stage {
         )
     }
 
+    /// Adds a viewer whose packets have transport-wide numbers, on which it reports nothing; returns its place.
+    pub(crate) fn watch_numbered(&mut self, id: u64, link: Link) -> usize {
+        let mut tracks = send_tracks(&[(96, Some(97), VP8)]);
+        for track in &mut tracks {
+            track.extensions.transport_cc = Some(TRANSPORT_CC);
+        }
+        let mut watching = Watching::new(self.now);
+        watching.reports_transport = false;
+        let role = Role::Watching(Box::new(watching));
+        self.add(id, link, Media::View(tracks), role)
+    }
+
+    /// Adds a viewer that reports what arrives, behind a bottleneck; returns its place.
+    pub(crate) fn watch_behind(&mut self, id: u64, link: Link, bottleneck: Bottleneck) -> usize {
+        let place = self.watch_numbered(id, link);
+        let watching = self.watching_mut(place);
+        watching.reports_transport = true;
+        watching.skips_to_keyframes = true;
+        self.actors[place].bottleneck = Some(bottleneck);
+        place
+    }
+
     /// Adds a client whose server side is already negotiated.
     pub(crate) fn add(&mut self, id: u64, link: Link, media: Media, role: Role) -> usize {
         let credentials = |side: &str| IceCredentials {
@@ -177,7 +205,13 @@ impl Stage {
             media,
         };
         self.command(&Command::SetRemote(id, Arc::new(remote)));
-        self.actors.push(Actor { peer, link, role });
+        let bottleneck = None;
+        self.actors.push(Actor {
+            peer,
+            link,
+            bottleneck,
+            role,
+        });
         self.actors.len() - 1
     }
 
@@ -373,17 +407,27 @@ impl Stage {
             let number = (to, header.ssrc, header.sequence_number);
             self.numbers.1 += usize::from(!self.numbers.0.insert(number));
         }
-        let link = self
-            .actors
-            .iter()
+        let actor = self.actors.iter_mut();
+        let actor = actor
+            .into_iter()
             .find(|actor| actor.peer.config.address == to);
-        let link = link.map_or_else(Link::default, |actor| actor.link);
+        let mut at = self.now;
+        let mut link = Link::default();
+        if let Some(actor) = actor {
+            link = actor.link;
+            if let Some(bottleneck) = &mut actor.bottleneck {
+                let Some(through) = bottleneck.pass(self.now, datagram.len()) else {
+                    return;
+                };
+                at = through;
+            }
+        }
         let parcel = Parcel {
             from: address(SERVER),
             to,
             datagram: datagram.to_vec(),
         };
-        self.network.send(self.now, &link, parcel);
+        self.network.send(at, &link, parcel);
     }
 }
 
@@ -432,6 +476,7 @@ fn format(payload_type: u8, rtx_payload_type: Option<u8>, format: Format) -> Pay
         pli: video,
         fir: false,
         transport_cc: true,
+        remb: false,
     };
     PayloadFormat {
         payload_type,
@@ -464,6 +509,7 @@ pub(crate) fn send_tracks(video: &[(u8, Option<u8>, Format)]) -> Vec<SendTrack> 
     let track = |kind, formats, ssrc| SendTrack {
         kind,
         formats,
+        extensions: ExtensionIds::default(),
         ssrc,
         cname: "klieg".into(),
     };

@@ -168,6 +168,8 @@ pub(crate) enum LayersReason {
     Manual,
     /// The layer asked for does not come at present: another is shown.
     Unavailable,
+    /// The network carries no better one, or none at all.
+    Bandwidth,
     CodecMismatch,
 }
 

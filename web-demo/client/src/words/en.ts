@@ -8,6 +8,7 @@ export const en = {
     starting: 'Starting the picture…',
     playing: 'Live',
     interrupted: 'The host is reconnecting…',
+    paused: 'Your network carries no picture just now. The sound goes on.',
     stalled: 'The picture does not come through. Trying again…',
     reconnecting: 'Connection lost. Reconnecting…',
     unplayable: 'The host sends {codec}, which this browser cannot play. Another browser may.',
