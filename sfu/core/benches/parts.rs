@@ -22,6 +22,8 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use klieg_sfu_core::command::Path;
+use klieg_sfu_core::congestion::estimate::Estimator;
+use klieg_sfu_core::congestion::feedback::TransportFeedback;
 use klieg_sfu_core::demux;
 use klieg_sfu_core::rtp::packet::{Header, OutgoingHeader};
 use klieg_sfu_core::rtp::rtcp::{self, Compound};
@@ -51,6 +53,9 @@ fn main() {
     rtcp::write_nack(&mut report, 1, 2002, &[1, 2, 3, 40, 41, 60]);
     show("read a report with a NACK", || {
         repeat(|_| black_box(Compound::read(black_box(&report)).count()))
+    });
+    show("estimate from a message about ten packets", || {
+        estimate(REPEATS)
     });
     show(
         "take a publisher's packet of 1200 bytes: route, open, order, keep",
@@ -90,6 +95,29 @@ fn repeat<T>(work: impl Fn(usize) -> T) -> f64 {
         let _ = work(index);
     }
     (spent_ns() - start) as f64 / REPEATS as f64
+}
+
+/// Ten packets leave, and a message says that they came.
+fn estimate(repeats: usize) -> f64 {
+    let mut now = sim::epoch();
+    let mut estimator = Estimator::new(now);
+    let mut spent = 0;
+    for message in 0..repeats {
+        let base = estimator.next_number().to_be_bytes();
+        for _ in 0..10 {
+            estimator.note_sent(now, 1200);
+        }
+        now += Duration::from_millis(64);
+        let [.., r0, r1, r2] = (message as u32).to_be_bytes();
+        let mut bytes = vec![base[0], base[1], 0, 10, r0, r1, r2, 0, 0x20, 10];
+        bytes.extend_from_slice(&[20; 10]);
+        let start = spent_ns();
+        let feedback = TransportFeedback::parse(&bytes).unwrap();
+        estimator.handle_feedback(now, &feedback);
+        spent += spent_ns() - start;
+    }
+    assert!(estimator.estimate().is_some());
+    spent as f64 / repeats as f64
 }
 
 fn header(sequence_number: u16, ssrc: u32) -> OutgoingHeader {

@@ -24,5 +24,6 @@ mod simulcast;
 
 mod gathering;
 
-mod bandwidth;
 mod memory;
+
+mod bandwidth;

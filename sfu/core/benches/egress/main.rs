@@ -3,7 +3,7 @@
 //! `cargo bench -p klieg-sfu-core --bench egress [-- VIEWERS [PACKETS]] [packets] [seconds] [rooms]` prints, of
 //! the parts named or of all: processor time per packet and viewer of both, in turns, so that a noisy machine is
 //! noisy for both; what a second of media costs, as browsers and as encoders send it; and the same viewers in
-//! fewer and in more rooms.
+//! fewer and in more rooms. With `bare` the packets have no transport-wide numbers.
 
 #![expect(
     clippy::unwrap_used,
@@ -33,7 +33,8 @@ use std::time::Duration;
 
 use crate::clock::best;
 use crate::floor::Floor;
-use crate::stand::Stand;
+use crate::sim::stage::Stage;
+use crate::stand::{Stand, Watch};
 
 /// Bytes of a payload: with its header and tag a datagram of 1200.
 const PAYLOAD_LEN: usize = 1172;
@@ -90,56 +91,61 @@ fn main() {
     let [packets, seconds, rooms] = parts.map(|named| named || !parts.contains(&true));
     let mut numbers = words.iter().filter_map(|it| it.parse().ok());
     let viewers = numbers.next().unwrap_or(1000);
+    let is_bare = words.iter().any(|it| it == "bare");
+    let watch: Watch = if is_bare {
+        Stage::watch
+    } else {
+        Stage::watch_numbered
+    };
     let lengths = numbers.next().map(|it| vec![it]);
     if packets {
-        compare(viewers, &lengths.unwrap_or_else(|| vec![1, 2, 4, 9, 16]));
+        compare(
+            viewers,
+            &lengths.unwrap_or_else(|| vec![1, 2, 4, 9, 16]),
+            watch,
+        );
         println!();
     }
     if seconds {
-        spend(viewers);
+        spend(viewers, watch);
         println!();
     }
     if rooms {
-        divide(viewers);
+        divide(viewers, watch);
     }
 }
 
-/// Prints what packets cost beside the floor: with the transport-wide numbers that viewers report on, and without.
-fn compare(viewers: usize, lengths: &[usize]) {
+/// Prints what packets cost beside the floor.
+fn compare(viewers: usize, lengths: &[usize], watch: Watch) {
     println!(
-        "| viewers | packets a burst | floor, ns | klieg, ns | ratio | without numbers, ns | floor without sending, ns | klieg without sending, ns | without numbers, ns |"
+        "| viewers | packets a burst | floor, ns | klieg, ns | ratio | floor without sending, ns | klieg without sending, ns |"
     );
-    println!("| ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |");
-    let mut floor = Floor::new(viewers);
-    let mut stands = [true, false].map(|has_numbers| Stand::new(1, viewers, 1, has_numbers));
+    println!("| ---: | ---: | ---: | ---: | ---: | ---: | ---: |");
+    let (mut stand, mut floor) = (Stand::new(1, viewers, 1, watch), Floor::new(viewers));
     for &packets in lengths {
-        let mut turns: [Vec<f64>; 6] = Default::default();
+        let mut turns: [Vec<f64>; 4] = Default::default();
         for _ in 0..TURNS {
-            for (turns, sends) in turns.chunks_mut(3).zip([true, false]) {
-                for stand in &mut stands {
-                    stand.sockets.are_open = sends;
-                }
-                turns[0].push(floor.pass(packets, &stands[0].sockets));
-                for (turns, stand) in turns[1..].iter_mut().zip(&mut stands) {
-                    turns.push(stand.pass(packets));
-                }
+            for (turns, sends) in turns.chunks_mut(2).zip([true, false]) {
+                stand.sockets.are_open = sends;
+                turns[0].push(floor.pass(packets, &stand.sockets));
+                turns[1].push(stand.pass(packets));
             }
         }
-        let [floor, klieg, plain, own_floor, own, own_plain] = turns.map(best);
+        let [floor, klieg, own_floor, own] = turns.map(best);
         let ratio = klieg / floor;
         println!(
-            "| {viewers} | {packets} | {floor:.0} | {klieg:.0} | {ratio:.2} | {plain:.0} | {own_floor:.0} | {own:.0} | {own_plain:.0} |"
+            "| {viewers} | {packets} | {floor:.0} | {klieg:.0} | {ratio:.2} | {own_floor:.0} | {own:.0} |"
         );
     }
 }
 
 /// Prints what a second of media costs.
-fn spend(viewers: usize) {
+fn spend(viewers: usize, watch: Watch) {
     println!(
         "| stream, with Opus | packets a second | packets a run | ns a packet | µs a viewer and second | viewers a core |"
     );
     println!("| --- | ---: | ---: | ---: | ---: | ---: |");
-    let mut stand = Stand::new(1, viewers, 1, true);
+    let mut stand = Stand::new(1, viewers, 1, watch);
     for shape in SHAPES {
         let seconds: Vec<_> = (0..5).map(|_| stand.second(shape)).collect();
         let (_, packets, runs) = seconds[0];
@@ -154,13 +160,13 @@ fn spend(viewers: usize) {
 }
 
 /// Prints what the same viewers cost in fewer and in more rooms, and on more shards.
-fn divide(viewers: usize) {
+fn divide(viewers: usize, watch: Watch) {
     const PACKETS: usize = 5;
     println!("| rooms | viewers of each | shards | ns a packet and viewer | to one room |");
     println!("| ---: | ---: | ---: | ---: | ---: |");
     let mut one = None;
     for (rooms, shards) in [(1, 1), (10, 1), (100, 1), (1000, 1), (1, 2), (100, 2)] {
-        let mut stand = Stand::new(rooms, viewers, shards, true);
+        let mut stand = Stand::new(rooms, viewers, shards, watch);
         let took = best((0..TURNS).map(|_| stand.pass(PACKETS)));
         let ratio = took / *one.get_or_insert(took);
         let each = viewers / rooms;

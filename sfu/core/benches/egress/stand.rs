@@ -20,6 +20,9 @@ struct Source {
     timestamp: u32,
 }
 
+/// How a viewer comes: with transport-wide numbers or without.
+pub(crate) type Watch = fn(&mut Stage, u64, Link) -> usize;
+
 /// Rooms full of viewers, and where their datagrams go.
 pub(crate) struct Stand {
     stage: Stage,
@@ -33,7 +36,7 @@ pub(crate) struct Stand {
 
 impl Stand {
     /// Connects publishers and viewers in virtual time.
-    pub(crate) fn new(rooms: usize, viewers: usize, shards: u16, has_numbers: bool) -> Self {
+    pub(crate) fn new(rooms: usize, viewers: usize, shards: u16, watch: Watch) -> Self {
         let mut stage = Stage::new(1, shards);
         let (mut publishers, mut places) = (Vec::new(), Vec::new());
         for room in 0..rooms as u64 {
@@ -42,12 +45,7 @@ impl Stand {
             stage.publishing(publisher).has_audio = false;
             publishers.push(publisher);
             for _ in 0..viewers / rooms {
-                let id = 2 + places.len() as u64;
-                places.push(if has_numbers {
-                    stage.watch_numbered(id, Link::default())
-                } else {
-                    stage.watch(id, Link::default())
-                });
+                places.push(watch(&mut stage, 2 + places.len() as u64, Link::default()));
             }
         }
         let all_see = |stage: &Stage| places.iter().all(|it| stage.watching(*it).frames > 2);

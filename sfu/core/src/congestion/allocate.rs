@@ -216,7 +216,8 @@ impl Rung {
 fn fitting(rungs: &[Rung], rate: Bitrate, percent: u64) -> Pick {
     let fits = |rung: &Rung| rung.fits(rate, percent);
     let place = rungs.iter().position(fits);
-    Pick::Show(place.unwrap_or(rungs.len().saturating_sub(1)))
+    let last = rungs.len().saturating_sub(1);
+    Pick::Show(place.unwrap_or(last))
 }
 
 fn rank(pick: Pick) -> usize {

@@ -8,6 +8,8 @@ use super::rate::Bitrate;
 const BUCKET: Duration = Duration::from_millis(250);
 /// Buckets that a rate is measured over: long enough that a keyframe does not stand out.
 const BUCKETS: usize = 8;
+/// Buckets of silence after which all is forgotten.
+const FORGOTTEN: u32 = 16;
 /// Buckets before there is a rate.
 const LEAST: usize = 2;
 
@@ -47,7 +49,7 @@ impl Meter {
 
     fn advance(&mut self, now: Instant) {
         let mut began = *self.began.get_or_insert(now);
-        if now.saturating_duration_since(began) >= BUCKET * (2 * BUCKETS as u32) {
+        if now.saturating_duration_since(began) >= BUCKET * FORGOTTEN {
             *self = Self {
                 began: Some(now),
                 ..Self::default()

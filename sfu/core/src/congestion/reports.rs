@@ -49,7 +49,7 @@ impl Reports {
         let is_recent =
             |(_, at): &(Bitrate, Instant)| now.saturating_duration_since(*at) < REMEMBERED;
         let told = self.told.filter(is_recent).map(|(estimate, _)| estimate);
-        told.or(self.bound.map(|(bound, _)| bound))
+        told.or_else(|| Some(self.bound?.0))
     }
 }
 

@@ -63,12 +63,16 @@ impl Node {
             let run = room
                 .as_deref()
                 .and_then(|room| fan_out.next_run(now, room, &mut self.peers, out));
-            match (&mut room, &run) {
-                (Some(room), Some(run)) => room.note_run(run.viewer),
-                (Some(room), None) => room.turn(),
-                (None, _) => {}
+            let behind = fan_out.take_behind();
+            if let (Some(room), Some(run)) = (&mut room, &run) {
+                room.note_run(run.viewer);
             }
-            for index in fan_out.take_behind() {
+            if run.is_none()
+                && let Some(room) = room
+            {
+                room.turn();
+            }
+            for index in behind {
                 self.set_timer(index);
             }
             if let Some(run) = run {

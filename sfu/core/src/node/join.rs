@@ -135,7 +135,7 @@ impl Node {
         let (mut shown, mut missed) = (false, false);
         for _ in 0..MAX_STEP {
             if !cache.reaches(step.source, step.next) {
-                viewer.end_catch_up(now);
+                viewer.end_catch_up();
                 missed = step.begins;
                 break;
             }

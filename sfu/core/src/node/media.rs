@@ -12,8 +12,8 @@ use crate::relay::{Burst, MediaPacket, ShardMessage};
 use crate::room::{self, Begins, FanOut, Room};
 
 /// The largest payload that fits an Ethernet frame with all headers, the tag and a retransmission's
-/// number: 1500 − 40 (IPv6) − 8 (UDP) − 12 (RTP) − 16 (tag) − 2.
-const MAX_PAYLOAD: usize = 1422;
+/// number: 1500 − 40 (IPv6) − 8 (UDP) − 12 (RTP) − 8 (transport-wide number) − 16 (tag) − 2.
+const MAX_PAYLOAD: usize = 1414;
 
 impl Node {
     /// Takes a decrypted RTP packet.

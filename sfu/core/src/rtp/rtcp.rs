@@ -340,7 +340,7 @@ fn maximum_bitrate(message: &[u8]) -> Option<u64> {
     };
     let mantissa = u64::from(b0 & 0x03) << 16 | u64::from(b1) << 8 | u64::from(b2);
     // An exponent can be 63; what does not fit is more than any path carries.
-    Some(mantissa.checked_mul(1 << (b0 >> 2)).unwrap_or(u64::MAX))
+    Some(mantissa.saturating_mul(1 << (b0 >> 2)))
 }
 
 fn write_header(out: &mut Vec<u8>, count: u8, kind: u8, words: u16) {

@@ -11,13 +11,9 @@ use crate::congestion::feedback::TransportFeedback;
 use crate::congestion::meter::Meter;
 use crate::congestion::rate::Bitrate;
 use crate::congestion::reports::Reports;
+use crate::viewer::pacer::{BURST, Pacer, STEP};
 use crate::viewer::{Again, Moved};
 
-/// Bytes that may leave at once: a run of the kernel.
-const BURST: u64 = 16 * 1250;
-/// A step of what is paced, at most: what is sent while the pace is not known, some 15 Mb/s.
-pub(super) const STEP: Duration = Duration::from_millis(5);
-const STEP_BYTES: u64 = 8 * 1250;
 /// Pace of what comes all at once, in hundredths of the estimate.
 const PACE: u64 = 150;
 /// Pace of a join, in hundredths of the layer's rate; what it is at least; and how it grows with each message that
@@ -28,6 +24,8 @@ const JOIN_GROWTH: u64 = 150;
 const MAX_PACE: Bitrate = Bitrate::kbps(15_000);
 /// Repairs are kept free room for: at most this of the estimate, in hundredths.
 const MAX_REPAIRS: u64 = 25;
+/// How long the first report is waited for.
+const SILENCE: Duration = Duration::from_secs(3);
 /// Assumed size of a packet that is sent again.
 const ORDINARY_LEN: usize = 1200;
 
@@ -41,6 +39,8 @@ pub(super) struct Bandwidth {
     /// Loss that the viewer's last report told, in 1/256; `None` when none came since.
     reported_loss: Option<u8>,
     allocator: Allocator,
+    /// When it was chosen for first; `None` before.
+    began: Option<Instant>,
     /// What it is to get of the picture, by layer; `None` before the first choice.
     picked: Option<Picked>,
     pacer: Pacer,
@@ -81,6 +81,7 @@ impl Bandwidth {
             reports: Reports::default(),
             reported_loss: None,
             allocator: Allocator::default(),
+            began: None,
             picked: None,
             pacer: Pacer::new(now),
             news: (false, false),
@@ -141,6 +142,7 @@ impl Bandwidth {
             pace
         };
         self.pacer.set(now, pace);
+        self.pacer.is_told = true;
     }
 
     /// Takes the viewer's own estimate.
@@ -187,10 +189,15 @@ impl Bandwidth {
             Some(Picked::Nothing) => Some(Pick::Pause),
             None => None,
         };
+        let began = *self.began.get_or_insert(now);
         let budget = self.budget(now, sound);
         let pick = match (&budget, before) {
-            (Some(budget), before) => self.allocator.pick(now, rungs, before, budget),
-            (None, _) => Pick::Show(0),
+            (Some(budget), before) if self.is_known() || before.is_none() => {
+                self.allocator.pick(now, rungs, before, budget)
+            }
+            // Of what a viewer does not report nothing can be made: after a while it gets the best, as others do.
+            (Some(_), Some(before)) if now.saturating_duration_since(began) < SILENCE => before,
+            (Some(_) | None, _) => Pick::Show(0),
         };
         let picked = match pick {
             Pick::Show(place) => rungs
@@ -209,6 +216,12 @@ impl Bandwidth {
             goal: Allocator::goal(rungs, pick).map(|goal| goal + sound),
             moved: before.and_then(|before| moved(before, pick)),
         }
+    }
+
+    /// Returns whether the path has told anything.
+    fn is_known(&self) -> bool {
+        let estimator = self.estimator.as_ref();
+        estimator.is_none_or(|estimator| estimator.estimate().is_some())
     }
 
     fn budget(&self, now: Instant, sound: Bitrate) -> Option<Budget> {
@@ -282,13 +295,6 @@ impl Bandwidth {
         }
     }
 
-    /// The viewer is live. Without a message of its own nothing is known that its pace could follow.
-    pub(super) fn end_join(&mut self, now: Instant) {
-        if self.estimate(now).is_none() {
-            self.pacer.pace = None;
-        }
-    }
-
     /// Returns whether a packet may leave with what left just before, and takes it as gone if so.
     pub(super) fn admit(&mut self, now: Instant, size_bytes: usize) -> bool {
         self.pacer.admit(now, size_bytes, BURST)
@@ -354,117 +360,5 @@ fn moved(before: Pick, pick: Pick) -> Option<Moved> {
             Ordering::Equal => None,
             Ordering::Greater => Some(Moved::Lowered),
         },
-    }
-}
-
-/// A bucket that runs out at the pace; what does not fit waits.
-#[derive(Clone, Copy, Debug)]
-struct Pacer {
-    /// Bytes in it.
-    level: u64,
-    /// When some ran out last.
-    at: Instant,
-    /// `None` while nothing is known: then all may leave as it comes, and steps are of [`STEP_BYTES`].
-    pace: Option<Bitrate>,
-}
-
-impl Pacer {
-    fn new(now: Instant) -> Self {
-        Self {
-            level: 0,
-            at: now,
-            pace: None,
-        }
-    }
-
-    fn set(&mut self, now: Instant, pace: Bitrate) {
-        self.run_out(now);
-        self.pace = Some(pace);
-    }
-
-    fn admit(&mut self, now: Instant, size_bytes: usize, most: u64) -> bool {
-        if self.pace.is_none() {
-            return true;
-        }
-        self.run_out(now);
-        let level = self.level + size_bytes as u64;
-        let fits = level <= most || self.level == 0;
-        if fits {
-            self.level = level;
-        }
-        fits
-    }
-
-    /// Returns whether anything may leave in a step of so many bytes: the last packet may go over them, and the next
-    /// step waits.
-    fn has_room(&mut self, now: Instant, step: u64) -> bool {
-        self.run_out(now);
-        self.level < step.max(1)
-    }
-
-    /// Returns how many packets may leave at once.
-    fn room(&mut self, now: Instant, most: u64, size_bytes: usize) -> usize {
-        if self.pace.is_none() {
-            return usize::MAX;
-        }
-        self.run_out(now);
-        let room = most.saturating_sub(self.level) / size_bytes as u64;
-        usize::try_from(room).unwrap_or(usize::MAX)
-    }
-
-    fn add(&mut self, size_bytes: usize) {
-        self.level += size_bytes as u64;
-    }
-
-    fn step_bytes(&self) -> u64 {
-        self.pace.map_or(STEP_BYTES, |pace| pace.bytes_in(STEP))
-    }
-
-    fn begin_step(&mut self, now: Instant) {
-        if self.pace.is_none() {
-            (self.level, self.at) = (0, now);
-        }
-    }
-
-    fn run_out(&mut self, now: Instant) {
-        if let Some(pace) = self.pace.filter(|_| now > self.at) {
-            let gone = pace.bytes_in(now.saturating_duration_since(self.at));
-            self.level = self.level.saturating_sub(gone);
-            self.at = now;
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    #![expect(clippy::disallowed_methods, reason = "a test takes one epoch")]
-
-    use super::*;
-
-    #[test]
-    fn a_bucket_lets_a_run_pass_and_the_rest_at_its_pace() {
-        let start = Instant::now();
-        let mut pacer = Pacer::new(start);
-        assert!(
-            (0..1000).all(|_| pacer.admit(start, 1200, BURST)),
-            "no pace"
-        );
-        let mut pacer = Pacer::new(start);
-        pacer.set(start, Bitrate::kbps(4800));
-        let at_once = (0..100).filter(|_| pacer.admit(start, 1200, BURST)).count();
-        assert_eq!(at_once, 16);
-        let mut steps = (1..=200_u32).map(|step| {
-            let now = start + STEP * step;
-            let step = pacer.step_bytes();
-            let mut sent = 0;
-            while pacer.has_room(now, step) {
-                pacer.add(1200);
-                sent += 1;
-            }
-            sent
-        });
-        let sent: usize = steps.by_ref().sum();
-        // A second at 4.8 Mb/s is 500 packets, sixteen of which have left before.
-        assert!((480..=500).contains(&sent), "{sent}");
     }
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::relay::{Burst, MediaPacket, SourceId};
 use crate::rtp::seq::SeqNo;
-use crate::viewer::bandwidth::STEP;
+use crate::viewer::pacer::STEP;
 
 /// From the finished handshake to the first packet: what follows the last flight too closely, Firefox
 /// sometimes drops before its SRTP is set up.

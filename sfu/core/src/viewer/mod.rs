@@ -12,17 +12,22 @@ mod track;
 
 mod bandwidth;
 
+mod pacer;
+
+mod show;
+
+mod send;
+
 use std::time::{Duration, Instant};
 
-use crate::command::{Format, Kind, LayerChoice, LayerInfo, Limit, PeerId, SendTrack};
-use crate::congestion::allocate::Rung;
+use crate::command::{Format, Kind, LayerChoice, Limit, PeerId, SendTrack};
 use crate::congestion::rate::Bitrate;
-use crate::relay::{Burst, MAX_LAYERS, MediaPacket, SourceId};
+use crate::relay::{Burst, SourceId};
 use crate::room::Room;
 use crate::rtp::rtcp::{self, Compound, Rtcp};
 use crate::rtp::seq::SeqNo;
 
-use bandwidth::{Bandwidth, Picked};
+use bandwidth::Bandwidth;
 pub(crate) use catch_up::Start;
 use catch_up::{CatchUp, Joins, SETTLING};
 pub(crate) use track::Sendable;
@@ -149,148 +154,6 @@ impl Viewer {
         }
     }
 
-    /// Notes what the viewer wants to be shown.
-    pub(crate) fn choose(&mut self, choice: LayerChoice) {
-        self.choice = choice;
-    }
-
-    /// Chooses among the room's layers, the best first, as far as the path carries them.
-    pub(crate) fn select(&mut self, now: Instant, room: &Room) -> Selected {
-        let Some(best) = select::select(self.choice, room.layers()) else {
-            return Selected::default();
-        };
-        if !self.has(Kind::Video) {
-            self.target = Some(best);
-            return Selected::default();
-        }
-        let (rungs, count) = rungs(now, (self.choice, best), room);
-        let rungs = rungs.get(..count).unwrap_or_default();
-        let sound = room.rate(now, Kind::Audio, 0).unwrap_or_default();
-        let shown = self.shown().map(|(_, layer)| layer);
-        let chosen = self.bandwidth.choose(now, rungs, shown, sound);
-        let selected = Selected {
-            layer: None,
-            goal: chosen.goal,
-            moved: chosen.moved,
-        };
-        let Picked::Layer(target) = chosen.picked else {
-            self.pause();
-            return selected;
-        };
-        self.limit.0 = if target == best {
-            Limit::None
-        } else {
-            Limit::Lower
-        };
-        if self.picture == Shown::Paused {
-            self.picture = Shown::Ended;
-        }
-        if chosen.is_far_over && shown != Some(target) && self.picture == Shown::Goes {
-            // What is left of the old one would only stand in the way of the keyframe.
-            self.picture = Shown::Ended;
-            self.catch_up = None;
-        }
-        let layer = self.go_to(target);
-        Selected { layer, ..selected }
-    }
-
-    fn pause(&mut self) {
-        self.limit.0 = Limit::Paused;
-        self.picture = Shown::Paused;
-        self.catch_up = None;
-        self.target = None;
-    }
-
-    /// Takes the layer to be shown; returns it if the viewer has to go over to it.
-    fn go_to(&mut self, target: u8) -> Option<u8> {
-        let before = self.target.replace(target);
-        let shown = self.shown().map(|(_, layer)| layer);
-        if shown == Some(target) {
-            // It was about to go over, and no longer is.
-            self.catch_up = self
-                .catch_up
-                .filter(|catch_up| !catch_up.begins || catch_up.layer == target);
-        }
-        let waited = self.has_seen_nothing() && before.is_none();
-        let goes_over = before != Some(target) && shown != Some(target) && !waited;
-        goes_over.then_some(target)
-    }
-
-    /// Returns what its path makes of its choice, if there is something to tell.
-    pub(crate) fn poll_limit(&mut self) -> Option<Limit> {
-        let (limit, told) = self.limit;
-        self.limit.1 = limit;
-        (limit != told).then_some(limit)
-    }
-
-    /// Returns whether its path has told something since this was asked last.
-    pub(crate) fn take_news(&mut self) -> bool {
-        self.bandwidth.take_news()
-    }
-
-    /// Returns whether it is time to count what its path carries.
-    pub(crate) fn take_sample(&mut self) -> bool {
-        self.bandwidth.take_sample()
-    }
-
-    /// Returns whether its path carries no picture.
-    pub(crate) fn is_paused(&self) -> bool {
-        self.picture == Shown::Paused
-    }
-
-    /// Returns what its path carries; `None` while it is not known.
-    pub(crate) fn estimate(&self, now: Instant) -> Option<Bitrate> {
-        self.bandwidth.estimate(now)
-    }
-
-    /// Begins to probe for a rate if it is time; returns whether it does.
-    pub(crate) fn probe(&mut self, now: Instant, goal: Bitrate) -> bool {
-        self.bandwidth.probe(now, goal)
-    }
-
-    /// Returns the layer that it is to be shown.
-    pub(crate) fn target(&self) -> Option<u8> {
-        self.target
-    }
-
-    /// Returns the source and the layer of the picture that is shown; `None` before the first and once it ended.
-    pub(crate) fn shown(&self) -> Option<(SourceId, u8)> {
-        let video = self.tracks.iter().find(|it| it.kind() == Kind::Video)?;
-        let goes = self.picture == Shown::Goes;
-        video.source().zip(video.layer()).filter(|_| goes)
-    }
-
-    fn has_seen_nothing(&self) -> bool {
-        let mut video = self.tracks.iter().filter(|it| it.kind() == Kind::Video);
-        video.all(Track::waits)
-    }
-
-    /// Returns the layer whose keyframe it has waited for since its last report at least.
-    pub(crate) fn overdue(&self, now: Instant, room: &Room) -> Option<u8> {
-        let target = self.target.filter(|_| self.next_report <= now)?;
-        let shown = self.shown().map(|(source, _)| source);
-        let (source, format) = room.source(target)?;
-        let waits = shown != Some(source) && self.catch_up.is_none() && !self.has_seen_nothing();
-        (waits && self.plays(&format)).then_some(target)
-    }
-
-    /// Returns the layer that is shown and the one that was told before, if there is something to tell.
-    pub(crate) fn poll_layer(&mut self, now: Instant) -> Option<(u8, Option<u8>)> {
-        let (source, shown) = self.shown()?;
-        let before = self.told;
-        // The layers of another publisher are others, whatever their index.
-        let is_due = before.is_none_or(|(publisher, layer, at)| {
-            publisher != source.peer
-                || (layer != shown && now.saturating_duration_since(at) >= TELL_LAYER)
-        });
-        if !is_due {
-            return None;
-        }
-        self.told = Some((source.peer, shown, now));
-        let before = before.filter(|(publisher, ..)| *publisher == source.peer);
-        Some((shown, before.map(|(_, layer, _)| layer)))
-    }
-
     /// Returns whether any packet of a burst may be for this viewer.
     pub(crate) fn takes(&self, burst: &Burst) -> bool {
         let kind = burst.kind();
@@ -300,81 +163,6 @@ impl Viewer {
         kind == Kind::Audio
             || (track.source() == Some(burst.source) && self.picture == Shown::Goes)
             || self.is_to_be_shown(burst.layer)
-    }
-
-    fn is_to_be_shown(&self, layer: u8) -> bool {
-        !self.is_paused() && self.target.is_none_or(|target| target == layer)
-    }
-
-    /// Prepares one packet of a burst; `None` when this viewer does not get it. It goes over to another
-    /// source of sound at once, to another picture at a keyframe of the layer that it is to be shown.
-    pub(crate) fn prepare(
-        &mut self,
-        now: Instant,
-        room: &Room,
-        burst: &Burst,
-        packet: &MediaPacket,
-    ) -> Option<Sendable> {
-        let is_video = burst.kind() == Kind::Video;
-        let is_shown_later = |catch_up: CatchUp| catch_up.source == burst.source;
-        if is_video && self.catch_up.is_some_and(is_shown_later) {
-            return None;
-        }
-        let is_wanted = !is_video || self.is_to_be_shown(burst.layer);
-        let has_ended = is_video && self.picture != Shown::Goes;
-        let number = self.bandwidth.next_number();
-        let track = track_of(&mut self.tracks, burst.kind())?;
-        let begins = track.source() != Some(burst.source) || has_ended;
-        if begins {
-            if !is_wanted {
-                return None;
-            }
-            track.begin(room, burst, packet)?;
-        } else if is_video
-            && !self.bandwidth.admit(now, packet.payload.len())
-            && track.is_next(burst, packet)
-        {
-            self.fall_behind(now, burst, packet);
-            return None;
-        }
-        let sendable = track.prepare(burst, packet, number)?;
-        if begins && is_video {
-            // What is left of the last source is of no use.
-            self.catch_up = None;
-            self.picture = Shown::Goes;
-        }
-        Some(Sendable { begins, ..sendable })
-    }
-
-    /// Leaves a packet and all behind it to be taken from the cache, at the pace of the path.
-    fn fall_behind(&mut self, now: Instant, burst: &Burst, packet: &MediaPacket) {
-        self.catch_up = Some(CatchUp::behind(burst, packet, now + bandwidth::STEP));
-        self.has_fallen_behind = true;
-    }
-
-    /// Returns whether it fell behind since this was asked last.
-    pub(crate) fn take_fallen_behind(&mut self) -> bool {
-        std::mem::take(&mut self.has_fallen_behind)
-    }
-
-    /// Notes that a packet left, so many bytes long.
-    pub(crate) fn note_sent(&mut self, now: Instant, sendable: &Sendable, size_bytes: usize) {
-        if sendable.transport_sequence.is_some() {
-            self.bandwidth.note_sent(now, size_bytes);
-        }
-    }
-
-    /// Touches what the next packet of a kind needs, so that the processor fetches it meanwhile.
-    pub(crate) fn look_ahead(&self, kind: Kind) -> (u16, u64) {
-        let track = self.tracks.iter().find(|track| track.kind() == kind);
-        let given = track.map_or(0, Track::look_ahead);
-        (self.bandwidth.look_ahead(), given)
-    }
-
-    /// Returns how much the header extensions of an m-line add to a packet, in bytes.
-    pub(crate) fn extension_len(&self, kind: Kind) -> usize {
-        let track = self.tracks.iter().find(|track| track.kind() == kind);
-        track.map_or(0, Track::extension_len)
     }
 
     /// Returns whether it has an m-line of a kind.
@@ -439,83 +227,8 @@ impl Viewer {
     }
 
     /// The viewer is live.
-    pub(crate) fn end_catch_up(&mut self, now: Instant) {
+    pub(crate) fn end_catch_up(&mut self) {
         self.catch_up = None;
-        self.bandwidth.end_join(now);
-    }
-
-    /// Prepares a packet from the cache; the first one begins the picture, again if need be.
-    pub(crate) fn prepare_cached(
-        &mut self,
-        room: &Room,
-        (burst, packet): (&Burst, &MediaPacket),
-        begins: bool,
-    ) -> Option<Sendable> {
-        let number = self.bandwidth.next_number();
-        let track = track_of(&mut self.tracks, burst.kind())?;
-        if begins {
-            track.begin(room, burst, packet)?;
-        }
-        let sendable = track.prepare(burst, packet, number)?;
-        if begins {
-            self.picture = Shown::Goes;
-        }
-        Some(Sendable { begins, ..sendable })
-    }
-
-    /// Prepares a packet to be sent again; `None` when it was asked for too often or not negotiated.
-    pub(crate) fn prepare_again(
-        &mut self,
-        now: Instant,
-        again: &Again,
-        burst: &Burst,
-        packet: &MediaPacket,
-    ) -> Option<Sendable> {
-        let round_trip = self.round_trip.unwrap_or(DEFAULT_ROUND_TRIP);
-        let number = self.bandwidth.next_number();
-        let track = track_of(&mut self.tracks, again.kind)?;
-        let sendable = track.prepare_again(now, round_trip, (again, number), (burst, packet))?;
-        self.bandwidth.note_repair(now, packet.payload.len());
-        Some(sendable)
-    }
-
-    /// Returns whether another packet of padding is due now, with which the path is probed.
-    pub(crate) fn owes_padding(&self, now: Instant) -> bool {
-        self.bandwidth.owes_padding(now)
-    }
-
-    /// Returns one of the last packets of the picture, `back` from the very last, to probe the path with.
-    pub(crate) fn recent(&self, back: u16) -> Option<Again> {
-        let video = self.tracks.iter().find(|it| it.kind() == Kind::Video)?;
-        video.recent(back)
-    }
-
-    /// Prepares a packet to go once more to probe the path; `None` where there is no stream for it.
-    pub(crate) fn prepare_probe(
-        &mut self,
-        again: &Again,
-        burst: &Burst,
-        packet: &MediaPacket,
-    ) -> Option<Sendable> {
-        let number = self.bandwidth.next_number();
-        let track = track_of(&mut self.tracks, again.kind)?;
-        track.prepare_probe((again, number), (burst, packet))
-    }
-
-    /// Prepares a packet of nothing but padding; `None` where there is no stream for it.
-    pub(crate) fn prepare_padding(&mut self) -> Option<Sendable> {
-        let number = self.bandwidth.next_number();
-        track_of(&mut self.tracks, Kind::Video)?.prepare_padding(number)
-    }
-
-    /// Ends a step of probing.
-    pub(crate) fn end_probe_step(&mut self, now: Instant) {
-        self.bandwidth.end_step(now);
-    }
-
-    /// Takes the next packet that had to wait to be sent again, if its turn has come.
-    pub(crate) fn take_repair(&mut self, now: Instant) -> Option<Again> {
-        self.bandwidth.take_repair(now)
     }
 
     /// Returns whether the viewer negotiated a payload type for `format`, or has no such m-line.
@@ -595,30 +308,4 @@ impl Viewer {
 
 fn track_of(tracks: &mut [Track], kind: Kind) -> Option<&mut Track> {
     tracks.iter_mut().find(|track| track.kind() == kind)
-}
-
-/// Returns the layers that may be shown, the best first, and how many they are: with a choice of one layer that alone.
-fn rungs(
-    now: Instant,
-    (choice, best): (LayerChoice, u8),
-    room: &Room,
-) -> ([Rung; MAX_LAYERS], usize) {
-    let nothing = Rung {
-        layer: best,
-        rate: None,
-    };
-    let (mut rungs, mut count) = ([nothing; MAX_LAYERS], 0);
-    let is_fit = |info: &&LayerInfo| match choice {
-        LayerChoice::Auto => info.active,
-        LayerChoice::Layer(_) => info.index == best,
-    };
-    for (rung, info) in rungs.iter_mut().zip(room.layers().iter().filter(is_fit)) {
-        let rate = room.rate(now, Kind::Video, info.index);
-        *rung = Rung {
-            layer: info.index,
-            rate,
-        };
-        count += 1;
-    }
-    (rungs, count)
 }

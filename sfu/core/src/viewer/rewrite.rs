@@ -16,6 +16,8 @@ const REMEMBERED: usize = 4;
 const FIRST_SEQ_RANGE: u64 = 0x7000;
 /// From one source's last frame to the next one's first, at the least, where only arrival tells.
 const MIN_STEP: Duration = Duration::from_millis(5);
+/// Numbers of which is remembered whether they were given out, by 64: as many as the cache has packets.
+const GIVEN_WORDS: usize = 16;
 /// Two layers of one picture do not arrive further apart: clocks that say so are not believed.
 const MAX_APART: Duration = Duration::from_millis(500);
 
@@ -301,22 +303,19 @@ impl Span {
 
 /// The last numbers given out, a bit each.
 #[derive(Debug, Default)]
-struct Given([u64; Given::WORDS]);
+struct Given([u64; GIVEN_WORDS]);
 
 impl Given {
-    const WORDS: usize = 16;
-    const BITS: u64 = 64 * Self::WORDS as u64;
-
     /// Gives a number out; `false` when it was before, or is too old to tell.
     fn give(&mut self, seq: SeqNo, highest: SeqNo) -> bool {
         if seq > highest {
-            for between in (highest.0 + 1..seq.0).rev().take(Self::WORDS * 64) {
+            for between in (highest.0 + 1..seq.0).rev().take(GIVEN_WORDS * 64) {
                 *self.word(between) &= !(1 << (between % 64));
             }
             *self.word(seq.0) |= 1 << (seq.0 % 64);
             return true;
         }
-        if highest.0 - seq.0 >= Self::BITS {
+        if (highest.0 - seq.0) / 64 >= GIVEN_WORDS as u64 {
             return false;
         }
         let (bit, word) = (1 << (seq.0 % 64), self.word(seq.0));
@@ -325,12 +324,8 @@ impl Given {
         is_new
     }
 
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "the remainder is below the length"
-    )]
     fn place(seq: u64) -> usize {
-        (seq / 64 % Self::WORDS as u64) as usize
+        (seq / 64 % GIVEN_WORDS as u64) as usize
     }
 
     fn word(&mut self, seq: u64) -> &mut u64 {

@@ -195,7 +195,8 @@ impl Track {
 
     /// Prepares a packet of nothing but padding on the stream of retransmissions; `None` where there is none.
     pub(super) fn prepare_padding(&mut self, number: u16) -> Option<Sendable> {
-        let format = self.format.or(self.negotiated.formats.first().copied())?;
+        let first = || self.negotiated.formats.first().copied();
+        let format = self.format.or_else(first)?;
         let (ssrc, payload_type) = self.repair_stream(&format)?;
         let seq = self.resend.next();
         Some(Sendable {

@@ -270,6 +270,10 @@ fn video_payload(is_keyframe: bool, frame: u32, index: u8) -> Vec<u8> {
 }
 
 /// A player that counts what it could decode.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "switches of a test, told apart by name"
+)]
 pub(crate) struct Watching {
     /// Frames decoded without a gap since a keyframe.
     pub(crate) frames: u32,

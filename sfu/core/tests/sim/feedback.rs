@@ -58,7 +58,7 @@ impl Feedback {
                 SymbolTypeTcc::PacketReceivedLargeDelta
             };
             last = if ticks >= 0 {
-                last + Duration::from_micros(ticks as u64 * 250)
+                last + Duration::from_micros(ticks.unsigned_abs() * 250)
             } else {
                 last - Duration::from_micros(ticks.unsigned_abs() * 250)
             };

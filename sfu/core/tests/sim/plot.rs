@@ -53,7 +53,8 @@ fn draw(title: &str, curves: &[Curve]) -> String {
         );
         kbps += step;
     }
-    for second in (0..=end as u32).step_by(if end > 30.0 { 10 } else { 5 }) {
+    let seconds = (0_u32..).step_by(if end > 30.0 { 10 } else { 5 });
+    for second in seconds.take_while(|second| f64::from(*second) <= end) {
         let _ = writeln!(
             svg,
             "<text x=\"{:.0}\" y=\"{:.0}\" text-anchor=\"middle\">{second} s</text>",

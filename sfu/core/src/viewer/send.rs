@@ -1,0 +1,157 @@
+//! What leaves for a viewer: live, from the cache, again, and to probe its path.
+
+use std::time::Instant;
+
+use crate::command::Kind;
+use crate::relay::{Burst, MediaPacket};
+use crate::room::Room;
+use crate::viewer::catch_up::CatchUp;
+use crate::viewer::track::Track;
+use crate::viewer::{Again, DEFAULT_ROUND_TRIP, Sendable, Shown, Viewer, pacer, track_of};
+
+impl Viewer {
+    /// Prepares one packet of a burst; `None` when this viewer does not get it. It goes over to another
+    /// source of sound at once, to another picture at a keyframe of the layer that it is to be shown.
+    pub(crate) fn prepare(
+        &mut self,
+        now: Instant,
+        room: &Room,
+        burst: &Burst,
+        packet: &MediaPacket,
+    ) -> Option<Sendable> {
+        let is_video = burst.kind() == Kind::Video;
+        let is_shown_later = |catch_up: CatchUp| catch_up.source == burst.source;
+        if is_video && self.catch_up.is_some_and(is_shown_later) {
+            return None;
+        }
+        let is_wanted = !is_video || self.is_to_be_shown(burst.layer);
+        let has_ended = is_video && self.picture != Shown::Goes;
+        let number = self.bandwidth.next_number();
+        let track = track_of(&mut self.tracks, burst.kind())?;
+        let begins = track.source() != Some(burst.source) || has_ended;
+        if begins {
+            if !is_wanted {
+                return None;
+            }
+            track.begin(room, burst, packet)?;
+        } else if is_video
+            && !self.bandwidth.admit(now, packet.payload.len())
+            && track.is_next(burst, packet)
+        {
+            self.fall_behind(now, burst, packet);
+            return None;
+        }
+        let sendable = track.prepare(burst, packet, number)?;
+        if begins && is_video {
+            // What is left of the last source is of no use.
+            self.catch_up = None;
+            self.picture = Shown::Goes;
+        }
+        Some(Sendable { begins, ..sendable })
+    }
+
+    /// Leaves a packet and all behind it to be taken from the cache, at the pace of the path.
+    fn fall_behind(&mut self, now: Instant, burst: &Burst, packet: &MediaPacket) {
+        self.catch_up = Some(CatchUp::behind(burst, packet, now + pacer::STEP));
+        self.has_fallen_behind = true;
+    }
+
+    /// Returns whether it fell behind since this was asked last.
+    pub(crate) fn take_fallen_behind(&mut self) -> bool {
+        std::mem::take(&mut self.has_fallen_behind)
+    }
+
+    /// Notes that a packet left, so many bytes long.
+    pub(crate) fn note_sent(&mut self, now: Instant, sendable: &Sendable, size_bytes: usize) {
+        if sendable.transport_sequence.is_some() {
+            self.bandwidth.note_sent(now, size_bytes);
+        }
+    }
+
+    /// Touches what the next packet of a kind needs, so that the processor fetches it meanwhile.
+    pub(crate) fn look_ahead(&self, kind: Kind) -> (u16, u64) {
+        let track = self.tracks.iter().find(|track| track.kind() == kind);
+        let given = track.map_or(0, Track::look_ahead);
+        (self.bandwidth.look_ahead(), given)
+    }
+
+    /// Returns how much the header extensions of an m-line add to a packet, in bytes.
+    pub(crate) fn extension_len(&self, kind: Kind) -> usize {
+        let track = self.tracks.iter().find(|track| track.kind() == kind);
+        track.map_or(0, Track::extension_len)
+    }
+
+    /// Prepares a packet from the cache; the first one begins the picture, again if need be.
+    pub(crate) fn prepare_cached(
+        &mut self,
+        room: &Room,
+        (burst, packet): (&Burst, &MediaPacket),
+        begins: bool,
+    ) -> Option<Sendable> {
+        let number = self.bandwidth.next_number();
+        let track = track_of(&mut self.tracks, burst.kind())?;
+        if begins {
+            track.begin(room, burst, packet)?;
+        }
+        let sendable = track.prepare(burst, packet, number)?;
+        if begins {
+            self.picture = Shown::Goes;
+        }
+        Some(Sendable { begins, ..sendable })
+    }
+
+    /// Prepares a packet to be sent again; `None` when it was asked for too often or not negotiated.
+    pub(crate) fn prepare_again(
+        &mut self,
+        now: Instant,
+        again: &Again,
+        burst: &Burst,
+        packet: &MediaPacket,
+    ) -> Option<Sendable> {
+        let round_trip = self.round_trip.unwrap_or(DEFAULT_ROUND_TRIP);
+        let number = self.bandwidth.next_number();
+        let track = track_of(&mut self.tracks, again.kind)?;
+        let sendable = track.prepare_again(now, round_trip, (again, number), (burst, packet))?;
+        self.bandwidth.note_repair(now, packet.payload.len());
+        Some(sendable)
+    }
+
+    /// Returns whether another packet of padding is due now, with which the path is probed.
+    pub(crate) fn owes_padding(&self, now: Instant) -> bool {
+        self.bandwidth.owes_padding(now)
+    }
+
+    /// Returns one of the last packets of the picture, `back` from the very last, to probe the path with.
+    pub(crate) fn recent(&self, back: u16) -> Option<Again> {
+        let video = self.tracks.iter().find(|it| it.kind() == Kind::Video)?;
+        video.recent(back)
+    }
+
+    /// Prepares a packet to go once more to probe the path; `None` where there is no stream for it.
+    pub(crate) fn prepare_probe(
+        &mut self,
+        again: &Again,
+        burst: &Burst,
+        packet: &MediaPacket,
+    ) -> Option<Sendable> {
+        let number = self.bandwidth.next_number();
+        let track = track_of(&mut self.tracks, again.kind)?;
+        track.prepare_probe((again, number), (burst, packet))
+    }
+
+    /// Prepares a packet of nothing but padding; `None` where there is no stream for it.
+    pub(crate) fn prepare_padding(&mut self) -> Option<Sendable> {
+        let number = self.bandwidth.next_number();
+        track_of(&mut self.tracks, Kind::Video)?.prepare_padding(number)
+    }
+
+    /// Ends a step of probing.
+    pub(crate) fn end_probe_step(&mut self, now: Instant) {
+        self.bandwidth.end_step(now);
+    }
+
+    /// Takes the next packet that had to wait to be sent again, if its turn has come.
+    pub(crate) fn take_repair(&mut self, now: Instant) -> Option<Again> {
+        self.bandwidth.take_repair(now)
+    }
+}

@@ -1,0 +1,186 @@
+//! Which layer a viewer is to be shown, which one it is shown, and what there is to tell of both.
+
+use std::time::Instant;
+
+use crate::command::{Kind, LayerChoice, LayerInfo, Limit};
+use crate::congestion::allocate::Rung;
+use crate::congestion::rate::Bitrate;
+use crate::relay::{MAX_LAYERS, SourceId};
+use crate::room::Room;
+use crate::viewer::bandwidth::Picked;
+use crate::viewer::track::Track;
+use crate::viewer::{Selected, Shown, TELL_LAYER, Viewer, select};
+
+impl Viewer {
+    /// Notes what the viewer wants to be shown.
+    pub(crate) fn choose(&mut self, choice: LayerChoice) {
+        self.choice = choice;
+    }
+
+    /// Chooses among the room's layers, the best first, as far as the path carries them.
+    pub(crate) fn select(&mut self, now: Instant, room: &Room) -> Selected {
+        let Some(best) = select::select(self.choice, room.layers()) else {
+            return Selected::default();
+        };
+        if !self.has(Kind::Video) {
+            self.target = Some(best);
+            return Selected::default();
+        }
+        let (rungs, count) = rungs(now, (self.choice, best), room);
+        let rungs = rungs.get(..count).unwrap_or_default();
+        let sound = room.rate(now, Kind::Audio, 0).unwrap_or_default();
+        let shown = self.shown().map(|(_, layer)| layer);
+        let chosen = self.bandwidth.choose(now, rungs, shown, sound);
+        let selected = Selected {
+            layer: None,
+            goal: chosen.goal,
+            moved: chosen.moved,
+        };
+        let Picked::Layer(target) = chosen.picked else {
+            self.pause();
+            return selected;
+        };
+        self.limit.0 = if target == best {
+            Limit::None
+        } else {
+            Limit::Lower
+        };
+        if self.picture == Shown::Paused {
+            self.picture = Shown::Ended;
+        }
+        if chosen.is_far_over && shown != Some(target) && self.picture == Shown::Goes {
+            // What is left of the old one would only stand in the way of the keyframe.
+            self.picture = Shown::Ended;
+            self.catch_up = None;
+        }
+        let layer = self.go_to(target);
+        Selected { layer, ..selected }
+    }
+
+    fn pause(&mut self) {
+        self.limit.0 = Limit::Paused;
+        self.picture = Shown::Paused;
+        self.catch_up = None;
+        self.target = None;
+    }
+
+    /// Takes the layer to be shown; returns it if the viewer has to go over to it.
+    fn go_to(&mut self, target: u8) -> Option<u8> {
+        let before = self.target.replace(target);
+        let shown = self.shown().map(|(_, layer)| layer);
+        if shown == Some(target) {
+            // It was about to go over, and no longer is.
+            self.catch_up = self
+                .catch_up
+                .filter(|catch_up| !catch_up.begins || catch_up.layer == target);
+        }
+        let waited = self.has_seen_nothing() && before.is_none();
+        let goes_over = before != Some(target) && shown != Some(target) && !waited;
+        goes_over.then_some(target)
+    }
+
+    /// Returns what its path makes of its choice, if there is something to tell.
+    pub(crate) fn poll_limit(&mut self) -> Option<Limit> {
+        let (limit, told) = self.limit;
+        self.limit.1 = limit;
+        (limit != told).then_some(limit)
+    }
+
+    /// Returns whether its path has told something since this was asked last.
+    pub(crate) fn take_news(&mut self) -> bool {
+        self.bandwidth.take_news()
+    }
+
+    /// Returns whether it is time to count what its path carries.
+    pub(crate) fn take_sample(&mut self) -> bool {
+        self.bandwidth.take_sample()
+    }
+
+    /// Returns whether its path carries no picture.
+    pub(crate) fn is_paused(&self) -> bool {
+        self.picture == Shown::Paused
+    }
+
+    /// Returns what its path carries; `None` while it is not known.
+    pub(crate) fn estimate(&self, now: Instant) -> Option<Bitrate> {
+        self.bandwidth.estimate(now)
+    }
+
+    /// Begins to probe for a rate if it is time; returns whether it does.
+    pub(crate) fn probe(&mut self, now: Instant, goal: Bitrate) -> bool {
+        self.bandwidth.probe(now, goal)
+    }
+
+    /// Returns the layer that it is to be shown.
+    pub(crate) fn target(&self) -> Option<u8> {
+        self.target
+    }
+
+    /// Returns the source and the layer of the picture that is shown; `None` before the first and once it ended.
+    pub(crate) fn shown(&self) -> Option<(SourceId, u8)> {
+        let video = self.tracks.iter().find(|it| it.kind() == Kind::Video)?;
+        let goes = self.picture == Shown::Goes;
+        video.source().zip(video.layer()).filter(|_| goes)
+    }
+
+    pub(super) fn has_seen_nothing(&self) -> bool {
+        let mut video = self.tracks.iter().filter(|it| it.kind() == Kind::Video);
+        video.all(Track::waits)
+    }
+
+    /// Returns the layer whose keyframe it has waited for since its last report at least.
+    pub(crate) fn overdue(&self, now: Instant, room: &Room) -> Option<u8> {
+        let target = self.target.filter(|_| self.next_report <= now)?;
+        let shown = self.shown().map(|(source, _)| source);
+        let (source, format) = room.source(target)?;
+        let waits = shown != Some(source) && self.catch_up.is_none() && !self.has_seen_nothing();
+        (waits && self.plays(&format)).then_some(target)
+    }
+
+    /// Returns the layer that is shown and the one that was told before, if there is something to tell.
+    pub(crate) fn poll_layer(&mut self, now: Instant) -> Option<(u8, Option<u8>)> {
+        let (source, shown) = self.shown()?;
+        let before = self.told;
+        // The layers of another publisher are others, whatever their index.
+        let is_due = before.is_none_or(|(publisher, layer, at)| {
+            publisher != source.peer
+                || (layer != shown && now.saturating_duration_since(at) >= TELL_LAYER)
+        });
+        if !is_due {
+            return None;
+        }
+        self.told = Some((source.peer, shown, now));
+        let before = before.filter(|(publisher, ..)| *publisher == source.peer);
+        Some((shown, before.map(|(_, layer, _)| layer)))
+    }
+
+    pub(super) fn is_to_be_shown(&self, layer: u8) -> bool {
+        !self.is_paused() && self.target.is_none_or(|target| target == layer)
+    }
+}
+
+/// Returns the layers that may be shown, the best first, and how many they are: with a choice of one layer that alone.
+fn rungs(
+    now: Instant,
+    (choice, best): (LayerChoice, u8),
+    room: &Room,
+) -> ([Rung; MAX_LAYERS], usize) {
+    let nothing = Rung {
+        layer: best,
+        rate: None,
+    };
+    let (mut rungs, mut count) = ([nothing; MAX_LAYERS], 0);
+    let is_fit = |info: &&LayerInfo| match choice {
+        LayerChoice::Auto => info.active,
+        LayerChoice::Layer(_) => info.index == best,
+    };
+    for (rung, info) in rungs.iter_mut().zip(room.layers().iter().filter(is_fit)) {
+        let rate = room.rate(now, Kind::Video, info.index);
+        *rung = Rung {
+            layer: info.index,
+            rate,
+        };
+        count += 1;
+    }
+    (rungs, count)
+}
