@@ -14,7 +14,7 @@ use crate::udp::Counts;
 type Reading = fn(&Totals) -> u64;
 
 /// Totals by metric: name (`klieg_sfu_…_total`), help text, reading.
-const COUNTERS: [(&str, &str, Reading); 24] = [
+const COUNTERS: [(&str, &str, Reading); 26] = [
     (
         "busy_microseconds",
         "How long the forwarding threads worked, all together.",

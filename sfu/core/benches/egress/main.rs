@@ -56,7 +56,8 @@ struct Shape {
 }
 
 const FRAMES: usize = 30;
-const FRAME: Duration = Duration::from_millis(33);
+/// Between two packets of a steady stream: 2.4 Mb/s.
+const SPACING: Duration = Duration::from_millis(4);
 const SOUND_EVERY: Duration = Duration::from_millis(20);
 const STEP: Duration = Duration::from_millis(5);
 

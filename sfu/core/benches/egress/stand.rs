@@ -10,7 +10,7 @@ use crate::sim::stage::{Role, Stage};
 use crate::sim::world::SERVER;
 use crate::sim::{Link, address};
 use crate::sockets::{Sockets, drain};
-use crate::{BATCH, BURSTS, FRAME, FRAMES, PAYLOAD_LEN, SOUND_EVERY, STEP, Shape};
+use crate::{BATCH, BURSTS, FRAMES, PAYLOAD_LEN, SOUND_EVERY, SPACING, STEP, Shape};
 
 /// A publisher and the first number and time of its next burst.
 #[derive(Clone, Copy)]
@@ -80,7 +80,7 @@ impl Stand {
         let bursts: Vec<_> = (0..BURSTS).map(|_| self.bursts_of_all(packets)).collect();
         let (mut sent, start) = (0, spent_ns());
         for burst in &bursts {
-            self.stage.now += FRAME;
+            self.stage.now += SPACING * packets as u32;
             for batch in burst.chunks(BATCH) {
                 sent += self.take(batch);
             }

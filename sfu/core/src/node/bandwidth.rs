@@ -97,7 +97,7 @@ impl Node {
             };
             viewer.note_sent(now, &sendable, sealed);
             self.counters.probe_packets += 1;
-            self.ready.push_back((path, datagram));
+            self.ready.push(path, datagram);
         }
     }
 }

@@ -189,7 +189,7 @@ impl Node {
         peer.transport.close();
         let mut datagram = Vec::new();
         while let Some(path) = peer.transport.poll_transmit(&mut datagram) {
-            self.ready.push_back((path, std::mem::take(&mut datagram)));
+            self.ready.push(path, std::mem::take(&mut datagram));
         }
         if let Some(timer) = peer.timer {
             self.timers.remove(&(timer, index));

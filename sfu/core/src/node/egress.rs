@@ -23,14 +23,19 @@ impl Node {
     pub fn poll_transmit(&mut self, now: Instant, out: &mut Vec<u8>) -> Option<Transmit> {
         self.close_bursts();
         out.clear();
-        if let Some((path, datagram)) = self.ready.pop_front() {
-            out.extend_from_slice(&datagram);
-            return Some(self.count_transmit(path, out.len()));
+        if let Some(run) = self.ready.pop() {
+            out.extend_from_slice(&run.bytes);
+            let segments = run.segments();
+            let transmit = self.count_transmit(run.path, (segments, out.len()));
+            return Some(Transmit {
+                segment_size: (segments > 1).then_some(run.segment_size),
+                ..transmit
+            });
         }
         while let Some(&index) = self.dirty.front() {
             let peer = self.peers.get_mut(index);
             if let Some(path) = peer.and_then(|peer| peer.transport.poll_transmit(out)) {
-                return Some(self.count_transmit(path, out.len()));
+                return Some(self.count_transmit(path, (1, out.len())));
             }
             self.dirty.pop_front();
             // What is left may have to wait for an address to prove itself, by a check that is due now.
@@ -129,8 +134,8 @@ impl Node {
         }
     }
 
-    fn count_transmit(&mut self, path: Path, bytes: usize) -> Transmit {
-        self.counters.datagrams_sent += 1;
+    fn count_transmit(&mut self, path: Path, (datagrams, bytes): (usize, usize)) -> Transmit {
+        self.counters.datagrams_sent += datagrams as u64;
         self.counters.bytes_sent += bytes as u64;
         Transmit {
             path,

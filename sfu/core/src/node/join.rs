@@ -155,7 +155,7 @@ impl Node {
                 {
                     viewer.note_sent(now, &sendable, sealed);
                     self.counters.rtp_sent += 1;
-                    self.ready.push_back((path, datagram));
+                    self.ready.push(path, datagram);
                     shown |= sendable.first;
                 }
             }

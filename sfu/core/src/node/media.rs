@@ -265,7 +265,7 @@ impl Node {
             if let Some(sealed) = room::seal(&sendable, payload, transport, &mut datagram) {
                 viewer.note_sent(now, &sendable, sealed);
                 self.counters.resent += 1;
-                self.ready.push_back((path, datagram));
+                self.ready.push(path, datagram);
             }
         }
     }
@@ -296,7 +296,7 @@ impl Node {
             && peer.transport.seal_rtcp(&compound, &mut datagram)
         {
             self.counters.rtcp_sent += 1;
-            self.ready.push_back((path, datagram));
+            self.ready.push(path, datagram);
         }
     }
 }

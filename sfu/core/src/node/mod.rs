@@ -23,6 +23,8 @@ mod layers;
 
 mod media;
 
+mod ready;
+
 mod route;
 
 pub(crate) mod peers;
@@ -45,6 +47,7 @@ pub use egress::Transmit;
 use gathering::Gathering;
 pub use peers::PeerIndex;
 use peers::{Peers, Role};
+use ready::Ready;
 
 /// What a shard is told when it starts.
 #[derive(Clone, Debug)]
@@ -82,8 +85,8 @@ pub struct Node {
     heard: Vec<PeerIndex>,
     /// Peers with something to send besides media.
     dirty: VecDeque<PeerIndex>,
-    /// Single datagrams ready to leave: feedback, reports, retransmissions.
-    ready: VecDeque<(Path, Vec<u8>)>,
+    /// What leaves besides the bursts: feedback, reports, retransmissions, what comes from the cache.
+    ready: Ready,
     /// The bursts being gathered.
     gathering: Gathering,
     /// Bursts of other shards that have just come. They enter the cache when they begin to be sent: between
@@ -119,7 +122,7 @@ impl Node {
             timers: BTreeSet::new(),
             heard: Vec::new(),
             dirty: VecDeque::new(),
-            ready: VecDeque::new(),
+            ready: Ready::default(),
             gathering: Gathering::default(),
             relayed: VecDeque::new(),
             fan_out: VecDeque::new(),
