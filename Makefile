@@ -10,12 +10,12 @@ run: ## builds what changed and starts the server for development; ARGS="…" go
 	@exec scripts/run.sh $(ARGS)
 
 test: ## runs every test: Rust, pages, browsers, a few foreign WebRTC stacks
-	@scripts/setup.sh build pages browsers deny
+	@scripts/setup.sh build pages browsers deny postgres
 	@scripts/pages.sh
 	@scripts/check.sh fmt lint unit core deny pages browsers interop
 
 check: ## runs every test that needs no browser
-	@scripts/setup.sh build pages deny
+	@scripts/setup.sh build pages deny postgres
 	@scripts/pages.sh
 	@scripts/check.sh fmt lint unit core deny pages
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs what is missing, and nothing that is there: setup.sh [build] [pages] [browsers] [deny] [fuzz]
+# Installs what is missing, and nothing that is there: setup.sh [build] [pages] [browsers] [deny] [fuzz] [postgres]
 # shellcheck source=common.sh
 . "$(dirname "$0")/common.sh"
 
@@ -16,6 +16,7 @@ main() {
       browsers) setup_browsers ;;
       deny) setup_deny ;;
       fuzz) setup_fuzz ;;
+      postgres) setup_postgres ;;
       *) die "setup.sh: unknown part '$part'" ;;
     esac
   done
@@ -75,6 +76,15 @@ setup_fuzz() {
   cargo fuzz --version >/dev/null 2>&1 && return
   say "Building cargo-fuzz"
   env -u CARGO_TARGET_DIR cargo install --locked --quiet "cargo-fuzz@$fuzz_version"
+}
+
+# The tests start servers of their own: none that the package would start is wanted.
+setup_postgres() {
+  { have initdb || compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null; } && return
+  apt_install postgresql-common
+  as_root mkdir -p /etc/postgresql-common/createcluster.d
+  as_root sh -c "echo 'create_main_cluster = false' >/etc/postgresql-common/createcluster.d/klieg.conf"
+  apt_install postgresql
 }
 
 # apt_has PACKAGE [VERSION]: whether the package can be had, at least as new as VERSION.

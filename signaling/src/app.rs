@@ -63,12 +63,7 @@ impl App {
     ) -> Result<(RoomRecord, Role, Grants), ApiError> {
         identity.may_ask_for(room)?;
         let id = RoomId::parse(room).ok_or_else(ApiError::no_room)?;
-        let record = self
-            .stores
-            .rooms
-            .find(&id)
-            .await
-            .map_err(ApiError::internal)?;
+        let record = self.stores.rooms.find(&id).await.map_err(ApiError::store)?;
         let record = record.ok_or_else(ApiError::no_room)?;
         let open_to_all = self.config.dev && id.as_str() == DEMO_ROOM;
         let (role, grants) = identity.enter(&record, open_to_all)?;

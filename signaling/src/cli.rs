@@ -15,6 +15,7 @@ use serde::Serialize;
 use crate::auth::{Authority, VideoGrants, mint};
 use crate::config::{Config, ConfigError, LogFormat};
 use crate::id::RoomId;
+use crate::store;
 
 /// A self-hosted live-streaming server: one publisher to a room, and everybody else watches and chats.
 ///
@@ -47,6 +48,13 @@ pub enum Command {
     ///
     /// klieg token --dev --room demo --identity ann --publish
     Token(TokenArguments),
+    /// Write a copy of the database while the server runs.
+    ///
+    /// Of SQLite it is a database like the first one; of PostgreSQL what pg_restore reads. The secret that signs
+    /// tokens stands beside it in the data folder. Example:
+    ///
+    /// klieg backup --data /var/lib/klieg /backup/klieg.db
+    Backup(BackupArguments),
 }
 
 /// Settings as flags. What is not given is left to the environment, the file and what is built in.
@@ -119,6 +127,32 @@ impl Settings {
         });
         let others: Vec<(&str, &str)> = others.collect::<Result<_, _>>()?;
         Config::load(self.config.as_deref(), self, &others)
+    }
+}
+
+/// Where the copy goes, and where the database is.
+#[derive(Debug, Args)]
+pub struct BackupArguments {
+    /// File to write; there must be none by this name
+    #[arg(value_name = "FILE")]
+    to: PathBuf,
+    /// The settings of the server.
+    #[command(flatten)]
+    settings: Settings,
+}
+
+impl BackupArguments {
+    /// Writes the copy.
+    ///
+    /// # Errors
+    /// The configuration cannot be used, the file is there already, or the database cannot be read.
+    pub async fn write(&self) -> anyhow::Result<()> {
+        let location = self.settings.load()?.database()?;
+        if self.to.exists() {
+            let text = format!("{}: there is such a file already", self.to.display());
+            return Err(ConfigError::Unreadable(text).into());
+        }
+        Ok(store::back_up(&location, &self.to).await?)
     }
 }
 

@@ -13,6 +13,7 @@ use figment::{Figment, Source};
 use serde::{Deserialize, Serialize};
 
 use crate::auth::Secret;
+use crate::store::Location;
 
 /// The settings.
 #[derive(Clone, Debug, Deserialize)]
@@ -22,6 +23,10 @@ pub struct Config {
     pub dev: bool,
     /// Where the database and the signing secret are.
     pub data: PathBuf,
+    /// The database, `sqlite:FILE` or `postgres://…`; `None`: the file `klieg.db` in `data`.
+    pub database_url: Option<Secret>,
+    /// The file that holds it instead.
+    pub database_url_file: Option<PathBuf>,
     /// Where HTTP is served, WebSocket and pages included.
     pub http: SocketAddr,
     /// Where media comes and goes (UDP).
@@ -98,6 +103,8 @@ impl Default for Config {
         Self {
             dev: false,
             data: PathBuf::from("data"),
+            database_url: None,
+            database_url_file: None,
             http: SocketAddr::from((Ipv4Addr::UNSPECIFIED, HTTP_PORT)),
             media: SocketAddr::from((Ipv4Addr::UNSPECIFIED, MEDIA_PORT)),
             media_addresses: Vec::new(),
@@ -204,6 +211,7 @@ impl Config {
     pub fn validate(&self) -> Result<(), ConfigError> {
         let ice = klieg_turn::IceServers::new(self.ice.clone());
         ice.map_err(|error| invalid("ice", error.to_string()))?;
+        self.database()?;
         if let Some(url) = &self.public_url {
             origin_of(url).map_err(|reason| invalid("public_url", reason))?;
         }
@@ -244,6 +252,29 @@ impl Config {
             ));
         }
         self.validate_counts()
+    }
+
+    /// Returns where the database is.
+    ///
+    /// # Errors
+    /// The URL is none, or the file that holds it cannot be read.
+    pub(crate) fn database(&self) -> Result<Location, ConfigError> {
+        let url = match (&self.database_url, &self.database_url_file) {
+            (None, None) => return Ok(Location::Sqlite(self.data.join("klieg.db"))),
+            (Some(url), None) => url.expose().to_owned(),
+            (None, Some(file)) => std::fs::read_to_string(file)
+                .map_err(|error| {
+                    let reason = format!("{}: {error}", file.display());
+                    invalid("database_url_file", reason)
+                })?
+                .trim()
+                .to_owned(),
+            (Some(_), Some(_)) => {
+                let reason = "is set beside `database_url`: one of them is enough";
+                return Err(invalid("database_url_file", reason));
+            }
+        };
+        Location::parse(&url).map_err(|reason| invalid("database_url", reason))
     }
 
     fn validate_counts(&self) -> Result<(), ConfigError> {
@@ -389,6 +420,8 @@ fn origin_of(text: &str) -> Result<(), String> {
 const KEYS: &[&str] = &[
     "dev",
     "data",
+    "database_url",
+    "database_url_file",
     "http",
     "media",
     "media_addresses",
@@ -419,7 +452,12 @@ const KEYS: &[&str] = &[
 ];
 
 /// Settings whose values no message repeats.
-const SECRETS: [&str; 3] = ["api_keys", "metrics_token", "ice.turn_secret"];
+const SECRETS: [&str; 4] = [
+    "api_keys",
+    "database_url",
+    "metrics_token",
+    "ice.turn_secret",
+];
 
 /// More than the ports and the open files of one machine allow.
 const MAX_CONNECTIONS: usize = 1_000_000;

@@ -84,11 +84,6 @@ impl DataFolder {
         let file = self.path.join("signing-secret");
         signing_secret(&file).map_err(|source| DataError::Unusable { path: file, source })
     }
-
-    /// Returns where the database is.
-    pub(crate) fn database(&self) -> PathBuf {
-        self.path.join("klieg.db")
-    }
 }
 
 /// Says whose the folder is, for the message that the next one gets.

@@ -8,6 +8,8 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
+use crate::store::StoreError;
+
 /// What went wrong, as programs read it. The names on the wire are those of docs/protocol.md.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -66,6 +68,8 @@ pub(crate) enum Code {
     RateLimited,
     /// A queue is full, or the server is about to stop.
     Busy,
+    /// The database is away.
+    Unavailable,
     /// A fault of the server.
     Internal,
 }
@@ -96,7 +100,7 @@ impl Code {
             Self::PreconditionRequired => StatusCode::PRECONDITION_REQUIRED,
             Self::PreconditionFailed => StatusCode::PRECONDITION_FAILED,
             Self::RateLimited => StatusCode::TOO_MANY_REQUESTS,
-            Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Busy | Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -130,6 +134,7 @@ impl Code {
             Self::EmojiUnknown => "Not one of the reactions",
             Self::RateLimited => "Too often",
             Self::Busy => "Busy, try again",
+            Self::Unavailable => "The database is away",
             Self::Internal => "A fault of the server",
         }
     }
@@ -169,6 +174,18 @@ impl ApiError {
                 Code::Internal,
                 "The server could not do it; its log has the cause.",
             )
+        }
+    }
+
+    /// Says what became of a wish to the database: that it is away, or that the server is at fault.
+    pub(crate) fn store(error: StoreError) -> Self {
+        if !error.is_away() {
+            return Self::internal(error);
+        }
+        let text = "The database does not answer at present; try again.";
+        Self {
+            source: Some(error.into()),
+            ..Self::new(Code::Unavailable, text).retry_after(Duration::from_secs(1))
         }
     }
 

@@ -50,10 +50,11 @@ mod process;
 mod error;
 
 pub use auth::{Secret, VideoGrants, mint};
-pub use cli::{Cli, Command, Settings, TokenArguments};
+pub use cli::{BackupArguments, Cli, Command, Settings, TokenArguments};
 pub use config::{Config, ConfigError, LogFormat, MediaGso};
 pub use data::DataError;
 pub use server::{Server, StartError};
+pub use store::StoreError;
 
 /// Tells whether a text frame holds a message of `klieg.v1`: the door through which fuzzing reaches its reader.
 #[doc(hidden)]

@@ -4,7 +4,9 @@ use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
 use clap::Parser;
-use klieg_signaling::{Cli, Command, Config, ConfigError, LogFormat, Server, Settings};
+use klieg_signaling::{
+    BackupArguments, Cli, Command, Config, ConfigError, LogFormat, Server, Settings,
+};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
@@ -13,6 +15,7 @@ fn main() -> ExitCode {
     let done = match cli.command {
         None => serve(&cli.settings),
         Some(Command::Serve(settings)) => serve(&settings),
+        Some(Command::Backup(arguments)) => back_up(&arguments),
         Some(Command::Token(arguments)) => arguments.mint().and_then(|token| say(&token)),
     };
     match done {
@@ -34,6 +37,10 @@ fn serve(settings: &Settings) -> anyhow::Result<()> {
     let config = settings.load()?;
     start_log(&config)?;
     tokio::runtime::Runtime::new()?.block_on(run(config))
+}
+
+fn back_up(arguments: &BackupArguments) -> anyhow::Result<()> {
+    tokio::runtime::Runtime::new()?.block_on(arguments.write())
 }
 
 async fn run(config: Config) -> anyhow::Result<()> {

@@ -23,7 +23,7 @@ use crate::media::Media;
 use crate::metrics::Metrics;
 use crate::room::{Context, Rooms};
 use crate::router::router;
-use crate::store::{self, RoomRecord, RoomStatus, StoreError, Stores, User, Visibility};
+use crate::store::{self, RoomRecord, RoomStatus, StoreError, Stores, User};
 use crate::time::Timestamp;
 use crate::wish::Resources;
 
@@ -100,7 +100,7 @@ impl Server {
         })?;
         let folder = DataFolder::open(&config.data)?;
         let own_secret = folder.signing_secret()?;
-        let stores = open_stores(&folder, &config).await?;
+        let stores = open_stores(&config).await?;
         let address = config.http;
         let unbound = |source| StartError::Http { address, source };
         let listener = listen::bind(address).map_err(unbound)?;
@@ -197,8 +197,8 @@ async fn none_left(counts: &[&IntGauge], at_most: Duration) {
     let _ = tokio::time::timeout(at_most, gone).await;
 }
 
-async fn open_stores(folder: &DataFolder, config: &Config) -> Result<Stores, StoreError> {
-    let stores = store::open(&folder.database()).await?;
+async fn open_stores(config: &Config) -> Result<Stores, StartError> {
+    let stores = store::open(&config.database()?).await?;
     if config.dev {
         create_demo(&stores).await?;
     }
@@ -209,23 +209,18 @@ async fn create_demo(stores: &Stores) -> Result<(), StoreError> {
     let Some(id) = RoomId::parse(DEMO_ROOM) else {
         return Ok(());
     };
+    let owner = User {
+        id: "klieg".to_owned(),
+        name: "Klieg".to_owned(),
+    };
     let record = RoomRecord {
-        id,
-        title: "Demo".to_owned(),
-        visibility: Visibility::Public,
         status: RoomStatus::Ready,
-        owner: User {
-            id: "klieg".to_owned(),
-            name: "Klieg".to_owned(),
-        },
-        allow_guest_chat: false,
-        created_at: Timestamp::now(),
-        started_at: None,
-        peak_viewers: 0,
+        reusable: true,
+        ..RoomRecord::new(id, "Demo".to_owned(), owner, Timestamp::now())
     };
     stores
         .rooms
-        .create(&record, &Secret::new(DEMO_KEY).hash())
+        .create(&record, &Secret::new(DEMO_KEY).hash(), None)
         .await?;
     Ok(())
 }

@@ -65,7 +65,7 @@ pub(crate) async fn login(
         .users
         .sign_in(&name)
         .await
-        .map_err(ApiError::internal)?;
+        .map_err(ApiError::store)?;
     let issued = app
         .authority
         .access(&user.id, &user.name, app.access_ttl())?;

@@ -10,6 +10,8 @@ pub(crate) mod accounts;
 
 pub(crate) mod rooms;
 
+mod schema;
+
 pub(crate) mod probes;
 
 pub(crate) mod assets;

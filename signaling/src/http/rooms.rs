@@ -16,7 +16,9 @@ use crate::app::App;
 use crate::auth::{Grants, Identity, Role, Secret};
 use crate::error::{ApiError, Code};
 use crate::id::RoomId;
-use crate::store::{ChatMessage, RoomCursor, RoomQuery, RoomRecord, RoomStatus, User, Visibility};
+use crate::store::{
+    self, ChatMessage, RoomCursor, RoomOrder, RoomQuery, RoomRecord, RoomStatus, User, Visibility,
+};
 use crate::text;
 use crate::time::Timestamp;
 use crate::ws::protocol::RoomView;
@@ -78,20 +80,25 @@ pub(crate) async fn list(
     }
     let query = RoomQuery {
         status: parameters.status,
-        text: parameters.q.filter(|text| !text.is_empty()),
+        words: parameters
+            .q
+            .filter(|text| !text.is_empty())
+            .map(|text| store::words(&text)),
         viewer: identity
             .filter(Identity::may_host)
             .map(|identity| identity.id),
         after: parameters.cursor.as_deref().map(read_cursor).transpose()?,
         limit: limit + 1,
+        ..RoomQuery::default()
     };
     let mut rooms = app
         .stores
         .rooms
         .list(&query)
         .await
-        .map_err(ApiError::internal)?;
-    let next_cursor = cut(&mut rooms, limit).map(|last| write_cursor(&RoomCursor::of(last)));
+        .map_err(ApiError::store)?;
+    let next_cursor =
+        cut(&mut rooms, limit).map(|last| write_cursor(&RoomCursor::of(last, RoomOrder::Active)));
     let items = rooms.iter().map(|record| listed(&app, record)).collect();
     Ok(Json(Page { items, next_cursor }))
 }
@@ -127,26 +134,22 @@ pub(crate) async fn create(
             "A title has 1 to 120 characters.",
         ));
     }
+    let owner = User {
+        id: identity.id,
+        name: identity.name,
+    };
     let record = RoomRecord {
-        id: RoomId::random(),
-        title,
         visibility: new.visibility,
         status: RoomStatus::Ready,
-        owner: User {
-            id: identity.id,
-            name: identity.name,
-        },
         allow_guest_chat: new.allow_guest_chat,
-        created_at: Timestamp::now(),
-        started_at: None,
-        peak_viewers: 0,
+        ..RoomRecord::new(RoomId::random(), title, owner, Timestamp::now())
     };
     let key = Secret::new(crate::id::random());
     app.stores
         .rooms
-        .create(&record, &key.hash())
+        .create(&record, &key.hash(), None)
         .await
-        .map_err(ApiError::internal)?;
+        .map_err(ApiError::store)?;
     tracing::info!(room = %record.id, "room created");
     let mut room = listed(&app, &record);
     room["ingest"] = serde_json::json!({ "streamKey": key.expose() });
@@ -229,7 +232,7 @@ pub(crate) async fn chat(
     let before = parameters.before.unwrap_or(u64::MAX);
     let journal = &app.stores.journal;
     let messages = journal.chat(&record.id, before, limit + 1).await;
-    let mut items = messages.map_err(ApiError::internal)?;
+    let mut items = messages.map_err(ApiError::store)?;
     let next_cursor = cut(&mut items, limit).map(|last| last.seq.to_string());
     Ok(Json(Page { items, next_cursor }))
 }
@@ -281,19 +284,17 @@ fn cut<T>(items: &mut Vec<T>, limit: u32) -> Option<&T> {
 }
 
 fn write_cursor(cursor: &RoomCursor) -> String {
-    let (on_air, since) = (u8::from(cursor.on_air), cursor.since.millis());
-    URL_SAFE_NO_PAD.encode(format!("{on_air}:{since}:{}", cursor.id))
+    let RoomCursor { rank, key, id } = cursor;
+    URL_SAFE_NO_PAD.encode(format!("{rank}:{key}:{id}"))
 }
 
 fn read_cursor(text: &str) -> Result<RoomCursor, ApiError> {
     let read = || {
         let text = String::from_utf8(URL_SAFE_NO_PAD.decode(text).ok()?).ok()?;
         let mut parts = text.splitn(3, ':');
-        let on_air = parts.next()? == "1";
-        let since = Timestamp::from_millis(parts.next()?.parse().ok()?);
         Some(RoomCursor {
-            on_air,
-            since,
+            rank: parts.next()?.parse().ok()?,
+            key: parts.next()?.parse().ok()?,
             id: parts.next()?.to_owned(),
         })
     };
@@ -310,10 +311,9 @@ mod tests {
 
     #[test]
     fn a_cursor_can_be_read_back_and_nothing_else_can() {
-        let since = Timestamp::from_millis(1_763_700_000_000);
         let cursor = RoomCursor {
-            on_air: true,
-            since,
+            rank: -1,
+            key: 1_763_700_000_000,
             id: "a:b".into(),
         };
         assert_eq!(read_cursor(&write_cursor(&cursor)).unwrap(), cursor);

@@ -322,8 +322,10 @@ impl Rooms {
     /// Ends what the last process left live: its publishers went with it.
     pub(crate) async fn recover(&self) -> Result<(), StoreError> {
         let stores = &self.context.stores;
-        for room in stores.rooms.unfinished().await? {
-            let record = stores.rooms.find(&room).await?;
+        for room in self.unfinished().await? {
+            let Some(record) = stores.rooms.find(&room).await? else {
+                continue;
+            };
             let status = RoomStatusView {
                 status: RoomStatus::Ready,
                 started_at: None,
@@ -332,7 +334,11 @@ impl Rooms {
             let update = RoomUpdate {
                 status: RoomStatus::Ready,
                 started_at: None,
-                peak_viewers: record.map_or(0, |record| record.peak_viewers),
+                ended_at: None,
+                changed_at: Timestamp::now(),
+                peak_viewers: record.peak_viewers,
+                total_viewers: record.total_viewers,
+                watch_ms: record.watch_ms,
             };
             let entries = [
                 Entry::Event {
@@ -349,6 +355,16 @@ impl Rooms {
             stores.journal.append(&room, &entries).await?;
         }
         Ok(())
+    }
+
+    async fn unfinished(&self) -> Result<Vec<RoomId>, StoreError> {
+        let mut rooms = Vec::new();
+        for status in [RoomStatus::Live, RoomStatus::Interrupted] {
+            let upkeep = &self.context.stores.upkeep;
+            let due = upkeep.due(status, Timestamp::MAX, u32::MAX).await?;
+            rooms.extend(due.into_iter().map(|due| due.room));
+        }
+        Ok(rooms)
     }
 }
 

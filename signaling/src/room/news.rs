@@ -63,7 +63,11 @@ impl Room {
                 Some(RoomUpdate {
                     status,
                     started_at,
+                    ended_at: None,
+                    changed_at: Timestamp::now(),
                     peak_viewers,
+                    total_viewers: self.record.total_viewers,
+                    watch_ms: self.record.watch_ms,
                 }),
             );
         }
@@ -131,7 +135,10 @@ impl Room {
                 self.broadcast(&text);
             }
             (Entry::Chat(chat), outcome) => self.handle_said(draft.author, &chat, outcome),
-            (Entry::Event { .. }, Outcome::Chat(_) | Outcome::Duplicate(_)) => {}
+            (
+                Entry::Event { .. } | Entry::Row(_),
+                Outcome::Chat(_) | Outcome::Duplicate(_) | Outcome::Row | Outcome::Event { .. },
+            ) => {}
         }
     }
 

@@ -156,9 +156,16 @@ impl Stage {
                 video_codec: publisher.video.map(|format| codec_name(format.codec)),
             },
             (_, RoomStatus::Interrupted) => PublisherView::absent(PublisherState::Interrupted),
-            (_, RoomStatus::Ready | RoomStatus::Live) => {
-                PublisherView::absent(PublisherState::None)
-            }
+            (
+                _,
+                RoomStatus::Scheduled
+                | RoomStatus::Ready
+                | RoomStatus::Live
+                | RoomStatus::Ended
+                | RoomStatus::Processing
+                | RoomStatus::Archived
+                | RoomStatus::Cancelled,
+            ) => PublisherView::absent(PublisherState::None),
         }
     }
 

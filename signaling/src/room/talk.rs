@@ -56,7 +56,7 @@ impl Room {
                 let error = ApiError::new(Code::BadMessage, text);
                 return self.refuse(socket, re.as_deref(), &error);
             }
-            Outcome::Event { .. } => return,
+            Outcome::Event { .. } | Outcome::Row => return,
         };
         let ack = Ack {
             message_id: Some(message.message_id.clone()),

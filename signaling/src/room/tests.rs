@@ -13,7 +13,7 @@ use crate::id::{RoomId, SocketId};
 use crate::media::Media;
 use crate::metrics::Metrics;
 use crate::session::Session;
-use crate::store::{self, RoomRecord, RoomStatus, User, Visibility};
+use crate::store::{self, Location, RoomRecord, RoomStatus, User};
 use crate::time::Timestamp;
 use crate::ws::outbox::{Item, OutboxReader, outbox};
 use crate::ws::protocol::WantedLayer;
@@ -136,8 +136,10 @@ impl Scene {
         let folder = std::env::temp_dir().join(name);
         std::fs::create_dir(&folder).unwrap();
         let record = record();
-        let stores = store::open(&folder.join("klieg.db")).await.unwrap();
-        stores.rooms.create(&record, "hash").await.unwrap();
+        let stores = store::open(&Location::Sqlite(folder.join("klieg.db")))
+            .await
+            .unwrap();
+        stores.rooms.create(&record, "hash", None).await.unwrap();
         let registry = Registry::new();
         let config = klieg_sfu::Config {
             listen: ([127, 0, 0, 1], 0).into(),
@@ -239,19 +241,14 @@ impl Drop for Scene {
 }
 
 fn record() -> RoomRecord {
+    let owner = User {
+        id: "ann".to_owned(),
+        name: "Ann".to_owned(),
+    };
+    let id = RoomId::parse("demo").unwrap();
     RoomRecord {
-        id: RoomId::parse("demo").unwrap(),
-        title: "Demo".to_owned(),
-        visibility: Visibility::Public,
         status: RoomStatus::Ready,
-        owner: User {
-            id: "ann".to_owned(),
-            name: "Ann".to_owned(),
-        },
-        allow_guest_chat: false,
-        created_at: Timestamp::now(),
-        started_at: None,
-        peak_viewers: 0,
+        ..RoomRecord::new(id, "Demo".to_owned(), owner, Timestamp::now())
     }
 }
 

@@ -1,18 +1,42 @@
-//! What outlives the process. The only place with SQL; one trait per aggregate, so that another database
-//! is one more module and the rest does not notice.
+//! What outlives the process. The only place with SQL: one trait per aggregate, and behind it `SQLite` or
+//! `PostgreSQL`. Statements that both read are written once, in `sql/`; each database's folder has its connections
+//! and what only it understands.
+
+mod room;
+
+mod journal;
+
+mod user;
+
+mod upkeep;
+
+mod words;
+
+mod postgres;
 
 mod sqlite;
 
+#[cfg(test)]
+mod tests;
+
+use std::future::Future;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use serde::{Deserialize, Serialize};
+use sqlx::error::ErrorKind;
 
-pub(crate) use sqlite::open;
-
-use crate::auth::Role;
-use crate::id::RoomId;
-use crate::time::Timestamp;
+pub(crate) use journal::{
+    Author, ChatMessage, Entry, Event, JournalStore, NewChat, Outcome, RoomUpdate,
+};
+pub(crate) use room::{
+    Created, CreationKey, Document, ExternalLink, Quality, RoomCursor, RoomOrder, RoomQuery,
+    RoomRecord, RoomStatus, RoomStore, Visibility,
+};
+pub(crate) use upkeep::{Due, UpkeepStore};
+pub(crate) use user::{User, UserStore};
+pub(crate) use words::words;
 
 /// The stores, one by one.
 #[derive(Clone)]
@@ -23,11 +47,66 @@ pub(crate) struct Stores {
     pub rooms: Arc<dyn RoomStore>,
     /// What happened in rooms, chat included.
     pub journal: Arc<dyn JournalStore>,
+    /// What has had its time.
+    pub upkeep: Arc<dyn UpkeepStore>,
 }
 
 impl std::fmt::Debug for Stores {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Stores")
+    }
+}
+
+/// Where a database is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Location {
+    /// A file, made when missing.
+    Sqlite(PathBuf),
+    /// A server; the URL may hold a password and is never shown.
+    Postgres(crate::auth::Secret),
+}
+
+impl Location {
+    /// Reads `sqlite:FILE` or `postgres://…`.
+    ///
+    /// # Errors
+    /// What is expected instead.
+    pub(crate) fn parse(url: &str) -> Result<Self, &'static str> {
+        if let Some(file) = url.strip_prefix("sqlite:") {
+            let file = file.strip_prefix("//").unwrap_or(file);
+            return if file.is_empty() {
+                Err("`sqlite:` is followed by the name of a file")
+            } else {
+                Ok(Self::Sqlite(PathBuf::from(file)))
+            };
+        }
+        if url.starts_with("postgres://") || url.starts_with("postgresql://") {
+            postgres::options(url)?;
+            return Ok(Self::Postgres(crate::auth::Secret::new(url)));
+        }
+        Err("expected sqlite:FILE or postgres://USER@HOST/DATABASE")
+    }
+}
+
+/// Opens a database, brings its tables to this version and returns the stores.
+///
+/// # Errors
+/// The database cannot be reached, or its tables are not ours.
+pub(crate) async fn open(location: &Location) -> Result<Stores, StoreError> {
+    match location {
+        Location::Sqlite(file) => sqlite::open(file).await,
+        Location::Postgres(url) => postgres::open(url.expose()).await,
+    }
+}
+
+/// Writes a copy of a database, as it is at one moment, while servers use it.
+///
+/// # Errors
+/// The database cannot be read or the file not be written.
+pub(crate) async fn back_up(location: &Location, to: &Path) -> Result<(), StoreError> {
+    match location {
+        Location::Sqlite(file) => sqlite::back_up(file, to).await,
+        Location::Postgres(url) => postgres::back_up(url.expose(), to).await,
     }
 }
 
@@ -40,253 +119,71 @@ pub enum StoreError {
     /// The tables could not be brought to this version.
     #[error("database migration: {0}")]
     Migration(#[from] sqlx::migrate::MigrateError),
+    /// The database did not answer in time.
+    #[error("database: no answer within {} ms", .0.as_millis())]
+    Deadline(Duration),
     /// A row holds what this version does not know.
     #[error("database: {0} is not as this version writes it")]
     Unreadable(&'static str),
+    /// A copy could not be made.
+    #[error("backup: {0}")]
+    Backup(String),
+}
+
+impl StoreError {
+    /// Returns whether the same may be done once the database is back.
+    pub(crate) fn is_away(&self) -> bool {
+        match self {
+            Self::Deadline(_) => true,
+            Self::Database(error) => is_away(error),
+            Self::Migration(_) | Self::Unreadable(_) | Self::Backup(_) => false,
+        }
+    }
+}
+
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "what sqlx adds to its errors is not away until it is listed here"
+)]
+fn is_away(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Io(_)
+        | sqlx::Error::Tls(_)
+        | sqlx::Error::Protocol(_)
+        | sqlx::Error::PoolTimedOut
+        | sqlx::Error::PoolClosed
+        | sqlx::Error::WorkerCrashed => true,
+        // SQLSTATE classes of a server that starts, stops, is full or gave up (PostgreSQL, appendix A), and
+        // SQLite's busy, disk and memory errors by their number.
+        sqlx::Error::Database(said) if said.kind() == ErrorKind::Other => {
+            said.code().is_some_and(|code| {
+                let classes = ["08", "25006", "40", "53", "55", "57", "58"];
+                let numbers = ["5", "6", "7", "10", "13", "261", "517"];
+                let is_number = !code.is_empty() && code.len() < 5;
+                if is_number {
+                    numbers.contains(&code.as_ref())
+                } else {
+                    classes.iter().any(|class| code.starts_with(class))
+                }
+            })
+        }
+        _ => false,
+    }
 }
 
 /// What a store answers.
 pub(crate) type Stored<'a, T> = BoxFuture<'a, Result<T, StoreError>>;
 
-/// People who signed in.
-pub(crate) trait UserStore: Send + Sync {
-    /// Returns the person of this name, whatever its case; a new one when there is none.
-    fn sign_in<'a>(&'a self, name: &'a str) -> Stored<'a, User>;
+/// Does something that a person waits for: who cannot be answered is told so within two seconds.
+fn promptly<'a, T>(work: impl Future<Output = Result<T, StoreError>> + Send + 'a) -> Stored<'a, T> {
+    Box::pin(async move {
+        let done = tokio::time::timeout(PROMPT, work).await;
+        done.unwrap_or(Err(StoreError::Deadline(PROMPT)))
+    })
 }
 
-/// Rooms and what is said about them.
-pub(crate) trait RoomStore: Send + Sync {
-    /// Adds a room; `false` when there is one by this id.
-    fn create<'a>(&'a self, room: &'a RoomRecord, key_hash: &'a str) -> Stored<'a, bool>;
-    /// Returns one room.
-    fn find<'a>(&'a self, id: &'a RoomId) -> Stored<'a, Option<RoomRecord>>;
-    /// Returns one room, if this is the hash of its stream key.
-    fn find_by_key<'a>(
-        &'a self,
-        id: &'a RoomId,
-        key_hash: &'a str,
-    ) -> Stored<'a, Option<RoomRecord>>;
-    /// Returns a page of rooms, the newest live ones first.
-    fn list<'a>(&'a self, query: &'a RoomQuery) -> Stored<'a, Vec<RoomRecord>>;
-    /// Returns the rooms that the last process left live or interrupted.
-    fn unfinished(&self) -> Stored<'_, Vec<RoomId>>;
-}
+/// Less than the two seconds within which clients get an answer.
+const PROMPT: Duration = Duration::from_millis(1_700);
 
-/// The numbered events of rooms. The database gives the numbers, so none is ever used twice.
-pub(crate) trait JournalStore: Send + Sync {
-    /// Writes all of it or nothing, in one transaction; the outcomes are in the order of the entries.
-    fn append<'a>(&'a self, room: &'a RoomId, entries: &'a [Entry]) -> Stored<'a, Vec<Outcome>>;
-    /// Returns the room's last number and its last events, at most `limit`, in order.
-    fn tail<'a>(&'a self, room: &'a RoomId, limit: u32) -> Stored<'a, (u64, Vec<Event>)>;
-    /// Returns at most `limit` chat messages numbered less than `before`, the newest first.
-    fn chat<'a>(
-        &'a self,
-        room: &'a RoomId,
-        before: u64,
-        limit: u32,
-    ) -> Stored<'a, Vec<ChatMessage>>;
-}
-
-/// One who signed in.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub(crate) struct User {
-    /// A UUID that rises with time.
-    pub id: String,
-    /// As it was written at the first sign-in.
-    pub name: String,
-}
-
-/// Who may know of a room.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum Visibility {
-    /// Everybody; it is listed.
-    Public,
-    /// Everybody with the link.
-    Unlisted,
-    /// The owner and the holders of a token for it.
-    Private,
-}
-
-/// Where a room is in its life.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum RoomStatus {
-    /// Waits for media.
-    Ready,
-    /// Media is coming.
-    Live,
-    /// The publisher was lost; viewers are kept for a while.
-    Interrupted,
-}
-
-/// A room as it is kept.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct RoomRecord {
-    /// Its name in the API.
-    pub id: RoomId,
-    /// Its name for people.
-    pub title: String,
-    /// Who may know of it.
-    pub visibility: Visibility,
-    /// Where it is in its life.
-    pub status: RoomStatus,
-    /// Who created it.
-    pub owner: User,
-    /// Whether guests may chat and react.
-    pub allow_guest_chat: bool,
-    /// When it was created.
-    pub created_at: Timestamp,
-    /// When it went live; `None` unless it is live or interrupted.
-    pub started_at: Option<Timestamp>,
-    /// The most viewers it ever had.
-    pub peak_viewers: u64,
-}
-
-/// Which rooms to list.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct RoomQuery {
-    /// Only these; `None`: all.
-    pub status: Option<RoomStatus>,
-    /// Only those with this in their title, whatever its case.
-    pub text: Option<String>,
-    /// Also this person's own unlisted and private ones.
-    pub viewer: Option<String>,
-    /// Only those after this one.
-    pub after: Option<RoomCursor>,
-    /// How many.
-    pub limit: u32,
-}
-
-/// The place of a room in a list.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct RoomCursor {
-    /// Live and interrupted rooms come first.
-    pub on_air: bool,
-    /// When it went live or was created.
-    pub since: Timestamp,
-    /// Decides between rooms of the same moment.
-    pub id: String,
-}
-
-impl RoomCursor {
-    /// Returns the place of a room.
-    pub(crate) fn of(room: &RoomRecord) -> Self {
-        Self {
-            on_air: room.status != RoomStatus::Ready,
-            since: room.started_at.unwrap_or(room.created_at),
-            id: room.id.as_str().to_owned(),
-        }
-    }
-}
-
-/// What is to be written.
-#[derive(Clone, Debug)]
-pub(crate) enum Entry {
-    /// Somebody said something.
-    Chat(NewChat),
-    /// Something else happened.
-    Event {
-        /// The type on the wire.
-        kind: &'static str,
-        /// The content on the wire.
-        content: Arc<str>,
-        /// What it changes in the room's row.
-        update: Option<RoomUpdate>,
-    },
-}
-
-/// What changes in a room's row.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct RoomUpdate {
-    /// Where the room is in its life now.
-    pub status: RoomStatus,
-    /// Since when it is live.
-    pub started_at: Option<Timestamp>,
-    /// The most viewers so far.
-    pub peak_viewers: u64,
-}
-
-/// A chat message that has no number yet.
-#[derive(Clone, Debug)]
-pub(crate) struct NewChat {
-    /// The sender's own id; with the sender's identity it makes the message unique in its room.
-    pub client_id: Option<String>,
-    /// What was said.
-    pub text: String,
-    /// Who said it.
-    pub from: Author,
-}
-
-/// What became of an entry.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Outcome {
-    /// It is an event with this number and time.
-    Event {
-        /// Its number.
-        seq: u64,
-        /// Its time.
-        ts: Timestamp,
-    },
-    /// It is in the chat.
-    Chat(ChatMessage),
-    /// It was in the chat already.
-    Duplicate(ChatMessage),
-}
-
-/// A chat message, on the wire too.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct ChatMessage {
-    /// A UUID that rises with time.
-    pub message_id: String,
-    /// Its number among the room's events.
-    pub seq: u64,
-    /// Milliseconds since 1970 (UTC).
-    pub ts: i64,
-    /// `chat`.
-    pub kind: String,
-    /// What was said.
-    pub text: String,
-    /// Who said it.
-    pub from: Author,
-}
-
-/// Who said something, as of then.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub(crate) struct Author {
-    /// Identity.
-    pub id: String,
-    /// Name.
-    pub name: String,
-    /// Role in the room.
-    pub role: Role,
-}
-
-/// A numbered event as it was sent.
-#[derive(Clone, Debug)]
-pub(crate) enum Event {
-    /// A chat message.
-    Chat(ChatMessage),
-    /// Something else.
-    Other {
-        /// Its number.
-        seq: u64,
-        /// Its time.
-        ts: Timestamp,
-        /// The type on the wire.
-        kind: String,
-        /// The content on the wire, JSON.
-        content: String,
-    },
-}
-
-impl Event {
-    /// Returns its number.
-    pub(crate) fn seq(&self) -> u64 {
-        match self {
-            Self::Chat(message) => message.seq,
-            Self::Other { seq, .. } => *seq,
-        }
-    }
-}
+/// Waiting for a connection is the first part of that.
+const CONNECT: Duration = Duration::from_millis(1_500);

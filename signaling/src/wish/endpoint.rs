@@ -225,7 +225,7 @@ async fn owner(
         None => Ok(None),
     };
     let record = record
-        .map_err(ApiError::internal)?
+        .map_err(ApiError::store)?
         .ok_or_else(|| ApiError::new(Code::TokenInvalid, "This is not the room's stream key."))?;
     let identity = Identity::owner(&record);
     let grants = Role::Owner.grants(&record);

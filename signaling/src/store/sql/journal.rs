@@ -1,0 +1,240 @@
+//! The numbered events of rooms, chat included.
+
+use sqlx::Row as _;
+use uuid::Uuid;
+
+use super::row::{chat_message, column, number, other_event};
+use super::{Connection, Store};
+use crate::id::RoomId;
+use crate::store::{
+    ChatMessage, Entry, Event, JournalStore, NewChat, Outcome, RoomUpdate, StoreError, Stored,
+    promptly,
+};
+use crate::time::Timestamp;
+
+impl JournalStore for Store {
+    fn append<'a>(&'a self, room: &'a RoomId, entries: &'a [Entry]) -> Stored<'a, Vec<Outcome>> {
+        Box::pin(async move {
+            let mut transaction = self.writer().begin().await?;
+            // Writing the room's row first takes the lock before anything is read.
+            let row = sqlx::query(
+                "UPDATE rooms SET last_seq = last_seq WHERE id = $1 RETURNING last_seq",
+            )
+            .bind(room.as_str())
+            .fetch_one(&mut *transaction)
+            .await?;
+            let mut batch = Batch {
+                room: room.as_str(),
+                last_seq: row.try_get("last_seq")?,
+                ts: Timestamp::now(),
+                messages: 0,
+            };
+            let mut outcomes = Vec::with_capacity(entries.len());
+            for entry in entries {
+                outcomes.push(match entry {
+                    Entry::Chat(chat) => batch.chat(&mut transaction, chat).await?,
+                    Entry::Event {
+                        kind,
+                        content,
+                        update,
+                    } => {
+                        if let Some(update) = update {
+                            batch.update(&mut transaction, update).await?;
+                        }
+                        let to_others = update.is_some();
+                        batch
+                            .event(&mut transaction, (kind, content), to_others)
+                            .await?
+                    }
+                    Entry::Row(update) => {
+                        batch.update(&mut transaction, update).await?;
+                        Outcome::Row
+                    }
+                });
+            }
+            sqlx::query(
+                "UPDATE rooms SET last_seq = $2, message_count = message_count + $3 WHERE id = $1",
+            )
+            .bind(room.as_str())
+            .bind(batch.last_seq)
+            .bind(batch.messages)
+            .execute(&mut *transaction)
+            .await?;
+            transaction.commit().await?;
+            Ok(outcomes)
+        })
+    }
+
+    fn tail<'a>(&'a self, room: &'a RoomId, limit: u32) -> Stored<'a, (u64, Vec<Event>)> {
+        promptly(async move {
+            let row = sqlx::query("SELECT last_seq FROM rooms WHERE id = $1")
+                .bind(room.as_str())
+                .fetch_one(self.readers())
+                .await?;
+            let last: i64 = row.try_get("last_seq")?;
+            let first = last - i64::from(limit);
+            sqlx::query("DELETE FROM room_events WHERE room_id = $1 AND seq <= $2")
+                .bind(room.as_str())
+                .bind(first)
+                .execute(self.writer())
+                .await?;
+            let chat = sqlx::query("SELECT * FROM chat_messages WHERE room_id = $1 AND seq > $2")
+                .bind(room.as_str())
+                .bind(first)
+                .fetch_all(self.readers())
+                .await?;
+            let others = sqlx::query("SELECT * FROM room_events WHERE room_id = $1 AND seq > $2")
+                .bind(room.as_str())
+                .bind(first)
+                .fetch_all(self.readers())
+                .await?;
+            let chat = chat.iter().map(|row| chat_message(row).map(Event::Chat));
+            let mut events: Vec<Event> = chat
+                .chain(others.iter().map(other_event))
+                .collect::<Result<_, _>>()?;
+            events.sort_by_key(Event::seq);
+            Ok((number(last), events))
+        })
+    }
+
+    fn chat<'a>(
+        &'a self,
+        room: &'a RoomId,
+        before: u64,
+        limit: u32,
+    ) -> Stored<'a, Vec<ChatMessage>> {
+        promptly(async move {
+            let rows = sqlx::query(
+                "SELECT * FROM chat_messages WHERE room_id = $1 AND seq < $2
+                 ORDER BY seq DESC LIMIT $3",
+            )
+            .bind(room.as_str())
+            .bind(column(before))
+            .bind(i64::from(limit))
+            .fetch_all(self.readers())
+            .await?;
+            rows.iter().map(chat_message).collect()
+        })
+    }
+}
+
+/// One transaction of the journal.
+struct Batch<'a> {
+    room: &'a str,
+    /// The last number given.
+    last_seq: i64,
+    /// The time of all its entries.
+    ts: Timestamp,
+    /// Chat messages among them.
+    messages: i64,
+}
+
+impl Batch<'_> {
+    async fn chat(
+        &mut self,
+        connection: &mut Connection,
+        chat: &NewChat,
+    ) -> Result<Outcome, StoreError> {
+        let earlier = sqlx::query(
+            "SELECT * FROM chat_messages WHERE room_id = $1 AND sender_id = $2 AND client_id = $3",
+        )
+        .bind(self.room)
+        .bind(&chat.from.id)
+        .bind(&chat.client_id)
+        .fetch_optional(&mut *connection)
+        .await?;
+        if let Some(row) = earlier {
+            return Ok(Outcome::Duplicate(chat_message(&row)?));
+        }
+        self.last_seq += 1;
+        let message = ChatMessage {
+            message_id: Uuid::now_v7().to_string(),
+            seq: number(self.last_seq),
+            ts: self.ts.millis(),
+            kind: "chat".to_owned(),
+            text: chat.text.clone(),
+            from: chat.from.clone(),
+        };
+        sqlx::query(
+            "INSERT INTO chat_messages (room_id, seq, id, ts, kind, body, sender_id, sender_name,
+                                        sender_role, client_id)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+        )
+        .bind(self.room)
+        .bind(self.last_seq)
+        .bind(&message.message_id)
+        .bind(message.ts)
+        .bind(&message.kind)
+        .bind(&message.text)
+        .bind(&message.from.id)
+        .bind(&message.from.name)
+        .bind(message.from.role.as_str())
+        .bind(&chat.client_id)
+        .execute(connection)
+        .await?;
+        self.messages += 1;
+        Ok(Outcome::Chat(message))
+    }
+
+    async fn event(
+        &mut self,
+        connection: &mut Connection,
+        (kind, content): (&str, &str),
+        to_others: bool,
+    ) -> Result<Outcome, StoreError> {
+        self.last_seq += 1;
+        sqlx::query(
+            "INSERT INTO room_events (room_id, seq, ts, kind, content) VALUES ($1, $2, $3, $4, $5)",
+        )
+        .bind(self.room)
+        .bind(self.last_seq)
+        .bind(self.ts.millis())
+        .bind(kind)
+        .bind(content)
+        .execute(&mut *connection)
+        .await?;
+        if to_others {
+            sqlx::query(
+                "INSERT INTO outbox (id, room_id, seq, kind, content, created_at)
+                 VALUES ($1, $2, $3, $4, $5, $6)",
+            )
+            .bind(Uuid::now_v7().to_string())
+            .bind(self.room)
+            .bind(self.last_seq)
+            .bind(kind)
+            .bind(content)
+            .bind(self.ts.millis())
+            .execute(connection)
+            .await?;
+        }
+        Ok(Outcome::Event {
+            seq: number(self.last_seq),
+            ts: self.ts,
+        })
+    }
+
+    async fn update(
+        &self,
+        connection: &mut Connection,
+        update: &RoomUpdate,
+    ) -> Result<(), StoreError> {
+        sqlx::query(
+            "UPDATE rooms SET status = $2, started_at = $3, ended_at = $4, changed_at = $5,
+                    peak_viewers = $6, total_viewers = $7, watch_ms = $8, rank = $9,
+                    since = COALESCE($3, scheduled_at, created_at)
+             WHERE id = $1",
+        )
+        .bind(self.room)
+        .bind(update.status.as_str())
+        .bind(update.started_at.map(Timestamp::millis))
+        .bind(update.ended_at.map(Timestamp::millis))
+        .bind(update.changed_at.millis())
+        .bind(column(update.peak_viewers))
+        .bind(column(update.total_viewers))
+        .bind(column(update.watch_ms))
+        .bind(update.status.rank())
+        .execute(connection)
+        .await?;
+        Ok(())
+    }
+}

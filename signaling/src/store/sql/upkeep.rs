@@ -1,0 +1,60 @@
+//! What has had its time.
+
+use sqlx::Row as _;
+
+use super::Store;
+use super::row::room_id;
+use crate::store::{Due, RoomStatus, Stored, UpkeepStore, promptly};
+use crate::time::Timestamp;
+
+impl UpkeepStore for Store {
+    fn due<'a>(
+        &'a self,
+        status: RoomStatus,
+        before: Timestamp,
+        limit: u32,
+    ) -> Stored<'a, Vec<Due>> {
+        promptly(async move {
+            let rows = sqlx::query(
+                "SELECT id, reusable FROM rooms
+                 WHERE status IN ('scheduled', 'ready', 'live', 'interrupted')
+                   AND status = $1 AND changed_at < $2 AND COALESCE(scheduled_at, 0) < $2
+                 ORDER BY changed_at LIMIT $3",
+            )
+            .bind(status.as_str())
+            .bind(before.millis())
+            .bind(i64::from(limit))
+            .fetch_all(self.readers())
+            .await?;
+            rows.iter()
+                .map(|row| {
+                    Ok(Due {
+                        room: room_id(row, "id")?,
+                        reusable: row.try_get("reusable")?,
+                    })
+                })
+                .collect()
+        })
+    }
+
+    fn forget(&self, before: Timestamp) -> Stored<'_, u64> {
+        promptly(async move {
+            let mut forgotten = 0;
+            // A bounded number at once, so that others who write are not held up.
+            for statement in [
+                "DELETE FROM idempotency_keys WHERE (identity, name) IN
+                   (SELECT identity, name FROM idempotency_keys WHERE created_at < $1
+                    ORDER BY created_at LIMIT 1000)",
+                "DELETE FROM outbox WHERE id IN
+                   (SELECT id FROM outbox WHERE created_at < $1 ORDER BY created_at LIMIT 1000)",
+            ] {
+                let done = sqlx::query(statement)
+                    .bind(before.millis())
+                    .execute(self.writer())
+                    .await?;
+                forgotten += done.rows_affected();
+            }
+            Ok(forgotten)
+        })
+    }
+}
