@@ -7,9 +7,9 @@ use std::time::Duration;
 use klieg_turn::IceServers;
 use tokio::sync::watch;
 
-use crate::auth::{Authority, Grants, Identity, Role};
+use crate::auth::{Access, Authority, Grants, Identity, Role, Secret};
 use crate::config::Config;
-use crate::error::ApiError;
+use crate::error::{ApiError, Code};
 use crate::id::{RoomId, SocketId};
 use crate::media::Media;
 use crate::metrics::Metrics;
@@ -22,6 +22,8 @@ use crate::wish::Resources;
 pub(crate) struct App {
     pub(crate) config: Config,
     pub(crate) authority: Authority,
+    /// What stream keys are made of that must be the same when they are asked for again.
+    pub(crate) seed: Secret,
     pub(crate) stores: Stores,
     pub(crate) rooms: Arc<Rooms>,
     pub(crate) media: Arc<Media>,
@@ -63,7 +65,19 @@ impl App {
     ) -> Result<(RoomRecord, Role, Grants), ApiError> {
         identity.may_ask_for(room)?;
         let id = RoomId::parse(room).ok_or_else(ApiError::no_room)?;
-        let record = self.stores.rooms.find(&id).await.map_err(ApiError::store)?;
+        if self
+            .rooms
+            .is_expelled(&id, &identity.id, identity.minted_at)
+            && identity.access != Access::Account
+        {
+            let text = "The token was ended: its holder was put out of the room.";
+            return Err(ApiError::new(Code::TokenInvalid, text));
+        }
+        // What is in memory is newer than the database, and there while the database is not.
+        let record = match self.rooms.record(&id) {
+            Some(record) => Some(record),
+            None => self.stores.rooms.find(&id).await.map_err(ApiError::store)?,
+        };
         let record = record.ok_or_else(ApiError::no_room)?;
         let open_to_all = self.config.dev && id.as_str() == DEMO_ROOM;
         let (role, grants) = identity.enter(&record, open_to_all)?;

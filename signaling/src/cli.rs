@@ -55,6 +55,8 @@ pub enum Command {
     ///
     /// klieg backup --data /var/lib/klieg /backup/klieg.db
     Backup(BackupArguments),
+    /// Print the description of the REST API (OpenAPI 3.1).
+    Openapi,
 }
 
 /// Settings as flags. What is not given is left to the environment, the file and what is built in.

@@ -13,6 +13,7 @@ use figment::{Figment, Source};
 use serde::{Deserialize, Serialize};
 
 use crate::auth::Secret;
+use crate::room::Upkeep;
 use crate::store::Location;
 
 /// The settings.
@@ -57,6 +58,12 @@ pub struct Config {
     pub ice: klieg_turn::Config,
     /// How long a room waits for a publisher that was lost.
     pub publisher_grace_ms: u64,
+    /// How often unused rooms are cleaned up.
+    pub cleanup_ms: u64,
+    /// After how long a scheduled room is cancelled that nobody started.
+    pub scheduled_room_ttl_s: u64,
+    /// After how long a started room is cancelled that had no media.
+    pub ready_room_ttl_s: u64,
     /// How long a socket may stay without a token.
     pub auth_timeout_ms: u64,
     /// After how long without anything from a client it is asked whether it lives; after three times as long
@@ -120,6 +127,9 @@ impl Default for Config {
             log: "info".to_owned(),
             ice: klieg_turn::Config::default(),
             publisher_grace_ms: 30_000,
+            cleanup_ms: 30_000,
+            scheduled_room_ttl_s: 7 * 24 * 60 * 60,
+            ready_room_ttl_s: 24 * 60 * 60,
             auth_timeout_ms: 10_000,
             socket_ping_ms: 20_000,
             room_idle_ms: 60_000,
@@ -236,6 +246,9 @@ impl Config {
             ));
         }
         for (setting, value) in [
+            ("cleanup_ms", self.cleanup_ms),
+            ("scheduled_room_ttl_s", self.scheduled_room_ttl_s),
+            ("ready_room_ttl_s", self.ready_room_ttl_s),
             ("auth_timeout_ms", self.auth_timeout_ms),
             ("socket_ping_ms", self.socket_ping_ms),
             ("access_token_ttl_s", self.access_token_ttl_s),
@@ -312,6 +325,15 @@ impl Config {
             ));
         }
         Ok(())
+    }
+
+    /// Returns how long rooms are kept.
+    pub(crate) fn upkeep(&self) -> Upkeep {
+        Upkeep {
+            every: Duration::from_millis(self.cleanup_ms),
+            scheduled: Duration::from_secs(self.scheduled_room_ttl_s),
+            ready: Duration::from_secs(self.ready_room_ttl_s),
+        }
     }
 
     /// Returns the grace period of a lost publisher.
@@ -440,6 +462,9 @@ const KEYS: &[&str] = &[
     "turn_secret",
     "turn_credential_ttl_s",
     "publisher_grace_ms",
+    "cleanup_ms",
+    "scheduled_room_ttl_s",
+    "ready_room_ttl_s",
     "auth_timeout_ms",
     "socket_ping_ms",
     "room_idle_ms",

@@ -70,6 +70,12 @@ pub(crate) enum Code {
     Busy,
     /// The database is away.
     Unavailable,
+    /// The room's event is over.
+    RoomOver,
+    /// The room is not in a status in which this can be done.
+    RoomState,
+    /// A field is in its bounds, and yet its value cannot be used.
+    InvalidValue,
     /// A fault of the server.
     Internal,
 }
@@ -91,10 +97,16 @@ impl Code {
             Self::Forbidden => StatusCode::FORBIDDEN,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
-            Self::NotJoined | Self::AlreadyJoined | Self::PublisherExists => StatusCode::CONFLICT,
-            Self::SdpUnusable | Self::NoCommonCodec | Self::CodecMismatch | Self::LayerUnknown => {
-                StatusCode::UNPROCESSABLE_ENTITY
-            }
+            Self::NotJoined
+            | Self::AlreadyJoined
+            | Self::PublisherExists
+            | Self::RoomOver
+            | Self::RoomState => StatusCode::CONFLICT,
+            Self::SdpUnusable
+            | Self::NoCommonCodec
+            | Self::CodecMismatch
+            | Self::LayerUnknown
+            | Self::InvalidValue => StatusCode::UNPROCESSABLE_ENTITY,
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::NotAcceptable => StatusCode::NOT_ACCEPTABLE,
             Self::PreconditionRequired => StatusCode::PRECONDITION_REQUIRED,
@@ -127,7 +139,7 @@ impl Code {
             Self::UnsupportedMediaType => "Another media type is needed",
             Self::NotAcceptable => "Not acceptable",
             Self::PreconditionRequired => "If-Match is needed",
-            Self::PreconditionFailed => "ICE was restarted since",
+            Self::PreconditionFailed => "It has changed since",
             Self::PublisherExists => "The room has a publisher",
             Self::TextEmpty => "The text is empty",
             Self::TextTooLong => "The text is too long",
@@ -135,6 +147,9 @@ impl Code {
             Self::RateLimited => "Too often",
             Self::Busy => "Busy, try again",
             Self::Unavailable => "The database is away",
+            Self::RoomOver => "The room's event is over",
+            Self::RoomState => "Not in this status of the room",
+            Self::InvalidValue => "A value cannot be used",
             Self::Internal => "A fault of the server",
         }
     }
@@ -198,6 +213,16 @@ impl ApiError {
     pub(crate) fn busy() -> Self {
         Self::new(Code::Busy, "The server is busy; nothing was done.")
             .retry_after(Duration::from_secs(1))
+    }
+
+    /// Says the same to somebody else; the cause is in the log once.
+    pub(crate) fn again(&self) -> Self {
+        Self {
+            code: self.code,
+            message: self.message.clone(),
+            retry_after: self.retry_after,
+            source: None,
+        }
     }
 
     /// Adds when to try again.

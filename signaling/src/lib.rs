@@ -56,6 +56,11 @@ pub use data::DataError;
 pub use server::{Server, StartError};
 pub use store::StoreError;
 
+/// Returns the description of the REST API, as `klieg openapi` prints it.
+pub fn openapi() -> &'static str {
+    http::openapi::text()
+}
+
 /// Tells whether a text frame holds a message of `klieg.v1`: the door through which fuzzing reaches its reader.
 #[doc(hidden)]
 pub fn is_client_message(text: &str) -> bool {

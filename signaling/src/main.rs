@@ -16,6 +16,7 @@ fn main() -> ExitCode {
         None => serve(&cli.settings),
         Some(Command::Serve(settings)) => serve(&settings),
         Some(Command::Backup(arguments)) => back_up(&arguments),
+        Some(Command::Openapi) => say(klieg_signaling::openapi().trim_end()),
         Some(Command::Token(arguments)) => arguments.mint().and_then(|token| say(&token)),
     };
     match done {

@@ -33,6 +33,8 @@ pub(crate) struct Metrics {
     pub(crate) viewers: IntGauge,
     /// Rooms whose publisher's media is coming.
     pub(crate) live_rooms: IntGauge,
+    /// Statuses that rooms came to, by status.
+    pub(crate) room_changes: IntCounterVec,
     /// Chat messages that were stored.
     pub(crate) chat_messages: IntCounter,
     /// Transactions of room events that failed.
@@ -76,6 +78,11 @@ impl Metrics {
             live_rooms: make.gauge(
                 "klieg_live_rooms",
                 "Rooms whose publisher's media is coming",
+            )?,
+            room_changes: make.counters_by(
+                "klieg_room_changes_total",
+                "Statuses that rooms came to, by status",
+                "status",
             )?,
             chat_messages: make.counter(
                 "klieg_chat_messages_total",
@@ -135,7 +142,16 @@ impl Maker<'_> {
     }
 
     fn counters(&self, name: &str, help: &str) -> Result<IntCounterVec, prometheus::Error> {
-        let metric = IntCounterVec::new(Opts::new(name, help), &["code"])?;
+        self.counters_by(name, help, "code")
+    }
+
+    fn counters_by(
+        &self,
+        name: &str,
+        help: &str,
+        label: &str,
+    ) -> Result<IntCounterVec, prometheus::Error> {
+        let metric = IntCounterVec::new(Opts::new(name, help), &[label])?;
         self.0.register(Box::new(metric.clone()))?;
         Ok(metric)
     }

@@ -18,7 +18,8 @@ use crate::app::App;
 use crate::config::Config;
 use crate::error::Refusal;
 use crate::http::origin::cors;
-use crate::http::{accounts, assets, probes, rooms, unknown_method, unknown_route};
+use crate::http::rooms::{chat, edit, join, life, lists, people};
+use crate::http::{accounts, assets, openapi, probes, unknown_method, unknown_route};
 use crate::wish::{endpoint, events, layer, resource};
 use crate::ws;
 
@@ -53,12 +54,29 @@ fn api(config: &Config) -> Router<Arc<App>> {
         .route("/config", get(accounts::config))
         .route("/auth/login", post(accounts::login))
         .route("/me", get(accounts::me))
-        .route("/rooms", get(rooms::list).post(rooms::create))
-        .route("/rooms/{id}", get(rooms::show))
-        .route("/rooms/{id}/join", post(rooms::join))
-        .route("/rooms/{id}/chat", get(rooms::chat))
+        .route("/rooms", get(lists::list).post(edit::create))
+        .route("/rooms/live", get(lists::live))
+        .route("/rooms/past", get(lists::past))
+        .route(
+            "/rooms/{id}",
+            get(edit::show).patch(edit::change).delete(edit::remove),
+        )
+        .route("/rooms/{id}/related", get(lists::related))
+        .route("/rooms/{id}/start", post(life::start))
+        .route("/rooms/{id}/end", post(life::end))
+        .route("/rooms/{id}/status", get(life::status))
+        .route("/rooms/{id}/join", post(join::join))
+        .route("/rooms/{id}/viewers", get(people::viewers))
+        .route("/rooms/{id}/kicks", post(people::kick))
+        .route("/rooms/{id}/chat", get(chat::list).post(chat::say))
+        .route("/openapi.json", get(openapi::document))
+        .route("/docs", get(openapi::page))
+        .route("/docs.js", get(openapi::script))
         .fallback(unknown_route)
-        .layer(cors(config, &[Method::GET, Method::POST]))
+        .layer(cors(
+            config,
+            &[Method::GET, Method::POST, Method::PATCH, Method::DELETE],
+        ))
         .layer(never_stored())
 }
 

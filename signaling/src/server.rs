@@ -21,7 +21,7 @@ use crate::http::listen;
 use crate::id::RoomId;
 use crate::media::Media;
 use crate::metrics::Metrics;
-use crate::room::{Context, Rooms};
+use crate::room::{Context, Rooms, keep_up};
 use crate::router::router;
 use crate::store::{self, RoomRecord, RoomStatus, StoreError, Stores, User};
 use crate::time::Timestamp;
@@ -125,6 +125,7 @@ impl Server {
 
         let (phase, watched) = watch::channel(Phase::Serving);
         let app = Arc::new(App {
+            seed: own_secret.clone(),
             authority: Authority::new(own_secret, config.api_keys.clone()),
             resources: Arc::new(Resources::new(
                 config.max_http_sessions,
@@ -139,6 +140,8 @@ impl Server {
             phase: watched.clone(),
             next_socket: AtomicU64::new(1),
         });
+        let upkeep = app.config.upkeep();
+        tokio::spawn(keep_up(Arc::clone(&app.rooms), upkeep, watched.clone()));
         let connections = app.config.max_sockets;
         let serving = listen::serve(listener, router(Arc::clone(&app)), watched, connections);
         let serving = tokio::spawn(serving);

@@ -38,6 +38,12 @@ impl Timestamp {
         u64::try_from(self.0 / 1000).unwrap_or_default()
     }
 
+    /// Returns the moment so much earlier.
+    pub(crate) fn minus(self, span: Duration) -> Self {
+        let millis = i64::try_from(span.as_millis()).unwrap_or(i64::MAX);
+        Self(self.0.saturating_sub(millis))
+    }
+
     /// Returns how much later it is than another; nothing when it is earlier.
     pub(crate) fn since(self, earlier: Self) -> Duration {
         let millis = self.0.saturating_sub(earlier.0);

@@ -138,6 +138,8 @@ pub(crate) struct Identity {
     pub(crate) access: Access,
     /// When the token ends, in seconds since 1970; `None` for who has none.
     pub(crate) expires_at: Option<u64>,
+    /// When the token was minted, in seconds since 1970; 0 for one that does not say, and for who has none.
+    pub(crate) minted_at: u64,
 }
 
 /// What a token is good for.
@@ -166,6 +168,7 @@ impl Identity {
             name,
             access: Access::Account,
             expires_at: None,
+            minted_at: 0,
         }
     }
 
@@ -176,6 +179,7 @@ impl Identity {
             name: room.owner.name.clone(),
             access: Access::Account,
             expires_at: None,
+            minted_at: 0,
         }
     }
 

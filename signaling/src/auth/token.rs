@@ -206,6 +206,9 @@ struct Claims {
     exp: u64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     nbf: Option<u64>,
+    /// When it was signed, where that is not when it begins to hold.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    iat: Option<u64>,
     #[serde(default, skip_serializing_if = "String::is_empty")]
     name: String,
     /// Only in this server's own.
@@ -226,6 +229,7 @@ impl Claims {
             sub: id.to_owned(),
             exp: now.plus(ttl).seconds(),
             nbf: Some(now.seconds()),
+            iat: None,
             name: name.to_owned(),
             r#use: None,
             role: None,
@@ -286,6 +290,7 @@ impl Claims {
             name,
             access,
             expires_at: Some(self.exp),
+            minted_at: self.iat.or(self.nbf).unwrap_or(0),
         })
     }
 }

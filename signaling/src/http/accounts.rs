@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::app::App;
 use crate::chat;
@@ -17,16 +18,18 @@ use crate::ws::protocol::REACTIONS;
 use super::{Bearer, Body};
 
 /// What pages must know before anybody signs in.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct ClientConfig {
     dev_sign_in: bool,
+    #[schema(value_type = Vec<String>)]
     reactions: [&'static str; REACTIONS.len()],
     max_chat_length: usize,
     version: &'static str,
 }
 
-/// `GET /api/v1/config`.
+/// Says what pages must know before anybody signs in.
+#[utoipa::path(get, path = "/config", tag = "accounts", responses((status = 200, body = ClientConfig)))]
 pub(crate) async fn config(State(app): State<Arc<App>>) -> Json<ClientConfig> {
     let config = ClientConfig {
         dev_sign_in: app.config.dev,
@@ -37,20 +40,27 @@ pub(crate) async fn config(State(app): State<Arc<App>>) -> Json<ClientConfig> {
     std::future::ready(Json(config)).await
 }
 
-#[derive(Deserialize)]
+/// Who signs in.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct Login {
+    #[schema(min_length = 1, max_length = 40)]
     username: String,
 }
 
-#[derive(Serialize)]
+/// Somebody who signed in.
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct SignedIn {
     access_token: String,
+    #[schema(value_type = String, format = DateTime)]
     expires_at: Timestamp,
     user: User,
 }
 
-/// `POST /api/v1/auth/login`.
+/// Signs somebody in: by name alone, on servers for development.
+#[utoipa::path(post, path = "/auth/login", tag = "accounts", request_body = Login,
+    responses((status = 200, body = SignedIn)))]
 pub(crate) async fn login(
     State(app): State<Arc<App>>,
     Body(login): Body<Login>,
@@ -76,7 +86,8 @@ pub(crate) async fn login(
     }))
 }
 
-/// `GET /api/v1/me`.
+/// Says who the bearer is.
+#[utoipa::path(get, path = "/me", tag = "accounts", responses((status = 200, body = User)), security(("bearer" = [])))]
 pub(crate) async fn me(bearer: Bearer) -> Result<Json<User>, ApiError> {
     let identity = bearer.required()?;
     std::future::ready(Ok(Json(User {
@@ -90,16 +101,18 @@ pub(crate) async fn me(bearer: Bearer) -> Result<Json<User>, ApiError> {
 ///
 /// # Errors
 /// `bad_message` when nothing or too much is left.
-pub(super) fn display_name(text: &str) -> Result<String, ApiError> {
+pub(crate) fn display_name(text: &str) -> Result<String, ApiError> {
+    let bounded = (1..=MAX_NAME_LENGTH).contains(&text.chars().count());
     let name = text::clean(text);
-    if (1..=MAX_NAME_LENGTH).contains(&name.chars().count()) {
-        Ok(name)
-    } else {
-        Err(ApiError::new(
-            Code::BadMessage,
-            "A name has 1 to 40 characters.",
-        ))
+    if bounded && !name.is_empty() {
+        return Ok(name);
     }
+    let code = if bounded {
+        Code::InvalidValue
+    } else {
+        Code::BadMessage
+    };
+    Err(ApiError::new(code, "A name has 1 to 40 characters."))
 }
 
 const MAX_NAME_LENGTH: usize = 40;

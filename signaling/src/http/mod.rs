@@ -10,6 +10,10 @@ pub(crate) mod accounts;
 
 pub(crate) mod rooms;
 
+pub(crate) mod page;
+
+pub(crate) mod openapi;
+
 mod schema;
 
 pub(crate) mod probes;
@@ -71,7 +75,13 @@ pub(crate) fn bearer_token(headers: &HeaderMap) -> Result<Option<&str>, ApiError
 }
 
 /// The room that an address names, as it stands there; what is no text names no room.
-pub(crate) struct RoomInPath(pub(crate) String);
+#[derive(utoipa::IntoParams)]
+#[into_params(parameter_in = Path, names("id"))]
+pub(crate) struct RoomInPath(
+    /// The room.
+    #[param(pattern = "^[A-Za-z0-9_-]{1,64}$")]
+    pub(crate) String,
+);
 
 impl FromRequestParts<Arc<App>> for RoomInPath {
     type Rejection = ApiError;

@@ -4,10 +4,12 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
+use crate::error::{ApiError, Code};
 use crate::id::{RoomId, SocketId};
-use crate::store::{Entry, JournalStore, Outcome, StoreError};
+use crate::store::{ChatMessage, Entry, JournalStore, Outcome, StoreError};
 
 /// One room's queue to the store.
 pub(super) struct Journal {
@@ -20,11 +22,23 @@ pub(super) struct Journal {
 }
 
 /// An entry and who is told what became of it.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) struct Draft {
     pub(super) entry: Entry,
-    /// `None` for what the room itself has to say.
-    pub(super) author: Option<(SocketId, Option<String>)>,
+    pub(super) author: Author,
+}
+
+/// Who wants to know what became of an entry.
+#[derive(Debug)]
+pub(super) enum Author {
+    /// Nobody: it is what the room itself has to say.
+    Room,
+    /// A socket, by the id of its message.
+    Socket(SocketId, Option<String>),
+    /// Who said it over REST.
+    Said(oneshot::Sender<Result<ChatMessage, ApiError>>),
+    /// Who changed the room's life.
+    Acted(oneshot::Sender<Result<(), ApiError>>),
 }
 
 /// What became of a transaction.
@@ -48,6 +62,19 @@ pub(super) enum CommitError {
     /// Its task ended early.
     #[error("the transaction's task ended: {0}")]
     Task(#[from] tokio::task::JoinError),
+}
+
+impl From<CommitError> for ApiError {
+    fn from(error: CommitError) -> Self {
+        match error {
+            CommitError::Store(error) => Self::store(error),
+            CommitError::Deadline => {
+                let text = "The database does not answer at present; try again.";
+                Self::new(Code::Unavailable, text).retry_after(Duration::from_secs(1))
+            }
+            CommitError::Task(error) => Self::internal(error),
+        }
+    }
 }
 
 struct Transaction {

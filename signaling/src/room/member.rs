@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use klieg_sfu::{Format, PeerId};
+use serde::Serialize;
 use tokio::sync::watch;
+use utoipa::ToSchema;
 
 use crate::auth::{Grants, Identity, Role};
 use crate::id::SocketId;
@@ -31,6 +33,16 @@ pub(super) struct Member {
     pub(super) outbox: Option<Outbox>,
     /// `None` while they do not watch.
     pub(super) viewing: Option<Viewing>,
+}
+
+/// Somebody who is in a room.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub(crate) struct Person {
+    pub(crate) id: String,
+    pub(crate) name: String,
+    pub(crate) role: Role,
+    /// Whether they have a viewing session.
+    pub(crate) watching: bool,
 }
 
 /// A viewing session.
@@ -84,6 +96,15 @@ impl Member {
             role: member.role,
             outbox: member.outbox,
             viewing: None,
+        }
+    }
+
+    pub(super) fn person(&self) -> Person {
+        Person {
+            id: self.identity.id.clone(),
+            name: self.identity.name.clone(),
+            role: self.role,
+            watching: self.viewing.is_some(),
         }
     }
 

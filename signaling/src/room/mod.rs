@@ -10,6 +10,14 @@ mod member;
 
 mod stage;
 
+mod life;
+
+mod tally;
+
+mod acts;
+
+mod upkeep;
+
 mod task;
 
 mod news;
@@ -32,21 +40,26 @@ use klieg_turn::IceServers;
 use tokio::sync::{mpsc, oneshot, watch};
 
 pub(crate) use layers::VideoLayers;
-pub(crate) use member::{NewMember, Progress, SessionRef};
+pub(crate) use life::{Input, Reason};
+pub(crate) use member::{NewMember, Person, Progress, SessionRef};
+pub(crate) use tally::Summary;
+pub(crate) use upkeep::{Upkeep, keep_up};
 
 use crate::admission::Place;
 use crate::error::ApiError;
 use crate::id::{RoomId, SocketId};
 use crate::media::Media;
 use crate::metrics::Metrics;
-use crate::store::{Entry, RoomStatus, RoomUpdate, StoreError, Stores};
+use crate::store::{Author, ChatMessage, RoomRecord, RoomStatus, StoreError, Stores};
 use crate::time::Timestamp;
-use crate::ws::protocol::{PublisherState, PublisherView, RoomStatusView, RtcMute, WantedLayer};
+use crate::ws::protocol::{RtcMute, WantedLayer};
 
 /// The rooms in memory.
 #[derive(Debug)]
 pub(crate) struct Rooms {
     open: DashMap<RoomId, RoomHandle>,
+    /// When somebody was put out of a room. As many as kicks within [`EXPELLED_FOR`], which the clean-up forgets.
+    expelled: DashMap<(RoomId, String), Timestamp>,
     /// The next room's number for the forwarding unit.
     next_key: AtomicU64,
     context: Context,
@@ -79,6 +92,9 @@ pub(crate) struct RoomHandle {
 pub(crate) struct RoomSummary {
     pub(crate) status: RoomStatus,
     pub(crate) started_at: Option<Timestamp>,
+    pub(crate) ended_at: Option<Timestamp>,
+    /// The room itself; `None` until it has been read.
+    pub(crate) record: Option<Arc<RoomRecord>>,
     pub(crate) viewer_count: u64,
     /// What the publisher sends, sound and video; `None` while nothing comes.
     pub(crate) formats: [Option<Format>; 2],
@@ -136,6 +152,31 @@ pub(crate) enum RoomMessage {
         socket: SocketId,
         re: Option<String>,
     },
+    /// Somebody without a socket says something; the reply comes once it is stored.
+    Say {
+        from: Author,
+        text: String,
+        client_id: Option<String>,
+        reply: oneshot::Sender<Result<ChatMessage, ApiError>>,
+    },
+    /// Somebody starts, ends or cancels the room; the reply comes once it is stored.
+    Act {
+        input: Input,
+        reply: oneshot::Sender<Result<(), ApiError>>,
+    },
+    /// The owner wrote something else.
+    Changed(Box<RoomRecord>),
+    /// Somebody is put out, and told why.
+    Expel {
+        identity: String,
+        reason: Option<String>,
+    },
+    /// Somebody asks who is here, those after one by their ids.
+    People {
+        after: String,
+        limit: usize,
+        reply: oneshot::Sender<Vec<Person>>,
+    },
     /// Something happened to a peer.
     Media(klieg_sfu::Event),
     /// The server stops: write what is to be written and end.
@@ -158,11 +199,21 @@ pub(crate) enum Departure {
 }
 
 impl RoomSummary {
+    /// Returns the lines of the best picture that comes, such as `720p`; `None` while none does.
+    pub(crate) fn quality(&self) -> Option<String> {
+        let layers = self.layers.seen().filter(|(_, info)| info.active);
+        let lines = layers.map(|(_, info)| info.width.min(info.height)).max();
+        let lines = lines.filter(|lines| *lines > 0 && self.status == RoomStatus::Live);
+        lines.map(|lines| format!("{lines}p"))
+    }
+
     /// Says that nobody is there.
     fn empty() -> Self {
         Self {
             status: RoomStatus::Ready,
             started_at: None,
+            ended_at: None,
+            record: None,
             viewer_count: 0,
             formats: [None; 2],
             layers: VideoLayers::default(),
@@ -236,6 +287,7 @@ impl Rooms {
     pub(crate) fn new(context: Context) -> Self {
         Self {
             open: DashMap::new(),
+            expelled: DashMap::new(),
             next_key: AtomicU64::new(1),
             context,
         }
@@ -283,9 +335,133 @@ impl Rooms {
         }
     }
 
+    /// Asks a room that is known to exist.
+    async fn ask<T>(
+        self: &Arc<Self>,
+        id: &RoomId,
+        question: impl Fn(oneshot::Sender<T>) -> RoomMessage,
+    ) -> Result<T, ApiError> {
+        match self.open(id).ask(&question).await {
+            Ok(reply) => Ok(reply),
+            // As above.
+            Err(_) => self.open(id).ask(question).await,
+        }
+    }
+
+    /// Starts, ends or cancels a room; returns once that is stored.
+    ///
+    /// # Errors
+    /// What the room's life does not allow; `busy`; `unavailable` when the change may be stored later.
+    pub(crate) async fn act(self: &Arc<Self>, id: &RoomId, input: Input) -> Result<(), ApiError> {
+        self.ask(id, |reply| RoomMessage::Act { input, reply })
+            .await?
+    }
+
+    /// Says something in a room; returns once it is stored.
+    ///
+    /// # Errors
+    /// What may not be said; `busy`; `unavailable`.
+    pub(crate) async fn say(
+        self: &Arc<Self>,
+        id: &RoomId,
+        from: Author,
+        text: String,
+        client_id: Option<String>,
+    ) -> Result<ChatMessage, ApiError> {
+        let said = self.ask(id, |reply| RoomMessage::Say {
+            from: from.clone(),
+            text: text.clone(),
+            client_id: client_id.clone(),
+            reply,
+        });
+        said.await?
+    }
+
+    /// Returns who is in a room, those after one by their ids.
+    ///
+    /// # Errors
+    /// `busy`.
+    pub(crate) async fn people(
+        self: &Arc<Self>,
+        id: &RoomId,
+        after: String,
+        limit: usize,
+    ) -> Result<Vec<Person>, ApiError> {
+        let Some(room) = self.here(id) else {
+            return Ok(Vec::new());
+        };
+        room.ask(|reply| RoomMessage::People {
+            after,
+            limit,
+            reply,
+        })
+        .await
+    }
+
+    /// Tells a room what its owner wrote.
+    pub(crate) async fn changed(&self, record: &RoomRecord) {
+        if let Some(room) = self.here(&record.id) {
+            let record = Box::new(record.clone());
+            room.tell_surely(RoomMessage::Changed(record)).await;
+        }
+    }
+
+    /// Puts somebody out of a room, and ends the tokens that they have for it.
+    ///
+    /// # Errors
+    /// `unavailable`: the tokens end nevertheless, but would hold again after a restart.
+    pub(crate) async fn expel(
+        &self,
+        id: &RoomId,
+        identity: String,
+        reason: Option<String>,
+    ) -> Result<(), ApiError> {
+        let now = Timestamp::now();
+        self.expelled.insert((id.clone(), identity.clone()), now);
+        if let Some(room) = self.here(id) {
+            let identity = identity.clone();
+            room.tell_surely(RoomMessage::Expel { identity, reason })
+                .await;
+        }
+        let rooms = &self.context.stores.rooms;
+        let stored = rooms.expel(id, &identity, now).await;
+        stored.map_err(ApiError::store)
+    }
+
+    /// Returns whether somebody was put out of a room since their token was minted, in seconds since 1970.
+    pub(crate) fn is_expelled(&self, id: &RoomId, identity: &str, minted_at: u64) -> bool {
+        let key = (id.clone(), identity.to_owned());
+        let at = self.expelled.get(&key);
+        at.is_some_and(|at| minted_at <= at.seconds())
+    }
+
+    /// Closes a room that is about to be removed.
+    pub(crate) async fn remove(&self, id: &RoomId) {
+        if let Some(room) = self.here(id) {
+            room.tell_surely(RoomMessage::Stop).await;
+            let closed = tokio::time::timeout(CLOSE, room.mailbox.closed());
+            if closed.await.is_err() {
+                tracing::warn!(room = %id, "a room did not end in time");
+            }
+        }
+    }
+
+    /// Returns the way to a room that is in memory.
+    fn here(&self, id: &RoomId) -> Option<RoomHandle> {
+        let room = self.open.get(id).map(|room| room.clone());
+        room.filter(|room| !room.is_closed())
+    }
+
+    /// Returns a room as it stands in memory.
+    pub(crate) fn record(&self, id: &RoomId) -> Option<RoomRecord> {
+        let record = self.summary(id)?.record?;
+        Some(RoomRecord::clone(&record))
+    }
+
     /// Returns what a list shows of a room that is in memory.
     pub(crate) fn summary(&self, id: &RoomId) -> Option<RoomSummary> {
-        self.open.get(id).map(|room| room.summary())
+        let summary = self.here(id)?.summary();
+        summary.record.is_some().then_some(summary)
     }
 
     fn start(self: &Arc<Self>, id: &RoomId) -> RoomHandle {
@@ -319,54 +495,30 @@ impl Rooms {
         }
     }
 
-    /// Ends what the last process left live: its publishers went with it.
-    pub(crate) async fn recover(&self) -> Result<(), StoreError> {
+    /// Takes up what the last process left: rooms that were on air wait for their publishers, and who was put out
+    /// stays out.
+    ///
+    /// # Errors
+    /// The store does not answer.
+    pub(crate) async fn recover(self: &Arc<Self>) -> Result<(), StoreError> {
         let stores = &self.context.stores;
-        for room in self.unfinished().await? {
-            let Some(record) = stores.rooms.find(&room).await? else {
-                continue;
-            };
-            let status = RoomStatusView {
-                status: RoomStatus::Ready,
-                started_at: None,
-                message: Some("The server was restarted."),
-            };
-            let update = RoomUpdate {
-                status: RoomStatus::Ready,
-                started_at: None,
-                ended_at: None,
-                changed_at: Timestamp::now(),
-                peak_viewers: record.peak_viewers,
-                total_viewers: record.total_viewers,
-                watch_ms: record.watch_ms,
-            };
-            let entries = [
-                Entry::Event {
-                    kind: "room.status",
-                    content: events::json(&status),
-                    update: Some(update),
-                },
-                Entry::Event {
-                    kind: "rtc.publisher",
-                    content: events::json(&PublisherView::absent(PublisherState::None)),
-                    update: None,
-                },
-            ];
-            stores.journal.append(&room, &entries).await?;
+        for (room, identity, at) in stores.rooms.expelled().await? {
+            self.expelled.insert((room, identity), at);
+        }
+        for status in [RoomStatus::Live, RoomStatus::Interrupted] {
+            for due in stores.upkeep.due(status, Timestamp::MAX, ON_AIR).await? {
+                self.open(&due);
+            }
         }
         Ok(())
     }
-
-    async fn unfinished(&self) -> Result<Vec<RoomId>, StoreError> {
-        let mut rooms = Vec::new();
-        for status in [RoomStatus::Live, RoomStatus::Interrupted] {
-            let upkeep = &self.context.stores.upkeep;
-            let due = upkeep.due(status, Timestamp::MAX, u32::MAX).await?;
-            rooms.extend(due.into_iter().map(|due| due.room));
-        }
-        Ok(rooms)
-    }
 }
+
+/// How many rooms on air are taken up at once; the clean-up finds the others.
+const ON_AIR: u32 = 10_000;
+
+/// How long a room may take to end.
+const CLOSE: Duration = Duration::from_secs(3);
 
 /// Messages that may wait for a room.
 const MAILBOX: usize = 1024;

@@ -1,19 +1,28 @@
 //! What a room tells: one, everybody, and those who come back later.
 
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
 use axum::extract::ws::Utf8Bytes;
 use serde::Serialize;
+use tokio::sync::oneshot;
 use tracing::info;
 
 use crate::error::ApiError;
 use crate::id::SocketId;
-use crate::store::{ChatMessage, Entry, Event, Outcome, RoomUpdate};
+use crate::store::{ChatMessage, Entry, Event, Outcome, RoomStatus, RoomUpdate};
 use crate::time::Timestamp;
 use crate::ws::protocol::{self, Ack, RoomStatusView};
 
 use super::events::json;
-use super::journal::{Committed, Draft};
+use super::journal::{Author, Committed, Draft};
+use super::life::Change;
 use super::stage::Changes;
+use super::tally::Summary;
 use super::task::Room;
+
+/// Who waits until a change is stored.
+pub(super) type Actor = oneshot::Sender<Result<(), ApiError>>;
 
 impl Room {
     /// Sends something to one.
@@ -48,47 +57,107 @@ impl Room {
 
     /// Tells everybody, and those who come back later, what changed.
     pub(super) fn tell(&mut self, changes: Changes) {
-        if changes.status {
-            let (status, started_at) = (self.stage.status(), self.stage.started_at());
-            info!(?status, "room status changed");
-            let view = RoomStatusView {
-                status,
-                started_at,
-                message: None,
-            };
-            let peak_viewers = self.peak;
-            self.event(
-                "room.status",
-                &view,
-                Some(RoomUpdate {
-                    status,
-                    started_at,
-                    ended_at: None,
-                    changed_at: Timestamp::now(),
-                    peak_viewers,
-                    total_viewers: self.record.total_viewers,
-                    watch_ms: self.record.watch_ms,
-                }),
-            );
+        self.tell_to(changes, None);
+    }
+
+    /// Tells as [`Room::tell`] does, and also who did it, once it is stored.
+    pub(super) fn tell_to(&mut self, changes: Changes, actor: Option<Actor>) {
+        let mut actor = actor;
+        let count = changes.statuses.len();
+        for (index, change) in changes.statuses.into_iter().enumerate() {
+            let last = index + 1 == count;
+            let actor = if last { actor.take() } else { None };
+            self.tell_status(change, actor);
+        }
+        // Where nothing changed there is nothing to wait for.
+        if let Some(actor) = actor {
+            let _ = actor.send(Ok(()));
         }
         if changes.publisher {
             let view = self.stage.view();
-            self.event("rtc.publisher", &view, None);
+            self.event("rtc.publisher", &view, None, Author::Room);
         }
         self.summarize();
     }
 
-    fn event(&mut self, kind: &'static str, view: &impl Serialize, update: Option<RoomUpdate>) {
+    fn tell_status(&mut self, change: Change, actor: Option<Actor>) {
+        let Change { status, reason, .. } = change;
+        info!(?status, ?reason, "room status changed");
+        let metrics = &self.context.metrics;
+        let changes = metrics.room_changes.with_label_values(&[status.as_str()]);
+        changes.inc();
+        self.take_note(change);
+        let over = status.is_over() && status != RoomStatus::Cancelled;
+        let view = RoomStatusView {
+            status,
+            reason,
+            started_at: change.started_at,
+            ended_at: change.ended_at,
+            summary: over.then(|| Summary::of(&self.record, None)),
+        };
+        let update = Some(self.row());
+        let author = actor.map_or(Author::Room, Author::Acted);
+        self.event("room.status", &view, update, author);
+    }
+
+    /// Writes into the record what its life and its numbers are now.
+    pub(super) fn take_note(&mut self, change: Change) {
+        let record = &mut self.record;
+        record.status = change.status;
+        record.started_at = change.started_at;
+        record.ended_at = change.ended_at;
+        record.changed_at = change.at;
+        self.note_numbers();
+    }
+
+    fn note_numbers(&mut self) {
+        self.record.peak_viewers = self.tally.peak;
+        self.record.total_viewers = self.tally.total;
+        self.record.watch_ms = self.tally.watch_ms(Instant::now());
+        self.record.message_count = self.tally.messages;
+        self.shown = Arc::new(self.record.clone());
+    }
+
+    /// Returns what of the room's row its life changes.
+    fn row(&self) -> RoomUpdate {
+        RoomUpdate {
+            status: self.record.status,
+            started_at: self.record.started_at,
+            ended_at: self.record.ended_at,
+            changed_at: self.record.changed_at,
+            peak_viewers: self.record.peak_viewers,
+            total_viewers: self.record.total_viewers,
+            watch_ms: self.record.watch_ms,
+        }
+    }
+
+    /// Writes the row once more, after the store did not.
+    pub(super) fn write_row(&mut self) {
+        self.row_due = None;
+        self.note_numbers();
+        let draft = Draft {
+            entry: Entry::Row(self.row()),
+            author: Author::Room,
+        };
+        if self.journal.push(draft).is_err() {
+            self.row_due = Some(Instant::now() + ROW_EVERY);
+        }
+    }
+
+    pub(super) fn event(
+        &mut self,
+        kind: &'static str,
+        view: &impl Serialize,
+        update: Option<RoomUpdate>,
+        author: Author,
+    ) {
         let entry = Entry::Event {
             kind,
             content: json(view),
             update,
         };
-        if let Err(draft) = self.journal.push(Draft {
-            entry,
-            author: None,
-        }) {
-            self.tell_unnumbered(&draft.entry);
+        if let Err(draft) = self.journal.push(Draft { entry, author }) {
+            self.give_up(*draft, &ApiError::busy());
         }
     }
 
@@ -110,14 +179,30 @@ impl Room {
             }
             Err(error) => {
                 self.context.metrics.commit_failures.inc();
-                let error = ApiError::internal(error);
+                let error = ApiError::from(error);
+                error.report();
                 for draft in committed.drafts {
-                    match draft.author {
-                        Some((socket, re)) => self.refuse(socket, re.as_deref(), &error),
-                        // Media goes on without the store, and so does what is said about it.
-                        None => self.tell_unnumbered(&draft.entry),
-                    }
+                    self.give_up(draft, &error.again());
                 }
+            }
+        }
+    }
+
+    /// Tells what could not be stored, and that it could not. Media goes on without the store, and so does what is
+    /// said about it.
+    fn give_up(&mut self, draft: Draft, error: &ApiError) {
+        if draft.entry.changes_row() {
+            self.row_due = Some(Instant::now() + ROW_EVERY);
+        }
+        self.tell_unnumbered(&draft.entry);
+        match draft.author {
+            Author::Room => {}
+            Author::Socket(socket, re) => self.refuse(socket, re.as_deref(), error),
+            Author::Said(reply) => {
+                let _ = reply.send(Err(error.again()));
+            }
+            Author::Acted(actor) => {
+                let _ = actor.send(Err(error.again()));
             }
         }
     }
@@ -133,6 +218,9 @@ impl Room {
                     content,
                 });
                 self.broadcast(&text);
+                if let Author::Acted(actor) = draft.author {
+                    let _ = actor.send(Ok(()));
+                }
             }
             (Entry::Chat(chat), outcome) => self.handle_said(draft.author, &chat, outcome),
             (
@@ -145,6 +233,7 @@ impl Room {
     /// Puts a stored message into the log and sends it to everybody.
     pub(super) fn publish_chat(&mut self, message: ChatMessage) {
         self.context.metrics.chat_messages.inc();
+        self.tally.messages += 1;
         let text = self.log.push(Event::Chat(message));
         self.broadcast(&text);
     }
@@ -161,3 +250,6 @@ impl Room {
         }
     }
 }
+
+/// How soon the row is written again that could not be.
+const ROW_EVERY: Duration = Duration::from_secs(2);

@@ -10,6 +10,7 @@ use crate::id::SocketId;
 use crate::ws::protocol::{RtcMute, SessionState, WantedLayer, message, reason_name};
 
 use super::layers::VideoLayers;
+use super::life::Moment;
 use super::member::Viewing;
 use super::stage::{Exit, Publisher};
 use super::task::Room;
@@ -28,6 +29,9 @@ impl Room {
             return Err(ApiError::new(Code::NotJoined, "Join a room first."));
         };
         let identity = member.identity.id.clone();
+        if self.stage.status().is_over() {
+            return Err(ApiError::new(Code::RoomOver, "The room's event is over."));
+        }
         if let Some(publisher) = self.stage.publisher() {
             if publisher.identity != identity {
                 let text = "Somebody else publishes in this room.";
@@ -65,6 +69,7 @@ impl Room {
         };
         debug!(peer = session.peer.0, "viewer came");
         self.viewers.insert(session.peer, socket);
+        self.tally.begin(session.peer, Instant::now());
         let earlier = member.viewing.replace(Viewing::new(session, wanted));
         self.context.metrics.viewers.inc();
         self.note_viewers();
@@ -144,13 +149,14 @@ impl Room {
 
     fn publisher_media(&mut self, peer: PeerId, format: Format) {
         let was_live = self.stage.is_live();
-        let changes = self.stage.handle_media(peer, format);
-        if changes.status {
+        let changes = self.stage.handle_media(peer, format, Moment::now());
+        let publisher = changes.publisher;
+        if !was_live && self.stage.is_live() {
             self.context.metrics.live_rooms.inc();
         }
         self.tell(changes);
         let is_video = format.codec.kind() == Kind::Video;
-        if !changes.publisher || (was_live && !is_video) {
+        if !publisher || (was_live && !is_video) {
             return;
         }
         // What a viewer cannot play of the new one may have been told before this, by another shard.
@@ -177,7 +183,10 @@ impl Room {
         publisher.session.close();
         self.context.media.remove(publisher.session.peer);
         info!(peer = publisher.session.peer.0, ?exit, "publisher went");
-        let changes = self.stage.leave(exit, Instant::now(), self.context.grace);
+        // Who was invited does not end the event of the one who invited.
+        let may_end = publisher.identity == self.record.owner.id || self.record.reusable;
+        let exit = if may_end { exit } else { Exit::Lost };
+        let changes = self.stage.leave(exit, Moment::now());
         if was_live {
             self.context.metrics.live_rooms.dec();
         }
@@ -190,6 +199,7 @@ impl Room {
         self.context.media.remove(session.peer);
         self.context.metrics.viewers.dec();
         self.viewers.remove(&session.peer);
+        self.tally.end(session.peer, Instant::now());
         self.note_viewers();
     }
 
@@ -214,7 +224,7 @@ impl Room {
         }
     }
 
-    fn tell_state(
+    pub(super) fn tell_state(
         &self,
         socket: SocketId,
         session: &SessionRef,

@@ -1,6 +1,6 @@
-//! The place of a room's one publisher, and what the room is because of it. No IO, no clock.
+//! The place of a room's one publisher, and what its coming and going does to the room's life. No IO, no clock.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use klieg_sfu::{Format, Kind, LayerInfo, PeerId};
 
@@ -11,17 +11,15 @@ use crate::ws::protocol::{PublisherState, PublisherView, codec_name};
 
 use super::SessionRef;
 use super::layers::{News, VideoLayers};
+use super::life::{Change, Input, Life, Moment, Reason};
+use crate::error::ApiError;
 
 /// Who publishes, and whether media comes.
 #[derive(Debug)]
 pub(super) struct Stage {
-    status: RoomStatus,
-    /// When media first came; kept through interruptions, `None` while the room is ready.
-    started_at: Option<Timestamp>,
+    life: Life,
     /// `None` while nobody publishes.
     publisher: Option<Publisher>,
-    /// When an interrupted room gives up waiting; `None` unless it is interrupted.
-    grace_ends: Option<Instant>,
 }
 
 /// The one who publishes.
@@ -43,17 +41,17 @@ pub(super) struct Publisher {
 /// How a publisher goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Exit {
-    /// On purpose.
+    /// On purpose, by who may end the event with it.
     Closed,
-    /// By accident, or to make room for a new session of the same identity.
+    /// By accident, by somebody invited, or to make room for a new session of the same identity.
     Lost,
 }
 
 /// What somebody must be told.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Changes {
-    /// The room's status is another.
-    pub(super) status: bool,
+    /// The statuses that the room came to, in order.
+    pub(super) statuses: Vec<Change>,
     /// The publisher is, or sends, something else.
     pub(super) publisher: bool,
 }
@@ -97,21 +95,27 @@ impl PublisherView {
 }
 
 impl Stage {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(life: Life) -> Self {
         Self {
-            status: RoomStatus::Ready,
-            started_at: None,
+            life,
             publisher: None,
-            grace_ends: None,
         }
     }
 
+    pub(super) fn life(&self) -> &Life {
+        &self.life
+    }
+
+    pub(super) fn life_mut(&mut self) -> &mut Life {
+        &mut self.life
+    }
+
     pub(super) fn status(&self) -> RoomStatus {
-        self.status
+        self.life.status()
     }
 
     pub(super) fn started_at(&self) -> Option<Timestamp> {
-        self.started_at
+        self.life.started_at()
     }
 
     pub(super) fn publisher(&self) -> Option<&Publisher> {
@@ -119,7 +123,7 @@ impl Stage {
     }
 
     pub(super) fn grace_ends(&self) -> Option<Instant> {
-        self.grace_ends
+        self.life.grace_ends()
     }
 
     /// Returns what a viewer gets now: sound and video.
@@ -136,17 +140,17 @@ impl Stage {
 
     /// Returns whether a viewer gets something now.
     pub(super) fn is_live(&self) -> bool {
-        self.status == RoomStatus::Live
+        self.status() == RoomStatus::Live
     }
 
     /// Returns whether nobody publishes and nobody is waited for.
     pub(super) fn is_empty(&self) -> bool {
-        self.publisher.is_none() && self.grace_ends.is_none()
+        self.publisher.is_none() && self.grace_ends().is_none()
     }
 
     /// Says what there is to watch.
     pub(super) fn view(&self) -> PublisherView {
-        match (&self.publisher, self.status) {
+        match (&self.publisher, self.status()) {
             (Some(publisher), RoomStatus::Live) => PublisherView {
                 state: PublisherState::Live,
                 audio: publisher.audio.is_some(),
@@ -175,7 +179,7 @@ impl Stage {
     }
 
     /// Takes note of media from the publisher.
-    pub(super) fn handle_media(&mut self, peer: PeerId, format: Format) -> Changes {
+    pub(super) fn handle_media(&mut self, peer: PeerId, format: Format, at: Moment) -> Changes {
         let Some(publisher) = self.publisher.as_mut().filter(|it| it.session.peer == peer) else {
             return Changes::default();
         };
@@ -183,12 +187,10 @@ impl Stage {
             Kind::Audio => publisher.audio = Some(format),
             Kind::Video => publisher.video = Some(format),
         }
-        let status = self.status != RoomStatus::Live;
-        self.status = RoomStatus::Live;
-        self.started_at = self.started_at.or_else(|| Some(Timestamp::now()));
-        self.grace_ends = None;
+        // Media of what is over changes nothing; its publisher is on its way out.
+        let statuses = self.life.handle(Input::Media, at).unwrap_or_default();
         Changes {
-            status,
+            statuses,
             publisher: true,
         }
     }
@@ -209,62 +211,58 @@ impl Stage {
         };
         let changed = std::mem::replace(flag, muted) != muted;
         Some(Changes {
-            status: false,
+            statuses: Vec::new(),
             publisher: changed && publisher.is_live(),
         })
     }
 
     /// Lets the publisher go.
-    pub(super) fn leave(&mut self, exit: Exit, now: Instant, grace: Duration) -> Changes {
+    pub(super) fn leave(&mut self, exit: Exit, at: Moment) -> Changes {
         let Some(publisher) = self.publisher.take() else {
             return Changes::default();
         };
-        match exit {
-            Exit::Closed => self.finish(),
-            Exit::Lost if publisher.is_live() => {
-                self.status = RoomStatus::Interrupted;
-                self.grace_ends = Some(now + grace);
-                Changes {
-                    status: true,
-                    publisher: true,
-                }
-            }
-            Exit::Lost => Changes::default(),
-        }
+        let on_air = matches!(self.status(), RoomStatus::Live | RoomStatus::Interrupted);
+        let input = match exit {
+            Exit::Closed if on_air => Input::End(Reason::Publisher),
+            Exit::Lost if publisher.is_live() => Input::Lost(Reason::PublisherLost),
+            Exit::Closed | Exit::Lost => return Changes::default(),
+        };
+        self.handle(input, at).unwrap_or_default()
+    }
+
+    /// Takes note of what is done to the room.
+    ///
+    /// # Errors
+    /// As [`Life::handle`].
+    pub(super) fn handle(&mut self, input: Input, at: Moment) -> Result<Changes, ApiError> {
+        let statuses = self.life.handle(input, at)?;
+        Ok(Changes {
+            publisher: !statuses.is_empty(),
+            statuses,
+        })
     }
 
     /// Gives up waiting when it is time.
-    pub(super) fn handle_timeout(&mut self, now: Instant) -> Changes {
-        if self.grace_ends.is_some_and(|end| end <= now) {
-            self.finish()
-        } else {
-            Changes::default()
-        }
-    }
-
-    fn finish(&mut self) -> Changes {
-        let changed = self.status != RoomStatus::Ready;
-        self.status = RoomStatus::Ready;
-        self.started_at = None;
-        self.grace_ends = None;
+    pub(super) fn handle_timeout(&mut self, now: Moment) -> Changes {
+        let statuses = self.life.handle_timeout(now);
         Changes {
-            status: changed,
-            publisher: changed,
+            publisher: !statuses.is_empty(),
+            statuses,
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use klieg_sfu::Codec;
 
     use super::*;
+    use crate::id::RoomId;
+    use crate::store::{RoomRecord, User};
 
     const GRACE: Duration = Duration::from_secs(30);
-    const BOTH: Changes = Changes {
-        status: true,
-        publisher: true,
-    };
     const PEER: PeerId = PeerId(7);
 
     fn format(codec: Codec) -> Format {
@@ -275,82 +273,106 @@ mod tests {
         }
     }
 
-    fn live() -> Stage {
-        let mut stage = Stage::new();
-        stage.enter(Publisher::new(
-            SocketId(1),
+    fn at() -> Moment {
+        Moment {
+            now: Instant::now(),
+            wall: Timestamp::now(),
+        }
+    }
+
+    fn ready() -> Stage {
+        let owner = User {
+            id: "ann".to_owned(),
+            name: "Ann".to_owned(),
+        };
+        let id = RoomId::parse("r").unwrap();
+        let record = RoomRecord {
+            status: RoomStatus::Ready,
+            ..RoomRecord::new(id, "R".to_owned(), owner, Timestamp::now())
+        };
+        Stage::new(Life::restore(&record, GRACE, at()).0)
+    }
+
+    fn publisher(socket: u64, peer: PeerId) -> Publisher {
+        let session = SessionRef::new(peer);
+        Publisher::new(
+            SocketId(socket),
             "ann".into(),
-            SessionRef::new(PEER),
+            session,
             VideoLayers::default(),
-        ));
-        assert_eq!(stage.handle_media(PEER, format(Codec::Vp8)), BOTH);
+        )
+    }
+
+    fn live() -> Stage {
+        let mut stage = ready();
+        stage.enter(publisher(1, PEER));
+        let changes = stage.handle_media(PEER, format(Codec::Vp8), at());
+        assert_eq!(statuses(&changes), [RoomStatus::Live]);
+        assert!(changes.publisher);
         stage
+    }
+
+    fn statuses(changes: &Changes) -> Vec<RoomStatus> {
+        changes.statuses.iter().map(|it| it.status).collect()
     }
 
     #[test]
     fn the_first_media_makes_the_room_live_whoever_waited() {
         let stage = live();
-        assert_eq!(stage.status(), RoomStatus::Live);
         assert!(stage.started_at().is_some());
         assert_eq!(stage.view().video_codec, Some("vp8"));
     }
 
     #[test]
-    fn a_lost_publisher_is_waited_for_until_the_grace_ends() {
-        let (mut stage, now) = (live(), Instant::now());
-        assert_eq!(stage.leave(Exit::Lost, now, GRACE), BOTH);
-        assert_eq!(stage.view().state, PublisherState::Interrupted);
-        assert_eq!(stage.handle_timeout(now + GRACE / 2), Changes::default());
-        assert_eq!(stage.status(), RoomStatus::Interrupted);
-        assert_eq!(stage.handle_timeout(now + GRACE), BOTH);
-        assert_eq!(
-            (stage.status(), stage.started_at()),
-            (RoomStatus::Ready, None)
-        );
-        assert!(stage.is_empty());
-    }
-
-    #[test]
     fn a_publisher_that_returns_in_time_goes_on_with_the_same_event() {
-        let (mut stage, now) = (live(), Instant::now());
+        let mut stage = live();
         let started_at = stage.started_at();
-        stage.leave(Exit::Lost, now, GRACE);
-        stage.enter(Publisher::new(
-            SocketId(2),
-            "ann".into(),
-            SessionRef::new(PeerId(8)),
-            VideoLayers::default(),
-        ));
+        let lost = stage.leave(Exit::Lost, at());
+        assert_eq!(statuses(&lost), [RoomStatus::Interrupted]);
+        stage.enter(publisher(2, PeerId(8)));
         assert_eq!(stage.view().state, PublisherState::Interrupted);
-        assert_eq!(stage.handle_media(PeerId(8), format(Codec::Opus)), BOTH);
+        let back = stage.handle_media(PeerId(8), format(Codec::Opus), at());
+        assert_eq!(statuses(&back), [RoomStatus::Live]);
         assert_eq!((stage.started_at(), stage.grace_ends()), (started_at, None));
     }
 
     #[test]
-    fn a_publisher_that_closes_leaves_a_ready_room() {
+    fn a_publisher_that_is_not_waited_for_any_more_ends_the_event() {
         let mut stage = live();
-        assert_eq!(stage.leave(Exit::Closed, Instant::now(), GRACE), BOTH);
+        let began = at();
+        stage.leave(Exit::Lost, began);
+        assert!(!stage.is_empty());
+        let late = Moment {
+            now: began.now + GRACE,
+            wall: began.wall.plus(GRACE),
+        };
+        assert_eq!(statuses(&stage.handle_timeout(late)), [RoomStatus::Ended]);
+        assert!(stage.is_empty());
+    }
+
+    #[test]
+    fn a_publisher_that_says_goodbye_ends_the_event() {
+        let mut stage = live();
+        let changes = stage.leave(Exit::Closed, at());
+        assert_eq!(statuses(&changes), [RoomStatus::Ended]);
         assert_eq!(stage.view().state, PublisherState::None);
     }
 
     #[test]
     fn one_that_never_sent_anything_changes_nothing() {
-        let mut stage = Stage::new();
-        stage.enter(Publisher::new(
-            SocketId(1),
-            "ann".into(),
-            SessionRef::new(PEER),
-            VideoLayers::default(),
-        ));
-        let gone = stage.leave(Exit::Lost, Instant::now(), GRACE);
-        assert_eq!(gone, Changes::default());
-        assert!(stage.is_empty());
+        for exit in [Exit::Lost, Exit::Closed] {
+            let mut stage = ready();
+            stage.enter(publisher(1, PEER));
+            assert_eq!(stage.leave(exit, at()), Changes::default());
+            assert_eq!(stage.status(), RoomStatus::Ready);
+            assert!(stage.is_empty());
+        }
     }
 
     #[test]
     fn media_of_a_session_that_was_replaced_counts_for_nothing() {
         let mut stage = live();
-        let changes = stage.handle_media(PeerId(1), format(Codec::Av1));
+        let changes = stage.handle_media(PeerId(1), format(Codec::Av1), at());
         assert_eq!(changes, Changes::default());
     }
 
@@ -359,7 +381,7 @@ mod tests {
         let mut stage = live();
         assert_eq!(stage.mute(SocketId(2), Kind::Audio, true), None);
         let told = Changes {
-            status: false,
+            statuses: Vec::new(),
             publisher: true,
         };
         assert_eq!(stage.mute(SocketId(1), Kind::Audio, true), Some(told));

@@ -2,13 +2,15 @@
 
 use std::time::Instant;
 
+use tokio::sync::oneshot;
+
 use crate::chat;
 use crate::error::{ApiError, Code};
 use crate::id::SocketId;
-use crate::store::{Entry, NewChat, Outcome};
+use crate::store::{self, ChatMessage, Entry, NewChat, Outcome};
 use crate::ws::protocol::Ack;
 
-use super::journal::Draft;
+use super::journal::{Author, Draft};
 use super::task::Room;
 
 impl Room {
@@ -37,35 +39,79 @@ impl Room {
         };
         self.write(Draft {
             entry: Entry::Chat(chat),
-            author: Some((socket, re)),
+            author: Author::Socket(socket, re),
         })
     }
 
-    pub(super) fn handle_said(
+    /// Says something for somebody who has no socket.
+    pub(super) fn say_for(
         &mut self,
-        author: Option<(SocketId, Option<String>)>,
-        said: &NewChat,
-        outcome: Outcome,
+        from: store::Author,
+        text: &str,
+        client_id: Option<String>,
+        reply: oneshot::Sender<Result<ChatMessage, ApiError>>,
     ) {
-        let Some((socket, re)) = author else { return };
-        let (message, is_new) = match outcome {
-            Outcome::Chat(message) => (message, true),
-            Outcome::Duplicate(message) if message.text == said.text => (message, false),
+        let checked = chat::clean(text).and_then(|text| {
+            self.chat_limiter.take(&from.id, Instant::now())?;
+            Ok(text)
+        });
+        let text = match checked {
+            Ok(text) => text,
+            Err(error) => {
+                let _ = reply.send(Err(error));
+                return;
+            }
+        };
+        let chat = NewChat {
+            client_id,
+            text,
+            from,
+        };
+        // When the queue is full the sender finds its reply gone, and says that the server is busy.
+        let _ = self.write(Draft {
+            entry: Entry::Chat(chat),
+            author: Author::Said(reply),
+        });
+    }
+
+    pub(super) fn handle_said(&mut self, author: Author, said: &NewChat, outcome: Outcome) {
+        let message = match outcome {
+            Outcome::Chat(message) => {
+                self.publish_chat(message.clone());
+                Ok(message)
+            }
+            Outcome::Duplicate(message) if message.text == said.text => Ok(message),
             Outcome::Duplicate(_) => {
                 let text = "This `id` was used for another message; choose one that is unique.";
-                let error = ApiError::new(Code::BadMessage, text);
-                return self.refuse(socket, re.as_deref(), &error);
+                Err(ApiError::new(Code::BadMessage, text))
             }
             Outcome::Event { .. } | Outcome::Row => return,
         };
-        let ack = Ack {
-            message_id: Some(message.message_id.clone()),
-            seq: Some(message.seq),
-            ..Ack::default()
-        };
-        if is_new {
-            self.publish_chat(message);
+        match author {
+            Author::Socket(socket, re) => self.answer_said(socket, re.as_deref(), &message),
+            Author::Said(reply) => {
+                let _ = reply.send(message);
+            }
+            Author::Room | Author::Acted(_) => {}
         }
-        self.acknowledge(socket, re.as_deref(), &ack);
+    }
+
+    fn answer_said(
+        &self,
+        socket: SocketId,
+        re: Option<&str>,
+        message: &Result<ChatMessage, ApiError>,
+    ) {
+        match message {
+            Ok(message) => {
+                let ack = Ack {
+                    message_id: Some(message.message_id.clone()),
+                    seq: Some(message.seq),
+                    ..Ack::default()
+                };
+                self.acknowledge(socket, re, &ack);
+            }
+            Err(error) => self.refuse(socket, re, error),
+        }
     }
 }

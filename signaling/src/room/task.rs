@@ -1,6 +1,7 @@
 //! The task of one room: its mailbox, its clock and what follows from them.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::extract::ws::Utf8Bytes;
@@ -15,8 +16,10 @@ use crate::ws::protocol::{self, Ack, Joined, ReactionBatch, RoomView, Stats, You
 
 use super::events::{EventLog, KEPT_CHAT, KEPT_EVENTS};
 use super::journal::Journal;
+use super::life::{Life, Moment};
 use super::member::{Member, NewMember};
-use super::stage::{Exit, Stage};
+use super::stage::{Changes, Exit, Stage};
+use super::tally::Tally;
 use super::{Context, Departure, Entered, RoomMessage, RoomSummary};
 
 /// Runs a room until nobody has needed it for a while.
@@ -60,8 +63,11 @@ pub(super) struct Room {
     stats_due: Option<Instant>,
     /// `None` until they went first.
     stats_sent: Option<Instant>,
-    /// The most viewers the room ever had.
-    pub(super) peak: u64,
+    pub(super) tally: Tally,
+    /// The record as others see it; another with each change of what it says.
+    pub(super) shown: Arc<RoomRecord>,
+    /// When the row is written that could not be; `None` while it is as it should be.
+    pub(super) row_due: Option<Instant>,
     /// Whose peer is whose, of those who watch.
     pub(super) viewers: HashMap<PeerId, SocketId>,
     /// Since when nobody needs the room; `None` while somebody does.
@@ -84,18 +90,20 @@ impl Room {
         let mut chat = context.stores.journal.chat(id, u64::MAX, KEPT_CHAT).await?;
         chat.reverse();
         let journal = Journal::new(id.clone(), context.stores.journal.clone());
-        let peak = record.peak_viewers;
+        let tally = Tally::restore(&record);
+        let (life, lost) = Life::restore(&record, context.grace, Moment::now());
         let stats = Stats {
-            peak,
+            peak: tally.peak,
             ..Stats::default()
         };
         let now = Instant::now();
         context.metrics.rooms.inc();
-        Ok(Some(Self {
+        let mut room = Self {
             context,
+            shown: Arc::new(record.clone()),
             record,
             members: HashMap::new(),
-            stage: Stage::new(),
+            stage: Stage::new(life),
             log: EventLog::new(last_seq, events, chat),
             journal,
             chat_limiter: ChatLimiter::default(),
@@ -105,12 +113,19 @@ impl Room {
             stats,
             stats_due: None,
             stats_sent: None,
-            peak,
+            tally,
+            row_due: None,
             viewers: HashMap::new(),
             idle_since: Some(now),
             summary,
             stopping: false,
-        }))
+        };
+        // Also says that the room is here.
+        room.tell(Changes {
+            publisher: lost.is_some(),
+            statuses: lost.into_iter().collect(),
+        });
+        Ok(Some(room))
     }
 
     async fn run(mut self, mut messages: mpsc::Receiver<RoomMessage>) {
@@ -185,6 +200,22 @@ impl Room {
                 self.acknowledge(socket, re.as_deref(), &ack);
             }
             RoomMessage::Media(event) => self.handle_media(event),
+            RoomMessage::Say {
+                from,
+                text,
+                client_id,
+                reply,
+            } => self.say_for(from, &text, client_id, reply),
+            RoomMessage::Act { input, reply } => self.act(input, reply),
+            RoomMessage::Changed(record) => self.change(*record),
+            RoomMessage::Expel { identity, reason } => self.expel(&identity, reason.as_deref()),
+            RoomMessage::People {
+                after,
+                limit,
+                reply,
+            } => {
+                let _ = reply.send(self.people(&after, limit));
+            }
             RoomMessage::Stop => self.stopping = true,
         }
     }
@@ -202,9 +233,7 @@ impl Room {
     }
 
     fn snapshot(&self, member: &NewMember) -> Utf8Bytes {
-        let mut room = RoomView::from(&self.record);
-        room.status = self.stage.status();
-        room.started_at = self.stage.started_at();
+        let room = RoomView::from(&self.record);
         let now = std::time::SystemTime::now();
         let joined = Joined {
             room,
@@ -253,7 +282,6 @@ impl Room {
     /// Takes note of viewers that came or went.
     pub(super) fn note_viewers(&mut self) {
         self.summarize();
-        self.peak = self.peak.max(self.viewer_count());
         if self.stats_due.is_none() {
             self.stats_due = Some(after(self.stats_sent, STATS_EVERY));
         }
@@ -267,7 +295,7 @@ impl Room {
         Stats {
             viewer_count: self.viewer_count(),
             likes: 0,
-            peak: self.peak,
+            peak: self.tally.peak,
         }
     }
 
@@ -275,6 +303,8 @@ impl Room {
         let now = RoomSummary {
             status: self.stage.status(),
             started_at: self.stage.started_at(),
+            ended_at: self.stage.life().ended_at(),
+            record: Some(Arc::clone(&self.shown)),
             viewer_count: self.viewer_count(),
             formats: self.stage.formats(),
             layers: self.stage.layers(),
@@ -293,6 +323,7 @@ impl Room {
             self.stage.grace_ends(),
             self.reactions_due,
             self.stats_due,
+            self.row_due,
             idle_ends,
         ]
         .into_iter()
@@ -319,12 +350,20 @@ impl Room {
                 self.broadcast(&protocol::message("stats", &stats));
             }
         }
-        let changes = self.stage.handle_timeout(now);
-        self.tell(changes);
+        if self.row_due.is_some_and(|due| due <= now) {
+            self.write_row();
+        }
+        let changes = self.stage.handle_timeout(Moment::now());
+        if changes != Changes::default() {
+            self.tell(changes);
+        }
     }
 
     fn note_idle(&mut self) {
-        let needed = !self.members.is_empty() || !self.stage.is_empty() || !self.journal.is_idle();
+        let needed = !self.members.is_empty()
+            || !self.stage.is_empty()
+            || !self.journal.is_idle()
+            || self.row_due.is_some();
         self.idle_since = match (needed, self.idle_since) {
             (true, _) => None,
             (false, None) => Some(Instant::now()),

@@ -99,7 +99,7 @@ async fn a_choice_that_did_not_arrive_is_sent_again_with_the_next_report() {
 async fn a_start_that_failed_does_not_end_the_show_of_the_publisher_before() {
     for (why, status) in [
         (Departure::Lost, RoomStatus::Interrupted),
-        (Departure::Left, RoomStatus::Ready),
+        (Departure::Left, RoomStatus::Ended),
     ] {
         let mut scene = Scene::open().await;
         scene.publish(PUBLISHER, SIMULCAST);

@@ -43,6 +43,17 @@ pub(crate) enum Entry {
     Row(RoomUpdate),
 }
 
+impl Entry {
+    /// Returns whether it changes the room's row.
+    pub(crate) fn changes_row(&self) -> bool {
+        match self {
+            Self::Chat(_) => false,
+            Self::Event { update, .. } => update.is_some(),
+            Self::Row(_) => true,
+        }
+    }
+}
+
 /// All of a room's row that its life changes: writing it once more is harmless.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct RoomUpdate {

@@ -34,7 +34,7 @@ pub(crate) use room::{
     Created, CreationKey, Document, ExternalLink, Quality, RoomCursor, RoomOrder, RoomQuery,
     RoomRecord, RoomStatus, RoomStore, Visibility,
 };
-pub(crate) use upkeep::{Due, UpkeepStore};
+pub(crate) use upkeep::UpkeepStore;
 pub(crate) use user::{User, UserStore};
 pub(crate) use words::words;
 

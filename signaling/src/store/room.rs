@@ -30,6 +30,10 @@ pub(crate) trait RoomStore: Send + Sync {
         id: &'a RoomId,
         key_hash: &'a str,
     ) -> Stored<'a, Option<RoomRecord>>;
+    /// Writes down that somebody was put out of a room.
+    fn expel<'a>(&'a self, id: &'a RoomId, identity: &'a str, at: Timestamp) -> Stored<'a, ()>;
+    /// Returns who was put out of which room, and when; the last hundred thousand.
+    fn expelled(&self) -> Stored<'_, Vec<(RoomId, String, Timestamp)>>;
     /// Returns a page of rooms.
     fn list<'a>(&'a self, query: &'a RoomQuery) -> Stored<'a, Vec<RoomRecord>>;
 }

@@ -39,9 +39,29 @@ on_each_database! {
     a_message_that_was_sent_twice_is_stored_once
     a_change_of_status_is_in_row_journal_and_outbox
     what_is_due_is_found_and_what_is_old_forgotten
+    who_was_put_out_stays_out_until_it_is_forgotten
     the_same_name_is_the_same_person
     opening_twice_changes_nothing
     each_list_is_read_by_an_index
+}
+
+#[tokio::test]
+async fn a_database_that_is_away_is_told_from_one_that_fails() {
+    let cluster = tokio::task::spawn_blocking(server::Cluster::start).await;
+    let cluster = cluster.unwrap();
+    let location = Location::parse(&cluster.create()).unwrap();
+    let stores = open(&location).await.unwrap();
+    let id = room(1).id;
+    assert_eq!(stores.rooms.find(&id).await.unwrap(), None);
+    cluster.down();
+    for _ in 0..3 {
+        let error = stores.rooms.find(&id).await.unwrap_err();
+        assert!(error.is_away(), "{error:?}");
+    }
+    cluster.up();
+    assert_eq!(stores.rooms.find(&id).await.unwrap(), None);
+    let missing = sqlx::Error::RowNotFound;
+    assert!(!StoreError::from(missing).is_away());
 }
 
 async fn a_room_is_found_as_it_was_created(base: Base) {
@@ -321,8 +341,7 @@ async fn what_is_due_is_found_and_what_is_old_forgotten(base: Base) {
     }
     let due = async |status, before| {
         let due = base.stores.upkeep.due(status, before, 10).await.unwrap();
-        let ids = due.into_iter().map(|due| due.room);
-        ids.map(|id| number_of(&id)).collect::<Vec<_>>()
+        due.iter().map(number_of).collect::<Vec<_>>()
     };
     assert_eq!(due(RoomStatus::Scheduled, now).await, [1, 3]);
     assert_eq!(due(RoomStatus::Scheduled, Timestamp::MAX).await, [1, 2, 3]);
@@ -331,6 +350,24 @@ async fn what_is_due_is_found_and_what_is_old_forgotten(base: Base) {
     let before = Timestamp::from_millis(0);
     assert!(due(RoomStatus::Interrupted, before).await.is_empty());
     assert_eq!(base.stores.upkeep.forget(before).await.unwrap(), 0);
+}
+
+async fn who_was_put_out_stays_out_until_it_is_forgotten(base: Base) {
+    let room = room(1);
+    base.create(&room, "key").await;
+    let rooms = &base.stores.rooms;
+    for at in [10, 20] {
+        let at = Timestamp::from_millis(at);
+        rooms.expel(&room.id, "bob", at).await.unwrap();
+    }
+    let missing = RoomId::parse("missing").unwrap();
+    let at = Timestamp::from_millis(20);
+    rooms.expel(&missing, "bob", at).await.unwrap();
+    let expected = (room.id.clone(), "bob".to_owned(), at);
+    assert_eq!(rooms.expelled().await.unwrap(), [expected]);
+    let upkeep = &base.stores.upkeep;
+    assert_eq!(upkeep.forget(Timestamp::from_millis(21)).await.unwrap(), 1);
+    assert!(rooms.expelled().await.unwrap().is_empty());
 }
 
 async fn the_same_name_is_the_same_person(base: Base) {

@@ -40,6 +40,8 @@ struct Shared {
     filled: Notify,
     /// Told once, when a message did not fit.
     overflow: Notify,
+    /// Told once, when the socket is to close after what is queued.
+    kicked: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -57,6 +59,7 @@ pub(crate) fn outbox() -> (Outbox, OutboxReader) {
         queue: Mutex::new(Queue::default()),
         filled: Notify::new(),
         overflow: Notify::new(),
+        kicked: Notify::new(),
     });
     let reader = OutboxReader {
         shared: Arc::clone(&shared),
@@ -78,6 +81,11 @@ impl Outbox {
     /// Queues a ping.
     pub(crate) fn ping(&self) {
         self.push(Item::Ping);
+    }
+
+    /// Closes the socket, once it was sent what is queued.
+    pub(crate) fn kick(&self) {
+        self.level.kicked.notify_one();
     }
 
     fn push(&self, item: Item) {
@@ -142,6 +150,14 @@ impl Drop for OutboxReader {
 impl Shared {
     fn queue(&self) -> MutexGuard<'_, Queue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl OutboxReader {
+    /// Waits until the socket is to close.
+    pub(crate) fn kicked(&self) -> impl Future<Output = ()> + use<> {
+        let level = Arc::clone(&self.level);
+        async move { level.kicked.notified().await }
     }
 }
 

@@ -30,6 +30,8 @@ pub(super) enum End {
     NotAuthenticated,
     /// The client does not read.
     SlowReader,
+    /// Somebody put the client out of its room.
+    Kicked,
     /// The client says too much.
     Flood,
 }
@@ -45,6 +47,7 @@ impl End {
             Self::NotUtf8 => (1007, "text is no UTF-8"),
             Self::TooLarge => (1009, "message over 64 KiB"),
             Self::NotAuthenticated => (4401, "not authenticated in time"),
+            Self::Kicked => (4403, "put out of the room"),
             Self::SlowReader => (4408, "slow reader"),
             Self::Flood => (4429, "too many messages"),
         })
@@ -57,9 +60,10 @@ pub(super) async fn write(
     mut outbox: OutboxReader,
     end: oneshot::Receiver<End>,
 ) -> End {
-    let overflowed = outbox.overflowed();
+    let (overflowed, kicked) = (outbox.overflowed(), outbox.kicked());
     let end = tokio::select! {
         end = overflowed => { let () = end; End::SlowReader }
+        end = kicked => { let () = end; End::Kicked }
         end = end => end.unwrap_or(End::Gone),
         () = forward(&mut sink, &mut outbox) => return End::Gone,
     };

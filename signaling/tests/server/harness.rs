@@ -18,6 +18,8 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::handshake::client::Request;
 use tokio_tungstenite::tungstenite::{self, Message};
 
+use crate::postgres;
+
 /// A server in this process.
 pub(crate) struct TestServer {
     pub(crate) server: Server,
@@ -45,6 +47,45 @@ impl TestServer {
             config,
             _data: data,
         }
+    }
+
+    /// Starts a server on each database, one after the other.
+    pub(crate) async fn on_each(change: impl Fn(&mut Config)) -> [Self; 2] {
+        let url = tokio::task::spawn_blocking(postgres::database).await;
+        let url = url.unwrap();
+        let on_sqlite = Self::start_with(&change).await;
+        let on_postgres = Self::start_with(|config| {
+            config.database_url = Some(Secret::new(url));
+            change(config);
+        })
+        .await;
+        [on_sqlite, on_postgres]
+    }
+
+    /// Sends a request with headers of its own.
+    pub(crate) async fn ask(
+        &self,
+        (method, path): (&str, &str),
+        token: Option<&str>,
+        headers: &[(&str, &str)],
+        body: Option<Value>,
+    ) -> Reply {
+        let mut request = hyper::Request::builder()
+            .method(method)
+            .uri(path)
+            .header("host", self.http().to_string());
+        if let Some(token) = token {
+            request = request.header("authorization", format!("Bearer {token}"));
+        }
+        if body.is_some() {
+            request = request.header("content-type", "application/json");
+        }
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let body = body.map(|body| body.to_string()).unwrap_or_default();
+        let body = Full::new(Bytes::from(body));
+        send(self.http(), request.body(body).unwrap()).await
     }
 
     /// Stops the server and starts another on the same data.
@@ -195,6 +236,29 @@ impl Client {
             stream,
             waiting: VecDeque::new(),
         })
+    }
+
+    /// Opens a socket; `None` where the server is gone.
+    pub(crate) async fn try_connect(server: SocketAddr) -> Option<Self> {
+        let stream = TcpStream::connect(server).await.ok()?;
+        Self::over(stream, request(server, &[])).await.ok()
+    }
+
+    /// Sends a message and returns its answer; `None` where the server is gone.
+    pub(crate) async fn try_request(&mut self, t: &str, d: Value) -> Option<Value> {
+        let id = format!("{t}-{:016x}", rand::random::<u64>());
+        let text = json!({ "t": t, "id": id, "d": d }).to_string();
+        self.stream.send(Message::text(text)).await.ok()?;
+        loop {
+            let message = self.stream.next().await?.ok()?;
+            let Message::Text(text) = message else {
+                continue;
+            };
+            let message: Value = serde_json::from_str(&text).ok()?;
+            if message["d"]["re"] == id {
+                return Some(message);
+            }
+        }
     }
 
     /// Sends a message with a new id, which it returns.
@@ -350,8 +414,9 @@ pub(crate) fn mask(value: &mut Value) {
                     "ts" | "retryAfterMs" | "reconnectAfterMs" if value.is_number() => {
                         *value = json!(format!("[{name}]"));
                     }
-                    "sdp" | "token" | "accessToken" | "expiresAt" | "startedAt" | "messageId"
-                    | "sessionId" | "streamKey" | "wsUrl" => *value = json!(format!("[{name}]")),
+                    "sdp" | "token" | "accessToken" | "expiresAt" | "startedAt" | "endedAt"
+                    | "createdAt" | "whipUrl" | "whepUrl" | "messageId" | "sessionId"
+                    | "streamKey" | "wsUrl" => *value = json!(format!("[{name}]")),
                     // The ids of these tests are the type of the message and a random number.
                     "re" => {
                         let t = value.as_str().and_then(|re| re.rsplit_once('-'));

@@ -9,6 +9,9 @@
 
 mod harness;
 
+#[path = "../support/postgres.rs"]
+mod postgres;
+
 mod peer;
 
 mod wire;
@@ -22,6 +25,10 @@ mod limits;
 mod breaks;
 
 mod rest;
+
+mod rooms;
+
+mod outage;
 
 mod process;
 

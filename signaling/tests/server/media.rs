@@ -121,17 +121,13 @@ async fn a_room_waits_for_a_lost_publisher_as_long_as_it_is_told() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_server_that_stopped_while_live_starts_with_a_ready_room() {
-    let server = TestServer::start().await;
+async fn a_server_that_stopped_while_live_waits_for_the_publisher_once_more() {
+    let server = TestServer::start_with(|config| config.publisher_grace_ms = 3_000).await;
     let (mut ann, _) = server.join("Ann", "demo").await;
     let publisher = Publisher::go_live(&mut ann).await;
     let live = status(&mut ann, "live").await;
     let server = server.restart().await;
     publisher.end().await;
-    let room = server.get("/api/v1/rooms/demo", None).await.body;
-    assert_eq!(room["status"], "ready");
-    assert_eq!(room.get("startedAt"), None);
-
     // Who comes back is told what happened meanwhile.
     let mut bob = server.sign_in("Bob").await;
     bob.ok(
@@ -139,6 +135,11 @@ async fn a_server_that_stopped_while_live_starts_with_a_ready_room() {
         json!({ "roomId": "demo", "lastSeq": live["seq"] }),
     )
     .await;
+    status(&mut bob, "interrupted").await;
+    let room = server.get("/api/v1/rooms/demo", None).await.body;
+    assert_eq!(room["startedAt"], live["d"]["startedAt"]);
+    let ended = status(&mut bob, "ended").await;
+    assert_eq!(ended["d"]["reason"], "grace_over");
     status(&mut bob, "ready").await;
     server.server.stop().await;
 }

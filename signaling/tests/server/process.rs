@@ -21,7 +21,15 @@ fn klieg(data: &Path) -> Command {
 }
 
 fn serve(data: &Path) -> (Child, SocketAddr) {
+    serve_with(data, None)
+}
+
+/// Starts a server for development; its database is a file where none is named.
+pub(crate) fn serve_with(data: &Path, database: Option<&str>) -> (Child, SocketAddr) {
     let mut command = klieg(data);
+    if let Some(url) = database {
+        command.env("KLIEG_DATABASE_URL", url);
+    }
     command.args(["--dev", "--http", "127.0.0.1:0", "--media", "127.0.0.1:0"]);
     command
         .args(["--log-format", "json", "--media-shards", "1"])

@@ -109,7 +109,8 @@ async fn rooms_are_listed_page_by_page_and_only_to_whom_they_are_open() {
     );
     let own = titles("/api/v1/rooms", Some(&ann)).await;
     assert_eq!(own, ["Own", "Hidden", "Two 100%", "One", "Demo"]);
-    assert_eq!(titles("/api/v1/rooms?q=%25", None).await, ["Two 100%"]);
+    assert_eq!(titles("/api/v1/rooms?q=100", None).await, ["Two 100%"]);
+    assert!(titles("/api/v1/rooms?q=%25", None).await.is_empty());
     assert_eq!(titles("/api/v1/rooms?q=one", None).await, ["One"]);
     assert!(titles("/api/v1/rooms?status=live", None).await.is_empty());
 

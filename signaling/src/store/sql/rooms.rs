@@ -98,6 +98,39 @@ impl RoomStore for Store {
         })
     }
 
+    fn expel<'a>(&'a self, id: &'a RoomId, identity: &'a str, at: Timestamp) -> Stored<'a, ()> {
+        promptly(async move {
+            // Of a room that was removed in the meantime nobody has to be kept out.
+            sqlx::query(
+                "INSERT INTO expulsions (room_id, identity, at)
+                 SELECT id, $2, $3 FROM rooms WHERE id = $1
+                 ON CONFLICT (room_id, identity) DO UPDATE SET at = excluded.at",
+            )
+            .bind(id.as_str())
+            .bind(identity)
+            .bind(at.millis())
+            .execute(self.writer())
+            .await?;
+            Ok(())
+        })
+    }
+
+    fn expelled(&self) -> Stored<'_, Vec<(RoomId, String, Timestamp)>> {
+        promptly(async move {
+            let rows = sqlx::query(
+                "SELECT room_id, identity, at FROM expulsions ORDER BY at DESC LIMIT 100000",
+            )
+            .fetch_all(self.readers())
+            .await?;
+            rows.iter()
+                .map(|row| {
+                    let at = Timestamp::from_millis(row.try_get("at")?);
+                    Ok((room_id(row, "room_id")?, row.try_get("identity")?, at))
+                })
+                .collect()
+        })
+    }
+
     fn list<'a>(&'a self, query: &'a RoomQuery) -> Stored<'a, Vec<RoomRecord>> {
         promptly(async move {
             let mut rooms = self.page(query, Whose::Listed).await?;

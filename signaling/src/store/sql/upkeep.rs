@@ -1,10 +1,9 @@
 //! What has had its time.
 
-use sqlx::Row as _;
-
 use super::Store;
 use super::row::room_id;
-use crate::store::{Due, RoomStatus, Stored, UpkeepStore, promptly};
+use crate::id::RoomId;
+use crate::store::{RoomStatus, Stored, UpkeepStore, promptly};
 use crate::time::Timestamp;
 
 impl UpkeepStore for Store {
@@ -13,12 +12,13 @@ impl UpkeepStore for Store {
         status: RoomStatus,
         before: Timestamp,
         limit: u32,
-    ) -> Stored<'a, Vec<Due>> {
+    ) -> Stored<'a, Vec<RoomId>> {
         promptly(async move {
             let rows = sqlx::query(
-                "SELECT id, reusable FROM rooms
+                "SELECT id FROM rooms
                  WHERE status IN ('scheduled', 'ready', 'live', 'interrupted')
                    AND status = $1 AND changed_at < $2 AND COALESCE(scheduled_at, 0) < $2
+                   AND (rank = 2 OR NOT reusable)
                  ORDER BY changed_at LIMIT $3",
             )
             .bind(status.as_str())
@@ -26,14 +26,7 @@ impl UpkeepStore for Store {
             .bind(i64::from(limit))
             .fetch_all(self.readers())
             .await?;
-            rows.iter()
-                .map(|row| {
-                    Ok(Due {
-                        room: room_id(row, "id")?,
-                        reusable: row.try_get("reusable")?,
-                    })
-                })
-                .collect()
+            rows.iter().map(|row| room_id(row, "id")).collect()
         })
     }
 
@@ -45,6 +38,8 @@ impl UpkeepStore for Store {
                 "DELETE FROM idempotency_keys WHERE (identity, name) IN
                    (SELECT identity, name FROM idempotency_keys WHERE created_at < $1
                     ORDER BY created_at LIMIT 1000)",
+                "DELETE FROM expulsions WHERE (room_id, identity) IN
+                   (SELECT room_id, identity FROM expulsions WHERE at < $1 ORDER BY at LIMIT 1000)",
                 "DELETE FROM outbox WHERE id IN
                    (SELECT id FROM outbox WHERE created_at < $1 ORDER BY created_at LIMIT 1000)",
             ] {

@@ -11,7 +11,8 @@ use serde_json::value::RawValue;
 
 use crate::auth::{Grants, Role};
 use crate::error::{ApiError, Code};
-use crate::store::{ChatMessage, RoomRecord, RoomStatus, User, Visibility};
+use crate::room::{Reason, Summary};
+use crate::store::{ChatMessage, Document, ExternalLink, RoomRecord, RoomStatus, User, Visibility};
 use crate::time::Timestamp;
 
 /// The answer to a message that was carried out. What is `None` is not in the answer.
@@ -63,7 +64,7 @@ pub(crate) struct You {
     pub(crate) grants: Grants,
 }
 
-/// A room, on the socket and in REST.
+/// A room on the socket.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct RoomView<'a> {
@@ -73,7 +74,21 @@ pub(crate) struct RoomView<'a> {
     pub(crate) visibility: Visibility,
     pub(crate) owner: &'a User,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) scheduled_at: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) started_at: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) ended_at: Option<Timestamp>,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    pub(crate) description: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) category: Option<&'a str>,
+    #[serde(skip_serializing_if = "<[Document]>::is_empty")]
+    pub(crate) documents: &'a [Document],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) host_avatar_url: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) external_link: Option<&'a ExternalLink>,
     pub(crate) allow_guest_chat: bool,
 }
 
@@ -85,7 +100,14 @@ impl<'a> From<&'a RoomRecord> for RoomView<'a> {
             status: room.status,
             visibility: room.visibility,
             owner: &room.owner,
+            scheduled_at: room.scheduled_at,
             started_at: room.started_at,
+            ended_at: room.ended_at,
+            description: &room.description,
+            category: room.category.as_deref(),
+            documents: &room.documents,
+            host_avatar_url: room.host_avatar_url.as_deref(),
+            external_link: room.external_link.as_ref(),
             allow_guest_chat: room.allow_guest_chat,
         }
     }
@@ -188,10 +210,27 @@ pub(crate) struct SessionState<'a> {
 #[serde(rename_all = "camelCase")]
 pub(crate) struct RoomStatusView {
     pub(crate) status: RoomStatus,
+    pub(crate) reason: Reason,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) started_at: Option<Timestamp>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) message: Option<&'static str>,
+    pub(crate) ended_at: Option<Timestamp>,
+    /// Once it is over.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) summary: Option<Summary>,
+}
+
+/// `room.updated`.
+#[derive(Debug, Serialize)]
+pub(crate) struct RoomUpdated<'a> {
+    pub(crate) room: RoomView<'a>,
+}
+
+/// `kicked`.
+#[derive(Debug, Serialize)]
+pub(crate) struct Kicked<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) reason: Option<&'a str>,
 }
 
 /// `reaction.batch`.

@@ -1,0 +1,127 @@
+//! The description of the REST API, made from the code, and a page that shows it without anything from elsewhere.
+
+use std::sync::LazyLock;
+
+use axum::http::header;
+use axum::response::{Html, IntoResponse, Response};
+use serde::Serialize;
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::openapi::{ContentBuilder, Ref, ResponseBuilder, content::Content};
+use utoipa::{Modify, OpenApi, ToSchema};
+
+use super::accounts;
+use super::rooms::{chat, edit, join, life, lists, people};
+
+/// The API.
+#[derive(OpenApi)]
+#[openapi(
+    info(title = "Klieg", description = "Rooms, who may enter them, and what is said there. docs/protocol.md has the WebSocket, WHIP and WHEP."),
+    servers((url = "/api/v1")),
+    paths(
+        accounts::config, accounts::login, accounts::me,
+        lists::list, lists::live, lists::past, edit::create, edit::show, edit::change, edit::remove, lists::related,
+        life::start, life::end, life::status, join::join, people::viewers, people::kick, chat::list, chat::say,
+    ),
+    components(schemas(Problem)),
+    modifiers(&Everywhere),
+)]
+struct Api;
+
+/// What went wrong (RFC 9457).
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Problem {
+    /// `about:blank`.
+    r#type: String,
+    title: String,
+    status: u16,
+    /// One sentence for the person who reads it.
+    detail: String,
+    /// What programs go by: docs/protocol.md lists them.
+    code: String,
+}
+
+/// A STUN or TURN server.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct IceServerBody {
+    urls: Vec<String>,
+    #[schema(nullable = false)]
+    username: Option<String>,
+    #[schema(nullable = false)]
+    credential: Option<String>,
+}
+
+/// What every operation has: problems, and how somebody shows who they are.
+struct Everywhere;
+
+impl Modify for Everywhere {
+    fn modify(&self, api: &mut utoipa::openapi::OpenApi) {
+        let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build();
+        if let Some(components) = &mut api.components {
+            components.add_security_scheme("bearer", SecurityScheme::Http(bearer));
+        }
+        let content: Content = ContentBuilder::new()
+            .schema(Some(Ref::from_schema_name("Problem")))
+            .build();
+        let problem = ResponseBuilder::new()
+            .description("A problem: `code` says which, `Retry-After` when to try again.")
+            .content("application/problem+json", content)
+            .build();
+        for path in api.paths.paths.values_mut() {
+            let operations = [
+                &mut path.get,
+                &mut path.put,
+                &mut path.post,
+                &mut path.patch,
+                &mut path.delete,
+            ];
+            for operation in operations.into_iter().flatten() {
+                let responses = &mut operation.responses.responses;
+                responses.insert("default".to_owned(), problem.clone().into());
+            }
+        }
+    }
+}
+
+/// Returns the description as it stands in docs/openapi.json.
+pub(crate) fn text() -> &'static str {
+    static TEXT: LazyLock<String> = LazyLock::new(|| {
+        let mut text = Api::openapi().to_pretty_json().unwrap_or_default();
+        text.push('\n');
+        text
+    });
+    &TEXT
+}
+
+/// `GET /api/v1/openapi.json`.
+pub(crate) async fn document() -> Response {
+    let json = [(header::CONTENT_TYPE, "application/json")];
+    std::future::ready((json, text()).into_response()).await
+}
+
+/// `GET /api/v1/docs`.
+pub(crate) async fn page() -> Html<&'static str> {
+    std::future::ready(Html(include_str!("reference.html"))).await
+}
+
+/// `GET /api/v1/docs.js`.
+pub(crate) async fn script() -> Response {
+    let javascript = [(header::CONTENT_TYPE, "text/javascript; charset=utf-8")];
+    std::future::ready((javascript, include_str!("reference.js")).into_response()).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// To write it anew: `klieg openapi >docs/openapi.json`.
+    #[test]
+    fn the_file_in_the_docs_is_what_the_code_says() {
+        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/openapi.json");
+        let file = std::fs::read_to_string(file).unwrap();
+        assert!(
+            file == text(),
+            "the contract has changed; if that is meant: klieg openapi >docs/openapi.json"
+        );
+    }
+}

@@ -1,0 +1,238 @@
+//! To create, look at, change and remove a room.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use aws_lc_rs::digest::{SHA256, digest};
+use aws_lc_rs::hmac;
+use axum::Json;
+use axum::extract::State;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::Deserialize;
+use tracing::info;
+
+use super::fields::{NewRoom, RoomPatch};
+use super::view::{CreatedRoom, Room};
+use super::{base_url, manage, nobody};
+use crate::app::App;
+use crate::auth::{Identity, Secret};
+use crate::error::{ApiError, Code};
+use crate::http::page::Parameters;
+use crate::http::{Bearer, Body, RoomInPath};
+use crate::id::RoomId;
+use crate::room::{Input, Reason};
+use crate::store::{Created, CreationKey, RoomRecord, RoomStatus, User};
+use crate::time::Timestamp;
+
+#[derive(Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct CreateParameters {
+    /// Whether the room begins at once: it is `ready` instead of `scheduled`.
+    #[serde(default)]
+    start: bool,
+}
+
+/// Creates a room.
+///
+/// With an `Idempotency-Key` the same request within a day creates nothing more and is answered alike.
+#[utoipa::path(post, path = "/rooms", tag = "rooms",
+    params(CreateParameters, ("Idempotency-Key" = Option<String>, Header,
+        description = "The client's own name of this creation: 1 to 64 visible characters of ASCII",
+        min_length = 1, max_length = 64, pattern = "^[!-~]+$")),
+    request_body = NewRoom, responses((status = 201, body = CreatedRoom)), security(("bearer" = [])))]
+pub(crate) async fn create(
+    State(app): State<Arc<App>>,
+    bearer: Bearer,
+    Parameters(parameters): Parameters<CreateParameters>,
+    headers: HeaderMap,
+    Body(new): Body<NewRoom>,
+) -> Result<(StatusCode, Json<CreatedRoom>), ApiError> {
+    let identity = bearer.required()?;
+    if !identity.may_host() {
+        return Err(ApiError::new(Code::Forbidden, "You may not create rooms."));
+    }
+    let name = idempotency_key(&headers)?;
+    let request = format!("{new:?} {}", parameters.start);
+    let record = new_record(&identity, new, parameters.start)?;
+    let creation = name.map(|name| CreationKey {
+        identity: identity.id,
+        name,
+        request: sha256(&request),
+    });
+    let key = stream_key(&app, creation.as_ref(), &record.id);
+    let rooms = &app.stores.rooms;
+    let created = rooms.create(&record, &key.hash(), creation.as_ref()).await;
+    let base = base_url(&app, &headers);
+    match created.map_err(ApiError::store)? {
+        Created::New => {
+            info!(room = %record.id, "room created");
+            let room = CreatedRoom::new(&app, record, Some(&key), &base);
+            Ok((StatusCode::CREATED, Json(room)))
+        }
+        // 128 random bits that were there before: nobody sees this.
+        Created::Taken => Err(ApiError::busy()),
+        Created::Before { same: false, .. } => {
+            let text = "This Idempotency-Key was used for another room.";
+            Err(ApiError::new(Code::InvalidValue, text))
+        }
+        Created::Before { room, key_hash, .. } => {
+            let record = rooms.find(&room).await.map_err(ApiError::store)?;
+            let record = record.ok_or_else(ApiError::no_room)?;
+            let key = stream_key(&app, creation.as_ref(), &room);
+            // A key that was rotated since is of no use.
+            let holds = key_hash.is_some_and(|hash| hash == key.hash());
+            let room = CreatedRoom::new(&app, record, holds.then_some(&key), &base);
+            Ok((StatusCode::CREATED, Json(room)))
+        }
+    }
+}
+
+/// Shows a room.
+#[utoipa::path(get, path = "/rooms/{id}", tag = "rooms", params(RoomInPath),
+    responses((status = 200, body = Room, headers(("ETag" = String)))), security((), ("bearer" = [])))]
+pub(crate) async fn show(
+    State(app): State<Arc<App>>,
+    Bearer(identity): Bearer,
+    RoomInPath(room): RoomInPath,
+) -> Result<Response, ApiError> {
+    let identity = identity.unwrap_or_else(nobody);
+    let (record, _, _) = app.enter(&identity, &room).await?;
+    Ok(tagged(&app, record))
+}
+
+/// Changes what the owner writes about a room.
+///
+/// With `If-Match` only if nobody changed it since: 412 otherwise.
+#[utoipa::path(patch, path = "/rooms/{id}", tag = "rooms",
+    params(RoomInPath, ("If-Match" = Option<String>, Header, description = "The ETag of the room as it was read")),
+    request_body = RoomPatch, responses((status = 200, body = Room, headers(("ETag" = String)))),
+    security(("bearer" = [])))]
+pub(crate) async fn change(
+    State(app): State<Arc<App>>,
+    bearer: Bearer,
+    RoomInPath(room): RoomInPath,
+    headers: HeaderMap,
+    Body(patch): Body<RoomPatch>,
+) -> Result<Response, ApiError> {
+    let identity = bearer.required()?;
+    let mut record = manage(&app, &identity, &room).await?;
+    if !matches(&headers, &record) {
+        return Err(changed_since());
+    }
+    let announced = record.status == RoomStatus::Scheduled;
+    let moment = record.scheduled_at;
+    patch.apply(&mut record)?;
+    if !announced && record.scheduled_at != moment {
+        let text = "Only a scheduled room can be put off.";
+        return Err(ApiError::new(Code::RoomState, text));
+    }
+    let updated = app.stores.rooms.update(&record).await;
+    if !updated.map_err(ApiError::store)? {
+        return Err(changed_since());
+    }
+    record.version += 1;
+    app.rooms.changed(&record).await;
+    info!(room = %record.id, version = record.version, "room changed");
+    Ok(tagged(&app, record))
+}
+
+/// Cancels a room that has not begun, and removes one that is over.
+#[utoipa::path(delete, path = "/rooms/{id}", tag = "rooms", params(RoomInPath),
+    responses((status = 204)), security(("bearer" = [])))]
+pub(crate) async fn remove(
+    State(app): State<Arc<App>>,
+    bearer: Bearer,
+    RoomInPath(room): RoomInPath,
+) -> Result<StatusCode, ApiError> {
+    let identity = bearer.required()?;
+    let record = manage(&app, &identity, &room).await?;
+    if record.status.is_over() {
+        app.rooms.remove(&record.id).await;
+        let removed = app.stores.rooms.remove(&record.id).await;
+        removed.map_err(ApiError::store)?;
+        info!(room = %record.id, "room removed");
+    } else {
+        let cancel = Input::Cancel(Reason::Owner);
+        app.rooms.act(&record.id, cancel).await?;
+    }
+    Ok(StatusCode::NO_CONTENT)
+}
+
+fn new_record(identity: &Identity, new: NewRoom, start: bool) -> Result<RoomRecord, ApiError> {
+    let owner = User {
+        id: identity.id.clone(),
+        name: identity.name.clone(),
+    };
+    let mut record = RoomRecord::new(RoomId::random(), String::new(), owner, Timestamp::now());
+    new.apply(&mut record)?;
+    if start {
+        record.status = RoomStatus::Ready;
+    }
+    Ok(record)
+}
+
+/// Makes a room's stream key: of 128 random bits, or of the client's key, so that asking again yields the same one.
+fn stream_key(app: &App, creation: Option<&CreationKey>, room: &RoomId) -> Secret {
+    let Some(CreationKey { identity, name, .. }) = creation else {
+        return Secret::new(crate::id::random());
+    };
+    let secret = hmac::Key::new(hmac::HMAC_SHA256, app.seed.expose().as_bytes());
+    // The room is 128 random bits, so that no key is made twice.
+    let text = format!("stream key\n{room}\n{name}\n{identity}");
+    let tag = hmac::sign(&secret, text.as_bytes());
+    Secret::new(URL_SAFE_NO_PAD.encode(&tag.as_ref()[..16]))
+}
+
+fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
+    let Some(value) = headers.get("idempotency-key") else {
+        return Ok(None);
+    };
+    let visible = value.as_bytes().iter().all(u8::is_ascii_graphic);
+    if !visible || !(1..=64).contains(&value.len()) {
+        let text = "Idempotency-Key has 1 to 64 visible characters of ASCII.";
+        return Err(ApiError::new(Code::BadMessage, text));
+    }
+    Ok(value.to_str().ok().map(str::to_owned))
+}
+
+fn sha256(text: &str) -> String {
+    let mut hash = String::with_capacity(64);
+    for byte in digest(&SHA256, text.as_bytes()).as_ref() {
+        let _ = write!(hash, "{byte:02x}");
+    }
+    hash
+}
+
+fn tagged(app: &App, record: RoomRecord) -> Response {
+    let tag = HeaderValue::from_str(&tag(&record));
+    let mut response = Json(Room::new(app, record)).into_response();
+    if let Ok(tag) = tag {
+        response.headers_mut().insert(header::ETAG, tag);
+    }
+    response
+}
+
+fn tag(record: &RoomRecord) -> String {
+    format!("\"{}\"", record.version)
+}
+
+/// Compares `If-Match` with a room (RFC 9110, section 13.1.1); without one it is about any.
+fn matches(headers: &HeaderMap, record: &RoomRecord) -> bool {
+    let mut said = headers.get_all(IF_MATCH).iter().peekable();
+    if said.peek().is_none() {
+        return true;
+    }
+    let tag = tag(record);
+    let mut named = said.flat_map(|line| line.to_str().unwrap_or_default().split(','));
+    named.any(|text| text.trim() == tag || text.trim() == "*")
+}
+
+fn changed_since() -> ApiError {
+    let text = "The room was changed since it was read.";
+    ApiError::new(Code::PreconditionFailed, text)
+}
+
+const IF_MATCH: HeaderName = header::IF_MATCH;

@@ -1,0 +1,77 @@
+//! Rooms over REST.
+
+pub(crate) mod fields;
+
+pub(crate) mod view;
+
+pub(crate) mod lists;
+
+pub(crate) mod edit;
+
+pub(crate) mod life;
+
+pub(crate) mod join;
+
+pub(crate) mod people;
+
+pub(crate) mod chat;
+
+use axum::http::{HeaderMap, header};
+
+use crate::app::App;
+use crate::auth::{Grants, Identity, Role};
+use crate::error::{ApiError, Code};
+use crate::store::RoomRecord;
+
+/// One who shows no token may look at what guests may.
+pub(super) fn nobody() -> Identity {
+    Identity::guest("Guest".to_owned())
+}
+
+/// Finds a room for who may change it.
+///
+/// # Errors
+/// `not_found` for who may not know of it, `forbidden` for who may.
+pub(super) async fn manage(
+    app: &App,
+    identity: &Identity,
+    room: &str,
+) -> Result<RoomRecord, ApiError> {
+    let (record, role, _) = app.enter(identity, room).await?;
+    if matches!(role, Role::Owner | Role::Admin) {
+        Ok(record)
+    } else {
+        let text = "You may not change this room.";
+        Err(ApiError::new(Code::Forbidden, text))
+    }
+}
+
+/// Finds a room for who keeps order there.
+///
+/// # Errors
+/// As [`manage`].
+pub(super) async fn moderate(
+    app: &App,
+    identity: &Identity,
+    room: &str,
+) -> Result<(RoomRecord, Grants), ApiError> {
+    let (record, _, grants) = app.enter(identity, room).await?;
+    if grants.moderate {
+        Ok((record, grants))
+    } else {
+        let text = "You may not keep order in this room.";
+        Err(ApiError::new(Code::Forbidden, text))
+    }
+}
+
+/// Says how this server is reached, as seen by who asks: `https://live.example`.
+pub(super) fn base_url(app: &App, headers: &HeaderMap) -> String {
+    match &app.config.public_url {
+        Some(url) => url.clone(),
+        None => {
+            let host = headers.get(header::HOST);
+            let host = host.and_then(|host| host.to_str().ok());
+            format!("http://{}", host.unwrap_or("localhost"))
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! Who is in a room, and how they are put out.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use serde::{Deserialize, Serialize};
+use tracing::info;
+use utoipa::ToSchema;
+
+use super::fields::line;
+use super::{moderate, nobody};
+use crate::app::App;
+use crate::auth::Role;
+use crate::error::{ApiError, Code};
+use crate::http::page::{Parameters, bad_query, page_size};
+use crate::http::{Bearer, Body, RoomInPath};
+use crate::room::Person;
+
+#[derive(Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct PeopleParameters {
+    /// Where the page before said that this one begins.
+    #[param(min_length = 1, max_length = 128)]
+    cursor: Option<String>,
+    /// How many; 20 where it is left out.
+    #[param(minimum = 1, maximum = 100)]
+    limit: Option<u32>,
+}
+
+/// Who is in a room. Moderators get the list as well as the count.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct People {
+    /// Viewing sessions that are open.
+    viewer_count: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    items: Option<Vec<Person>>,
+    /// What to ask for the next page with; missing on the last one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    next_cursor: Option<String>,
+}
+
+/// Says who is in a room: how many, and to moderators their names.
+#[utoipa::path(get, path = "/rooms/{id}/viewers", tag = "people", params(RoomInPath, PeopleParameters),
+    responses((status = 200, body = People)), security((), ("bearer" = [])))]
+pub(crate) async fn viewers(
+    State(app): State<Arc<App>>,
+    Bearer(identity): Bearer,
+    RoomInPath(room): RoomInPath,
+    Parameters(parameters): Parameters<PeopleParameters>,
+) -> Result<Json<People>, ApiError> {
+    let limit = page_size(parameters.limit)?;
+    let named = |it: &String| (1..=128).contains(&it.chars().count());
+    if !parameters.cursor.as_ref().is_none_or(named) {
+        return Err(bad_query());
+    }
+    let identity = identity.unwrap_or_else(nobody);
+    let (record, _, grants) = app.enter(&identity, &room).await?;
+    let summary = app.rooms.summary(&record.id);
+    let mut people = People {
+        viewer_count: summary.map_or(0, |summary| summary.viewer_count),
+        items: None,
+        next_cursor: None,
+    };
+    if grants.moderate {
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        let after = parameters.cursor.unwrap_or_default();
+        let mut items = app.rooms.people(&record.id, after, limit + 1).await?;
+        if items.len() > limit {
+            items.truncate(limit);
+            people.next_cursor = items.last().map(|person| person.id.clone());
+        }
+        people.items = Some(items);
+    }
+    Ok(Json(people))
+}
+
+/// Whom to put out.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Kick {
+    /// The id of the person.
+    #[schema(min_length = 1, max_length = 128)]
+    identity: String,
+    /// What they are told.
+    #[schema(min_length = 1, max_length = 200)]
+    reason: Option<String>,
+}
+
+/// Puts somebody out of a room, and ends every token that they have for it.
+///
+/// They may come back with a new one.
+#[utoipa::path(post, path = "/rooms/{id}/kicks", tag = "people", params(RoomInPath), request_body = Kick,
+    responses((status = 204)), security(("bearer" = [])))]
+pub(crate) async fn kick(
+    State(app): State<Arc<App>>,
+    bearer: Bearer,
+    RoomInPath(room): RoomInPath,
+    Body(kick): Body<Kick>,
+) -> Result<StatusCode, ApiError> {
+    let identity = bearer.required()?;
+    if !(1..=128).contains(&kick.identity.chars().count()) || kick.identity.contains('\0') {
+        let text = "`identity` has 1 to 128 characters.";
+        return Err(ApiError::new(Code::BadMessage, text));
+    }
+    let reason = kick.reason.map(|text| line("reason", &text, 200));
+    let reason = reason.transpose()?;
+    let (record, _) = moderate(&app, &identity, &room).await?;
+    let (_, role, _) = app.enter(&identity, &room).await?;
+    if kick.identity == record.owner.id && role != Role::Admin {
+        let text = "Nobody puts the room's owner out.";
+        return Err(ApiError::new(Code::Forbidden, text));
+    }
+    app.rooms.expel(&record.id, kick.identity, reason).await?;
+    info!(room = %record.id, by = %identity.id, "somebody was put out");
+    Ok(StatusCode::NO_CONTENT)
+}

@@ -1,0 +1,112 @@
+//! What is done to a room from outside: its life, its words, its people.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use tracing::info;
+
+use crate::id::SocketId;
+use crate::store::RoomRecord;
+use crate::ws::protocol::{Kicked, RoomUpdated, RoomView, message};
+
+use super::journal::Author;
+use super::life::{Input, Moment};
+use super::member::Person;
+use super::news::Actor;
+use super::stage::Exit;
+use super::task::Room;
+
+impl Room {
+    /// Lets somebody start, end or cancel the room.
+    pub(super) fn act(&mut self, input: Input, actor: Actor) {
+        let was_live = self.stage.is_live();
+        match self.stage.handle(input, Moment::now()) {
+            Ok(changes) => {
+                self.tell_to(changes, Some(actor));
+                let over = self.stage.status().is_over() || matches!(input, Input::End(_));
+                if over && self.stage.publisher().is_some() {
+                    self.show_out(was_live);
+                }
+            }
+            Err(error) => {
+                let _ = actor.send(Err(error));
+            }
+        }
+    }
+
+    /// Lets the publisher of an event go that is over.
+    fn show_out(&mut self, was_live: bool) {
+        if let Some(publisher) = self.stage.publisher() {
+            self.tell_state(
+                publisher.socket,
+                &publisher.session,
+                "closed",
+                Some("ended"),
+            );
+        }
+        if was_live {
+            self.context.metrics.live_rooms.dec();
+        }
+        self.publisher_gone(Exit::Lost);
+    }
+
+    /// Takes what its owner wrote.
+    pub(super) fn change(&mut self, new: RoomRecord) {
+        if new.version <= self.record.version {
+            return;
+        }
+        self.record = RoomRecord {
+            status: self.record.status,
+            started_at: self.record.started_at,
+            ended_at: self.record.ended_at,
+            changed_at: self.record.changed_at,
+            peak_viewers: self.record.peak_viewers,
+            total_viewers: self.record.total_viewers,
+            watch_ms: self.record.watch_ms,
+            message_count: self.record.message_count,
+            ..new
+        };
+        self.stage.life_mut().set_reusable(self.record.reusable);
+        self.shown = Arc::new(self.record.clone());
+        let shown = Arc::clone(&self.shown);
+        let view = RoomUpdated {
+            room: RoomView::from(&*shown),
+        };
+        self.event("room.updated", &view, None, Author::Room);
+        self.summarize();
+    }
+
+    /// Puts somebody out, on every socket and session that they have.
+    pub(super) fn expel(&mut self, identity: &str, reason: Option<&str>) {
+        let theirs = self.members.iter();
+        let theirs = theirs.filter(|(_, member)| member.identity.id == identity);
+        let theirs: Vec<SocketId> = theirs.map(|(socket, _)| *socket).collect();
+        info!(sessions = theirs.len(), "somebody was put out");
+        let text = message("kicked", &Kicked { reason });
+        for socket in theirs {
+            let outbox = self.members.get(&socket).and_then(|it| it.outbox.clone());
+            self.leave(socket, super::Departure::Lost);
+            if let Some(outbox) = outbox {
+                outbox.send(text.clone());
+                outbox.kick();
+            }
+        }
+    }
+
+    /// Returns who is here, each once, in the order of their ids.
+    pub(super) fn people(&self, after: &str, limit: usize) -> Vec<Person> {
+        let mut people: BTreeMap<&str, Person> = BTreeMap::new();
+        for member in self.members.values() {
+            let id = member.identity.id.as_str();
+            if id <= after {
+                continue;
+            }
+            let person = people.entry(id).or_insert_with(|| member.person());
+            person.watching |= member.viewing.is_some();
+            if people.len() > limit {
+                people.pop_last();
+            }
+        }
+        people.into_values().collect()
+    }
+}

@@ -1,0 +1,256 @@
+//! The process that is killed while it writes, and the database that goes away while it is needed.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::Child;
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use crate::harness::{Client, TempDir, TestServer, call};
+use crate::peer::{Publisher, Viewer};
+use crate::postgres::{self, Cluster};
+use crate::process::serve_with;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_acknowledged_on_sqlite_survives_twenty_kills() {
+    kill_again_and_again(None).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_acknowledged_on_postgres_survives_twenty_kills() {
+    let url = tokio::task::spawn_blocking(postgres::database).await;
+    kill_again_and_again(Some(url.unwrap())).await;
+}
+
+/// Five senders chat and rooms are created while the server is killed, twenty times. What was acknowledged is there
+/// afterwards, once and in order.
+async fn kill_again_and_again(database: Option<String>) {
+    let data = TempDir::new();
+    let start = |data: &Path| serve_with(data, database.as_deref());
+    let (mut child, mut http) = start(data.path());
+    let token = sign_in(http).await;
+    let mut acknowledged: Vec<(u64, String)> = Vec::new();
+    let mut created = Vec::new();
+    for round in 0..ROUNDS {
+        let senders: Vec<_> = (0..SENDERS)
+            .map(|sender| tokio::spawn(chat(http, format!("{round}-{sender}"))))
+            .collect();
+        let creator = tokio::spawn(create(http, token.clone()));
+        // At another moment each time, seldom between two writes.
+        tokio::time::sleep(Duration::from_millis(60 + round * 7)).await;
+        kill(&mut child);
+        for sender in senders {
+            acknowledged.extend(sender.await.unwrap());
+        }
+        created.extend(creator.await.unwrap());
+        (child, http) = start(data.path());
+    }
+    assert!(acknowledged.len() as u64 > ROUNDS, "{}", acknowledged.len());
+    assert!(created.len() as u64 > ROUNDS / 2, "{}", created.len());
+    acknowledged.sort_unstable();
+    let kept = history(http, &token).await;
+    let mut missing = acknowledged.clone();
+    missing.retain(|message| !kept.contains(message));
+    assert!(missing.is_empty(), "lost: {missing:?}");
+    let mut ids: Vec<&String> = kept.iter().map(|(_, id)| id).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    assert_eq!(ids.len(), kept.len(), "stored twice");
+    for id in &created {
+        let path = format!("/api/v1/rooms/{id}");
+        assert_eq!(call(http, "GET", &path, None, None).await.status, 200);
+    }
+    println!(
+        "{ROUNDS} kills: {} messages and {} rooms acknowledged, all there",
+        acknowledged.len(),
+        created.len()
+    );
+    kill(&mut child);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn media_and_rooms_go_on_while_the_database_is_away() {
+    let cluster = tokio::task::spawn_blocking(Cluster::start).await.unwrap();
+    let url = cluster.create();
+    let server = TestServer::start_with(|config| {
+        config.database_url = Some(klieg_signaling::Secret::new(url));
+    })
+    .await;
+    let ann = server.token("Ann").await;
+    let (mut host, _) = server.join("Ann", "demo").await;
+    let publisher = Publisher::go_live(&mut host).await;
+    let (mut bob, _) = server.join("Bob", "demo").await;
+    let watching = Viewer::watch(&mut bob).await;
+    watching.sees(5).await;
+    let guest = server.guest_token("demo").await;
+
+    cluster.down();
+    let since = Instant::now();
+    // What needs the database says so within two seconds.
+    for (method, path, body) in [
+        ("GET", "/api/v1/rooms", None),
+        ("GET", "/api/v1/rooms/missing", None),
+        ("GET", "/api/v1/rooms/demo/chat", None),
+        ("POST", "/api/v1/rooms", Some(json!({ "title": "x" }))),
+        (
+            "POST",
+            "/api/v1/rooms/demo/chat",
+            Some(json!({ "text": "x" })),
+        ),
+    ] {
+        let asked = Instant::now();
+        let reply = server.ask((method, path), Some(&ann), &[], body).await;
+        assert_eq!(reply.status, 503, "{path}: {}", reply.body);
+        assert_eq!(reply.body["code"], "unavailable", "{path}");
+        assert!(reply.headers.contains_key("retry-after"), "{path}");
+        println!("{method} {path}: 503 after {:?}", asked.elapsed());
+    }
+    let said = bob.refused("chat.send", json!({ "text": "lost" })).await;
+    assert_eq!(said, "unavailable");
+    // Who is in stays in; who has a token comes in, and sees the picture.
+    watching.sees(30).await;
+    let mut late = server.socket().await;
+    late.ok("auth", json!({ "token": guest })).await;
+    late.ok("join", json!({ "roomId": "demo" })).await;
+    let late_watching = Viewer::watch(&mut late).await;
+    late_watching.sees(5).await;
+    println!("the database was away for {:?}", since.elapsed());
+
+    cluster.up();
+    let back = Instant::now();
+    while server.get("/api/v1/rooms", None).await.status != 200 {
+        assert!(back.elapsed() < Duration::from_secs(15));
+    }
+    bob.ok("chat.send", json!({ "text": "again" })).await;
+    println!("it was back after {:?}", back.elapsed());
+    publisher.end().await;
+    watching.end().await;
+    late_watching.end().await;
+    server.server.stop().await;
+    tokio::task::spawn_blocking(move || drop(cluster))
+        .await
+        .unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_room_that_ended_while_the_database_was_away_is_ended_there_too() {
+    let cluster = tokio::task::spawn_blocking(Cluster::start).await.unwrap();
+    let url = cluster.create();
+    let server = TestServer::start_with(|config| {
+        config.database_url = Some(klieg_signaling::Secret::new(url));
+    })
+    .await;
+    let ann = server.token("Ann").await;
+    let body = json!({ "title": "Show" });
+    let path = "/api/v1/rooms?start=true";
+    let room = server.post(path, Some(&ann), body).await.body;
+    let id = room["id"].as_str().unwrap();
+    let mut host = server.socket().await;
+    host.ok("auth", json!({ "token": ann })).await;
+    host.ok("join", json!({ "roomId": id })).await;
+    cluster.down();
+    let end = format!("/api/v1/rooms/{id}/end");
+    let refused = server.post(&end, Some(&ann), json!({})).await;
+    assert_eq!(refused.body["code"], "unavailable");
+    // Those who are there are told all the same.
+    host.wait(|m| m["t"] == "room.status" && m["d"]["status"] == "ended")
+        .await;
+    cluster.up();
+    let since = Instant::now();
+    let listed = loop {
+        let reply = server.get("/api/v1/rooms/past", None).await;
+        if reply.status == 200 && reply.body["items"][0]["id"] == id {
+            break reply.body;
+        }
+        assert!(since.elapsed() < Duration::from_secs(15), "{}", reply.body);
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    };
+    assert_eq!(listed["items"][0]["status"], "ended");
+    server.server.stop().await;
+    tokio::task::spawn_blocking(move || drop(cluster))
+        .await
+        .unwrap();
+}
+
+async fn sign_in(http: SocketAddr) -> String {
+    let login = Some(json!({ "username": "Ann" }).to_string());
+    let reply = call(http, "POST", "/api/v1/auth/login", None, login).await;
+    reply.body["accessToken"].as_str().unwrap().to_owned()
+}
+
+/// Says one thing after the other until the server is gone; returns what was acknowledged, by number and id.
+async fn chat(http: SocketAddr, name: String) -> Vec<(u64, String)> {
+    let mut acknowledged = Vec::new();
+    let work = async {
+        let Some(mut client) = Client::try_connect(http).await else {
+            return;
+        };
+        // One identity for each, as each may say five things a second.
+        let guest = crate::harness::api_token("demo", &name, Default::default());
+        client.try_request("auth", json!({ "token": guest })).await;
+        client
+            .try_request("join", json!({ "roomId": "demo" }))
+            .await;
+        for number in 0.. {
+            let text = format!("{name} {number}");
+            let Some(answer) = client
+                .try_request("chat.send", json!({ "text": text }))
+                .await
+            else {
+                return;
+            };
+            if answer["t"] == "ack" {
+                let id = answer["d"]["messageId"].as_str().unwrap().to_owned();
+                acknowledged.push((answer["d"]["seq"].as_u64().unwrap(), id));
+            }
+        }
+    };
+    let _ = tokio::time::timeout(Duration::from_secs(5), work).await;
+    acknowledged
+}
+
+/// Creates one room after the other until the server is gone; returns those that were acknowledged.
+async fn create(http: SocketAddr, token: String) -> Vec<String> {
+    let mut created = Vec::new();
+    loop {
+        let body = json!({ "title": "Kept" }).to_string();
+        let (token, path) = (token.clone(), "/api/v1/rooms");
+        // On a task of its own: a connection that breaks ends it.
+        let asked =
+            tokio::spawn(async move { call(http, "POST", path, Some(&token), Some(body)).await });
+        match asked.await {
+            Ok(reply) if reply.status == 201 => {
+                created.push(reply.body["id"].as_str().unwrap().to_owned());
+            }
+            Ok(_) | Err(_) => return created,
+        }
+    }
+}
+
+/// Reads the whole chat.
+async fn history(http: SocketAddr, token: &str) -> Vec<(u64, String)> {
+    let mut messages = Vec::new();
+    let mut path = "/api/v1/rooms/demo/chat?limit=100".to_owned();
+    loop {
+        let page = call(http, "GET", &path, Some(token), None).await.body;
+        for message in page["items"].as_array().unwrap() {
+            let id = message["messageId"].as_str().unwrap().to_owned();
+            messages.push((message["seq"].as_u64().unwrap(), id));
+        }
+        let numbers: Vec<u64> = messages.iter().map(|(seq, _)| *seq).collect();
+        assert!(numbers.is_sorted_by(|one, next| one > next), "{numbers:?}");
+        let Some(before) = page["nextCursor"].as_str() else {
+            return messages;
+        };
+        path = format!("/api/v1/rooms/demo/chat?limit=100&before={before}");
+    }
+}
+
+fn kill(child: &mut Child) {
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+const ROUNDS: u64 = 20;
+const SENDERS: u64 = 5;

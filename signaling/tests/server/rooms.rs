@@ -1,0 +1,326 @@
+//! Rooms over REST and the socket: their life, what is written about them, who is in them. On both databases.
+
+use serde_json::{Value, json};
+
+use crate::harness::{Client, TestServer, masked};
+use crate::peer::{Publisher, Viewer};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_room_lives_from_its_announcement_to_its_summary() {
+    let mut told_by = Vec::new();
+    for server in TestServer::on_each(|_| ()).await {
+        let ann = server.token("Ann").await;
+        let id = server.room(&ann, json!({ "title": "Show" })).await;
+        let path = format!("/api/v1/rooms/{id}");
+        let mut told = vec![server.get(&path, None).await.body];
+        let (mut bob, _) = server.join("Bob", &id).await;
+        let act = async |what: &str, token: &str| {
+            let path = format!("{path}/{what}");
+            server.post(&path, Some(token), json!({})).await
+        };
+        assert_eq!(act("end", &ann).await.body["code"], "room_state");
+        let eve = server.token("Eve").await;
+        assert_eq!(act("start", &eve).await.status, 403);
+        assert_eq!(act("start", &ann).await.body["status"], "ready");
+        // Asking twice is harmless.
+        assert_eq!(act("start", &ann).await.status, 200);
+        told.push(status(&mut bob, "ready").await);
+
+        let mut host = in_room(&server, &ann, &id).await;
+        let publisher = Publisher::go_live(&mut host).await;
+        told.push(status(&mut bob, "live").await);
+        let viewer = Viewer::watch(&mut bob).await;
+        viewer.sees(5).await;
+        let now = server.get(&format!("{path}/status"), None).await.body;
+        assert_eq!(
+            (&now["status"], &now["viewerCount"]),
+            (&json!("live"), &json!(1))
+        );
+        assert!(
+            now["durationSec"].is_u64() && now["startedAt"].is_string(),
+            "{now}"
+        );
+        let live = server.get("/api/v1/rooms/live", None).await.body;
+        assert_eq!(live["items"][0]["id"], id);
+        let delete = server.ask(("DELETE", &path), Some(&ann), &[], None).await;
+        assert_eq!(delete.body["code"], "room_state");
+
+        let ended = act("end", &ann).await.body;
+        assert_eq!(ended["summary"]["totalViewers"], 1, "{ended}");
+        let over = status(&mut bob, "ended").await;
+        assert_eq!(over["d"]["summary"]["peakViewers"], 1);
+        publisher.end().await;
+        viewer.end().await;
+        let past = server.get("/api/v1/rooms/past", None).await.body;
+        assert_eq!(past["items"][0]["id"], id);
+        // Nothing can be sent there any more.
+        let offer = crate::harness::offer();
+        assert_eq!(
+            host.refused("rtc.offer", json!({ "sdp": offer })).await,
+            "room_over"
+        );
+        assert_eq!(act("start", &ann).await.body["code"], "room_over");
+
+        let delete = server.ask(("DELETE", &path), Some(&ann), &[], None).await;
+        assert_eq!(delete.status, 204);
+        assert_eq!(server.get(&path, None).await.status, 404);
+        told_by.push(masked(Value::Array(told)));
+        server.server.stop().await;
+    }
+    assert_eq!(told_by[0], told_by[1]);
+    insta::assert_json_snapshot!(told_by[0]);
+}
+
+#[tokio::test]
+async fn asking_twice_to_create_a_room_creates_one() {
+    for server in TestServer::on_each(|_| ()).await {
+        let ann = server.token("Ann").await;
+        let create = async |token: &str, key: &str, title: &str| {
+            let key = [("idempotency-key", key)];
+            let body = json!({ "title": title });
+            server
+                .ask(("POST", "/api/v1/rooms"), Some(token), &key, Some(body))
+                .await
+        };
+        let first = create(&ann, "k1", "Show").await;
+        let again = create(&ann, "k1", "Show").await;
+        assert_eq!((first.status, again.status), (201, 201));
+        assert_eq!(first.body, again.body);
+        assert!(first.body["ingest"]["streamKey"].as_str().unwrap().len() >= 22);
+        let other = create(&ann, "k1", "Another").await;
+        assert_eq!(
+            (other.status, &other.body["code"]),
+            (422, &json!("invalid_value"))
+        );
+        assert_eq!(create(&ann, "a b", "Show").await.status, 400);
+        let bob = server.token("Bob").await;
+        let his = create(&bob, "k1", "Show").await;
+        assert_ne!(his.body["id"], first.body["id"]);
+        let path = "/api/v1/rooms?q=show";
+        let listed = server.get(path, None).await.body;
+        assert_eq!(listed["items"].as_array().unwrap().len(), 2);
+        server.server.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn two_who_change_a_room_at_once_learn_of_each_other() {
+    for server in TestServer::on_each(|_| ()).await {
+        let ann = server.token("Ann").await;
+        let id = server.room(&ann, json!({ "title": "Show" })).await;
+        let path = format!("/api/v1/rooms/{id}");
+        let tag = server.get(&path, None).await.headers["etag"].clone();
+        let (mut bob, _) = server.join("Bob", &id).await;
+        let change = async |tag: &str, body: Value| {
+            let tag = [("if-match", tag)];
+            server
+                .ask(("PATCH", &path), Some(&ann), &tag, Some(body))
+                .await
+        };
+        let tag = tag.to_str().unwrap();
+        let body = json!({ "title": "Đêm nhạc", "category": "music", "allowGuestChat": true });
+        let first = change(tag, body).await;
+        assert_eq!(first.status, 200, "{}", first.body);
+        assert_ne!(first.headers["etag"], tag);
+        let told = bob.expect("room.updated").await;
+        assert_eq!(told["d"]["room"]["title"], "Đêm nhạc");
+        let late = change(tag, json!({ "title": "Late" })).await;
+        assert_eq!(
+            (late.status, &late.body["code"]),
+            (412, &json!("precondition_failed"))
+        );
+        assert_eq!(change("*", json!({ "category": null })).await.status, 200);
+        let found = server.get("/api/v1/rooms?q=dem%20nhac", None).await.body;
+        assert_eq!(found["items"][0]["id"], id);
+        assert_eq!(found["items"][0].get("category"), None);
+        // Guests may speak from now on.
+        let mut guest = server.socket().await;
+        let token = server.guest_token(&id).await;
+        guest.ok("auth", json!({ "token": token })).await;
+        guest.ok("join", json!({ "roomId": id })).await;
+        guest.ok("chat.send", json!({ "text": "hi" })).await;
+        server.server.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn a_kick_ends_every_token_that_was_minted_before() {
+    for server in TestServer::on_each(|_| ()).await {
+        let ann = server.token("Ann").await;
+        let body = json!({ "title": "Show", "visibility": "private" });
+        let id = server.room(&ann, body).await;
+        let path = format!("/api/v1/rooms/{id}");
+        let bob = crate::harness::api_token(&id, "bob", Default::default());
+        let join = format!("{path}/join");
+        let token = server.post(&join, Some(&bob), json!({})).await.body["token"].clone();
+        let token = token.as_str().unwrap();
+        let mut socket = in_room(&server, token, &id).await;
+        let listed = server
+            .get(&format!("{path}/viewers"), Some(&ann))
+            .await
+            .body;
+        assert_eq!(listed["items"][0]["id"], "bob", "{listed}");
+        let counted = server
+            .get(&format!("{path}/viewers"), Some(token))
+            .await
+            .body;
+        assert_eq!(counted.get("items"), None);
+
+        let kicks = format!("{path}/kicks");
+        let kick = json!({ "identity": "bob", "reason": "Enough." });
+        assert_eq!(
+            server.post(&kicks, Some(token), kick.clone()).await.status,
+            403
+        );
+        assert_eq!(server.post(&kicks, Some(&ann), kick).await.status, 204);
+        assert_eq!(socket.expect("kicked").await["d"]["reason"], "Enough.");
+        assert_eq!(socket.closed().await, Some(4403));
+
+        let server = server.restart().await;
+        for token in [token, bob.as_str()] {
+            assert_eq!(
+                server.get(&path, Some(token)).await.body["code"],
+                "token_invalid"
+            );
+            assert_eq!(server.post(&join, Some(token), json!({})).await.status, 401);
+            let whep = format!("/whep/{id}");
+            let sdp = [("content-type", "application/sdp")];
+            let watched = server.ask(("POST", &whep), Some(token), &sdp, None).await;
+            assert_eq!(watched.status, 401);
+            let mut again = server.socket().await;
+            again.ok("auth", json!({ "token": token })).await;
+            let refused = again.refused("join", json!({ "roomId": id })).await;
+            assert_eq!(refused, "token_invalid");
+        }
+        // The owner of the room is nobody's to put out, and tokens of others still hold.
+        let other = crate::harness::api_token(&id, "cy", Default::default());
+        assert_eq!(server.get(&path, Some(&other)).await.status, 200);
+        server.server.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn what_is_said_over_rest_is_stored_once_and_told() {
+    let server = TestServer::start().await;
+    let ann = server.token("Ann").await;
+    let (mut bob, _) = server.join("Bob", "demo").await;
+    let path = "/api/v1/rooms/demo/chat";
+    let body = json!({ "text": " hi ", "clientId": "1" });
+    let said = server.post(path, Some(&ann), body.clone()).await;
+    assert_eq!((said.status, &said.body["text"]), (201, &json!("hi")));
+    let told = bob.expect("chat.message").await;
+    assert_eq!(told["d"]["messageId"], said.body["messageId"]);
+    let again = server.post(path, Some(&ann), body).await;
+    assert_eq!(again.body, said.body);
+    for (body, code) in [
+        (json!({ "text": "other", "clientId": "1" }), "bad_message"),
+        (json!({ "text": "\u{200b}" }), "text_empty"),
+        (json!({ "text": "x".repeat(501) }), "text_too_long"),
+        (json!({ "text": "x", "clientId": "" }), "bad_message"),
+    ] {
+        let refused = server.post(path, Some(&ann), body).await;
+        assert_eq!(refused.body["code"], code);
+    }
+    let guest = server.guest_token("demo").await;
+    let refused = server
+        .post(path, Some(&guest), json!({ "text": "x" }))
+        .await;
+    assert_eq!(refused.status, 403);
+    let refused = server.post(path, None, json!({ "text": "x" })).await;
+    assert_eq!(refused.status, 401);
+    let listed = server.get(path, None).await.body;
+    assert_eq!(listed["items"].as_array().unwrap().len(), 1);
+    server.server.stop().await;
+}
+
+#[tokio::test]
+async fn what_nobody_uses_is_cancelled() {
+    let change = |config: &mut klieg_signaling::Config| {
+        config.cleanup_ms = 100;
+        config.scheduled_room_ttl_s = 1;
+        config.ready_room_ttl_s = 1;
+    };
+    for server in TestServer::on_each(change).await {
+        let ann = server.token("Ann").await;
+        let unused = server.room(&ann, json!({ "title": "Unused" })).await;
+        let (mut bob, _) = server.join("Bob", &unused).await;
+        let cancelled = status(&mut bob, "cancelled").await;
+        assert_eq!(cancelled["d"]["reason"], "clean_up");
+        let path = format!("/api/v1/rooms/{unused}/join");
+        let refused = server.post(&path, Some(&ann), json!({})).await;
+        assert_eq!(refused.body["code"], "room_over");
+        // The room of the development server may wait as long as it likes.
+        let demo = server.get("/api/v1/rooms/demo", None).await.body;
+        assert_eq!(demo["status"], "ready");
+        server.server.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn what_to_watch_next_is_of_the_same_kind_first() {
+    let server = TestServer::start().await;
+    let (ann, bob) = (server.token("Ann").await, server.token("Bob").await);
+    let of = |title: &str| json!({ "title": title, "category": "music" });
+    let shown = server.room(&ann, of("Shown")).await;
+    for (token, body) in [
+        (&bob, json!({ "title": "Else" })),
+        (&bob, of("Same kind")),
+        (&ann, json!({ "title": "Same host", "category": "talk" })),
+        (&ann, json!({ "title": "Hidden", "visibility": "private" })),
+    ] {
+        server.room(token, body).await;
+    }
+    let path = format!("/api/v1/rooms/{shown}/related");
+    let related = server.get(&path, Some(&ann)).await.body;
+    let items = related["items"].as_array().unwrap().iter();
+    let titles: Vec<&str> = items.map(|room| room["title"].as_str().unwrap()).collect();
+    assert_eq!(titles, ["Same host", "Same kind", "Else", "Demo"]);
+    server.server.stop().await;
+}
+
+#[tokio::test]
+async fn a_backup_is_a_database_to_start_from() {
+    for mut server in TestServer::on_each(|_| ()).await {
+        let ann = server.token("Ann").await;
+        let id = server.room(&ann, json!({ "title": "Kept" })).await;
+        let copy = server.config.data.join("copy");
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_klieg"));
+        command.arg("backup").arg(&copy).env_remove("KLIEG_CONFIG");
+        match &server.config.database_url {
+            Some(url) => command.env("KLIEG_DATABASE_URL", url.expose()),
+            None => command.env("KLIEG_DATA", &server.config.data),
+        };
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        let again = command.output().unwrap();
+        assert!(
+            !again.status.success(),
+            "a file that is there is overwritten"
+        );
+        if server.config.database_url.is_none() {
+            let url = format!("sqlite:{}", copy.display());
+            server.config.database_url = Some(klieg_signaling::Secret::new(url));
+            let server = server.restart().await;
+            let kept = server.get(&format!("/api/v1/rooms/{id}"), None).await.body;
+            assert_eq!(kept["title"], "Kept");
+            server.server.stop().await;
+        } else {
+            let dump = std::fs::read(&copy).unwrap();
+            assert!(dump.starts_with(b"PGDMP"));
+            server.server.stop().await;
+        }
+    }
+}
+
+async fn in_room(server: &TestServer, token: &str, room: &str) -> Client {
+    let mut client = server.socket().await;
+    client.ok("auth", json!({ "token": token })).await;
+    client.ok("join", json!({ "roomId": room })).await;
+    client
+}
+
+async fn status(client: &mut Client, status: &str) -> Value {
+    client
+        .wait(|m| m["t"] == "room.status" && m["d"]["status"] == status)
+        .await
+}
