@@ -1,7 +1,7 @@
 # The commands of this repository; each installs what it needs and can be run again at any time.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check interop pages bench fuzz audit clean
+.PHONY: help run test check interop contract pages bench fuzz audit clean
 
 help: ## shows this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 16
@@ -12,17 +12,22 @@ run: ## builds what changed and starts the server for development; ARGS="…" go
 test: ## runs every test: Rust, pages, browsers, a few foreign WebRTC stacks
 	@scripts/setup.sh build pages browsers deny postgres
 	@scripts/pages.sh
-	@scripts/check.sh fmt lint unit core deny pages browsers interop
+	@scripts/check.sh fmt lint unit contract core deny pages browsers interop
 
 check: ## runs every test that needs no browser
 	@scripts/setup.sh build pages deny postgres
 	@scripts/pages.sh
-	@scripts/check.sh fmt lint unit core deny pages
+	@scripts/check.sh fmt lint unit contract core deny pages
 
 interop: ## lets every foreign WebRTC stack publish and watch; ARGS="--only firefox" takes one
 	@scripts/setup.sh build pages
 	@scripts/pages.sh
 	@scripts/interop.sh $(ARGS)
+
+contract: ## compares the server with openapi.json; ARGS="2000" examples of each operation
+	@scripts/setup.sh build
+	@cargo build --locked --package klieg-signaling --bin klieg
+	@scripts/contract.sh $(ARGS)
 
 pages: ## builds the web pages into web-demo/dist
 	@scripts/setup.sh pages

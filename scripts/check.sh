@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs the checks named, in order: check.sh fmt lint unit core deny pages browsers interop
+# Runs the checks named, in order: check.sh fmt lint unit contract core deny pages browsers interop
 # shellcheck source=common.sh
 . "$(dirname "$0")/common.sh"
 
@@ -27,6 +27,9 @@ check_fmt() { cargo fmt --all --check; }
 check_lint() { cargo clippy --locked --workspace --all-targets --quiet -- --deny warnings; }
 
 check_unit() { cargo test --locked --workspace; }
+
+# Every operation as described, with few examples; scripts/contract.sh takes more.
+check_contract() { scripts/contract.sh 20; }
 
 # The forwarding unit's core owns no runtime, socket, server or database.
 check_core() {

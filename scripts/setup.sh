@@ -22,11 +22,13 @@ main() {
   done
 }
 
-# The C and C++ compilers and CMake build AWS-LC and SQLite.
+# The C and C++ compilers and CMake build AWS-LC and SQLite; Python and curl compare the server with its contract.
 setup_build() {
   local missing=()
   { have cc && have c++; } || missing+=(build-essential)
   have cmake || missing+=(cmake)
+  have curl || missing+=(curl)
+  python3 -c 'import ensurepip' 2>/dev/null || missing+=(python3 python3-venv)
   apt_install "${missing[@]}"
 
   have cargo || install_rust

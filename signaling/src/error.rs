@@ -87,7 +87,6 @@ impl Code {
             | Self::BadMessage
             | Self::UnknownType
             | Self::BadSdp
-            | Self::TextEmpty
             | Self::TextTooLong
             | Self::EmojiUnknown => StatusCode::BAD_REQUEST,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
@@ -106,6 +105,7 @@ impl Code {
             | Self::NoCommonCodec
             | Self::CodecMismatch
             | Self::LayerUnknown
+            | Self::TextEmpty
             | Self::InvalidValue => StatusCode::UNPROCESSABLE_ENTITY,
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::NotAcceptable => StatusCode::NOT_ACCEPTABLE,

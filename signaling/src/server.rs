@@ -9,6 +9,7 @@ use std::time::Duration;
 use klieg_sfu::{Handle, Sfu};
 use klieg_turn::IceServers;
 use prometheus::{IntGauge, Registry};
+use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tracing::info;
@@ -101,10 +102,7 @@ impl Server {
         let folder = DataFolder::open(&config.data)?;
         let own_secret = folder.signing_secret()?;
         let stores = open_stores(&config).await?;
-        let address = config.http;
-        let unbound = |source| StartError::Http { address, source };
-        let listener = listen::bind(address).map_err(unbound)?;
-        let http = listener.local_addr().map_err(unbound)?;
+        let (listener, http) = bind(config.http)?;
 
         let registry = Registry::new();
         let metrics = Arc::new(Metrics::new(registry.clone())?);
@@ -140,11 +138,7 @@ impl Server {
             phase: watched.clone(),
             next_socket: AtomicU64::new(1),
         });
-        let upkeep = app.config.upkeep();
-        tokio::spawn(keep_up(Arc::clone(&app.rooms), upkeep, watched.clone()));
-        let connections = app.config.max_sockets;
-        let serving = listen::serve(listener, router(Arc::clone(&app)), watched, connections);
-        let serving = tokio::spawn(serving);
+        let serving = serve(&app, listener, watched);
         let candidates = sfu.candidates().to_vec();
         info!(%http, media = ?candidates, dev = app.config.dev, "server started");
         Ok(Self {
@@ -188,6 +182,21 @@ impl Server {
         }
         info!("server stopped");
     }
+}
+
+fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
+    let unbound = |source| StartError::Http { address, source };
+    let listener = listen::bind(address).map_err(unbound)?;
+    let http = listener.local_addr().map_err(unbound)?;
+    Ok((listener, http))
+}
+
+/// Starts what clients reach, and what cleans up behind them.
+fn serve(app: &Arc<App>, listener: TcpListener, phase: watch::Receiver<Phase>) -> JoinHandle<()> {
+    let (rooms, upkeep) = (Arc::clone(&app.rooms), app.config.upkeep());
+    tokio::spawn(keep_up(rooms, upkeep, phase.clone()));
+    let (router, connections) = (router(Arc::clone(app)), app.config.max_sockets);
+    tokio::spawn(listen::serve(listener, router, phase, connections))
 }
 
 /// Waits until nothing is left of what is counted, but not for ever.

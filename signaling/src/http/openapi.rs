@@ -11,6 +11,7 @@ use utoipa::{Modify, OpenApi, ToSchema};
 
 use super::accounts;
 use super::rooms::{chat, edit, join, life, lists, people};
+use crate::store::RoomOrder;
 
 /// The API.
 #[derive(OpenApi)]
@@ -22,7 +23,7 @@ use super::rooms::{chat, edit, join, life, lists, people};
         lists::list, lists::live, lists::past, edit::create, edit::show, edit::change, edit::remove, lists::related,
         life::start, life::end, life::status, join::join, people::viewers, people::kick, chat::list, chat::say,
     ),
-    components(schemas(Problem)),
+    components(schemas(Problem, RoomOrder)),
     modifiers(&Everywhere),
 )]
 struct Api;

@@ -152,6 +152,17 @@ pub(crate) enum RoomMessage {
         socket: SocketId,
         re: Option<String>,
     },
+    /// Something comes by REST, or from the clean-up.
+    Outside(Outside),
+    /// Something happened to a peer.
+    Media(klieg_sfu::Event),
+    /// The server stops: write what is to be written and end.
+    Stop,
+}
+
+/// What a room is told by those who are not in it.
+#[derive(Debug)]
+pub(crate) enum Outside {
     /// Somebody without a socket says something; the reply comes once it is stored.
     Say {
         from: Author,
@@ -177,10 +188,12 @@ pub(crate) enum RoomMessage {
         limit: usize,
         reply: oneshot::Sender<Vec<Person>>,
     },
-    /// Something happened to a peer.
-    Media(klieg_sfu::Event),
-    /// The server stops: write what is to be written and end.
-    Stop,
+}
+
+impl From<Outside> for RoomMessage {
+    fn from(message: Outside) -> Self {
+        Self::Outside(message)
+    }
 }
 
 /// What somebody who came was sent: the missed events up to this number, or (`None`) the snapshot.
@@ -339,9 +352,10 @@ impl Rooms {
     async fn ask<T>(
         self: &Arc<Self>,
         id: &RoomId,
-        question: impl Fn(oneshot::Sender<T>) -> RoomMessage,
+        question: impl Fn(oneshot::Sender<T>) -> Outside,
     ) -> Result<T, ApiError> {
-        match self.open(id).ask(&question).await {
+        let question = |reply| RoomMessage::Outside(question(reply));
+        match self.open(id).ask(question).await {
             Ok(reply) => Ok(reply),
             // As above.
             Err(_) => self.open(id).ask(question).await,
@@ -353,8 +367,7 @@ impl Rooms {
     /// # Errors
     /// What the room's life does not allow; `busy`; `unavailable` when the change may be stored later.
     pub(crate) async fn act(self: &Arc<Self>, id: &RoomId, input: Input) -> Result<(), ApiError> {
-        self.ask(id, |reply| RoomMessage::Act { input, reply })
-            .await?
+        self.ask(id, |reply| Outside::Act { input, reply }).await?
     }
 
     /// Says something in a room; returns once it is stored.
@@ -368,7 +381,7 @@ impl Rooms {
         text: String,
         client_id: Option<String>,
     ) -> Result<ChatMessage, ApiError> {
-        let said = self.ask(id, |reply| RoomMessage::Say {
+        let said = self.ask(id, |reply| Outside::Say {
             from: from.clone(),
             text: text.clone(),
             client_id: client_id.clone(),
@@ -390,19 +403,19 @@ impl Rooms {
         let Some(room) = self.here(id) else {
             return Ok(Vec::new());
         };
-        room.ask(|reply| RoomMessage::People {
+        let question = |reply| Outside::People {
             after,
             limit,
             reply,
-        })
-        .await
+        };
+        room.ask(|reply| question(reply).into()).await
     }
 
     /// Tells a room what its owner wrote.
     pub(crate) async fn changed(&self, record: &RoomRecord) {
         if let Some(room) = self.here(&record.id) {
             let record = Box::new(record.clone());
-            room.tell_surely(RoomMessage::Changed(record)).await;
+            room.tell_surely(Outside::Changed(record).into()).await;
         }
     }
 
@@ -420,7 +433,7 @@ impl Rooms {
         self.expelled.insert((id.clone(), identity.clone()), now);
         if let Some(room) = self.here(id) {
             let identity = identity.clone();
-            room.tell_surely(RoomMessage::Expel { identity, reason })
+            room.tell_surely(Outside::Expel { identity, reason }.into())
                 .await;
         }
         let rooms = &self.context.stores.rooms;

@@ -90,7 +90,8 @@ impl Room {
         match author {
             Author::Socket(socket, re) => self.answer_said(socket, re.as_deref(), &message),
             Author::Said(reply) => {
-                let _ = reply.send(message);
+                let said = |error: ApiError| ApiError::new(Code::InvalidValue, error.message);
+                let _ = reply.send(message.map_err(said));
             }
             Author::Room | Author::Acted(_) => {}
         }

@@ -20,7 +20,7 @@ use super::life::{Life, Moment};
 use super::member::{Member, NewMember};
 use super::stage::{Changes, Exit, Stage};
 use super::tally::Tally;
-use super::{Context, Departure, Entered, RoomMessage, RoomSummary};
+use super::{Context, Departure, Entered, Outside, RoomMessage, RoomSummary};
 
 /// Runs a room until nobody has needed it for a while.
 pub(super) async fn run(
@@ -200,23 +200,29 @@ impl Room {
                 self.acknowledge(socket, re.as_deref(), &ack);
             }
             RoomMessage::Media(event) => self.handle_media(event),
-            RoomMessage::Say {
+            RoomMessage::Outside(outside) => self.handle_outside(outside),
+            RoomMessage::Stop => self.stopping = true,
+        }
+    }
+
+    fn handle_outside(&mut self, message: Outside) {
+        match message {
+            Outside::Say {
                 from,
                 text,
                 client_id,
                 reply,
             } => self.say_for(from, &text, client_id, reply),
-            RoomMessage::Act { input, reply } => self.act(input, reply),
-            RoomMessage::Changed(record) => self.change(*record),
-            RoomMessage::Expel { identity, reason } => self.expel(&identity, reason.as_deref()),
-            RoomMessage::People {
+            Outside::Act { input, reply } => self.act(input, reply),
+            Outside::Changed(record) => self.change(*record),
+            Outside::Expel { identity, reason } => self.expel(&identity, reason.as_deref()),
+            Outside::People {
                 after,
                 limit,
                 reply,
             } => {
                 let _ = reply.send(self.people(&after, limit));
             }
-            RoomMessage::Stop => self.stopping = true,
         }
     }
 

@@ -101,7 +101,7 @@ pub(crate) struct Document {
     #[schema(min_length = 1, max_length = 120)]
     pub title: String,
     /// Where it is.
-    #[schema(max_length = 2048, pattern = "^https?://")]
+    #[schema(max_length = 2048, pattern = "^https?://[^/]")]
     pub url: String,
 }
 
@@ -113,7 +113,7 @@ pub(crate) struct ExternalLink {
     #[schema(min_length = 1, max_length = 40)]
     pub platform: String,
     /// Where it is.
-    #[schema(max_length = 2048, pattern = "^https?://")]
+    #[schema(max_length = 2048, pattern = "^https?://[^/]")]
     pub url: String,
 }
 

@@ -6,6 +6,7 @@ mod server;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use super::*;
 use crate::auth::Role;
@@ -383,7 +384,7 @@ async fn opening_twice_changes_nothing(base: Base) {
     assert!(again.rooms.find(&room(1).id).await.unwrap().is_some());
 }
 
-/// A smaller one of what `klieg-store-bench` shows on a million rooms: no list reads, or sorts, all of them.
+/// A smaller one of what [`how_long_lists_take`] shows on a million rooms: no list reads, or sorts, all of them.
 async fn each_list_is_read_by_an_index(base: Base) {
     base.fill(ENOUGH_FOR_AN_INDEX).await;
     for query in queries() {
@@ -398,6 +399,56 @@ async fn each_list_is_read_by_an_index(base: Base) {
         let sorted = plan.contains("Sort") && !plan.contains("Incremental Sort");
         assert!(!sorted || sorts, "{query:?}:\n{plan}");
     }
+}
+
+/// Fills each database with `KLIEG_BENCH_ROOMS` rooms, and prints how long every kind of list takes, and by which plan.
+#[tokio::test]
+#[ignore = "takes minutes; scripts/store-bench.sh runs it"]
+async fn how_long_lists_take() {
+    let rooms = std::env::var("KLIEG_BENCH_ROOMS");
+    let rooms: u64 = rooms.map_or(100_000, |text| text.parse().unwrap());
+    for base in [Base::sqlite().await, Base::postgres().await] {
+        base.fill(rooms).await;
+        println!("{rooms} rooms, {}", base.name());
+        let mut all = Vec::new();
+        for query in queries() {
+            let mut took = Vec::new();
+            for _ in 0..BENCH_RUNS {
+                let since = Instant::now();
+                base.stores.rooms.list(&query).await.unwrap();
+                took.push(since.elapsed());
+            }
+            let plan = base.plan(&query).await.replace('\n', " / ");
+            println!("  {} | {} | {plan}", spread(&mut took), name_of(&query));
+            all.extend(took);
+        }
+        println!("  {} | all of them", spread(&mut all));
+    }
+}
+
+fn spread(took: &mut [Duration]) -> String {
+    took.sort_unstable();
+    let at = |percent: usize| took[(took.len() - 1) * percent / 100].as_secs_f64() * 1000.0;
+    format!("p50 {:7.3} ms  p99 {:7.3} ms", at(50), at(99))
+}
+
+fn name_of(query: &RoomQuery) -> String {
+    let RoomQuery {
+        status,
+        rank,
+        words,
+        category,
+        owner,
+        order,
+        after,
+        ..
+    } = query;
+    let page = if after.is_some() {
+        "next page"
+    } else {
+        "first page"
+    };
+    format!("{order:?} {page} {status:?} {rank:?} {words:?} {category:?} {owner:?}")
 }
 
 /// Every kind of list that the API has.
@@ -488,6 +539,13 @@ impl Base {
             location,
             store: Concrete::Postgres(postgres::Store::open(&url).await.unwrap()),
             folder: None,
+        }
+    }
+
+    fn name(&self) -> &'static str {
+        match &self.store {
+            Concrete::Sqlite(_) => "SQLite",
+            Concrete::Postgres(_) => "PostgreSQL",
         }
     }
 
@@ -627,3 +685,5 @@ fn number_of(id: &RoomId) -> u64 {
 
 /// With less, `PostgreSQL` finds that reading all is quicker.
 const ENOUGH_FOR_AN_INDEX: u64 = 20_000;
+
+const BENCH_RUNS: usize = 200;

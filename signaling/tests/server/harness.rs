@@ -193,21 +193,29 @@ pub(crate) async fn call(
 }
 
 pub(crate) async fn send(server: SocketAddr, request: hyper::Request<Full<Bytes>>) -> Reply {
-    let stream = TcpStream::connect(server).await.unwrap();
+    try_send(server, request).await.unwrap()
+}
+
+/// Sends a request; `None` where the server is gone.
+pub(crate) async fn try_send(
+    server: SocketAddr,
+    request: hyper::Request<Full<Bytes>>,
+) -> Option<Reply> {
+    let stream = TcpStream::connect(server).await.ok()?;
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
         .await
-        .unwrap();
+        .ok()?;
     tokio::spawn(connection);
-    let response = sender.send_request(request).await.unwrap();
+    let response = sender.send_request(request).await.ok()?;
     let (head, body) = response.into_parts();
-    let bytes = body.collect().await.unwrap().to_bytes();
+    let bytes = body.collect().await.ok()?.to_bytes();
     let text = String::from_utf8_lossy(&bytes).into_owned();
     let body = serde_json::from_str(&text).unwrap_or(Value::String(text));
-    Reply {
+    Some(Reply {
         status: head.status.as_u16(),
         headers: head.headers,
         body,
-    }
+    })
 }
 
 /// A client of the socket.

@@ -213,7 +213,7 @@ async fn what_is_said_over_rest_is_stored_once_and_told() {
     let again = server.post(path, Some(&ann), body).await;
     assert_eq!(again.body, said.body);
     for (body, code) in [
-        (json!({ "text": "other", "clientId": "1" }), "bad_message"),
+        (json!({ "text": "other", "clientId": "1" }), "invalid_value"),
         (json!({ "text": "\u{200b}" }), "text_empty"),
         (json!({ "text": "x".repeat(501) }), "text_too_long"),
         (json!({ "text": "x", "clientId": "" }), "bad_message"),

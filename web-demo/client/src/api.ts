@@ -19,6 +19,8 @@ export interface NewRoom {
   title: string;
   visibility?: Visibility;
   allowGuestChat?: boolean;
+  /** Whether the room waits for another event when one has ended. */
+  reusable?: boolean;
 }
 
 /** A room just made, with the secret that is shown once. */

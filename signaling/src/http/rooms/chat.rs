@@ -12,7 +12,7 @@ use super::nobody;
 use crate::app::App;
 use crate::chat;
 use crate::error::{ApiError, Code};
-use crate::http::page::{Page, Parameters, page_size};
+use crate::http::page::{Page, Parameters, bad_query, page_size};
 use crate::http::{Bearer, Body, RoomInPath};
 use crate::store::{Author, ChatMessage};
 
@@ -20,7 +20,7 @@ use crate::store::{Author, ChatMessage};
 #[into_params(parameter_in = Query)]
 pub(crate) struct ChatParameters {
     /// Only messages whose number is less.
-    #[param(minimum = 0)]
+    #[param(minimum = 0, maximum = 9_223_372_036_854_775_807_i64)]
     before: Option<u64>,
     /// How many; 20 where it is left out.
     #[param(minimum = 1, maximum = 100)]
@@ -37,9 +37,12 @@ pub(crate) async fn list(
     Parameters(parameters): Parameters<ChatParameters>,
 ) -> Result<Json<Page<ChatMessage>>, ApiError> {
     let limit = page_size(parameters.limit)?;
+    let before = parameters.before.unwrap_or(MAX_NUMBER);
+    if before > MAX_NUMBER {
+        return Err(bad_query());
+    }
     let identity = identity.unwrap_or_else(nobody);
     let (record, _, _) = app.enter(&identity, &room).await?;
-    let before = parameters.before.unwrap_or(u64::MAX);
     let journal = &app.stores.journal;
     let messages = journal.chat(&record.id, before, limit + 1).await;
     let messages = messages.map_err(ApiError::store)?;
@@ -90,3 +93,6 @@ pub(crate) async fn say(
     let message = app.rooms.say(&record.id, from, new.text, new.client_id);
     Ok((StatusCode::CREATED, Json(message.await?)))
 }
+
+/// What the database counts to.
+const MAX_NUMBER: u64 = i64::MAX.cast_unsigned();

@@ -119,12 +119,12 @@ pub(crate) async fn change(
 ) -> Result<Response, ApiError> {
     let identity = bearer.required()?;
     let mut record = manage(&app, &identity, &room).await?;
-    if !matches(&headers, &record) {
-        return Err(changed_since());
-    }
     let announced = record.status == RoomStatus::Scheduled;
     let moment = record.scheduled_at;
     patch.apply(&mut record)?;
+    if !matches(&headers, &record) {
+        return Err(changed_since());
+    }
     if !announced && record.scheduled_at != moment {
         let text = "Only a scheduled room can be put off.";
         return Err(ApiError::new(Code::RoomState, text));

@@ -29,7 +29,7 @@ pub(crate) struct NewRoom {
     #[serde(default)]
     quality: Quality,
     /// A picture of the host.
-    #[schema(max_length = 2048, pattern = "^https?://")]
+    #[schema(max_length = 2048, pattern = "^https?://[^/]")]
     host_avatar_url: Option<String>,
     /// What there is to read beside the picture.
     #[serde(default)]
@@ -74,7 +74,7 @@ pub(crate) struct RoomPatch {
     quality: Option<Quality>,
     /// A picture of the host.
     #[serde(deserialize_with = "said")]
-    #[schema(value_type = Option<String>, max_length = 2048, pattern = "^https?://")]
+    #[schema(value_type = Option<String>, max_length = 2048, pattern = "^https?://[^/]")]
     host_avatar_url: Option<Option<String>>,
     /// What there is to read beside the picture: all of it.
     #[serde(deserialize_with = "present")]
@@ -227,7 +227,10 @@ fn link_of(link: &ExternalLink) -> Result<ExternalLink, ApiError> {
 
 /// Checks that browsers can open an address, and that it says nothing of who opens it.
 fn web_address(field: &str, text: &str) -> Result<String, ApiError> {
-    let web = text.starts_with("http://") || text.starts_with("https://");
+    let host = text
+        .strip_prefix("http://")
+        .or_else(|| text.strip_prefix("https://"));
+    let web = host.is_some_and(|host| !host.is_empty() && !host.starts_with('/'));
     if text.chars().count() > MAX_URL || !web {
         let text =
             format!("`{field}` begins with http(s):// and has {MAX_URL} characters at most.");
@@ -308,6 +311,10 @@ mod tests {
             ),
             (
                 r#"{"hostAvatarUrl":"https://"}"#.to_owned(),
+                Code::BadMessage,
+            ),
+            (
+                r#"{"hostAvatarUrl":"https://[x"}"#.to_owned(),
                 Code::InvalidValue,
             ),
             (
@@ -353,8 +360,8 @@ mod tests {
     }
 
     fn change(room: &mut RoomRecord, body: &str) -> Result<(), ApiError> {
-        let patch: RoomPatch = serde_json::from_str(body).unwrap();
-        patch.apply(room)
+        let patch = serde_json::from_str::<RoomPatch>(body);
+        patch.map_err(ApiError::internal)?.apply(room)
     }
 
     fn room() -> RoomRecord {

@@ -1,5 +1,10 @@
 //! The stores in a `PostgreSQL` database.
 
+#![expect(
+    clippy::duplicate_mod,
+    reason = "what both databases read is written once, and compiled for each"
+)]
+
 #[path = "../sql/users.rs"]
 mod users;
 

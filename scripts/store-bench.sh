@@ -1,0 +1,7 @@
+#!/usr/bin/env bash
+# Prints how long lists of rooms take on each database, and by which plan: store-bench.sh [ROOMS]
+# shellcheck source=common.sh
+. "$(dirname "$0")/common.sh"
+
+KLIEG_BENCH_ROOMS=${1:-100000} cargo test --locked --package klieg-signaling --lib store::tests::how_long_lists_take \
+  -- --ignored --nocapture --exact
