@@ -85,7 +85,7 @@ impl Outbox {
 
     /// Closes the socket, once it was sent what is queued.
     pub(crate) fn kick(&self) {
-        self.level.kicked.notify_one();
+        self.shared.kicked.notify_one();
     }
 
     fn push(&self, item: Item) {
@@ -137,6 +137,12 @@ impl OutboxReader {
         let shared = Arc::clone(&self.shared);
         async move { shared.overflow.notified().await }
     }
+
+    /// Waits until the socket is to close.
+    pub(crate) fn kicked(&self) -> impl Future<Output = ()> + use<> {
+        let shared = Arc::clone(&self.shared);
+        async move { shared.kicked.notified().await }
+    }
 }
 
 impl Drop for OutboxReader {
@@ -150,14 +156,6 @@ impl Drop for OutboxReader {
 impl Shared {
     fn queue(&self) -> MutexGuard<'_, Queue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl OutboxReader {
-    /// Waits until the socket is to close.
-    pub(crate) fn kicked(&self) -> impl Future<Output = ()> + use<> {
-        let level = Arc::clone(&self.level);
-        async move { level.kicked.notified().await }
     }
 }
 
