@@ -19,6 +19,8 @@ mod runs;
 
 mod metrics;
 
+mod path_metrics;
+
 pub use config::{Config, MAX_SHARDS, Offload, StartError};
 pub use handle::{Busy, Handle, Sfu};
 pub use klieg_sfu_core::command::*;

@@ -2,16 +2,18 @@
 
 use std::time::Duration;
 
-use klieg_sfu_core::node::{Counters, ESTIMATE_CLASSES_KBPS};
+use klieg_sfu_core::node::Counters;
 use klieg_sfu_core::{DisconnectReason, Event};
 use prometheus::{
     Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry,
 };
 
+use crate::path_metrics::PathMetrics;
+
 use crate::udp::Counts;
 
 /// Reads one number out of what a shard has counted.
-type Reading = fn(&Totals) -> u64;
+pub(crate) type Reading = fn(&Totals) -> u64;
 
 /// Totals by metric: name (`klieg_sfu_…_total`), help text, reading.
 const COUNTERS: [(&str, &str, Reading); 26] = [
@@ -206,14 +208,6 @@ const LATENCY_BUCKETS: [f64; 11] = [
     0.0001, 0.00025, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5,
 ];
 
-/// What the paths of viewers did to their pictures (`klieg_sfu_bandwidth_changes_total`).
-const BANDWIDTH_CHANGES: [(&str, Reading); 4] = [
-    ("lowered", |totals| totals.core.layers_lowered),
-    ("raised", |totals| totals.core.layers_raised),
-    ("paused", |totals| totals.core.pictures_paused),
-    ("resumed", |totals| totals.core.pictures_resumed),
-];
-
 /// Buckets of the join times, in seconds.
 const JOIN_BUCKETS: [f64; 11] = [0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0];
 
@@ -249,11 +243,7 @@ pub(crate) struct Metrics {
     counters: Vec<IntCounter>,
     /// In the order of [`DROPPED`].
     dropped: Vec<IntCounter>,
-    /// In the order of [`BANDWIDTH_CHANGES`].
-    bandwidth_changes: Vec<IntCounter>,
-    /// In the order of [`ESTIMATE_CLASSES_KBPS`], and one for all above.
-    estimates: Vec<IntCounter>,
-    paused: IntGauge,
+    paths: PathMetrics,
     peers: IntGauge,
     waiting: IntGauge,
     rooms: IntGauge,
@@ -281,28 +271,7 @@ impl Metrics {
         Ok(Self {
             counters: counters.collect::<Result<_, _>>()?,
             dropped: dropped.collect(),
-            bandwidth_changes: by_label(
-                registry,
-                (
-                    "bandwidth_changes",
-                    "Changes to the pictures of viewers because of what their paths carry.",
-                ),
-                ("change", BANDWIDTH_CHANGES.map(|(name, _)| name.to_owned())),
-            )?,
-            estimates: by_label(
-                registry,
-                (
-                    "estimates",
-                    "Estimates of what the paths of viewers carry, one a viewer and second, by the class that they \
-                     are in: up to so many kb/s.",
-                ),
-                ("kbps", estimate_classes()),
-            )?,
-            paused: gauge(
-                registry,
-                "paused_viewers",
-                "Viewers whose picture is paused because their paths carry none.",
-            )?,
+            paths: PathMetrics::register(registry)?,
             peers: gauge(registry, "peers", "Peers whose first check has come.")?,
             waiting: gauge(
                 registry,
@@ -366,14 +335,7 @@ impl Metrics {
         for (counter, (_, read)) in self.dropped.iter().zip(&DROPPED) {
             counter.inc_by(read(now) - read(before));
         }
-        for (counter, (_, read)) in self.bandwidth_changes.iter().zip(&BANDWIDTH_CHANGES) {
-            counter.inc_by(read(now) - read(before));
-        }
-        let estimates = now.core.estimates.iter().zip(&before.core.estimates);
-        for (counter, (now, before)) in self.estimates.iter().zip(estimates) {
-            counter.inc_by(now - before);
-        }
-        self.paused.add(paused(now) - paused(before));
+        self.paths.add(before, now);
         self.peers
             .add(signed(now.population.0) - signed(before.population.0));
         self.waiting
@@ -404,32 +366,6 @@ fn latency(registry: &Registry) -> Result<HistogramVec, prometheus::Error> {
     Ok(histograms)
 }
 
-/// Returns how many viewers of a shard are without a picture because of their paths.
-fn paused(totals: &Totals) -> i64 {
-    let core = &totals.core;
-    let over = core.pictures_resumed + core.left_paused;
-    i64::try_from(core.pictures_paused.saturating_sub(over)).unwrap_or(i64::MAX)
-}
-
-fn estimate_classes() -> impl Iterator<Item = String> {
-    let bounds = ESTIMATE_CLASSES_KBPS.iter().map(u64::to_string);
-    bounds.chain(["more".to_owned()])
-}
-
-fn by_label(
-    registry: &Registry,
-    (name, help): (&str, &str),
-    (label, values): (&str, impl IntoIterator<Item = String>),
-) -> Result<Vec<IntCounter>, prometheus::Error> {
-    let opts = Opts::new(format!("klieg_sfu_{name}_total"), help);
-    let counters = IntCounterVec::new(opts, &[label])?;
-    registry.register(Box::new(counters.clone()))?;
-    let values = values.into_iter();
-    Ok(values
-        .map(|value| counters.with_label_values(&[value.as_str()]))
-        .collect())
-}
-
 fn counter(registry: &Registry, name: &str, help: &str) -> Result<IntCounter, prometheus::Error> {
     let counter = IntCounter::new(format!("klieg_sfu_{name}_total"), help)?;
     registry.register(Box::new(counter.clone()))?;
@@ -447,7 +383,11 @@ fn by_reason(
     Ok(counter)
 }
 
-fn gauge(registry: &Registry, name: &str, help: &str) -> Result<IntGauge, prometheus::Error> {
+pub(crate) fn gauge(
+    registry: &Registry,
+    name: &str,
+    help: &str,
+) -> Result<IntGauge, prometheus::Error> {
     let gauge = IntGauge::new(format!("klieg_sfu_{name}"), help)?;
     registry.register(Box::new(gauge.clone()))?;
     Ok(gauge)
