@@ -1,16 +1,18 @@
 //! Everything a handler may reach.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use klieg_turn::IceServers;
 use tokio::sync::watch;
 
-use crate::auth::{Access, Authority, Grants, Identity, Role, Secret};
+use crate::auth::{Access, Authority, Grants, Identity, Others, Providers, Role, Secret, SignIns};
 use crate::config::Config;
 use crate::error::{ApiError, Code};
+use crate::fetch::Fetcher;
 use crate::id::{RoomId, SocketId};
+use crate::limit::Doors;
 use crate::media::Media;
 use crate::metrics::Metrics;
 use crate::room::Rooms;
@@ -20,8 +22,14 @@ use crate::wish::Resources;
 /// The server's parts, shared by every request and socket.
 #[derive(Debug)]
 pub(crate) struct App {
+    /// As the server started with it.
     pub(crate) config: Config,
-    pub(crate) authority: Authority,
+    /// The same with what has changed since, where a change needs no new start.
+    pub(crate) live: RwLock<Arc<Config>>,
+    pub(crate) authority: Arc<Authority>,
+    pub(crate) sign_ins: SignIns,
+    pub(crate) doors: Doors,
+    pub(crate) fetcher: Fetcher,
     /// What stream keys are made of that must be the same when they are asked for again.
     pub(crate) seed: Secret,
     pub(crate) stores: Stores,
@@ -49,6 +57,24 @@ pub(crate) enum Phase {
 }
 
 impl App {
+    /// Returns the settings as they are now: for those that can change while the server runs.
+    pub(crate) fn live(&self) -> Arc<Config> {
+        Arc::clone(&self.live.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Takes what can change while the server runs, and returns the names of the settings that cannot and differ.
+    pub(crate) fn reload(&self, new: &Config) -> Vec<&'static str> {
+        let waiting = self.config.changed_for_next_start(new);
+        let mut live = self.config.clone();
+        live.take_live(new);
+        self.doors.set(&live.limits);
+        let before = self.authority.others();
+        let others = others(&live, &before.providers, &self.fetcher, &self.metrics);
+        self.authority.set_others(others);
+        *self.live.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(live);
+        waiting
+    }
+
     /// Names a new socket.
     pub(crate) fn next_socket(&self) -> SocketId {
         SocketId(self.next_socket.fetch_add(1, Ordering::Relaxed))
@@ -68,7 +94,7 @@ impl App {
         if self
             .rooms
             .is_expelled(&id, &identity.id, identity.minted_at)
-            && identity.access != Access::Account
+            && !matches!(identity.access, Access::Account(_))
         {
             let text = "The token was ended: its holder was put out of the room.";
             return Err(ApiError::new(Code::TokenInvalid, text));
@@ -88,10 +114,20 @@ impl App {
     pub(crate) fn join_ttl(&self) -> Duration {
         Duration::from_secs(self.config.join_token_ttl_s)
     }
+}
 
-    /// Returns how long a sign-in holds.
-    pub(crate) fn access_ttl(&self) -> Duration {
-        Duration::from_secs(self.config.access_token_ttl_s)
+/// Returns those who sign tokens beside this server, as the settings name them.
+pub(crate) fn others(
+    config: &Config,
+    before: &Providers,
+    fetcher: &Fetcher,
+    metrics: &Metrics,
+) -> Others {
+    let providers = Providers::new(&config.oidc, before, fetcher, metrics);
+    providers.warm_up();
+    Others {
+        api_keys: config.api_keys.clone(),
+        providers,
     }
 }
 

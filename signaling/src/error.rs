@@ -28,6 +28,12 @@ pub(crate) enum Code {
     TokenInvalid,
     /// The token held once.
     TokenExpired,
+    /// Name and password do not belong together.
+    CredentialsWrong,
+    /// Somebody has the name.
+    NameTaken,
+    /// The password is too easy, or too long.
+    PasswordRefused,
     /// The role or the token's grants do not allow it.
     Forbidden,
     /// There is nothing by this name, or nothing that may be known.
@@ -66,6 +72,8 @@ pub(crate) enum Code {
     EmojiUnknown,
     /// Too often.
     RateLimited,
+    /// The request took too long to come.
+    TimedOut,
     /// A queue is full, or the server is about to stop.
     Busy,
     /// The database is away.
@@ -88,11 +96,13 @@ impl Code {
             | Self::UnknownType
             | Self::BadSdp
             | Self::TextTooLong
-            | Self::EmojiUnknown => StatusCode::BAD_REQUEST,
+            | Self::EmojiUnknown
+            | Self::PasswordRefused => StatusCode::BAD_REQUEST,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::Unauthenticated | Self::TokenInvalid | Self::TokenExpired => {
-                StatusCode::UNAUTHORIZED
-            }
+            Self::Unauthenticated
+            | Self::TokenInvalid
+            | Self::TokenExpired
+            | Self::CredentialsWrong => StatusCode::UNAUTHORIZED,
             Self::Forbidden => StatusCode::FORBIDDEN,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
@@ -100,7 +110,8 @@ impl Code {
             | Self::AlreadyJoined
             | Self::PublisherExists
             | Self::RoomOver
-            | Self::RoomState => StatusCode::CONFLICT,
+            | Self::RoomState
+            | Self::NameTaken => StatusCode::CONFLICT,
             Self::SdpUnusable
             | Self::NoCommonCodec
             | Self::CodecMismatch
@@ -112,6 +123,7 @@ impl Code {
             Self::PreconditionRequired => StatusCode::PRECONDITION_REQUIRED,
             Self::PreconditionFailed => StatusCode::PRECONDITION_FAILED,
             Self::RateLimited => StatusCode::TOO_MANY_REQUESTS,
+            Self::TimedOut => StatusCode::REQUEST_TIMEOUT,
             Self::Busy | Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
@@ -126,6 +138,9 @@ impl Code {
             Self::Unauthenticated => "Sign in first",
             Self::TokenInvalid => "The token does not hold",
             Self::TokenExpired => "The token has expired",
+            Self::CredentialsWrong => "The name or the password is wrong",
+            Self::NameTaken => "The name is taken",
+            Self::PasswordRefused => "Another password is needed",
             Self::Forbidden => "Not allowed",
             Self::NotFound => "Not found",
             Self::MethodNotAllowed => "Method not allowed",
@@ -145,6 +160,7 @@ impl Code {
             Self::TextTooLong => "The text is too long",
             Self::EmojiUnknown => "Not one of the reactions",
             Self::RateLimited => "Too often",
+            Self::TimedOut => "The request took too long",
             Self::Busy => "Busy, try again",
             Self::Unavailable => "The database is away",
             Self::RoomOver => "The room's event is over",
@@ -276,10 +292,9 @@ impl IntoResponse for ApiError {
         let mut response = (status, [content_type], body).into_response();
         let headers = response.headers_mut();
         if let Some(wait) = self.retry_after {
-            headers.insert(
-                header::RETRY_AFTER,
-                HeaderValue::from(wait.as_secs().max(1)),
-            );
+            // Who comes back a moment too early would only be sent away again.
+            let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds.max(1)));
         }
         if status == StatusCode::UNAUTHORIZED {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));

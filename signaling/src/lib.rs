@@ -33,6 +33,8 @@ mod auth;
 
 mod data;
 
+mod log;
+
 mod store;
 
 mod id;
@@ -43,16 +45,24 @@ mod text;
 
 mod limit;
 
+mod fetch;
+
 mod metrics;
 
 mod process;
 
 mod error;
 
-pub use auth::{Secret, VideoGrants, mint};
-pub use cli::{BackupArguments, Cli, Command, Settings, TokenArguments};
-pub use config::{Config, ConfigError, LogFormat, MediaGso};
+pub use auth::{AccountRole, Role, Secret, VideoGrants, mint, permission};
+pub use cli::{
+    BackupArguments, CheckArguments, Cli, Command, Findings, Settings, TokenArguments,
+    UserArguments,
+};
+pub use config::{
+    Config, ConfigError, Limits, LogFormat, MediaGso, OidcProvider, SigningAlgorithm,
+};
 pub use data::DataError;
+pub use log::Log;
 pub use server::{Server, StartError};
 pub use store::StoreError;
 

@@ -1,14 +1,15 @@
 //! Klieg: a self-hosted live-streaming server.
 
-use std::io::{IsTerminal, Write};
+use std::io::Write;
 use std::process::ExitCode;
 
 use clap::Parser;
 use klieg_signaling::{
-    BackupArguments, Cli, Command, Config, ConfigError, LogFormat, Server, Settings,
+    BackupArguments, CheckArguments, Cli, Command, Config, ConfigError, Log, Server, Settings,
+    UserArguments,
 };
 use tokio::signal::unix::{SignalKind, signal};
-use tracing_subscriber::EnvFilter;
+use tracing::{error, info};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -18,6 +19,8 @@ fn main() -> ExitCode {
         Some(Command::Backup(arguments)) => back_up(&arguments),
         Some(Command::Openapi) => say(klieg_signaling::openapi().trim_end()),
         Some(Command::Token(arguments)) => arguments.mint().and_then(|token| say(&token)),
+        Some(Command::User(arguments)) => user(&arguments),
+        Some(Command::Check(arguments)) => check(&arguments),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -36,17 +39,33 @@ fn main() -> ExitCode {
 
 fn serve(settings: &Settings) -> anyhow::Result<()> {
     let config = settings.load()?;
-    start_log(&config)?;
-    tokio::runtime::Runtime::new()?.block_on(run(config))
+    let log = Log::start(&config)?;
+    tokio::runtime::Runtime::new()?.block_on(run(settings, config, &log))
 }
 
 fn back_up(arguments: &BackupArguments) -> anyhow::Result<()> {
     tokio::runtime::Runtime::new()?.block_on(arguments.write())
 }
 
-async fn run(config: Config) -> anyhow::Result<()> {
+fn user(arguments: &UserArguments) -> anyhow::Result<()> {
+    let done = tokio::runtime::Runtime::new()?.block_on(arguments.carry_out())?;
+    say(&done)
+}
+
+fn check(arguments: &CheckArguments) -> anyhow::Result<()> {
+    let found = tokio::runtime::Runtime::new()?.block_on(arguments.check())?;
+    say(found.text.trim_end())?;
+    match found.problems {
+        0 => Ok(()),
+        1 => anyhow::bail!("there is a problem"),
+        problems => anyhow::bail!("there are {problems} problems"),
+    }
+}
+
+async fn run(settings: &Settings, config: Config, log: &Log) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut hang_up = signal(SignalKind::hangup())?;
     let server = Server::start(config).await?;
     let media: Vec<String> = server.media().iter().map(ToString::to_string).collect();
     say(&format!(
@@ -60,40 +79,32 @@ async fn run(config: Config) -> anyhow::Result<()> {
     } else {
         format!("Open http://{}/ in a browser.", server.http())
     })?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
+            _ = hang_up.recv() => read_again(settings, &server, log),
+        }
     }
     server.stop().await;
     Ok(())
 }
 
-/// Logs go to standard error, so that standard output has only what was asked for.
-fn start_log(config: &Config) -> anyhow::Result<()> {
-    let filter = EnvFilter::try_new(&config.log).map_err(|error| ConfigError::Invalid {
-        setting: "log",
-        reason: error.to_string(),
-    })?;
-    // These write whole messages into the log at their lowest levels, tokens and all.
-    let quiet = [
-        "tungstenite=info",
-        "tokio_tungstenite=info",
-        "hyper=info",
-        "hyper_util=info",
-    ];
-    let quiet = quiet
-        .into_iter()
-        .filter_map(|directive| directive.parse().ok());
-    let filter = quiet.fold(filter, EnvFilter::add_directive);
-    let log = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_writer(std::io::stderr);
-    match config.log_format {
-        LogFormat::Human => log.init(),
-        LogFormat::Json => log.json().flatten_event(true).init(),
+/// Reads the settings again. What cannot be used changes nothing.
+fn read_again(settings: &Settings, server: &Server, log: &Log) {
+    let config = settings
+        .load()
+        .and_then(|config| log.change(&config).map(|()| config));
+    match config {
+        Ok(config) => {
+            let waiting = server.reload(&config);
+            info!(
+                ?waiting,
+                "settings read again; those that wait need a new start"
+            );
+        }
+        Err(error) => error!(%error, "settings stay as they were"),
     }
-    Ok(())
 }
 
 fn say(line: &str) -> anyhow::Result<()> {

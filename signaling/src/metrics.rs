@@ -25,6 +25,10 @@ pub(crate) struct Metrics {
     pub(crate) messages: IntCounter,
     /// Errors that clients were answered on the WebSocket, by WHIP and by WHEP, by code.
     pub(crate) errors: IntCounterVec,
+    /// Sign-ins by what became of them: `done`, `renewed`, `wrong` (name or password), `reused` (a refresh token).
+    sign_ins: IntCounterVec,
+    /// Times that the keys of an OpenID provider were fetched, by whether it worked.
+    pub(crate) key_fetches: IntCounterVec,
     /// Sessions made by WHIP and WHEP that are open.
     pub(crate) http_sessions: IntGauge,
     /// Rooms in memory.
@@ -69,6 +73,8 @@ impl Metrics {
                 "klieg_errors_total",
                 "Errors that clients were answered on the WebSocket, by WHIP and by WHEP, by code",
             )?,
+            sign_ins: make.sign_ins()?,
+            key_fetches: make.key_fetches()?,
             http_sessions: make.gauge(
                 "klieg_http_sessions",
                 "Sessions made by WHIP and WHEP that are open",
@@ -119,6 +125,11 @@ impl Metrics {
             .inc();
     }
 
+    /// Counts what became of a sign-in.
+    pub(crate) fn signed_in(&self, outcome: &'static str) {
+        self.sign_ins.with_label_values(&[outcome]).inc();
+    }
+
     /// Writes everything in the registry as Prometheus reads it.
     pub(crate) fn text(&self) -> Result<String, prometheus::Error> {
         self.process.read();
@@ -129,6 +140,16 @@ impl Metrics {
 struct Maker<'a>(&'a Registry);
 
 impl Maker<'_> {
+    fn sign_ins(&self) -> Result<IntCounterVec, prometheus::Error> {
+        let help = "Sign-ins by what became of them";
+        self.counters_by("klieg_sign_ins_total", help, "outcome")
+    }
+
+    fn key_fetches(&self) -> Result<IntCounterVec, prometheus::Error> {
+        let help = "Times that the keys of an OpenID provider were fetched, by whether it worked";
+        self.counters_by("klieg_oidc_key_fetches_total", help, "outcome")
+    }
+
     fn gauge(&self, name: &str, help: &str) -> Result<IntGauge, prometheus::Error> {
         let metric = IntGauge::new(name, help)?;
         self.0.register(Box::new(metric.clone()))?;

@@ -1,32 +1,30 @@
 //! Every URL of the server.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, State};
 use axum::http::header::{self, HeaderName};
 use axum::http::{HeaderValue, Method, StatusCode};
-use axum::middleware::map_response_with_state;
+use axum::middleware::{from_fn, map_response_with_state};
 use axum::response::Response;
-use axum::routing::{get, post};
+use axum::routing::{get, post, put};
 use tower_http::set_header::SetResponseHeaderLayer;
-use tower_http::timeout::TimeoutLayer;
 use tracing::debug;
 
 use crate::app::App;
-use crate::config::Config;
 use crate::error::Refusal;
 use crate::http::origin::cors;
+use crate::http::request::name_and_time;
 use crate::http::rooms::{chat, edit, join, life, lists, people};
-use crate::http::{accounts, assets, openapi, probes, unknown_method, unknown_route};
+use crate::http::{accounts, assets, ingest, openapi, probes, unknown_method, unknown_route};
 use crate::wish::{endpoint, events, layer, resource};
 use crate::ws;
 
 /// Puts the addresses and their handlers together.
 pub(crate) fn router(app: Arc<App>) -> Router {
     let mut router = Router::new()
-        .nest("/api/v1", api(&app.config))
+        .nest("/api/v1", api(&app))
         .merge(media(&app))
         .route("/ws", get(ws::upgrade))
         .route("/healthz", get(probes::healthz))
@@ -36,10 +34,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .method_not_allowed_fallback(unknown_method)
         .with_state(app)
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
-        .layer(TimeoutLayer::with_status_code(
-            StatusCode::REQUEST_TIMEOUT,
-            REQUEST_TIMEOUT,
-        ));
+        .layer(from_fn(name_and_time));
     for (name, value) in SECURITY_HEADERS {
         let name = HeaderName::from_static(name);
         let value = HeaderValue::from_static(value);
@@ -49,11 +44,15 @@ pub(crate) fn router(app: Arc<App>) -> Router {
 }
 
 /// REST.
-fn api(config: &Config) -> Router<Arc<App>> {
+fn api(app: &Arc<App>) -> Router<Arc<App>> {
     Router::new()
         .route("/config", get(accounts::config))
+        .route("/auth/register", post(accounts::register))
         .route("/auth/login", post(accounts::login))
+        .route("/auth/refresh", post(accounts::refresh))
+        .route("/auth/logout", post(accounts::logout))
         .route("/me", get(accounts::me))
+        .route("/me/password", put(accounts::change_password))
         .route("/rooms", get(lists::list).post(edit::create))
         .route("/rooms/live", get(lists::live))
         .route("/rooms/past", get(lists::past))
@@ -69,20 +68,27 @@ fn api(config: &Config) -> Router<Arc<App>> {
         .route("/rooms/{id}/viewers", get(people::viewers))
         .route("/rooms/{id}/kicks", post(people::kick))
         .route("/rooms/{id}/chat", get(chat::list).post(chat::say))
+        .route("/rooms/{id}/ingest", get(ingest::show))
+        .route("/rooms/{id}/ingest/rotate", post(ingest::rotate))
         .route("/openapi.json", get(openapi::document))
         .route("/docs", get(openapi::page))
         .route("/docs.js", get(openapi::script))
         .fallback(unknown_route)
         .layer(cors(
-            config,
-            &[Method::GET, Method::POST, Method::PATCH, Method::DELETE],
+            app,
+            &[
+                Method::GET,
+                Method::POST,
+                Method::PUT,
+                Method::PATCH,
+                Method::DELETE,
+            ],
         ))
         .layer(never_stored())
 }
 
 /// WHIP and WHEP. What announces stands around the CORS layer, which answers `OPTIONS`, so that it is said there, too.
 fn media(app: &Arc<App>) -> Router<Arc<App>> {
-    let config = &app.config;
     let methods = [Method::GET, Method::POST, Method::PATCH, Method::DELETE];
     let endpoints = Router::new()
         .route(
@@ -93,7 +99,7 @@ fn media(app: &Arc<App>) -> Router<Arc<App>> {
             "/whep/{room}",
             post(endpoint::whep).get(endpoint::show).options(preflight),
         )
-        .layer(cors(config, &methods))
+        .layer(cors(app, &methods))
         .layer(announce("accept-post", "application/sdp"));
     let session = || {
         get(resource::show)
@@ -104,7 +110,7 @@ fn media(app: &Arc<App>) -> Router<Arc<App>> {
     let sessions = Router::new()
         .route("/whip/{room}/{session}", session())
         .route("/whep/{room}/{session}", session())
-        .layer(cors(config, &methods))
+        .layer(cors(app, &methods))
         .layer(announce("accept-patch", "application/trickle-ice-sdpfrag"));
     let streams = Router::new()
         .route(
@@ -115,13 +121,13 @@ fn media(app: &Arc<App>) -> Router<Arc<App>> {
             "/whep/{room}/{session}/sse/{stream}",
             get(events::read).delete(events::delete).options(preflight),
         )
-        .layer(cors(config, &methods));
+        .layer(cors(app, &methods));
     let layers = Router::new()
         .route(
             "/whep/{room}/{session}/layer",
             post(layer::select).options(preflight),
         )
-        .layer(cors(config, &methods));
+        .layer(cors(app, &methods));
     let all = endpoints.merge(sessions).merge(streams).merge(layers);
     all.layer(never_stored())
         .layer(map_response_with_state(Arc::clone(app), note_refusal))
@@ -155,9 +161,6 @@ fn announce(name: &'static str, media_type: &'static str) -> SetResponseHeaderLa
 }
 
 const MAX_BODY_BYTES: usize = 1024 * 1024;
-
-/// From the end of the header to the answer; the upgrade of a WebSocket is an answer.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The pages load nothing from elsewhere, show what a camera or a blob holds, and are in nobody's frame.
 const SECURITY_HEADERS: [(&str, &str); 5] = [

@@ -2,24 +2,26 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
 use klieg_sfu::{Handle, Sfu};
-use klieg_turn::IceServers;
 use prometheus::{IntGauge, Registry};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tracing::info;
 
-use crate::app::{App, DEMO_KEY, DEMO_ROOM, Phase};
-use crate::auth::{Authority, Secret};
+use crate::admission::Admission;
+use crate::app::{self, App, DEMO_KEY, DEMO_ROOM, Phase};
+use crate::auth::{Authority, Ended, Lifetimes, Providers, Secret, SignIns};
 use crate::config::{Config, ConfigError, MediaGso};
 use crate::data::{DataError, DataFolder};
+use crate::fetch::Fetcher;
 use crate::http::listen;
 use crate::id::RoomId;
+use crate::limit::Doors;
 use crate::media::Media;
 use crate::metrics::Metrics;
 use crate::room::{Context, Rooms, keep_up};
@@ -72,6 +74,9 @@ pub enum StartError {
     /// The forwarding unit does not start.
     #[error(transparent)]
     Media(klieg_sfu::StartError),
+    /// Nothing can be asked of other servers.
+    #[error("TLS: {0}")]
+    Tls(String),
     /// A metric is registered twice.
     #[error("metrics: {0}")]
     Metrics(#[from] prometheus::Error),
@@ -95,21 +100,16 @@ impl Server {
     /// The first part that does not start; those before it are stopped.
     pub async fn start(config: Config) -> Result<Self, StartError> {
         config.validate()?;
-        let ice = IceServers::new(config.ice.clone()).map_err(|error| ConfigError::Invalid {
-            setting: "ice",
-            reason: error.to_string(),
-        })?;
+        let ice = config.ice_servers()?;
         let folder = DataFolder::open(&config.data)?;
         let own_secret = folder.signing_secret()?;
+        let seed = own_secret.clone();
         let stores = open_stores(&config).await?;
         let (listener, http) = bind(config.http)?;
 
         let registry = Registry::new();
         let metrics = Arc::new(Metrics::new(registry.clone())?);
-        let (sfu, events) = Sfu::start(media_settings(&config), &registry)?;
-        let media = Arc::new(Media::new(sfu.clone(), config.max_handshakes, &metrics));
-        tokio::spawn(Arc::clone(&media).route(events));
-
+        let (sfu, media) = start_media(&config, &registry, &metrics)?;
         let ice = Arc::new(ice);
         let rooms = Arc::new(Rooms::new(Context {
             stores: stores.clone(),
@@ -122,9 +122,17 @@ impl Server {
         rooms.recover().await?;
 
         let (phase, watched) = watch::channel(Phase::Serving);
+        let fetcher = Fetcher::new().map_err(|error| StartError::Tls(error.to_string()))?;
+        let authority = Arc::new(authority(own_secret, &config, &fetcher, &metrics));
+        let identities = Arc::clone(&stores.identities);
+        tokio::spawn(authority.watch_ended(identities, watched.clone()));
         let app = Arc::new(App {
-            seed: own_secret.clone(),
-            authority: Authority::new(own_secret, config.api_keys.clone()),
+            seed,
+            sign_ins: sign_ins(&config, &stores, &authority, &metrics),
+            authority,
+            doors: Doors::new(&config.limits),
+            live: RwLock::new(Arc::new(config.clone())),
+            fetcher,
             resources: Arc::new(Resources::new(
                 config.max_http_sessions,
                 metrics.http_sessions.clone(),
@@ -150,6 +158,11 @@ impl Server {
             serving,
             _folder: folder,
         })
+    }
+
+    /// Takes the settings that can change while it runs, and returns the names of those that cannot and differ.
+    pub fn reload(&self, config: &Config) -> Vec<&'static str> {
+        self.app.reload(config)
     }
 
     /// Returns where HTTP is served.
@@ -215,6 +228,40 @@ async fn open_stores(config: &Config) -> Result<Stores, StartError> {
         create_demo(&stores).await?;
     }
     Ok(stores)
+}
+
+fn authority(own: Secret, config: &Config, fetcher: &Fetcher, metrics: &Metrics) -> Authority {
+    let others = app::others(config, &Providers::default(), fetcher, metrics);
+    let ended = Ended::new(Duration::from_secs(config.access_token_ttl_s));
+    Authority::new(own, others, Arc::new(ended))
+}
+
+fn sign_ins(
+    config: &Config,
+    stores: &Stores,
+    authority: &Arc<Authority>,
+    metrics: &Arc<Metrics>,
+) -> SignIns {
+    let lifetimes = Lifetimes {
+        access: Duration::from_secs(config.access_token_ttl_s),
+        refresh: Duration::from_secs(config.refresh_token_ttl_s),
+    };
+    let (authority, metrics) = (Arc::clone(authority), Arc::clone(metrics));
+    SignIns::new(stores.clone(), authority, metrics, lifetimes)
+}
+
+/// Starts the forwarding unit and what hands its events on.
+fn start_media(
+    config: &Config,
+    registry: &Registry,
+    metrics: &Metrics,
+) -> Result<(Handle, Arc<Media>), StartError> {
+    let (sfu, events) = Sfu::start(media_settings(config), registry)?;
+    let admission = Admission::new(config.max_handshakes, metrics);
+    let busy = metrics.media_busy.clone();
+    let media = Arc::new(Media::new(sfu.clone(), admission, busy));
+    tokio::spawn(Arc::clone(&media).route(events));
+    Ok((sfu, media))
 }
 
 async fn create_demo(stores: &Stores) -> Result<(), StoreError> {

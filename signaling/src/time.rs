@@ -24,7 +24,7 @@ impl Timestamp {
     }
 
     /// Takes milliseconds since 1970.
-    pub(crate) fn from_millis(millis: i64) -> Self {
+    pub(crate) const fn from_millis(millis: i64) -> Self {
         Self(millis)
     }
 

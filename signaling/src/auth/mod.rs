@@ -1,98 +1,39 @@
 //! Who somebody is, and what that allows in a room.
 
+pub mod permission;
+
+mod account;
+
+mod password;
+
 mod secret;
 
 mod token;
 
-use std::fmt;
-use std::str::FromStr;
+mod oidc;
 
-use serde::{Deserialize, Serialize};
+mod ended;
 
+mod sign_in;
+
+use serde::Serialize;
+
+pub use account::AccountRole;
+pub(crate) use account::{Account, NAME_LENGTH, display_name};
+pub(crate) use ended::Ended;
+pub(crate) use oidc::{Providers, signing_keys};
+pub(crate) use password::{check_new, hash};
+pub use permission::Role;
+pub(crate) use permission::{Action, Setting};
 pub use secret::Secret;
-pub(crate) use secret::signing_secret;
-pub(crate) use token::{ApiGrants, Authority};
+pub(crate) use secret::{hex, signing_secret};
+pub(crate) use sign_in::{Lifetimes, SignIns, SignedIn};
+pub(crate) use token::{ApiGrants, Authority, Others};
 pub use token::{VideoGrants, mint};
 
 use crate::error::{ApiError, Code};
 use crate::id::RoomId;
 use crate::store::{RoomRecord, Visibility};
-
-/// What somebody is in a room.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum Role {
-    /// Looks after the server.
-    Admin,
-    /// Created the room.
-    Owner,
-    /// May publish in a room of somebody else.
-    Cohost,
-    /// Keeps order.
-    Moderator,
-    /// Signed in.
-    Viewer,
-    /// Not signed in.
-    Guest,
-}
-
-impl Role {
-    /// Returns the name on the wire.
-    pub(crate) fn as_str(self) -> &'static str {
-        match self {
-            Self::Admin => "admin",
-            Self::Owner => "owner",
-            Self::Cohost => "cohost",
-            Self::Moderator => "moderator",
-            Self::Viewer => "viewer",
-            Self::Guest => "guest",
-        }
-    }
-
-    /// Returns what the role may do in a room.
-    pub(crate) fn grants(self, room: &RoomRecord) -> Grants {
-        let speaks = self != Self::Guest || room.allow_guest_chat;
-        Grants {
-            publish: matches!(self, Self::Owner | Self::Cohost),
-            chat: speaks,
-            react: speaks,
-            moderate: matches!(
-                self,
-                Self::Admin | Self::Owner | Self::Cohost | Self::Moderator
-            ),
-            watch: true,
-        }
-    }
-}
-
-impl fmt::Display for Role {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-/// No role has this name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("unknown role")]
-pub(crate) struct UnknownRole;
-
-impl FromStr for Role {
-    type Err = UnknownRole;
-
-    fn from_str(text: &str) -> Result<Self, UnknownRole> {
-        [
-            Self::Admin,
-            Self::Owner,
-            Self::Cohost,
-            Self::Moderator,
-            Self::Viewer,
-            Self::Guest,
-        ]
-        .into_iter()
-        .find(|role| role.as_str() == text)
-        .ok_or(UnknownRole)
-    }
-}
 
 /// What somebody may do in a room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -125,6 +66,66 @@ impl Grants {
             watch: self.watch && other.watch,
         }
     }
+
+    /// Says no to what they do not allow. What has no grant goes by the role alone.
+    ///
+    /// # Errors
+    /// `forbidden`.
+    pub(crate) fn check(self, action: Action) -> Result<(), ApiError> {
+        let granted = match action {
+            Action::Publish => self.publish,
+            Action::Chat => self.chat,
+            Action::React => self.react,
+            Action::Moderate => self.moderate,
+            Action::Watch => self.watch,
+            Action::Create
+            | Action::Manage
+            | Action::StreamKey
+            | Action::Record
+            | Action::Sell
+            | Action::Analyse
+            | Action::Administer => false,
+        };
+        permit(granted, action)
+    }
+}
+
+impl Role {
+    /// Returns what the role may do in a room.
+    pub(crate) fn grants(self, room: &RoomRecord) -> Grants {
+        let may = |action| self.may(action, room);
+        Grants {
+            publish: may(Action::Publish),
+            chat: may(Action::Chat),
+            react: may(Action::React),
+            moderate: may(Action::Moderate),
+            watch: may(Action::Watch),
+        }
+    }
+
+    /// Says no to what the role may not do in a room.
+    ///
+    /// # Errors
+    /// `forbidden`.
+    pub(crate) fn check(self, action: Action, room: &RoomRecord) -> Result<(), ApiError> {
+        permit(self.may(action, room), action)
+    }
+
+    fn may(self, action: Action, room: &RoomRecord) -> bool {
+        let setting = Setting {
+            open: room.visibility != Visibility::Private,
+            guests_speak: room.allow_guest_chat,
+        };
+        permission::allows(self, action, setting)
+    }
+}
+
+fn permit(allowed: bool, action: Action) -> Result<(), ApiError> {
+    if allowed {
+        Ok(())
+    } else {
+        Err(ApiError::new(Code::Forbidden, action.refusal()))
+    }
 }
 
 /// Somebody whose token held.
@@ -140,13 +141,17 @@ pub(crate) struct Identity {
     pub(crate) expires_at: Option<u64>,
     /// When the token was minted, in seconds since 1970; 0 for one that does not say, and for who has none.
     pub(crate) minted_at: u64,
+    /// The sign-in that the token came of, which may end before the token does; `None` for the tokens of others.
+    pub(crate) sign_in: Option<String>,
 }
 
 /// What a token is good for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Access {
-    /// Whatever the account may do.
-    Account,
+    /// Nothing was shown: whatever is open to everybody.
+    Guest,
+    /// Whatever the account may do, be it ours or that of an OpenID provider.
+    Account(AccountRole),
     /// One room, in this role: a join token.
     Room {
         /// Which room.
@@ -164,11 +169,12 @@ impl Identity {
     /// Makes one that is not signed in.
     pub(crate) fn guest(name: String) -> Self {
         Self {
-            id: format!("guest-{}", crate::id::random()),
+            id: format!("{GUEST_PREFIX}{}", crate::id::random()),
             name,
-            access: Access::Account,
+            access: Access::Guest,
             expires_at: None,
             minted_at: 0,
+            sign_in: None,
         }
     }
 
@@ -177,22 +183,24 @@ impl Identity {
         Self {
             id: room.owner.id.clone(),
             name: room.owner.name.clone(),
-            access: Access::Account,
+            access: Access::Account(AccountRole::Host),
             expires_at: None,
             minted_at: 0,
+            sign_in: None,
         }
     }
 
     /// Returns whether it is one of those that nobody signed in.
     pub(crate) fn is_guest(&self) -> bool {
-        self.id.starts_with("guest-")
+        self.id.starts_with(GUEST_PREFIX)
     }
 
     /// Returns what the identity shows to others before it is in a room.
     pub(crate) fn usual_role(&self) -> Role {
         match &self.access {
-            Access::Account if self.is_guest() => Role::Guest,
-            Access::Account => Role::Viewer,
+            Access::Guest => Role::Guest,
+            Access::Account(AccountRole::Admin) => Role::Admin,
+            Access::Account(AccountRole::Host | AccountRole::Viewer) => Role::Viewer,
             Access::Room { role, .. } => *role,
             Access::Api(grants) => grants.role(),
         }
@@ -207,40 +215,36 @@ impl Identity {
         room: &RoomRecord,
         open_to_all: bool,
     ) -> Result<(Role, Grants), ApiError> {
-        let elsewhere = || ApiError::new(Code::Forbidden, "The token is for another room.");
-        match &self.access {
+        let owns = room.owner.id == self.id;
+        let role = match &self.access {
             Access::Room {
                 room: granted,
                 role,
                 most,
             } => {
-                let granted = *granted == room.id;
-                granted
-                    .then(|| (*role, role.grants(room).at_most(*most)))
-                    .ok_or_else(elsewhere)
-            }
-            Access::Api(api) => {
-                let granted = api.room.as_deref() == Some(room.id.as_str());
-                granted
-                    .then(|| (api.role(), api.grants()))
-                    .ok_or_else(elsewhere)
-            }
-            Access::Account => {
-                let role = if self.is_guest() {
-                    Role::Guest
-                } else if room.owner.id == self.id {
-                    Role::Owner
-                } else if open_to_all {
-                    Role::Cohost
+                return if *granted == room.id {
+                    Ok((*role, role.grants(room).at_most(*most)))
                 } else {
-                    Role::Viewer
+                    Err(elsewhere())
                 };
-                if room.visibility == Visibility::Private && role != Role::Owner {
-                    return Err(ApiError::no_room());
-                }
-                Ok((role, role.grants(room)))
             }
+            Access::Api(api) if api.room.as_deref() == Some(room.id.as_str()) => {
+                return Ok((api.role(), api.grants()));
+            }
+            Access::Api(api) if api.room_create && owns => Role::Owner,
+            Access::Api(api) if api.room_create => return Err(ApiError::no_room()),
+            Access::Api(_) => return Err(elsewhere()),
+            Access::Guest => Role::Guest,
+            Access::Account(_) if owns => Role::Owner,
+            Access::Account(AccountRole::Admin) => Role::Admin,
+            Access::Account(_) if open_to_all => Role::Cohost,
+            Access::Account(_) => Role::Viewer,
+        };
+        let invited = !matches!(role, Role::Viewer | Role::Cohost | Role::Guest);
+        if room.visibility == Visibility::Private && !invited {
+            return Err(ApiError::no_room());
         }
+        Ok((role, role.grants(room)))
     }
 
     /// Says no before a room is looked up, so that a token for one room tells nothing of others.
@@ -249,26 +253,51 @@ impl Identity {
     /// `forbidden` when the token is for another room.
     pub(crate) fn may_ask_for(&self, room: &str) -> Result<(), ApiError> {
         let granted = match &self.access {
-            Access::Account => return Ok(()),
+            Access::Guest | Access::Account(_) => return Ok(()),
+            // It may be one that the application made itself.
+            Access::Api(api) if api.room_create => return Ok(()),
             Access::Room { room, .. } => Some(room.as_str()),
             Access::Api(api) => api.room.as_deref(),
         };
         if granted == Some(room) {
             Ok(())
         } else {
-            Err(ApiError::new(
-                Code::Forbidden,
-                "The token is for another room.",
-            ))
+            Err(elsewhere())
         }
     }
 
     /// Returns whether it may create rooms.
     pub(crate) fn may_host(&self) -> bool {
-        match &self.access {
-            Access::Account => !self.is_guest(),
-            Access::Room { .. } => false,
-            Access::Api(grants) => grants.room_create,
-        }
+        self.check(Action::Create).is_ok()
+    }
+
+    /// Says no to what it may not do outside of rooms.
+    ///
+    /// # Errors
+    /// `forbidden`.
+    pub(crate) fn check(&self, action: Action) -> Result<(), ApiError> {
+        let role = match &self.access {
+            Access::Guest => Some(Role::Guest),
+            Access::Account(role) => Some(role.outside_rooms()),
+            // What it allows is within its room.
+            Access::Room { .. } => None,
+            Access::Api(grants) if grants.room_create && action == Action::Create => {
+                Some(Role::Owner)
+            }
+            Access::Api(_) => None,
+        };
+        let nowhere = Setting {
+            open: true,
+            guests_speak: false,
+        };
+        let allowed = role.is_some_and(|role| permission::allows(role, action, nowhere));
+        permit(allowed, action)
     }
 }
+
+fn elsewhere() -> ApiError {
+    ApiError::new(Code::Forbidden, "The token is for another room.")
+}
+
+/// The ids of those that nobody signed in begin with it, and no others.
+pub(crate) const GUEST_PREFIX: &str = "guest-";

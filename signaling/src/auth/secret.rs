@@ -8,7 +8,7 @@ use std::path::Path;
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::digest::{SHA256, digest};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize, Serializer};
 
 /// Text that is never printed.
 #[derive(Clone, PartialEq, Eq, Deserialize)]
@@ -33,17 +33,29 @@ impl Secret {
 
     /// Returns SHA-256 in hexadecimal. For keys of 128 random bits or more; a password needs more than this.
     pub(crate) fn hash(&self) -> String {
-        let mut text = String::with_capacity(64);
-        for byte in digest(&SHA256, self.0.as_bytes()).as_ref() {
-            let _ = write!(text, "{byte:02x}");
-        }
-        text
+        hex(digest(&SHA256, self.0.as_bytes()).as_ref())
     }
 }
 
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Secret(…)")
+    }
+}
+
+/// Writes bytes in lower-case hexadecimal.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(bytes.len() * 2);
+    for byte in bytes {
+        let _ = write!(text, "{byte:02x}");
+    }
+    text
+}
+
+/// Writes that there is one: what is written is for people.
+impl Serialize for Secret {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str("…")
     }
 }
 

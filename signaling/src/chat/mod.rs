@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::error::{ApiError, Code};
-use crate::limit::TokenBuckets;
+use crate::limit::{Rate, TokenBuckets};
 use crate::text;
 
 /// Cleans a text, as [`text::clean`] does, and checks its length. Characters are Unicode scalar values, as
@@ -29,7 +29,7 @@ pub(crate) struct ChatLimiter(TokenBuckets<String>);
 
 impl Default for ChatLimiter {
     fn default() -> Self {
-        Self(TokenBuckets::new(MESSAGES_PER_SECOND))
+        Self(TokenBuckets::new(Rate::per_second(MESSAGES_PER_SECOND)))
     }
 }
 

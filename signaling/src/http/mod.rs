@@ -6,7 +6,11 @@ pub(crate) mod origin;
 
 pub(crate) mod remote;
 
+pub(crate) mod request;
+
 pub(crate) mod accounts;
+
+pub(crate) mod ingest;
 
 pub(crate) mod rooms;
 
@@ -20,6 +24,7 @@ pub(crate) mod probes;
 
 pub(crate) mod assets;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::Json;
@@ -32,6 +37,8 @@ use serde::de::DeserializeOwned;
 use crate::app::App;
 use crate::auth::Identity;
 use crate::error::{ApiError, Code};
+use crate::limit::Who;
+use remote::RemoteNetwork;
 
 /// Who asks, by the token of the `Authorization` header; `None` without one.
 pub(crate) struct Bearer(pub(crate) Option<Identity>);
@@ -51,11 +58,37 @@ impl FromRequestParts<Arc<App>> for Bearer {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, ApiError> {
-        let token = bearer_token(&parts.headers)?;
-        token
-            .map(|token| app.authority.verify(token))
-            .transpose()
-            .map(Self)
+        match bearer_token(&parts.headers)? {
+            Some(token) => Ok(Self(Some(app.authority.verify(token).await?))),
+            None => Ok(Self(None)),
+        }
+    }
+}
+
+/// Who asks and from where, for what is limited by either.
+pub(crate) struct Caller {
+    /// `None` without a token.
+    pub(crate) identity: Option<Identity>,
+    from: IpAddr,
+}
+
+impl Caller {
+    /// Returns by whom it is counted: anybody can be many guests, but not on many networks.
+    pub(crate) fn who(&self) -> Who {
+        match &self.identity {
+            Some(identity) if !identity.is_guest() => Who::Identity(identity.id.clone()),
+            Some(_) | None => Who::Network(self.from),
+        }
+    }
+}
+
+impl FromRequestParts<Arc<App>> for Caller {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, ApiError> {
+        let RemoteNetwork(from) = RemoteNetwork::from_request_parts(parts, app).await?;
+        let Bearer(identity) = Bearer::from_request_parts(parts, app).await?;
+        Ok(Self { identity, from })
     }
 }
 

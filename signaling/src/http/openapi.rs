@@ -9,8 +9,8 @@ use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{ContentBuilder, Ref, ResponseBuilder, content::Content};
 use utoipa::{Modify, OpenApi, ToSchema};
 
-use super::accounts;
 use super::rooms::{chat, edit, join, life, lists, people};
+use super::{accounts, ingest};
 use crate::store::RoomOrder;
 
 /// The API.
@@ -19,7 +19,8 @@ use crate::store::RoomOrder;
     info(title = "Klieg", description = "Rooms, who may enter them, and what is said there. docs/protocol.md has the WebSocket, WHIP and WHEP."),
     servers((url = "/api/v1")),
     paths(
-        accounts::config, accounts::login, accounts::me,
+        accounts::config, accounts::register, accounts::login, accounts::refresh, accounts::logout, accounts::me,
+        accounts::change_password, ingest::show, ingest::rotate,
         lists::list, lists::live, lists::past, edit::create, edit::show, edit::change, edit::remove, lists::related,
         life::start, life::end, life::status, join::join, people::viewers, people::kick, chat::list, chat::say,
     ),

@@ -1,12 +1,17 @@
 //! Which web pages may use this server: its own and those of configured sites.
 
+use std::sync::Arc;
+
 use axum::http::header::HeaderName;
 use axum::http::{HeaderMap, HeaderValue, Method, Uri, header};
 use std::time::Duration;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
+use crate::app::App;
 use crate::config::Config;
 use crate::error::{ApiError, Code};
+
+use super::request::REQUEST_ID;
 
 /// Says no to pages of other sites. Programs that are no browsers send no `Origin`, and may.
 ///
@@ -25,9 +30,9 @@ pub(crate) fn check_origin(config: &Config, headers: &HeaderMap) -> Result<(), A
 
 /// Lets the configured sites use the API. It is called with bearer tokens, so there are no credentials that
 /// a browser would add by itself, and none are allowed.
-pub(crate) fn cors(config: &Config, methods: &[Method]) -> CorsLayer {
-    let config = config.clone();
-    let allowed = move |origin: &HeaderValue, _: &_| is_allowed(&config, origin);
+pub(crate) fn cors(app: &Arc<App>, methods: &[Method]) -> CorsLayer {
+    let app = Arc::clone(app);
+    let allowed = move |origin: &HeaderValue, _: &_| is_allowed(&app.live(), origin);
     CorsLayer::new()
         .allow_origin(AllowOrigin::predicate(allowed))
         .allow_methods(methods.to_vec())
@@ -42,6 +47,7 @@ pub(crate) fn cors(config: &Config, methods: &[Method]) -> CorsLayer {
             header::ETAG,
             header::LINK,
             HeaderName::from_static("accept-patch"),
+            REQUEST_ID,
         ])
         .max_age(Duration::from_secs(600))
 }

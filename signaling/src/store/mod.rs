@@ -12,6 +12,8 @@ mod upkeep;
 
 mod words;
 
+mod identity;
+
 mod postgres;
 
 mod sqlite;
@@ -27,6 +29,7 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use sqlx::error::ErrorKind;
 
+pub(crate) use identity::{IdentityStore, NewSignIn, Renewal, Renewed, StoredAccount};
 pub(crate) use journal::{
     Author, ChatMessage, Entry, Event, JournalStore, NewChat, Outcome, RoomUpdate,
 };
@@ -43,6 +46,8 @@ pub(crate) use words::words;
 pub(crate) struct Stores {
     /// People.
     pub users: Arc<dyn UserStore>,
+    /// Accounts and sign-ins.
+    pub identities: Arc<dyn IdentityStore>,
     /// Rooms.
     pub rooms: Arc<dyn RoomStore>,
     /// What happened in rooms, chat included.

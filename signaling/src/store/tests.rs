@@ -46,6 +46,8 @@ on_each_database! {
     each_list_is_read_by_an_index
 }
 
+mod identity;
+
 #[tokio::test]
 async fn a_database_that_is_away_is_told_from_one_that_fails() {
     let cluster = tokio::task::spawn_blocking(server::Cluster::start).await;

@@ -13,11 +13,12 @@ use klieg_sfu::{Format, PeerId, RoomKey};
 use tracing::info;
 
 use crate::app::{App, Phase};
-use crate::auth::{Grants, Identity, Role, Secret};
+use crate::auth::{Action, Grants, Identity, Role, Secret};
 use crate::error::{ApiError, Code};
 use crate::http::remote::RemoteNetwork;
 use crate::http::{RoomInPath, bearer_token};
 use crate::id::RoomId;
+use crate::limit::{Door, Who};
 use crate::room::{Departure, NewMember, RoomHandle, RoomMessage, SessionRef, VideoLayers};
 use crate::sdp::NegotiationError;
 use crate::session::{Negotiated, Session};
@@ -185,9 +186,19 @@ async fn identify(app: &App, offered: &Offered) -> Result<Guest, ApiError> {
             return Err(ApiError::new(Code::Unauthenticated, text));
         }
         // What signs people in has three parts; what encoders are given has one.
-        (Protocol::Whip, Some(token)) if !token.contains('.') => owner(app, room, token).await?,
+        (Protocol::Whip, Some(token)) if !token.contains('.') => {
+            let from = Who::Network(offered.from);
+            app.doors.look(Door::WrongKey, &from)?;
+            match owner(app, room, token).await {
+                Err(error) if error.code == Code::TokenInvalid => {
+                    app.doors.pass(Door::WrongKey, &from)?;
+                    return Err(error);
+                }
+                owner => owner?,
+            }
+        }
         (Protocol::Whip | Protocol::Whep, Some(token)) => {
-            let identity = app.authority.verify(token)?;
+            let identity = app.authority.verify(token).await?;
             let place = app.enter(&identity, room).await?;
             (identity, place)
         }
@@ -197,13 +208,10 @@ async fn identify(app: &App, offered: &Offered) -> Result<Guest, ApiError> {
             (identity, place)
         }
     };
-    let (allowed, text) = match protocol {
-        Protocol::Whip => (grants.publish, "You may not publish in this room."),
-        Protocol::Whep => (grants.watch, "You may not watch this room."),
-    };
-    if !allowed {
-        return Err(ApiError::new(Code::Forbidden, text));
-    }
+    grants.check(match protocol {
+        Protocol::Whip => Action::Publish,
+        Protocol::Whep => Action::Watch,
+    })?;
     Ok(Guest {
         record,
         identity,

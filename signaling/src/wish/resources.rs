@@ -14,11 +14,11 @@ use serde::Deserialize;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::app::App;
-use crate::auth::Role;
+use crate::auth::{Role, hex};
 use crate::error::{ApiError, Code};
 use crate::http::bearer_token;
-use crate::id::SocketId;
-use crate::limit::TokenBucket;
+use crate::id::{RoomId, SocketId};
+use crate::limit::{Rate, TokenBucket};
 use crate::room::{Departure, RoomHandle, RoomMessage, SessionRef};
 use crate::session::Session;
 
@@ -99,6 +99,12 @@ impl Proof {
         Ok(Self(token.map(|token| digest(&SHA256, token.as_bytes()))))
     }
 
+    /// Returns whether it is that of a token with this SHA-256, in hexadecimal.
+    fn is_of(&self, hash: &str) -> bool {
+        let made = self.0.as_ref().map(|made| hex(made.as_ref()));
+        made.is_some_and(|made| made == hash)
+    }
+
     /// Lets those pass who show the same token; whoever came without one is known by the address alone.
     fn check(&self, headers: &HeaderMap) -> Result<(), ApiError> {
         match (self.0, Self::of(headers)?.0) {
@@ -136,7 +142,7 @@ impl State {
     pub(super) fn new(session: Session) -> Self {
         Self {
             session,
-            requests: TokenBucket::new(REQUESTS_PER_SECOND, Instant::now()),
+            requests: TokenBucket::new(Rate::per_second(REQUESTS_PER_SECOND), Instant::now()),
         }
     }
 
@@ -219,6 +225,20 @@ impl Resources {
             .ok_or_else(|| ApiError::new(Code::NotFound, "There is no such session."))?;
         found.proof.check(headers)?;
         Ok(found)
+    }
+
+    /// Ends the sessions of a room that were made with a stream key, by its hash, and returns how many they were.
+    pub(crate) async fn end_made_with(self: &Arc<Self>, room: &RoomId, key_hash: &str) -> usize {
+        let made_with = |entry: &Entry| {
+            entry.resource.room_id == room.as_str() && entry.resource.proof.is_of(key_hash)
+        };
+        let found = self.open.iter().filter(|entry| made_with(entry.value()));
+        let found: Vec<Arc<Resource>> = found.map(|it| Arc::clone(&it.resource)).collect();
+        let count = found.len();
+        for resource in found {
+            self.end(resource, Departure::Left).await;
+        }
+        count
     }
 
     /// Ends one, even if the request that asks for it is dropped in the middle: what is no more in the list is known

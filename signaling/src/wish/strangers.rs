@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use crate::error::{ApiError, Code};
-use crate::limit::TokenBuckets;
+use crate::limit::{Rate, TokenBuckets};
 
 /// Those who asked lately, by the network that they ask from.
 #[derive(Debug)]
@@ -13,7 +13,9 @@ pub(super) struct Strangers(Mutex<TokenBuckets<IpAddr>>);
 
 impl Default for Strangers {
     fn default() -> Self {
-        Self(Mutex::new(TokenBuckets::new(OFFERS_PER_SECOND)))
+        Self(Mutex::new(TokenBuckets::new(Rate::per_second(
+            OFFERS_PER_SECOND,
+        ))))
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::app::App;
-use crate::auth::{Grants, Identity};
+use crate::auth::{Action, Grants, Identity};
 use crate::error::{ApiError, Code};
 use crate::id::SocketId;
 use crate::room::{Departure, NewMember, RoomHandle, RoomMessage};
@@ -66,6 +66,12 @@ impl Conversation {
         self.identity.is_some()
     }
 
+    /// Returns whether the sign-in has ended that the client came with.
+    pub(super) fn has_ended(&self) -> bool {
+        let identity = self.identity.as_ref();
+        identity.is_some_and(|identity| self.app.authority.has_ended(identity))
+    }
+
     /// Carries out one message and answers it.
     pub(super) async fn handle(&mut self, text: &str) {
         self.app.metrics.messages.inc();
@@ -111,7 +117,7 @@ impl Conversation {
         message: ClientMessage,
     ) -> Result<Answer, ApiError> {
         match message {
-            ClientMessage::Auth(auth) => self.authenticate(&auth),
+            ClientMessage::Auth(auth) => self.authenticate(&auth).await,
             ClientMessage::Ping => Ok(Ack::default().into()),
             ClientMessage::Join(join) => self.join(&join.room_id, None).await,
             ClientMessage::Resume(resume) => {
@@ -168,12 +174,12 @@ impl Conversation {
             .ok_or_else(|| ApiError::new(Code::NotJoined, "Join a room first."))
     }
 
-    fn authenticate(&mut self, auth: &Auth) -> Result<Answer, ApiError> {
+    async fn authenticate(&mut self, auth: &Auth) -> Result<Answer, ApiError> {
         if self.place.is_some() {
             let text = "Leave the room before you become somebody else.";
             return Err(ApiError::new(Code::AlreadyJoined, text));
         }
-        let identity = self.app.authority.verify(&auth.token)?;
+        let identity = self.app.authority.verify(&auth.token).await?;
         let shown = Participant {
             id: identity.id.clone(),
             name: identity.name.clone(),
@@ -229,12 +235,7 @@ impl Conversation {
     fn say(&mut self, re: Option<&str>, chat: ChatSend) -> Result<Answer, ApiError> {
         let socket = self.socket;
         let place = self.place()?;
-        if !place.grants.chat {
-            return Err(ApiError::new(
-                Code::Forbidden,
-                "You may not write in this room.",
-            ));
-        }
+        place.grants.check(Action::Chat)?;
         let re = re.map(str::to_owned);
         place.room.tell(RoomMessage::Chat {
             socket,
@@ -246,12 +247,7 @@ impl Conversation {
 
     fn react(&mut self, reaction: &ReactionSend) -> Result<Answer, ApiError> {
         let place = self.place()?;
-        if !place.grants.react {
-            return Err(ApiError::new(
-                Code::Forbidden,
-                "You may not react in this room.",
-            ));
-        }
+        place.grants.check(Action::React)?;
         let known = REACTIONS.into_iter().find(|emoji| *emoji == reaction.emoji);
         let emoji = known.ok_or_else(|| {
             ApiError::new(Code::EmojiUnknown, "This is not one of the reactions.")

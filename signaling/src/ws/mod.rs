@@ -32,7 +32,7 @@ pub(crate) async fn upgrade(
     Bearer(identity): Bearer,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response, ApiError> {
-    check_origin(&app.config, &headers)?;
+    check_origin(&app.live(), &headers)?;
     let upgrade = upgrade.map_err(|_| {
         ApiError::new(
             Code::BadMessage,

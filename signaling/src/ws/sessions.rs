@@ -2,6 +2,7 @@
 
 use klieg_sfu::Command;
 
+use crate::auth::Action;
 use crate::error::{ApiError, Code};
 use crate::room::{RoomMessage, SessionRef, VideoLayers};
 use crate::sdp::NegotiationError;
@@ -56,12 +57,7 @@ impl Conversation {
     ) -> Result<Answer, ApiError> {
         let (socket, app) = (self.socket, self.app.clone());
         let place = self.place()?;
-        if !place.grants.watch {
-            return Err(ApiError::new(
-                Code::Forbidden,
-                "You may not watch this room.",
-            ));
-        }
+        place.grants.check(Action::Watch)?;
         place.room.summary().layers.check(&layer)?;
         if let Some(session) = place.sessions.viewing() {
             let session_id = Some(session.id.clone());
@@ -102,12 +98,7 @@ impl Conversation {
     ) -> Result<Answer, ApiError> {
         let (socket, app) = (self.socket, self.app.clone());
         let place = self.place()?;
-        if !place.grants.publish {
-            return Err(ApiError::new(
-                Code::Forbidden,
-                "You may not publish in this room.",
-            ));
-        }
+        place.grants.check(Action::Publish)?;
         let room = place.room.clone();
         let known_as = room.new_session(&app.media, app.media.take_place()?);
         let negotiated =

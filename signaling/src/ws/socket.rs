@@ -13,7 +13,7 @@ use tracing::{Instrument, debug, debug_span};
 use crate::app::{App, Phase};
 use crate::auth::Identity;
 use crate::error::{ApiError, Code};
-use crate::limit::TokenBucket;
+use crate::limit::{Rate, TokenBucket};
 
 use super::handlers::Conversation;
 use super::outbox::outbox;
@@ -86,7 +86,7 @@ impl Reader {
         Self {
             conversation,
             phase: app.phase.clone(),
-            bucket: TokenBucket::new(MESSAGES_PER_SECOND, now),
+            bucket: TokenBucket::new(Rate::per_second(MESSAGES_PER_SECOND), now),
             warned_at: None,
             heard_at: now,
             opened_at: now,
@@ -125,6 +125,9 @@ impl Reader {
                     if self.heard_at.elapsed() >= 3 * self.ping_every {
                         return End::Silent;
                     }
+                    if self.conversation.has_ended() {
+                        return End::NotAuthenticated;
+                    }
                     self.conversation.outbox.ping();
                 }
                 end = &mut *written => return end.unwrap_or(End::Gone),
@@ -138,6 +141,9 @@ impl Reader {
     }
 
     async fn handle(&mut self, message: Message) -> Option<End> {
+        if self.conversation.has_ended() {
+            return Some(End::NotAuthenticated);
+        }
         let refusal = match self.meter() {
             Ok(()) => None,
             Err(Metered::Refused(error)) => Some(error),

@@ -422,9 +422,11 @@ pub(crate) fn mask(value: &mut Value) {
                     "ts" | "retryAfterMs" | "reconnectAfterMs" if value.is_number() => {
                         *value = json!(format!("[{name}]"));
                     }
-                    "sdp" | "token" | "accessToken" | "expiresAt" | "startedAt" | "endedAt"
-                    | "createdAt" | "whipUrl" | "whepUrl" | "messageId" | "sessionId"
-                    | "streamKey" | "wsUrl" => *value = json!(format!("[{name}]")),
+                    "sdp" | "token" | "accessToken" | "refreshToken" | "refreshExpiresAt"
+                    | "expiresAt" | "startedAt" | "endedAt" | "createdAt" | "whipUrl"
+                    | "whepUrl" | "messageId" | "sessionId" | "streamKey" | "wsUrl" => {
+                        *value = json!(format!("[{name}]"))
+                    }
                     // The ids of these tests are the type of the message and a random number.
                     "re" => {
                         let t = value.as_str().and_then(|re| re.rsplit_once('-'));

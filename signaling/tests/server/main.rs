@@ -18,6 +18,12 @@ mod wire;
 
 mod people;
 
+mod accounts;
+
+mod matrix;
+
+mod tokens;
+
 mod chat;
 
 mod limits;

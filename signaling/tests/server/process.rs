@@ -154,7 +154,7 @@ fn a_setting_that_cannot_be_used_is_one_line_and_exit_code_64() {
         (vec!["--config", "missing.toml"], "missing.toml"),
         (
             vec!["--config", "broken.toml"],
-            "no setting `htpt` (in broken.toml); docs",
+            "no setting `htpt` (in broken.toml); did you mean `http`? docs",
         ),
         (vec!["--config", "unfinished.toml"], "unfinished.toml"),
         (vec!["--dev", "--log", "=!="], "log"),
@@ -290,6 +290,117 @@ fn a_token_can_be_made_on_the_command_line() {
     assert!(output.status.success());
     let token = String::from_utf8(output.stdout).unwrap();
     assert_eq!(token.trim().split('.').count(), 3, "{token}");
+}
+
+#[tokio::test]
+async fn a_hang_up_reads_the_settings_again_and_changes_nothing_where_they_are_wrong() {
+    let data = TempDir::new();
+    let file = data.path().join("klieg.toml");
+    std::fs::write(&file, "").unwrap();
+    let (mut child, http) = serve(data.path());
+    let stderr = child.stderr.take().unwrap();
+    let (lines, read) = std::sync::mpsc::channel::<serde_json::Value>();
+    std::thread::spawn(move || {
+        for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+            let _ = lines.send(serde_json::from_str(&line).unwrap());
+        }
+    });
+    let hang_up = |settings: &str, said: &str| {
+        std::fs::write(&file, settings).unwrap();
+        let id = child.id().to_string();
+        assert!(
+            Command::new("kill")
+                .args(["-HUP", &id])
+                .status()
+                .unwrap()
+                .success()
+        );
+        loop {
+            let line = read.recv_timeout(Duration::from_secs(15)).unwrap();
+            if line["message"].as_str().unwrap().starts_with(said) {
+                return line;
+            }
+        }
+    };
+    let registration = async || {
+        let config = call(http, "GET", "/api/v1/config", None, None).await;
+        config.body["registration"].as_bool().unwrap()
+    };
+    assert!(registration().await);
+    let line = hang_up(
+        "registration = false\nmax_sockets = 7\nlog = \"info,hyper=off\"",
+        "settings read again",
+    );
+    assert!(
+        line["waiting"].as_str().unwrap().contains("max_sockets"),
+        "{line}"
+    );
+    assert!(!registration().await);
+    let line = hang_up(
+        "registration = true\nhtpt = 1",
+        "settings stay as they were",
+    );
+    assert!(
+        line["error"]
+            .as_str()
+            .unwrap()
+            .contains("did you mean `http`?"),
+        "{line}"
+    );
+    assert!(!registration().await);
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+#[test]
+fn a_check_says_what_is_set_and_what_would_keep_the_server_from_starting() {
+    let data = TempDir::new();
+    let secret = "a secret that is not to be shown to anybody";
+    let settings = format!(
+        "http = \"127.0.0.1:0\"\nmedia = \"127.0.0.1:0\"\nmedia_addresses = [\"203.0.113.7\"]\n\
+         [api_keys]\nshop = \"{secret}\"\n[limits]\njoins_per_minute = 7\n"
+    );
+    std::fs::write(data.path().join("klieg.toml"), settings).unwrap();
+    let check = |change: &dyn Fn(&mut Command)| {
+        let mut command = klieg(data.path());
+        command.arg("check");
+        change(&mut command);
+        let output = command.output().unwrap();
+        let said = String::from_utf8(output.stdout).unwrap();
+        (
+            output.status.code(),
+            said + &String::from_utf8(output.stderr).unwrap(),
+        )
+    };
+    let (code, text) = check(&|command| {
+        command.env("KLIEG_MAX_SOCKET", "1");
+    });
+    assert_eq!(code, Some(0), "{text}");
+    for said in [
+        "limits.joins_per_minute = 7  (",
+        "klieg.toml)",
+        "KLIEG_MAX_SOCKET is no setting; did you mean KLIEG_MAX_SOCKETS?",
+        "media to 203.0.113.7",
+        "public_url is not set",
+    ] {
+        assert!(text.contains(said), "{said} in {text}");
+    }
+    assert!(!text.contains(secret), "{text}");
+
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let (code, text) = check(&|command| {
+        command.args(["--http", &address]);
+    });
+    assert_eq!(code, Some(1), "{text}");
+    assert!(
+        text.contains(&format!("PROBLEM  http: TCP {address}")),
+        "{text}"
+    );
+    let (code, text) = check(&|command| {
+        command.args(["--set", "max_sockets=0"]);
+    });
+    assert_eq!((code, text.lines().count()), (Some(64), 1), "{text}");
 }
 
 #[test]

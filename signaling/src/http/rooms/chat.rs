@@ -10,6 +10,7 @@ use utoipa::ToSchema;
 
 use super::nobody;
 use crate::app::App;
+use crate::auth::Action;
 use crate::chat;
 use crate::error::{ApiError, Code};
 use crate::http::page::{Page, Parameters, bad_query, page_size};
@@ -72,10 +73,7 @@ pub(crate) async fn say(
 ) -> Result<(StatusCode, Json<ChatMessage>), ApiError> {
     let identity = bearer.required()?;
     let (record, role, grants) = app.enter(&identity, &room).await?;
-    if !grants.chat {
-        let text = "You may not write in this room.";
-        return Err(ApiError::new(Code::Forbidden, text));
-    }
+    grants.check(Action::Chat)?;
     if new.text.chars().count() > chat::MAX_LENGTH {
         let text = "The text has more than 500 characters.";
         return Err(ApiError::new(Code::TextTooLong, text));

@@ -18,11 +18,12 @@ use super::fields::{NewRoom, RoomPatch};
 use super::view::{CreatedRoom, Room};
 use super::{base_url, manage, nobody};
 use crate::app::App;
-use crate::auth::{Identity, Secret};
+use crate::auth::{Action, Identity, Secret};
 use crate::error::{ApiError, Code};
 use crate::http::page::Parameters;
 use crate::http::{Bearer, Body, RoomInPath};
 use crate::id::RoomId;
+use crate::limit::{Door, Who};
 use crate::room::{Input, Reason};
 use crate::store::{Created, CreationKey, RoomRecord, RoomStatus, User};
 use crate::time::Timestamp;
@@ -51,9 +52,9 @@ pub(crate) async fn create(
     Body(new): Body<NewRoom>,
 ) -> Result<(StatusCode, Json<CreatedRoom>), ApiError> {
     let identity = bearer.required()?;
-    if !identity.may_host() {
-        return Err(ApiError::new(Code::Forbidden, "You may not create rooms."));
-    }
+    identity.check(Action::Create)?;
+    app.doors
+        .pass(Door::CreateRoom, &Who::Identity(identity.id.clone()))?;
     let name = idempotency_key(&headers)?;
     let request = format!("{new:?} {}", parameters.start);
     let record = new_record(&identity, new, parameters.start)?;

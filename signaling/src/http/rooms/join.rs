@@ -12,10 +12,10 @@ use utoipa::ToSchema;
 
 use super::base_url;
 use crate::app::App;
-use crate::auth::{Grants, Identity, Role};
+use crate::auth::{Grants, Identity, Role, display_name};
 use crate::error::{ApiError, Code};
-use crate::http::accounts::display_name;
-use crate::http::{Bearer, Body, RoomInPath};
+use crate::http::{Body, Caller, RoomInPath};
+use crate::limit::Door;
 use crate::store::RoomStatus;
 use crate::time::Timestamp;
 
@@ -53,13 +53,14 @@ pub(crate) struct JoinAnswer {
     responses((status = 200, body = JoinAnswer)), security((), ("bearer" = [])))]
 pub(crate) async fn join(
     State(app): State<Arc<App>>,
-    Bearer(identity): Bearer,
+    caller: Caller,
     RoomInPath(room): RoomInPath,
     headers: HeaderMap,
     Body(parameters): Body<JoinParameters>,
 ) -> Result<Json<JoinAnswer>, ApiError> {
+    app.doors.pass(Door::Join, &caller.who())?;
     let name = parameters.name.as_deref().map(display_name).transpose()?;
-    let identity = match identity {
+    let identity = match caller.identity {
         Some(identity) => identity,
         None => Identity::guest(name.unwrap_or_else(|| "Guest".to_owned())),
     };

@@ -19,8 +19,8 @@ pub(crate) mod chat;
 use axum::http::{HeaderMap, header};
 
 use crate::app::App;
-use crate::auth::{Grants, Identity, Role};
-use crate::error::{ApiError, Code};
+use crate::auth::{Action, Grants, Identity};
+use crate::error::ApiError;
 use crate::store::RoomRecord;
 
 /// One who shows no token may look at what guests may.
@@ -38,12 +38,8 @@ pub(super) async fn manage(
     room: &str,
 ) -> Result<RoomRecord, ApiError> {
     let (record, role, _) = app.enter(identity, room).await?;
-    if matches!(role, Role::Owner | Role::Admin) {
-        Ok(record)
-    } else {
-        let text = "You may not change this room.";
-        Err(ApiError::new(Code::Forbidden, text))
-    }
+    role.check(Action::Manage, &record)?;
+    Ok(record)
 }
 
 /// Finds a room for who keeps order there.
@@ -56,16 +52,12 @@ pub(super) async fn moderate(
     room: &str,
 ) -> Result<(RoomRecord, Grants), ApiError> {
     let (record, _, grants) = app.enter(identity, room).await?;
-    if grants.moderate {
-        Ok((record, grants))
-    } else {
-        let text = "You may not keep order in this room.";
-        Err(ApiError::new(Code::Forbidden, text))
-    }
+    grants.check(Action::Moderate)?;
+    Ok((record, grants))
 }
 
 /// Says how this server is reached, as seen by who asks: `https://live.example`.
-pub(super) fn base_url(app: &App, headers: &HeaderMap) -> String {
+pub(crate) fn base_url(app: &App, headers: &HeaderMap) -> String {
     match &app.config.public_url {
         Some(url) => url.clone(),
         None => {

@@ -5,6 +5,9 @@
     reason = "what both databases read is written once, and compiled for each"
 )]
 
+#[path = "../sql/identity.rs"]
+mod identity;
+
 #[path = "../sql/users.rs"]
 mod users;
 
@@ -47,6 +50,7 @@ pub(super) async fn open(url: &str) -> Result<Stores, StoreError> {
     let store = Arc::new(Store::open(url).await?);
     Ok(Stores {
         users: store.clone(),
+        identities: store.clone(),
         rooms: store.clone(),
         journal: store.clone(),
         upkeep: store,

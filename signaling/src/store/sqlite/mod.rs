@@ -1,5 +1,8 @@
 //! The stores in one `SQLite` file.
 
+#[path = "../sql/identity.rs"]
+mod identity;
+
 #[path = "../sql/users.rs"]
 mod users;
 
@@ -36,6 +39,7 @@ pub(super) async fn open(file: &Path) -> Result<Stores, StoreError> {
     let store = Arc::new(Store::open(file).await?);
     Ok(Stores {
         users: store.clone(),
+        identities: store.clone(),
         rooms: store.clone(),
         journal: store.clone(),
         upkeep: store,

@@ -228,7 +228,7 @@ async fn an_answer_says_where_the_session_is_and_which_servers_help() {
     let server = TestServer::start_with(|config| {
         config.ice.stun_urls = vec!["stun:s.example".into()];
         config.ice.turn_urls = vec!["turn:t.example:3478?transport=udp".into()];
-        config.ice.turn_secret = klieg_turn::Secret::new("a secret of some length");
+        config.ice.turn_secret = Some(klieg_signaling::Secret::new("a secret of some length"));
     })
     .await;
     let offer = captured("ffmpeg8-whip-offer");

@@ -5,17 +5,26 @@
     reason = "what stands here is printed by --help as it is"
 )]
 
+mod token;
+
+mod user;
+
+mod check;
+
+mod backup;
+
 use std::net::IpAddr;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use serde::Serialize;
 
-use crate::auth::{Authority, VideoGrants, mint};
-use crate::config::{Config, ConfigError, LogFormat};
-use crate::id::RoomId;
-use crate::store;
+pub use backup::BackupArguments;
+pub use check::{CheckArguments, Findings};
+pub use token::TokenArguments;
+pub use user::UserArguments;
+
+use crate::config::{Config, ConfigError, Loaded, LogFormat};
 
 /// A self-hosted live-streaming server: one publisher to a room, and everybody else watches and chats.
 ///
@@ -55,6 +64,14 @@ pub enum Command {
     ///
     /// klieg backup --data /var/lib/klieg /backup/klieg.db
     Backup(BackupArguments),
+    /// Make, list, change and delete accounts.
+    ///
+    /// Works while the server runs; what a change takes away is gone within a second. Example:
+    ///
+    /// klieg user add ann --role host
+    User(UserArguments),
+    /// Read the configuration as the server would, say what is set and where, and try the ports.
+    Check(CheckArguments),
     /// Print the description of the REST API (OpenAPI 3.1).
     Openapi,
 }
@@ -122,126 +139,17 @@ impl Settings {
     /// # Errors
     /// The first setting that cannot be used.
     pub fn load(&self) -> Result<Config, ConfigError> {
+        self.read().map(|loaded| loaded.config)
+    }
+
+    fn read(&self) -> Result<Loaded, ConfigError> {
         let others = self.others.iter().map(|setting| {
             setting.split_once('=').ok_or_else(|| {
                 ConfigError::Unreadable(format!("--set {setting}: expected NAME=VALUE"))
             })
         });
         let others: Vec<(&str, &str)> = others.collect::<Result<_, _>>()?;
-        Config::load(self.config.as_deref(), self, &others)
-    }
-}
-
-/// Where the copy goes, and where the database is.
-#[derive(Debug, Args)]
-pub struct BackupArguments {
-    /// File to write; there must be none by this name
-    #[arg(value_name = "FILE")]
-    to: PathBuf,
-    /// The settings of the server.
-    #[command(flatten)]
-    settings: Settings,
-}
-
-impl BackupArguments {
-    /// Writes the copy.
-    ///
-    /// # Errors
-    /// The configuration cannot be used, the file is there already, or the database cannot be read.
-    pub async fn write(&self) -> anyhow::Result<()> {
-        let location = self.settings.load()?.database()?;
-        if self.to.exists() {
-            let text = format!("{}: there is such a file already", self.to.display());
-            return Err(ConfigError::Unreadable(text).into());
-        }
-        Ok(store::back_up(&location, &self.to).await?)
-    }
-}
-
-/// What a token shall say, and where its key is.
-#[derive(Debug, Args)]
-pub struct TokenArguments {
-    /// Room that the token opens, by its id
-    #[arg(long, value_name = "ID")]
-    room: String,
-    /// Who it is for: your own id of them, the same whenever they come
-    #[arg(long, value_name = "ID")]
-    identity: String,
-    /// Name that others see [default: the identity]
-    #[arg(long)]
-    name: Option<String>,
-    /// Let them publish, not only watch
-    #[arg(long)]
-    publish: bool,
-    /// Let them keep order in the chat
-    #[arg(long)]
-    moderate: bool,
-    /// Seconds in which it can be used to join; who is in stays in
-    #[arg(long, value_name = "SECONDS", default_value_t = 3600, value_parser = clap::value_parser!(u64).range(1..))]
-    ttl_s: u64,
-    /// API key that signs, by its name [default: the first one]
-    #[arg(long, value_name = "NAME")]
-    key: Option<String>,
-    /// Configuration file with the API keys [default: klieg.toml in this folder, where there is one]
-    #[arg(long, env = "KLIEG_CONFIG", value_name = "FILE")]
-    config: Option<PathBuf>,
-    /// For a server that runs with --dev: sign with the key that it has built in
-    #[arg(long)]
-    dev: bool,
-}
-
-impl TokenArguments {
-    /// Makes the token.
-    ///
-    /// # Errors
-    /// The configuration cannot be used or has no such key, or no server would take the token.
-    pub fn mint(&self) -> anyhow::Result<String> {
-        let settings = Settings {
-            config: self.config.clone(),
-            dev: self.dev,
-            ..Settings::default()
-        };
-        let keys = settings.load()?.api_keys;
-        let key = match &self.key {
-            Some(name) => keys.get_key_value(name),
-            None => keys.first_key_value(),
-        };
-        let (key, secret) = key.ok_or_else(|| self.no_key())?;
-        let video = VideoGrants {
-            room: Some(self.room.clone()),
-            room_join: true,
-            can_publish: Some(self.publish),
-            room_admin: self.moderate,
-            ..VideoGrants::default()
-        };
-        let name = self.name.as_deref().unwrap_or_default();
-        let ttl = Duration::from_secs(self.ttl_s);
-        let token = mint((key, secret), (&self.identity, name), video, ttl)?;
-        if RoomId::parse(&self.room).is_none() {
-            return Err(unusable("--room", "is no room's id").into());
-        }
-        // What the server would refuse is better refused here.
-        let authority = Authority::new(secret.clone(), keys.clone());
-        authority.verify(&token).map_err(|_| {
-            unusable(
-                "--identity",
-                "or --name is empty, too long or begins with guest-",
-            )
-        })?;
-        Ok(token)
-    }
-
-    fn no_key(&self) -> ConfigError {
-        let reason = match &self.key {
-            Some(name) => format!("there is no key {name:?}"),
-            None => {
-                "there is none to sign with; add one to the configuration, or use --dev".to_owned()
-            }
-        };
-        ConfigError::Invalid {
-            setting: "api_keys",
-            reason,
-        }
+        Loaded::read(self.config.as_deref(), self, &others)
     }
 }
 

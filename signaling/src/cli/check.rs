@@ -1,0 +1,157 @@
+//! `klieg check`: what the server would start with, and whether it could.
+
+use std::fmt::Write;
+use std::net::{IpAddr, TcpListener, UdpSocket};
+
+use clap::Args;
+
+use super::Settings;
+use crate::config::{Config, OidcProvider, unknown_variables};
+use crate::fetch::Fetcher;
+
+/// The settings to check.
+#[derive(Debug, Args)]
+pub struct CheckArguments {
+    #[command(flatten)]
+    settings: Settings,
+}
+
+/// What was found.
+#[derive(Debug, Default)]
+pub struct Findings {
+    /// For people, line by line.
+    pub text: String,
+    /// How much of it would keep the server from working.
+    pub problems: usize,
+}
+
+impl Findings {
+    fn good(&mut self, text: &str) {
+        let _ = writeln!(self.text, "ok       {text}");
+    }
+
+    fn doubtful(&mut self, text: &str) {
+        let _ = writeln!(self.text, "warning  {text}");
+    }
+
+    fn bad(&mut self, text: &str) {
+        self.problems += 1;
+        let _ = writeln!(self.text, "PROBLEM  {text}");
+    }
+}
+
+impl CheckArguments {
+    /// Checks everything and returns what was found.
+    ///
+    /// # Errors
+    /// The first setting that cannot be used: then there is nothing to check.
+    pub async fn check(&self) -> anyhow::Result<Findings> {
+        let loaded = self.settings.read()?;
+        let config = &loaded.config;
+        let mut found = Findings::default();
+        let report = loaded.report();
+        if report.is_empty() {
+            found.good("nothing is set: everything is as it is built in");
+        } else {
+            found.good("these settings are set and make sense:");
+            found.text.push_str(&report);
+        }
+        for (variable, meant) in unknown_variables() {
+            let meant = meant.map_or_else(String::new, |it| format!("; did you mean {it}?"));
+            found.doubtful(&format!("{variable} is no setting{meant}"));
+        }
+        check_log(config, &mut found);
+        check_folder(config, &mut found);
+        check_ports(config, &mut found);
+        check_addresses(config, &mut found);
+        for provider in &config.oidc {
+            check_provider(provider, &mut found).await;
+        }
+        Ok(found)
+    }
+}
+
+fn check_log(config: &Config, found: &mut Findings) {
+    match tracing_subscriber::EnvFilter::try_new(&config.log) {
+        Ok(_) => {}
+        Err(error) => found.bad(&format!("log: {error}")),
+    }
+}
+
+fn check_folder(config: &Config, found: &mut Findings) {
+    let folder = config.data.display();
+    // The nearest folder that there is says whether the rest can be made.
+    let there = config.data.ancestors().find(|path| path.is_dir());
+    let probe = there.map(|path| path.join(format!(".klieg-check-{}", std::process::id())));
+    let Some(probe) = probe else {
+        return found.bad(&format!("data: {folder} cannot be made"));
+    };
+    match std::fs::File::create_new(&probe) {
+        Ok(_) => {
+            let _ = std::fs::remove_file(&probe);
+            found.good(&format!("data: {folder} can be written"));
+        }
+        Err(error) => found.bad(&format!("data: {folder}: {error}")),
+    }
+}
+
+fn check_ports(config: &Config, found: &mut Findings) {
+    let taken = "; a server that runs has it, or choose another";
+    match TcpListener::bind(config.http) {
+        Ok(_) => found.good(&format!("http: TCP {} is free", config.http)),
+        Err(error) => found.bad(&format!("http: TCP {}: {error}{taken}", config.http)),
+    }
+    match UdpSocket::bind(config.media) {
+        Ok(_) => found.good(&format!("media: UDP {} is free", config.media)),
+        Err(error) => found.bad(&format!("media: UDP {}: {error}{taken}", config.media)),
+    }
+}
+
+/// Says what clients will be told. Whether the internet reaches it is seen from the internet alone.
+fn check_addresses(config: &Config, found: &mut Findings) {
+    let told = match config.media_addresses.as_slice() {
+        [] => match own_address() {
+            Some(address) => vec![address],
+            None => return found.doubtful("media_addresses: this machine reaches no other"),
+        },
+        addresses => addresses.to_vec(),
+    };
+    let text: Vec<String> = told.iter().map(ToString::to_string).collect();
+    found.good(&format!(
+        "clients are told to send media to {}",
+        text.join(", ")
+    ));
+    if !config.dev && !told.iter().copied().any(is_public) {
+        found.doubtful("media_addresses: none of these is public: only this network reaches them");
+    }
+    if !config.dev && config.public_url.is_none() {
+        found.doubtful("public_url is not set: browsers give cameras to https:// pages alone");
+    }
+}
+
+/// Returns the address from which this machine reaches others. Nothing is sent.
+fn own_address() -> Option<IpAddr> {
+    let socket = UdpSocket::bind(("0.0.0.0", 0)).ok()?;
+    socket.connect(("198.51.100.1", 9)).ok()?;
+    Some(socket.local_addr().ok()?.ip())
+}
+
+fn is_public(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(it) => !(it.is_loopback() || it.is_private() || it.is_link_local()),
+        IpAddr::V6(it) => !(it.is_loopback() || it.is_unique_local() || it.is_unicast_link_local()),
+    }
+}
+
+async fn check_provider(provider: &OidcProvider, found: &mut Findings) {
+    let name = &provider.name;
+    let keys = match Fetcher::new() {
+        Ok(fetcher) => crate::auth::signing_keys(provider, &fetcher).await,
+        Err(error) => Err(error),
+    };
+    match keys {
+        Ok(0) => found.bad(&format!("oidc: {name} publishes no key that signs")),
+        Ok(count) => found.good(&format!("oidc: {name} publishes {count} keys")),
+        Err(error) => found.bad(&format!("oidc: {name}: {error}")),
+    }
+}

@@ -1,0 +1,99 @@
+//! The names of settings: all of them, in the environment, and the nearest to one that there is not.
+
+use super::settings::{Config, Ice, Limits, OidcProvider, Setting};
+
+/// Every setting by its name in `--set`, tables by those that are in them.
+pub(super) fn all() -> impl Iterator<Item = (String, &'static Setting)> {
+    let of = |table: &'static str, settings: &'static [Setting]| {
+        settings
+            .iter()
+            .map(move |setting| (format!("{table}{}", setting.name), setting))
+    };
+    let single = of("", Config::SETTINGS).filter(|(name, _)| !TABLES.contains(&name.as_str()));
+    single
+        .chain(of("ice.", Ice::SETTINGS))
+        .chain(of("limits.", Limits::SETTINGS))
+}
+
+/// Returns the setting that a variable of the environment sets, by what follows the prefix. The tables' own go
+/// without the name of the table.
+pub(super) fn of_variable(variable: &str) -> Option<String> {
+    let variable = variable.to_lowercase();
+    let mut names = all().map(|(name, _)| name);
+    names.find(|name| name.rsplit('.').next() == Some(variable.as_str()))
+}
+
+/// Returns the variables of the environment that look like settings and are none, with the nearest that is.
+pub(crate) fn unknown_variables() -> Vec<(String, Option<String>)> {
+    let variables = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+    let unknown = variables.filter_map(|variable| {
+        let name = variable.strip_prefix(PREFIX)?;
+        if NO_SETTINGS.contains(&name) || of_variable(name).is_some() {
+            return None;
+        }
+        let meant = nearest(&name.to_lowercase());
+        let meant = meant.map(|meant| {
+            let last = meant.rsplit('.').next().unwrap_or_default();
+            format!("{PREFIX}{}", last.to_uppercase())
+        });
+        Some((variable, meant))
+    });
+    unknown.collect()
+}
+
+/// Returns the setting that may have been meant by a name that is none.
+pub(super) fn nearest(unknown: &str) -> Option<String> {
+    // The numbers of a list's entries are no part of names.
+    let parts: Vec<&str> = unknown
+        .split('.')
+        .filter(|part| part.parse::<usize>().is_err())
+        .collect();
+    let unknown = parts.join(".");
+    let own = parts.last().copied().unwrap_or_default();
+    let providers = OidcProvider::SETTINGS.iter();
+    let names = all()
+        .map(|(name, _)| name)
+        .chain(providers.map(|setting| format!("oidc.{}", setting.name)))
+        .chain(TABLES.map(str::to_owned));
+    let distance = |name: &str| {
+        let last = name.rsplit('.').next().unwrap_or_default();
+        // A name that stands in the wrong table is near.
+        let misplaced = strsim::damerau_levenshtein(last, own).saturating_add(1);
+        strsim::damerau_levenshtein(name, &unknown).min(misplaced)
+    };
+    names
+        .map(|name| (distance(&name), name))
+        .min()
+        .filter(|(distance, _)| *distance <= FAR.min(own.len() / 2))
+        .map(|(_, name)| name)
+}
+
+/// What every variable begins with.
+pub(super) const PREFIX: &str = "KLIEG_";
+
+/// Settings that are tables.
+pub(super) const TABLES: [&str; 2] = ["ice", "limits"];
+
+/// Variables that are heeded and no settings, and those of the tests.
+const NO_SETTINGS: [&str; 2] = ["CONFIG", "BIN"];
+
+/// More differences are another word.
+const FAR: usize = 3;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_variable_names_one_setting_and_no_two_are_alike() {
+        for (name, _) in all() {
+            let variable = name.rsplit('.').next().unwrap().to_uppercase();
+            assert_eq!(of_variable(&variable), Some(name));
+        }
+        assert_eq!(
+            of_variable("TURN_SECRET").as_deref(),
+            Some("ice.turn_secret")
+        );
+        assert_eq!(of_variable("BIN"), None);
+    }
+}

@@ -1,0 +1,337 @@
+//! Every setting: its name, its type, what is built in, and what it means. docs/configuration.md is made from it.
+
+#![expect(
+    clippy::doc_markdown,
+    reason = "what stands at a setting is printed for operators as it is"
+)]
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::auth::{AccountRole, Secret};
+
+use super::{HTTP_PORT, MEDIA_PORT};
+
+/// What is said of a setting, beside its type.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Setting {
+    /// As it stands in the file.
+    pub(crate) name: &'static str,
+    /// For operators, in Markdown.
+    pub(crate) meaning: &'static str,
+    /// Its flag and what follows that; `None`: `--set` alone. Read by the documentation.
+    #[cfg(test)]
+    pub(crate) flag: Option<&'static str>,
+    /// Whether SIGHUP reads it again.
+    pub(crate) live: bool,
+}
+
+/// Makes a table of settings: the struct, what is built in, and what is said of each.
+macro_rules! settings {
+    (
+        $(#[$about:meta])*
+        pub struct $table:ident {
+            $(
+                #[doc = $meaning:literal]
+                $(#[doc = $more:literal])*
+                $([$($mark:tt)+])?
+                pub $name:ident: $type:ty = $built_in:expr,
+            )+
+        }
+    ) => {
+        $(#[$about])*
+        #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+        #[serde(default, deny_unknown_fields)]
+        pub struct $table {
+            $(
+                #[doc = $meaning]
+                $(#[doc = $more])*
+                pub $name: $type,
+            )+
+        }
+
+        impl Default for $table {
+            fn default() -> Self {
+                Self { $($name: $built_in,)+ }
+            }
+        }
+
+        impl $table {
+            /// What is said of each.
+            pub(crate) const SETTINGS: &[Setting] = &[$(
+                Setting {
+                    name: stringify!($name),
+                    meaning: concat!($meaning $(, $more)*),
+                    #[cfg(test)]
+                    flag: mark!(flag $($($mark)+)?),
+                    live: mark!(live $($($mark)+)?),
+                },
+            )+];
+        }
+    };
+}
+
+/// Reads what stands in brackets before a setting.
+macro_rules! mark {
+    (flag live) => {
+        None
+    };
+    (flag live $flag:literal) => {
+        Some($flag)
+    };
+    (flag $flag:literal) => {
+        Some($flag)
+    };
+    (flag) => {
+        None
+    };
+    (live live $($rest:tt)*) => {
+        true
+    };
+    (live $($rest:tt)*) => {
+        false
+    };
+}
+
+settings! {
+    /// The settings.
+    pub struct Config {
+        /// for development, see [below](#development)
+        ["--dev"]
+        pub dev: bool = false,
+        /// folder of the database and of the secret that signs tokens; made when missing. One server uses it at a
+        /// time
+        ["--data DIR"]
+        pub data: PathBuf = PathBuf::from("data"),
+        /// the database, where it is not the file `klieg.db` in `data`: `sqlite:FILE`, or
+        /// `postgres://USER:PASSWORD@HOST/DATABASE`. Over TLS with `?sslmode=verify-full&sslrootcert=FILE`
+        pub database_url: Option<Secret> = None,
+        /// the file that holds it
+        pub database_url_file: Option<PathBuf> = None,
+        /// where pages, REST and WebSockets are served (TCP)
+        ["--http ADDRESS:PORT"]
+        pub http: SocketAddr = SocketAddr::from((Ipv4Addr::UNSPECIFIED, HTTP_PORT)),
+        /// where media comes and goes (UDP); `[::]:7882` for IPv6 as well
+        ["--media ADDRESS:PORT"]
+        pub media: SocketAddr = SocketAddr::from((Ipv4Addr::UNSPECIFIED, MEDIA_PORT)),
+        /// addresses that clients are told for media. Empty: those from which the machine reaches others. Behind
+        /// NAT: the public address
+        ["--media-address IP"]
+        pub media_addresses: Vec<IpAddr> = Vec::new(),
+        /// threads that forward media, 64 at most; 0: one per core
+        ["--media-shards COUNT"]
+        pub media_shards: usize = 0,
+        /// keeps each of them on a core; for machines that do nothing else
+        pub media_pin_threads: bool = false,
+        /// milliseconds, 0 to 10, that packets to viewers wait for others to leave with. More makes viewers cheaper
+        /// and pictures later. A complete frame waits only where sound is expected to leave with it. Left out: by
+        /// the load, 0 up to 30 %, 10 from 70 % on
+        pub media_hold_ms: Option<u8> = None,
+        /// whether the kernel gets several datagrams of a viewer in one call (`UDP_SEGMENT`): `auto`, where kernel,
+        /// network card and path take them, or `off`
+        pub media_gso: MediaGso = MediaGso::Auto,
+        /// how clients reach the server where a proxy stands in front: `https://live.example`, without a path
+        ["--public-url URL"]
+        pub public_url: Option<String> = None,
+        /// other sites whose pages may use the API and the WebSocket: `https://shop.example`. The server's own pages
+        /// always may
+        [live "--allowed-origin ORIGIN"]
+        pub allowed_origins: Vec<String> = Vec::new(),
+        /// whether people may make accounts themselves; otherwise `klieg user add` does
+        [live]
+        pub registration: bool = true,
+        /// what those may do who make accounts themselves: `viewer` watches and chats, `host` creates rooms, `admin`
+        /// looks after the server
+        [live]
+        pub new_account_role: AccountRole = AccountRole::Viewer,
+        /// applications that sign tokens: name of the key and its secret, at least 32 characters
+        [live]
+        pub api_keys: BTreeMap<String, Secret> = BTreeMap::new(),
+        /// the same with the files that hold the secrets
+        [live]
+        pub api_key_files: BTreeMap<String, PathBuf> = BTreeMap::new(),
+        /// OpenID providers whose tokens are taken, see [below](#openid-providers)
+        [live]
+        pub oidc: Vec<OidcProvider> = Vec::new(),
+        /// bearer token that lets `/metrics` be read from elsewhere than this machine; at least 16 characters
+        pub metrics_token: Option<Secret> = None,
+        /// the file that holds it
+        pub metrics_token_file: Option<PathBuf> = None,
+        /// `human`, or `json`: one object a line
+        ["--log-format FORMAT"]
+        pub log_format: LogFormat = LogFormat::Human,
+        /// which logs are written, as `RUST_LOG` has it: `info,klieg_sfu=debug`
+        [live "--log FILTER"]
+        pub log: String = "info".to_owned(),
+        /// STUN and TURN servers for clients
+        pub ice: Ice = Ice::default(),
+        /// how often things may be done; 0: as often as one likes
+        [live]
+        pub limits: Limits = Limits::default(),
+        /// how long a room waits for a publisher that was lost, before its event is over
+        ["--publisher-grace-ms MS"]
+        pub publisher_grace_ms: u64 = 30_000,
+        /// how often the clean-up worker looks for rooms that nobody uses
+        pub cleanup_ms: u64 = 30_000,
+        /// after how long a scheduled room is cancelled that nobody started, counted from when it was to begin
+        pub scheduled_room_ttl_s: u64 = 7 * 24 * 60 * 60,
+        /// after how long a started room is cancelled that had no media; reusable rooms may wait for ever
+        pub ready_room_ttl_s: u64 = 24 * 60 * 60,
+        /// how long a socket may stay without a token
+        pub auth_timeout_ms: u64 = 10_000,
+        /// after how long without anything from a client it is asked whether it lives; after three times as long it
+        /// is given up
+        pub socket_ping_ms: u64 = 20_000,
+        /// how long a room without anybody stays in memory
+        pub room_idle_ms: u64 = 60_000,
+        /// how long clients have to move after the server said that it stops
+        pub drain_ms: u64 = 1_000,
+        /// WebSockets at once; 1 to 1000000; keep it below the limit of open files
+        pub max_sockets: usize = 15_000,
+        /// sessions made by WHIP and WHEP at once; guests have four fifths of them at most
+        pub max_http_sessions: usize = 15_000,
+        /// sessions that may be connecting at once, whichever way they came
+        pub max_handshakes: usize = 2_000,
+        /// how long an access token holds, until it has to be refreshed
+        pub access_token_ttl_s: u64 = 12 * 60 * 60,
+        /// how long one stays signed in without coming back
+        pub refresh_token_ttl_s: u64 = 30 * 24 * 60 * 60,
+        /// how long a join token may be used to connect
+        pub join_token_ttl_s: u64 = 10 * 60,
+    }
+}
+
+settings! {
+    /// STUN and TURN servers for clients.
+    pub struct Ice {
+        /// STUN servers for clients: `stun:host:port`. Clients of Klieg itself need none
+        pub stun_urls: Vec<String> = Vec::new(),
+        /// TURN servers for clients: `turn:host:port?transport=udp`, `turns:host:port`
+        pub turn_urls: Vec<String> = Vec::new(),
+        /// what the TURN servers have as shared secret (coturn: `static-auth-secret`); at least 16 bytes
+        pub turn_secret: Option<Secret> = None,
+        /// the file that holds it
+        pub turn_secret_file: Option<PathBuf> = None,
+        /// how long TURN credentials hold, 60 to 604800
+        pub turn_credential_ttl_s: u64 = 12 * 60 * 60,
+    }
+}
+
+settings! {
+    /// How often things may be done; 0: as often as one likes.
+    pub struct Limits {
+        /// passwords tried a minute from one network (an address of IPv4, 64 bits of IPv6), and for one name
+        pub sign_ins_per_minute: u32 = 10,
+        /// accounts made an hour from one network
+        pub accounts_per_hour: u32 = 10,
+        /// rooms created a minute by one identity
+        pub rooms_per_minute: u32 = 10,
+        /// join tokens a minute by one identity, and for guests from one network
+        pub joins_per_minute: u32 = 600,
+        /// wrong stream keys a minute from one network, before it has to wait
+        pub wrong_keys_per_minute: u32 = 60,
+    }
+}
+
+settings! {
+    /// An OpenID provider.
+    pub struct OidcProvider {
+        /// short name of the provider; its people's identities begin with it
+        pub name: String = String::new(),
+        /// as the provider writes it in its tokens: `https://id.example/realms/live`
+        pub issuer: String = String::new(),
+        /// one of these must be in `aud`: mostly the client id, or a name that the provider adds for servers
+        pub audiences: Vec<String> = Vec::new(),
+        /// how tokens may be signed: RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, EdDSA
+        pub algorithms: Vec<SigningAlgorithm> = vec![SigningAlgorithm::Rs256],
+        /// where the keys are; left out: `/.well-known/openid-configuration` of the issuer says so
+        pub jwks_url: Option<String> = None,
+        /// roles that make an admin. They are looked for in `realm_access.roles`, in `resource_access.CLIENT.roles`
+        /// and in `roles`
+        pub admin_roles: Vec<String> = Vec::new(),
+        /// roles that let one create rooms; who has none of either watches and chats
+        pub host_roles: Vec<String> = Vec::new(),
+        /// the CLIENT above
+        pub client: Option<String> = None,
+    }
+}
+
+impl Config {
+    /// Takes what can change while the server runs.
+    pub(crate) fn take_live(&mut self, from: &Self) {
+        self.allowed_origins.clone_from(&from.allowed_origins);
+        self.registration = from.registration;
+        self.new_account_role = from.new_account_role;
+        self.api_keys.clone_from(&from.api_keys);
+        self.api_key_files.clone_from(&from.api_key_files);
+        self.oidc.clone_from(&from.oidc);
+        self.log.clone_from(&from.log);
+        self.limits.clone_from(&from.limits);
+    }
+}
+
+impl Limits {
+    /// Sets none.
+    pub fn none() -> Self {
+        Self {
+            sign_ins_per_minute: 0,
+            accounts_per_hour: 0,
+            rooms_per_minute: 0,
+            joins_per_minute: 0,
+            wrong_keys_per_minute: 0,
+        }
+    }
+}
+
+impl Ice {
+    /// Returns the settings as the lists of servers are made from them.
+    pub(crate) fn servers(&self) -> klieg_turn::Config {
+        let secret = self.turn_secret.as_ref().map_or("", Secret::expose);
+        klieg_turn::Config {
+            stun_urls: self.stun_urls.clone(),
+            turn_urls: self.turn_urls.clone(),
+            turn_secret: klieg_turn::Secret::new(secret),
+            turn_credential_ttl_s: self.turn_credential_ttl_s,
+        }
+    }
+}
+
+/// How logs are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    Human,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Whether datagrams to one viewer go to the kernel in one call (`UDP_SEGMENT`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MediaGso {
+    /// Where the kernel, the network card and the path take them.
+    Auto,
+    /// Never.
+    Off,
+}
+
+/// How a provider may sign. None of these has a secret that both sides know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+#[expect(missing_docs, reason = "the names are those of RFC 7518, section 3.1")]
+pub enum SigningAlgorithm {
+    Rs256,
+    Rs384,
+    Rs512,
+    Ps256,
+    Ps384,
+    Ps512,
+    Es256,
+    Es384,
+    #[serde(rename = "EdDSA")]
+    EdDsa,
+}

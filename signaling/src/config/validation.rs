@@ -1,0 +1,261 @@
+//! What the types of settings do not say.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use axum::http::Uri;
+
+use super::{Config, ConfigError, OidcProvider, invalid};
+use crate::auth::Secret;
+use crate::fetch::check_url;
+
+impl Config {
+    /// Checks everything that can be checked without a network.
+    ///
+    /// # Errors
+    /// The first setting that makes no sense.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        self.ice_servers()?;
+        self.database()?;
+        if let Some(url) = &self.public_url {
+            origin_of(url).map_err(|reason| invalid("public_url", reason))?;
+        }
+        for origin in &self.allowed_origins {
+            origin_of(origin).map_err(|reason| invalid("allowed_origins", reason))?;
+        }
+        for (key, secret) in &self.api_keys {
+            self.validate_key(key, secret)
+                .map_err(|reason| invalid("api_keys", reason))?;
+        }
+        self.validate_providers()
+            .map_err(|reason| invalid("oidc", reason))?;
+        let token = self.metrics_token.as_ref();
+        if token.is_some_and(|token| token.expose().len() < 16) {
+            return Err(invalid("metrics_token", "shorter than 16 characters"));
+        }
+        if self.dev && !self.http.ip().is_loopback() {
+            return Err(invalid(
+                "http",
+                "with `dev` anybody signs in: only loopback is allowed",
+            ));
+        }
+        if self.media_addresses.iter().any(IpAddr::is_unspecified) {
+            return Err(invalid(
+                "media_addresses",
+                "0.0.0.0 and :: are no addresses to send to",
+            ));
+        }
+        self.validate_counts()
+    }
+
+    fn validate_counts(&self) -> Result<(), ConfigError> {
+        for (setting, value) in [
+            ("auth_timeout_ms", self.auth_timeout_ms),
+            ("socket_ping_ms", self.socket_ping_ms),
+            ("access_token_ttl_s", self.access_token_ttl_s),
+            ("refresh_token_ttl_s", self.refresh_token_ttl_s),
+            ("join_token_ttl_s", self.join_token_ttl_s),
+            ("cleanup_ms", self.cleanup_ms),
+            ("scheduled_room_ttl_s", self.scheduled_room_ttl_s),
+            ("ready_room_ttl_s", self.ready_room_ttl_s),
+        ] {
+            if value == 0 {
+                return Err(invalid(setting, "must be more than 0"));
+            }
+        }
+        let hold = self.media_hold_ms.unwrap_or(0).into();
+        for (setting, value, range) in [
+            ("media_shards", self.media_shards, 0..=klieg_sfu::MAX_SHARDS),
+            ("media_hold_ms", hold, 0..=10),
+            ("max_sockets", self.max_sockets, 1..=MAX_CONNECTIONS),
+            ("max_handshakes", self.max_handshakes, 1..=MAX_CONNECTIONS),
+            (
+                "max_http_sessions",
+                self.max_http_sessions,
+                0..=MAX_CONNECTIONS,
+            ),
+        ] {
+            if !range.contains(&value) {
+                let (least, most) = range.into_inner();
+                let reason = format!("{value} is out of range: expected {least} to {most}");
+                return Err(invalid(setting, reason));
+            }
+        }
+        Ok(())
+    }
+
+    fn validate_key(&self, key: &str, secret: &Secret) -> Result<(), String> {
+        // An issuer of OpenID is a URL; no key shall be taken for one.
+        if key.is_empty() || key == "klieg" || key.contains("://") {
+            return Err(format!("{key:?} cannot be the name of a key"));
+        }
+        if !self.dev && secret.expose().len() < 32 {
+            return Err(format!(
+                "the secret of {key:?} is shorter than 32 characters"
+            ));
+        }
+        Ok(())
+    }
+
+    fn validate_providers(&self) -> Result<(), String> {
+        let (mut names, mut issuers) = (BTreeSet::new(), BTreeSet::new());
+        for provider in &self.oidc {
+            validate_provider(provider)?;
+            let name = &provider.name;
+            if !names.insert(name) || !issuers.insert(&provider.issuer) {
+                return Err(format!("{name:?}: two providers of one name or issuer"));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn validate_provider(provider: &OidcProvider) -> Result<(), String> {
+    let name = &provider.name;
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+    if !(1..=32).contains(&name.len()) || !name.bytes().all(allowed) || name.starts_with("guest") {
+        return Err(format!(
+            "{name:?}: `name` has 1 to 32 letters, digits, - and _"
+        ));
+    }
+    check_url(&provider.issuer).map_err(|error| format!("{name}: issuer: {error}"))?;
+    if let Some(url) = &provider.jwks_url {
+        check_url(url).map_err(|error| format!("{name}: jwks_url: {error}"))?;
+    }
+    if provider.audiences.is_empty() {
+        // Tokens that the provider makes for others would let people in here.
+        return Err(format!("{name}: `audiences` is empty"));
+    }
+    if provider.algorithms.is_empty() {
+        return Err(format!("{name}: `algorithms` is empty"));
+    }
+    Ok(())
+}
+
+/// Checks that the text is scheme and host of a site, nothing more.
+fn origin_of(text: &str) -> Result<(), String> {
+    let uri: Uri = text.parse().map_err(|_| format!("{text:?} is no URL"))?;
+    let web = matches!(uri.scheme_str(), Some("http" | "https"));
+    if !web || uri.authority().is_none() || text.ends_with('/') || uri.path() != "/" {
+        return Err(format!(
+            "{text:?}: expected http(s)://host[:port] and nothing after it"
+        ));
+    }
+    Ok(())
+}
+
+/// More than the ports and the open files of one machine allow.
+const MAX_CONNECTIONS: usize = 1_000_000;
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    #[test]
+    fn what_is_built_in_is_valid() {
+        Config::default().validate().unwrap();
+        Config::development().validate().unwrap();
+    }
+
+    #[test]
+    fn a_setting_that_makes_no_sense_is_named() {
+        type Break = fn(&mut Config);
+        let broken = |change: Break| {
+            let mut config = Config::default();
+            change(&mut config);
+            config.validate().unwrap_err().to_string()
+        };
+        let cases: [(Break, &str); 14] = [
+            (
+                |c| c.allowed_origins = vec!["shop.example".into()],
+                "allowed_origins",
+            ),
+            (
+                |c| c.public_url = Some("https://live.example/".into()),
+                "public_url",
+            ),
+            (|c| c.dev = true, "http"),
+            (|c| c.auth_timeout_ms = 0, "auth_timeout_ms"),
+            (|c| c.refresh_token_ttl_s = 0, "refresh_token_ttl_s"),
+            (|c| c.media_shards = 65, "media_shards"),
+            (|c| c.media_hold_ms = Some(11), "media_hold_ms"),
+            (|c| c.max_sockets = usize::MAX, "max_sockets"),
+            (|c| c.max_handshakes = 0, "max_handshakes"),
+            (
+                |c| c.database_url = Some(Secret::new("mysql://x")),
+                "database_url",
+            ),
+            (|c| c.max_http_sessions = usize::MAX, "max_http_sessions"),
+            (
+                |c| c.api_keys = BTreeMap::from([("k".into(), Secret::new("s"))]),
+                "api_keys",
+            ),
+            (|c| c.oidc = vec![OidcProvider::default()], "oidc"),
+            (|c| c.ice.turn_urls = vec!["turn:t.example".into()], "ice"),
+        ];
+        for (change, setting) in cases {
+            let text = broken(change);
+            assert!(text.starts_with(&format!("config: {setting}: ")), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_provider_says_for_whom_its_tokens_are_and_speaks_tls() {
+        let good = OidcProvider {
+            name: "id".into(),
+            issuer: "https://id.example/realms/live".into(),
+            audiences: vec!["klieg".into()],
+            ..OidcProvider::default()
+        };
+        let check = |providers: &[&OidcProvider]| {
+            let oidc = providers.iter().map(|&it| it.clone()).collect();
+            let config = Config {
+                oidc,
+                ..Config::default()
+            };
+            config.validate().map_err(|error| error.to_string())
+        };
+        check(&[&good]).unwrap();
+        let broken: [(OidcProvider, &str); 4] = [
+            (
+                OidcProvider {
+                    audiences: vec![],
+                    ..good.clone()
+                },
+                "audiences",
+            ),
+            (
+                OidcProvider {
+                    algorithms: vec![],
+                    ..good.clone()
+                },
+                "algorithms",
+            ),
+            (
+                OidcProvider {
+                    issuer: "http://id.example".into(),
+                    ..good.clone()
+                },
+                "issuer",
+            ),
+            (
+                OidcProvider {
+                    name: "a:b".into(),
+                    ..good.clone()
+                },
+                "name",
+            ),
+        ];
+        for (provider, named) in &broken {
+            let text = check(&[provider]).unwrap_err();
+            assert!(text.contains(named), "{text}");
+        }
+        assert!(
+            check(&[&good, &good])
+                .unwrap_err()
+                .contains("two providers")
+        );
+    }
+}

@@ -1,0 +1,69 @@
+//! What every request gets: a name that its answer and its log lines carry, and a time after which it is over.
+
+use std::time::Duration;
+
+use axum::extract::Request;
+use axum::http::{HeaderName, HeaderValue};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use tracing::{Instrument, info_span};
+use uuid::Uuid;
+
+use crate::error::{ApiError, Code};
+
+/// Names a request and ends it in time. A proxy or a client may have named it already.
+pub(crate) async fn name_and_time(request: Request, next: Next) -> Response {
+    let given = request.headers().get(&REQUEST_ID);
+    let id = given
+        .filter(|id| is_id(id.as_bytes()))
+        .cloned()
+        .unwrap_or_else(new_id);
+    // The path is not told: that of a session made over HTTP is all that proves whose it is.
+    let span = info_span!(
+        "request",
+        request = id.to_str().unwrap_or_default(),
+        method = %request.method()
+    );
+    let answered = tokio::time::timeout(TIMEOUT, next.run(request)).instrument(span);
+    let mut response = answered.await.unwrap_or_else(|_| {
+        let text = "The request took too long; it may have been carried out.";
+        ApiError::new(Code::TimedOut, text).into_response()
+    });
+    response.headers_mut().insert(REQUEST_ID, id);
+    response
+}
+
+fn is_id(bytes: &[u8]) -> bool {
+    let allowed = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+    (8..=64).contains(&bytes.len()) && bytes.iter().all(allowed)
+}
+
+fn new_id() -> HeaderValue {
+    let id = HeaderValue::try_from(Uuid::now_v7().to_string());
+    id.unwrap_or(HeaderValue::from_static("unnamed"))
+}
+
+/// The header in which names go.
+pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// From the end of the header to the answer; the upgrade of a WebSocket is an answer.
+const TIMEOUT: Duration = Duration::from_secs(30);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_given_name_is_kept_where_it_is_harmless_in_a_log() {
+        for (id, kept) in [
+            ("0193-abc_D.e", true),
+            ("short", false),
+            ("with space inside", false),
+            ("line\\nbreak", false),
+            (&"x".repeat(65), false),
+        ] {
+            assert_eq!(is_id(id.as_bytes()), kept, "{id}");
+        }
+        assert!(is_id(new_id().as_bytes()));
+    }
+}

@@ -1,0 +1,421 @@
+//! The table of permissions, cell by cell: every role, in every kind of room, by every route and message.
+
+use std::collections::BTreeSet;
+
+use klieg_signaling::permission::{self, Action, Setting};
+use klieg_signaling::{AccountRole, Role, VideoGrants};
+use serde_json::{Value, json};
+
+use crate::harness::{Reply, TestServer, api_token, call, offer};
+use crate::wish::{self, SDP, watching};
+
+/// What a route or message is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Need {
+    /// Something in the table, in a room.
+    Room(Action),
+    /// Something in the table, outside of rooms.
+    Server(Action),
+    /// A token, whoever's.
+    Token,
+    /// Nothing.
+    Nothing,
+}
+
+use Need::{Nothing, Room, Server, Token};
+
+/// Every route of REST, with a body where one is needed.
+const ROUTES: &[(&str, &str, Need, &str)] = &[
+    ("GET", "/config", Nothing, ""),
+    ("POST", "/auth/register", Nothing, ""),
+    ("POST", "/auth/login", Nothing, ""),
+    ("POST", "/auth/refresh", Nothing, ""),
+    ("POST", "/auth/logout", Nothing, ""),
+    ("GET", "/me", Token, ""),
+    ("PUT", "/me/password", Nothing, ""),
+    ("GET", "/rooms", Nothing, ""),
+    (
+        "POST",
+        "/rooms",
+        Server(Action::Create),
+        r#"{"title":"Another"}"#,
+    ),
+    ("GET", "/openapi.json", Nothing, ""),
+    ("GET", "/docs", Nothing, ""),
+    ("GET", "/docs.js", Nothing, ""),
+    ("GET", "/rooms/live", Nothing, ""),
+    ("GET", "/rooms/past", Nothing, ""),
+    ("GET", "/rooms/{id}", Room(Action::Watch), ""),
+    (
+        "PATCH",
+        "/rooms/{id}",
+        Room(Action::Manage),
+        r#"{"title":"R"}"#,
+    ),
+    ("GET", "/rooms/{id}/related", Room(Action::Watch), ""),
+    ("GET", "/rooms/{id}/status", Room(Action::Watch), ""),
+    ("POST", "/rooms/{id}/join", Room(Action::Watch), "{}"),
+    ("GET", "/rooms/{id}/viewers", Room(Action::Watch), ""),
+    (
+        "POST",
+        "/rooms/{id}/kicks",
+        Room(Action::Moderate),
+        r#"{"identity":"nobody"}"#,
+    ),
+    ("GET", "/rooms/{id}/chat", Room(Action::Watch), ""),
+    (
+        "POST",
+        "/rooms/{id}/chat",
+        Room(Action::Chat),
+        r#"{"text":"hi"}"#,
+    ),
+    ("GET", "/rooms/{id}/ingest", Room(Action::StreamKey), ""),
+    (
+        "POST",
+        "/rooms/{id}/ingest/rotate",
+        Room(Action::StreamKey),
+        "{}",
+    ),
+];
+
+/// Routes after which a room is another: each has a room of its own in the test.
+const LAST: &[(&str, &str, Need, &str)] = &[
+    ("POST", "/rooms/{id}/start", Room(Action::Manage), ""),
+    ("POST", "/rooms/{id}/end", Room(Action::Manage), ""),
+    ("DELETE", "/rooms/{id}", Room(Action::Manage), ""),
+];
+
+/// Every message of a socket that is in a room, except those about sessions of one's own.
+const MESSAGES: &[(&str, Need)] = &[
+    ("rtc.subscribe", Room(Action::Watch)),
+    ("stats", Room(Action::Watch)),
+    ("chat.send", Room(Action::Chat)),
+    ("reaction.send", Room(Action::React)),
+    ("rtc.offer", Room(Action::Publish)),
+];
+
+/// Messages that are about oneself: nobody is kept from them.
+const OWN: [&str; 10] = [
+    "auth",
+    "ping",
+    "join",
+    "resume",
+    "leave",
+    "rtc.answer",
+    "rtc.candidate",
+    "rtc.restart",
+    "rtc.mute",
+    "rtc.close",
+];
+
+/// Somebody, and what the table calls them.
+struct Somebody {
+    name: &'static str,
+    role: Role,
+    token: Option<String>,
+    /// Whether a private room is open to them by their token or for what they are.
+    invited: bool,
+    /// What they are outside of rooms; `None` when their token is for a room alone.
+    outside: Option<Role>,
+}
+
+#[tokio::test]
+async fn every_cell_of_the_table_is_what_the_server_does() {
+    let server = TestServer::start().await;
+    let owner = account(&server, "Owner", AccountRole::Host).await;
+    let admin = account(&server, "Admin", AccountRole::Admin).await;
+    let viewer = account(&server, "Viewer", AccountRole::Viewer).await;
+    let host = account(&server, "Host", AccountRole::Host).await;
+    let mut cells = 0;
+    for visibility in ["public", "unlisted", "private"] {
+        for guests_speak in [false, true] {
+            let body = json!({
+                "title": "R", "visibility": visibility, "allowGuestChat": guests_speak,
+            });
+            let room = server.room(&owner, body).await;
+            let setting = Setting {
+                open: visibility != "private",
+                guests_speak,
+            };
+            let accounts = [&admin, &owner, &host, &viewer];
+            let count = everybody(&room, accounts).len();
+            for index in 0..count {
+                let room = server
+                    .room(
+                        &owner,
+                        json!({
+                            "title": "R", "visibility": visibility, "allowGuestChat": guests_speak,
+                        }),
+                    )
+                    .await;
+                let somebody = &everybody(&room, accounts)[index];
+                cells += check_routes(&server, somebody, &room, (setting, LAST)).await;
+            }
+            for somebody in everybody(&room, accounts) {
+                cells += check_rest(&server, &somebody, &room, setting).await;
+                cells += check_socket(&server, &somebody, &room, setting).await;
+                cells += check_media(&server, &somebody, &room, setting).await;
+            }
+        }
+    }
+    println!("{cells} cells");
+    assert!(cells >= 400, "{cells}");
+    server.server.stop().await;
+}
+
+fn everybody(room: &str, [admin, owner, host, viewer]: [&String; 4]) -> Vec<Somebody> {
+    let account = |name, role, token: &String, outside| Somebody {
+        name,
+        role,
+        token: Some(token.clone()),
+        invited: matches!(role, Role::Admin | Role::Owner),
+        outside: Some(outside),
+    };
+    let application = |name: &'static str, role, video| Somebody {
+        name,
+        role,
+        token: Some(api_token(room, name, video)),
+        invited: true,
+        outside: None,
+    };
+    vec![
+        account("admin", Role::Admin, admin, Role::Admin),
+        account("owner", Role::Owner, owner, Role::Owner),
+        account("another host", Role::Viewer, host, Role::Owner),
+        account("viewer", Role::Viewer, viewer, Role::Viewer),
+        application(
+            "cohost",
+            Role::Cohost,
+            VideoGrants {
+                can_publish: Some(true),
+                room_admin: true,
+                ..VideoGrants::default()
+            },
+        ),
+        application(
+            "moderator",
+            Role::Moderator,
+            VideoGrants {
+                room_admin: true,
+                ..VideoGrants::default()
+            },
+        ),
+        application("invited", Role::Viewer, VideoGrants::default()),
+        Somebody {
+            name: "guest",
+            role: Role::Guest,
+            token: None,
+            invited: false,
+            outside: Some(Role::Guest),
+        },
+    ]
+}
+
+/// What must come of it: nothing in the way, or this status.
+fn expected(somebody: &Somebody, need: Need, setting: Setting) -> Option<u16> {
+    let nowhere = Setting {
+        open: true,
+        guests_speak: false,
+    };
+    let anonymous = somebody.token.is_none();
+    let refused = if anonymous { 401 } else { 403 };
+    match need {
+        Nothing => None,
+        Token => anonymous.then_some(401),
+        Server(action) => {
+            let outside = somebody.outside;
+            let may = outside.is_some_and(|role| permission::allows(role, action, nowhere));
+            (!may).then_some(refused)
+        }
+        // What nobody knows of cannot be forbidden.
+        Room(action) => {
+            let knows = permission::allows(somebody.role, Action::Watch, setting)
+                && (setting.open || somebody.invited);
+            let open = matches!(action, Action::Watch | Action::React);
+            let asks_first = !open && anonymous;
+            match permission::allows(somebody.role, action, setting) {
+                _ if asks_first => Some(401),
+                _ if !knows => Some(404),
+                false => Some(403),
+                true => None,
+            }
+        }
+    }
+}
+
+async fn check_rest(
+    server: &TestServer,
+    somebody: &Somebody,
+    room: &str,
+    setting: Setting,
+) -> usize {
+    check_routes(server, somebody, room, (setting, ROUTES)).await
+}
+
+async fn check_routes(
+    server: &TestServer,
+    somebody: &Somebody,
+    room: &str,
+    (setting, routes): (Setting, &[(&str, &str, Need, &str)]),
+) -> usize {
+    for (method, route, need, body) in routes {
+        let path = |room: &str| format!("/api/v1{}", route.replace("{id}", room));
+        let ask = async |room: &str| {
+            let body = (!body.is_empty()).then(|| (*body).to_owned());
+            let path = path(room);
+            call(
+                server.http(),
+                method,
+                &path,
+                somebody.token.as_deref(),
+                body,
+            )
+            .await
+        };
+        let reply = ask(room).await;
+        let what = format!("{} {method} {route} in {setting:?}", somebody.name);
+        check(&what, expected(somebody, *need, setting), &reply);
+        // Only a token for one room is told that another is not its own, whether there is one or not.
+        if reply.status == 404 {
+            let missing = ask("missing").await;
+            assert_eq!(
+                (404, &reply.body),
+                (missing.status, &missing.body),
+                "{what}"
+            );
+        }
+    }
+    routes.len()
+}
+
+fn check(what: &str, expected: Option<u16>, reply: &Reply) {
+    let refused = matches!(reply.status, 401 | 403 | 404);
+    // Routes that sign in or out say who may by themselves; the table is not asked.
+    let by_itself = what.contains("/auth/") || what.contains("/password");
+    let said = (refused && !by_itself).then_some(reply.status);
+    assert_eq!(said, expected, "{what}: {}", reply.body);
+}
+
+async fn check_socket(
+    server: &TestServer,
+    somebody: &Somebody,
+    room: &str,
+    setting: Setting,
+) -> usize {
+    let mut client = server.socket().await;
+    let token = match &somebody.token {
+        Some(token) => token.clone(),
+        // A guest's token comes of joining over REST, and for rooms that are open.
+        None if setting.open => server.guest_token(room).await,
+        None => return 0,
+    };
+    client.ok("auth", json!({ "token": token })).await;
+    let name = somebody.name;
+    let joined = client.request("join", json!({ "roomId": room })).await;
+    let enters = expected(somebody, Room(Action::Watch), setting);
+    let code = |answer: &Value| answer["d"]["code"].as_str().unwrap_or_default().to_owned();
+    let code_of = |status| match status {
+        None => "",
+        Some(404) => "not_found",
+        Some(_) => "forbidden",
+    };
+    assert_eq!(code(&joined), code_of(enters), "{name} join in {setting:?}");
+    if enters.is_some() {
+        let missing = client.request("join", json!({ "roomId": "missing" })).await;
+        assert_eq!(joined["d"]["message"], missing["d"]["message"]);
+        return 1;
+    }
+    for (message, need) in MESSAGES {
+        let content = match *message {
+            "chat.send" => json!({ "text": "hi" }),
+            "reaction.send" => json!({ "emoji": "🔥" }),
+            "rtc.offer" => json!({ "sdp": offer() }),
+            _ => json!({}),
+        };
+        let answer = client.request(message, content).await;
+        let Room(action) = *need else {
+            panic!("{message} is within a room")
+        };
+        let may = permission::allows(somebody.role, action, setting);
+        let wanted = if may { "" } else { "forbidden" };
+        assert_eq!(code(&answer), wanted, "{name} {message} in {setting:?}");
+    }
+    client.ok("leave", json!({})).await;
+    MESSAGES.len() + 1
+}
+
+async fn check_media(
+    server: &TestServer,
+    somebody: &Somebody,
+    room: &str,
+    setting: Setting,
+) -> usize {
+    let bearer = somebody
+        .token
+        .as_ref()
+        .map(|token| format!("Bearer {token}"));
+    // Each comes from a network of its own: how often strangers may ask is another test's business.
+    let from = format!("2001:db8:{:x}::1", rand::random::<u16>());
+    let mut headers = vec![SDP, ("x-forwarded-for", from.as_str())];
+    if let Some(bearer) = &bearer {
+        headers.push(("authorization", bearer));
+    }
+    for (protocol, action, offer) in [
+        ("whip", Action::Publish, offer()),
+        ("whep", Action::Watch, watching(&offer())),
+    ] {
+        let path = format!("/{protocol}/{room}");
+        let reply = wish::request(server, "POST", &path, &headers, offer).await;
+        let what = format!("{} {protocol} in {setting:?}", somebody.name);
+        check(&what, expected(somebody, Room(action), setting), &reply);
+        if let Some(session) = reply.headers.get("location") {
+            let session = session.to_str().unwrap();
+            let closed = wish::request(server, "DELETE", session, &headers[1..], "").await;
+            assert_eq!(closed.status, 200, "{what}: {}", closed.body);
+        }
+    }
+    2
+}
+
+async fn account(server: &TestServer, name: &str, role: AccountRole) -> String {
+    let mut config = server.config.clone();
+    config.new_account_role = role;
+    server.server.reload(&config);
+    let body = json!({ "username": name, "password": "correct horse" });
+    let reply = server.post("/api/v1/auth/register", None, body).await;
+    assert_eq!(reply.status, 201, "{}", reply.body);
+    reply.body["accessToken"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn no_route_and_no_message_is_missing_here() {
+    let router = include_str!("../../src/router.rs");
+    let rest = router.split("fn api(").nth(1).unwrap();
+    let rest = rest.split("\n}").next().unwrap();
+    let mut routes = BTreeSet::new();
+    for route in rest.split(".route(").skip(1) {
+        let path = route.split('"').nth(1).unwrap();
+        let handlers = route.split(".fallback").next().unwrap();
+        for method in ["get", "post", "put", "patch", "delete"] {
+            if handlers.contains(&format!("{method}(")) {
+                routes.insert((method.to_uppercase(), path.to_owned()));
+            }
+        }
+    }
+    let here: BTreeSet<_> = ROUTES
+        .iter()
+        .chain(LAST)
+        .map(|(method, path, ..)| ((*method).to_owned(), (*path).to_owned()))
+        .collect();
+    assert_eq!(routes, here);
+
+    let incoming = include_str!("../../src/ws/protocol/incoming.rs");
+    let messages: BTreeSet<&str> = incoming
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix('"')?.split_once("\" => "))
+        .filter(|(_, what)| what.contains("ClientMessage::"))
+        .map(|(message, _)| message)
+        .collect();
+    let here = MESSAGES.iter().map(|(message, _)| *message).chain(OWN);
+    assert_eq!(messages, here.collect());
+}
