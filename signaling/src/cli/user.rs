@@ -1,6 +1,8 @@
 //! `klieg user`: accounts, for those who may read and write the database itself.
 
+use std::fs::DirBuilder;
 use std::io::{BufRead, IsTerminal, Write};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
 
 use anyhow::{Context, bail};
@@ -69,6 +71,12 @@ impl UserArguments {
             ..Settings::default()
         };
         let config = settings.load()?;
+        // The first account may be made before the server has ever run. Chat and secrets will be in the folder.
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&config.data)
+            .with_context(|| format!("data folder {}", config.data.display()))?;
         let stores = store::open(&config.database()?).await?;
         let accounts = &*stores.identities;
         match &self.action {

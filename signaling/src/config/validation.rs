@@ -63,6 +63,10 @@ impl Config {
                 return Err(invalid(setting, "must be more than 0"));
             }
         }
+        if self.refresh_token_ttl_s < self.access_token_ttl_s {
+            let reason = "is less than `access_token_ttl_s`: there would be nothing to refresh";
+            return Err(invalid("refresh_token_ttl_s", reason));
+        }
         let hold = self.media_hold_ms.unwrap_or(0).into();
         for (setting, value, range) in [
             ("media_shards", self.media_shards, 0..=klieg_sfu::MAX_SHARDS),
