@@ -81,7 +81,8 @@ fn check_log(config: &Config, found: &mut Findings) {
 fn check_folder(config: &Config, found: &mut Findings) {
     let folder = config.data.display();
     // The nearest folder that there is says whether the rest can be made.
-    let there = config.data.ancestors().find(|path| path.is_dir());
+    let whole = std::path::absolute(&config.data).unwrap_or_default();
+    let there = whole.ancestors().find(|path| path.is_dir());
     let probe = there.map(|path| path.join(format!(".klieg-check-{}", std::process::id())));
     let Some(probe) = probe else {
         return found.bad(&format!("data: {folder} cannot be made"));
