@@ -7,6 +7,7 @@ use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
 use klieg_sfu::{Handle, Sfu};
+use klieg_turn::IceServers;
 use prometheus::{IntGauge, Registry};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -111,14 +112,8 @@ impl Server {
         let metrics = Arc::new(Metrics::new(registry.clone())?);
         let (sfu, media) = start_media(&config, &registry, &metrics)?;
         let ice = Arc::new(ice);
-        let rooms = Arc::new(Rooms::new(Context {
-            stores: stores.clone(),
-            media: Arc::clone(&media),
-            ice: Arc::clone(&ice),
-            metrics: Arc::clone(&metrics),
-            grace: config.publisher_grace(),
-            idle: Duration::from_millis(config.room_idle_ms),
-        }));
+        let rooms = context(&config, &stores, &media, &ice, &metrics);
+        let rooms = Arc::new(Rooms::new(rooms));
         rooms.recover().await?;
 
         let (phase, watched) = watch::channel(Phase::Serving);
@@ -228,6 +223,24 @@ async fn open_stores(config: &Config) -> Result<Stores, StartError> {
         create_demo(&stores).await?;
     }
     Ok(stores)
+}
+
+/// Returns what every room uses.
+fn context(
+    config: &Config,
+    stores: &Stores,
+    media: &Arc<Media>,
+    ice: &Arc<IceServers>,
+    metrics: &Arc<Metrics>,
+) -> Context {
+    Context {
+        stores: stores.clone(),
+        media: Arc::clone(media),
+        ice: Arc::clone(ice),
+        metrics: Arc::clone(metrics),
+        grace: config.publisher_grace(),
+        idle: Duration::from_millis(config.room_idle_ms),
+    }
 }
 
 fn authority(own: Secret, config: &Config, fetcher: &Fetcher, metrics: &Metrics) -> Authority {

@@ -46,6 +46,7 @@ on_each_database! {
     each_list_is_read_by_an_index
 }
 
+#[path = "identity_tests.rs"]
 mod identity;
 
 #[tokio::test]
