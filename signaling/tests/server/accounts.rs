@@ -362,6 +362,10 @@ async fn a_stream_key_is_changed_and_stops_the_encoder_only_when_asked() {
 }
 
 #[tokio::test]
+#[expect(
+    clippy::too_many_lines,
+    reason = "one account is followed through all of it"
+)]
 async fn accounts_are_looked_after_on_the_command_line_while_the_server_runs() {
     let server = TestServer::start().await;
     let user = |arguments: &[&str], input: &str| {

@@ -68,6 +68,7 @@ fn in_seconds(seconds: i64) -> i64 {
 }
 
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "most of it is one table")]
 async fn tokens_that_do_not_hold_open_no_door() {
     let provider = Provider::start().await;
     let server = TestServer::start_with(|config| config.oidc = vec![provider.settings()]).await;
