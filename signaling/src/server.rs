@@ -14,7 +14,6 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tracing::info;
 
-use crate::admission::Admission;
 use crate::app::{self, App, DEMO_KEY, DEMO_ROOM, Phase};
 use crate::auth::{Authority, Ended, Lifetimes, Providers, Secret, SignIns};
 use crate::config::{Config, ConfigError, MediaGso};
@@ -270,9 +269,7 @@ fn start_media(
     metrics: &Metrics,
 ) -> Result<(Handle, Arc<Media>), StartError> {
     let (sfu, events) = Sfu::start(media_settings(config), registry)?;
-    let admission = Admission::new(config.max_handshakes, metrics);
-    let busy = metrics.media_busy.clone();
-    let media = Arc::new(Media::new(sfu.clone(), admission, busy));
+    let media = Arc::new(Media::new(sfu.clone(), config.max_handshakes, metrics));
     tokio::spawn(Arc::clone(&media).route(events));
     Ok((sfu, media))
 }
