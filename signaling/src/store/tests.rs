@@ -387,7 +387,7 @@ async fn opening_twice_changes_nothing(base: Base) {
     assert!(again.rooms.find(&room(1).id).await.unwrap().is_some());
 }
 
-/// A smaller one of what [`how_long_lists_take`] shows on a million rooms: no list reads, or sorts, all of them.
+/// A smaller one of what [`every_kind_of_list_answers_and_says_how_long_it_took`] shows on a million rooms: no list reads, or sorts, all of them.
 async fn each_list_is_read_by_an_index(base: Base) {
     base.fill(ENOUGH_FOR_AN_INDEX).await;
     for query in queries() {
