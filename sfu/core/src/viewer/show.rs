@@ -54,7 +54,7 @@ impl Viewer {
             self.picture = Shown::Ended;
             self.catch_up = None;
         }
-        let layer = self.go_to(target).or(resumes.then_some(target));
+        let layer = self.go_to(target).or_else(|| resumes.then_some(target));
         Selected { layer, ..selected }
     }
 
