@@ -80,6 +80,7 @@ fn media_flows_both_ways_and_survives_loss() {
         world.peer.rtp.len()
     );
     assert_eq!(world.peer.unreadable, 0);
+    assert_eq!(world.peer.early, 0);
     assert!(
         world
             .rtp

@@ -159,6 +159,10 @@ impl Allocator {
             self.hopeless = None;
             return None;
         }
+        // What is only assumed of a path, before anything of the picture was sent, is no reason.
+        if self.hopeless.is_none() && !budget.is_congested && budget.can_prove {
+            return None;
+        }
         let since = *self.hopeless.get_or_insert(now);
         if now.saturating_duration_since(since) < HOPE {
             return None;
@@ -329,6 +333,21 @@ mod tests {
             let shown = Some((0.0, last));
             assert_eq!(change(&mut allocator, later, &rungs, state), shown);
         }
+    }
+
+    #[test]
+    fn a_picture_that_needs_more_than_is_assumed_of_a_path_is_shown_until_a_queue_stands() {
+        let start = Instant::now();
+        let rungs = rungs(&[5000]);
+        let mut allocator = Allocator::default();
+        let state = (Pick::Show(0), budget(3000, false, false));
+        assert_eq!(change(&mut allocator, start, &rungs, state), None);
+        let state = (Pick::Show(0), budget(3000, true, false));
+        let paused = Some((2.0, Pick::Pause));
+        assert_eq!(
+            change(&mut allocator, start + SECOND * 30, &rungs, state),
+            paused
+        );
     }
 
     #[test]

@@ -49,7 +49,11 @@ impl Reports {
         let is_recent =
             |(_, at): &(Bitrate, Instant)| now.saturating_duration_since(*at) < REMEMBERED;
         let told = self.told.filter(is_recent).map(|(estimate, _)| estimate);
-        told.or_else(|| Some(self.bound?.0))
+        // While a picture is paused, or some loss stays, no report says that it is over.
+        let bound = self
+            .bound
+            .filter(|(_, at)| now.saturating_duration_since(*at) < FORGET);
+        told.or_else(|| bound.map(|(bound, _)| bound))
     }
 }
 
@@ -81,6 +85,10 @@ mod tests {
         assert_eq!(bound, sent.percent(75));
         reports.note_loss(start, 0, sent);
         assert_eq!(reports.estimate(start), Some(bound.percent(108)));
+        let soon = start + FORGET - Duration::from_millis(1);
+        reports.note_loss(soon, 13, sent);
+        assert!(reports.estimate(soon).is_some());
+        assert_eq!(reports.estimate(start + FORGET), None, "whatever is said");
         reports.note_loss(start + FORGET * 2, 0, sent);
         assert_eq!(reports.estimate(start + FORGET * 2), None);
     }

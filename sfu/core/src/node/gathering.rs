@@ -11,7 +11,7 @@ const MAX_HOLD: Duration = Duration::from_millis(10);
 /// How late sound may be and still be expected.
 const LATE: Duration = Duration::from_millis(5);
 
-/// Buffers that are kept: enough for as many rooms as send within [`MAX_HOLD`], some 10 MB.
+/// Buffers that are kept: enough for as many rooms as send within [`MAX_HOLD`], at most 20 MB.
 const MAX_SPARE: usize = 1024;
 
 /// Room for what an ordinary frame brings, so that a burst seldom has to grow.
@@ -121,7 +121,8 @@ impl Gathering {
             bytes: gathered.bytes.as_slice().to_vec(),
             ..gathered
         };
-        if self.spare.len() < MAX_SPARE {
+        let is_ordinary = gathered.bytes.capacity() <= 2 * ORDINARY_BYTES;
+        if self.spare.len() < MAX_SPARE && is_ordinary {
             gathered.packets.clear();
             gathered.bytes.clear();
             self.spare.push((gathered.packets, gathered.bytes));

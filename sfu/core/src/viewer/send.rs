@@ -35,6 +35,8 @@ impl Viewer {
             }
             track.begin(room, burst, packet)?;
         } else if is_video
+            // What is left of a layer goes as it comes while the next one waits for its turn in the cache.
+            && self.catch_up.is_none()
             && !self.bandwidth.admit(now, packet.payload.len())
             && track.is_next(burst, packet)
         {

@@ -45,7 +45,8 @@ impl Viewer {
         } else {
             Limit::Lower
         };
-        if self.picture == Shown::Paused {
+        let resumes = self.picture == Shown::Paused;
+        if resumes {
             self.picture = Shown::Ended;
         }
         if chosen.is_far_over && shown != Some(target) && self.picture == Shown::Goes {
@@ -53,7 +54,7 @@ impl Viewer {
             self.picture = Shown::Ended;
             self.catch_up = None;
         }
-        let layer = self.go_to(target);
+        let layer = self.go_to(target).or_else(|| resumes.then_some(target));
         Selected { layer, ..selected }
     }
 

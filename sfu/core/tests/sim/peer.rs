@@ -93,6 +93,8 @@ pub(crate) struct Peer {
     pub(crate) media_datagrams: u64,
     /// Protected packets that could not be opened.
     pub(crate) unreadable: u64,
+    /// Media that came before the keys.
+    pub(crate) early: u64,
     /// Success responses to its checks.
     pub(crate) answered: u64,
     /// Codes of the error responses to its checks.
@@ -135,6 +137,7 @@ impl Peer {
             rtcp: Vec::new(),
             media_datagrams: 0,
             unreadable: 0,
+            early: 0,
             answered: 0,
             errors: Vec::new(),
             mapped: None,
@@ -347,7 +350,8 @@ impl Peer {
         self.media_datagrams += 1;
         let is_rtcp = matches!(datagram.get(1), Some(192..=223));
         let Some((inbound, _)) = self.srtp.as_mut() else {
-            self.unreadable += 1;
+            // The flight with which the server ended its handshake was lost.
+            self.early += 1;
             return;
         };
         let opened = if is_rtcp {
