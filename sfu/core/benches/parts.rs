@@ -19,7 +19,7 @@ mod sim;
 mod clock;
 
 use std::hint::black_box;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use klieg_sfu_core::command::Path;
 use klieg_sfu_core::congestion::estimate::Estimator;
@@ -81,6 +81,16 @@ fn main() {
         assert_eq!(resent, sent, "all are sent again");
         took / resent as f64
     });
+    let mut crowd = Stand::new();
+    crowd.crowd(100);
+    show(
+        "pass nine packets to a hundred, a packet and viewer: number, copy, seal",
+        || crowd.pass(9, REPEATS / 100),
+    );
+    show(
+        "serve a newcomer from the cache, a packet: find, number, copy, seal",
+        || Stand::new().serve(20),
+    );
     show("let a viewer in: check, handshake (both ends), keys", join);
 }
 
@@ -187,6 +197,78 @@ impl Stand {
         let viewer = self.stage.watch(2, Link::default());
         self.stage.run(Duration::from_secs(5));
         viewer
+    }
+
+    /// Lets many watch, until they see.
+    fn crowd(&mut self, viewers: u64) {
+        self.stage.publishing(self.publisher).is_sending = true;
+        let places: Vec<_> = (2..2 + viewers)
+            .map(|id| self.stage.watch(id, Link::default()))
+            .collect();
+        let all_see = |stage: &Stage| places.iter().all(|it| stage.watching(*it).frames > 2);
+        assert!(self.stage.run_until(Duration::from_secs(20), all_see));
+        self.rest();
+        // Until nobody is served from the cache any more.
+        self.stage.run(Duration::from_secs(4));
+    }
+
+    /// Has the publisher stop until its next packets are made by hand.
+    fn rest(&mut self) {
+        let publishing = self.stage.publishing(self.publisher);
+        publishing.is_sending = false;
+        self.seq = publishing.next_seq;
+        self.stage.run(Duration::from_millis(100));
+    }
+
+    /// Passes bursts of so many packets to everybody, without a socket; returns what a packet and viewer took.
+    fn pass(&mut self, packets: usize, bursts: usize) -> f64 {
+        let bursts: Vec<_> = (0..bursts).map(|_| self.packets(packets)).collect();
+        let (path, now, node) = (
+            self.path(self.publisher),
+            self.stage.now,
+            &mut self.stage.nodes[0],
+        );
+        let (mut out, mut spent) = (Vec::new(), 0);
+        let before = node.counters().rtp_sent;
+        for burst in &bursts {
+            for datagram in burst {
+                node.handle_datagram(now, path, datagram);
+            }
+            let start = spent_ns();
+            while node.poll_transmit(now, &mut out).is_some() {
+                black_box(&out);
+            }
+            spent += spent_ns() - start;
+        }
+        spent as f64 / (node.counters().rtp_sent - before) as f64
+    }
+
+    /// Lets viewers in one after the other while nothing new comes; returns what a packet from the cache took.
+    fn serve(&mut self, viewers: u64) -> f64 {
+        let (mut out, mut spent, mut sent) = (Vec::new(), 0, 0);
+        for id in 2..2 + viewers {
+            self.stage.publishing(self.publisher).is_sending = true;
+            self.stage.run(Duration::from_secs(1));
+            self.rest();
+            let place = self.stage.watch(id, Link::default());
+            let connects = |stage: &Stage| stage.actors[place].peer.is_connected();
+            assert!(self.stage.run_until(Duration::from_secs(5), connects));
+            let (began, node) = (self.stage.now, &mut self.stage.nodes[0]);
+            let before = node.counters().rtp_sent;
+            let is_soon = |due: &Instant| *due < began + Duration::from_millis(800);
+            while let Some(now) = node.poll_timeout().filter(is_soon) {
+                let start = spent_ns();
+                node.handle_timeout(now);
+                while node.poll_transmit(now, &mut out).is_some() {
+                    black_box(&out);
+                }
+                spent += spent_ns() - start;
+                self.stage.now = now;
+            }
+            sent += node.counters().rtp_sent - before;
+        }
+        assert!(sent > viewers * 20, "{sent} packets from the cache");
+        spent as f64 / sent as f64
     }
 
     /// Passes packets, every tenth of which a viewer misses; returns how many, and the NACKs for them.
