@@ -38,6 +38,8 @@ enum Step {
     Restart { peer: Peer, answered: bool },
     /// A viewer chooses a layer.
     Select { peer: Peer, layer: Option<u8> },
+    /// Somebody sees nothing new.
+    ShowAgain { peer: Peer },
     /// It is shown out.
     Remove { peer: Peer },
     /// A connectivity check that is right.
@@ -139,6 +141,7 @@ impl World {
                 let choice = layer.map_or(LayerChoice::Auto, LayerChoice::Layer);
                 self.command(Command::SelectLayer(peer.id(), choice));
             }
+            Step::ShowAgain { peer } => self.command(Command::RequestKeyframe(peer.id())),
             Step::Remove { peer } => self.command(Command::RemovePeer(peer.id())),
             Step::Check { peer, from, nominates, controlled } => {
                 let path = from.path();

@@ -326,6 +326,8 @@ pub enum Command {
     },
     /// Shows a viewer another layer, from its handshake on and for all publishers to come.
     SelectLayer(PeerId, LayerChoice),
+    /// Shows a viewer a keyframe, as a Picture Loss Indication of its own would (RFC 4585, section 6.3.1).
+    RequestKeyframe(PeerId),
     /// Shows the peer out: DTLS `close_notify`, then silence.
     RemovePeer(PeerId),
 }

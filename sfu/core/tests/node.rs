@@ -114,6 +114,20 @@ fn a_thousand_wishes_for_a_keyframe_are_one_request_a_second() {
 }
 
 #[test]
+fn a_viewer_that_signaling_speaks_for_gets_a_keyframe_as_if_it_had_asked() {
+    let mut stage = Stage::new(20, 2);
+    let publisher = stage.publish(1, Link::round_trip(20));
+    stage.watch(2, Link::round_trip(30));
+    stage.run(8 * SECOND);
+    let asked = stage.publishing(publisher).requests.len();
+    for peer in [2, 1, 77].map(PeerId) {
+        stage.command(&Command::RequestKeyframe(peer));
+    }
+    stage.run(SECOND);
+    assert_eq!(stage.publishing(publisher).requests.len(), asked + 1);
+}
+
+#[test]
 fn a_publisher_that_returns_is_seen_again_with_numbers_and_time_going_on() {
     let mut stage = Stage::new(7, 2);
     let first = stage.publish(1, Link::round_trip(20));

@@ -135,6 +135,7 @@ impl Conversation {
                 None => self.publish(re, &offer.sdp).await,
             },
             ClientMessage::RtcCandidate(candidate) => self.candidate(&candidate),
+            ClientMessage::RtcKeyframe(session) => self.keyframe(&session.session_id),
             ClientMessage::RtcRestart(session) => self.restart(re, &session.session_id),
             ClientMessage::RtcMute(mute) => {
                 let socket = self.socket;

@@ -150,6 +150,13 @@ impl Conversation {
         Ok(self.describe(re, "rtc.answer", &known_as, &negotiated.sdp))
     }
 
+    pub(super) fn keyframe(&mut self, id: &str) -> Result<Answer, ApiError> {
+        let known_as = self.place()?.sessions.find(id)?.known_as.clone();
+        let command = Command::RequestKeyframe(known_as.peer);
+        self.carry_out(&known_as, vec![command])?;
+        Ok(Ack::default().into())
+    }
+
     pub(super) fn restart(&mut self, re: Option<&str>, id: &str) -> Result<Answer, ApiError> {
         let app = self.app.clone();
         let open = self.place()?.sessions.find(id)?;

@@ -95,7 +95,7 @@ const MESSAGES: &[(&str, Need)] = &[
 ];
 
 /// Messages that are about oneself: nobody is kept from them.
-const OWN: [&str; 10] = [
+const OWN: [&str; 11] = [
     "auth",
     "ping",
     "join",
@@ -103,6 +103,7 @@ const OWN: [&str; 10] = [
     "leave",
     "rtc.answer",
     "rtc.candidate",
+    "rtc.keyframe",
     "rtc.restart",
     "rtc.mute",
     "rtc.close",

@@ -38,6 +38,7 @@ async fn a_viewers_conversation_is_as_documented() {
             "rtc.candidate",
             json!({ "sessionId": session, "candidate": candidate }),
         ),
+        ("rtc.keyframe", json!({ "sessionId": session })),
         ("rtc.restart", json!({ "sessionId": session })),
         ("rtc.close", json!({ "sessionId": session })),
         ("leave", json!({})),

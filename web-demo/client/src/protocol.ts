@@ -136,6 +136,7 @@ export interface ClientMessages {
   'rtc.subscribe': { layer: string };
   'rtc.offer': { sdp: string; sessionId?: string };
   'rtc.answer': Description;
+  'rtc.keyframe': { sessionId: string };
   'rtc.restart': { sessionId: string };
   'rtc.mute': { kind: 'audio' | 'video'; muted: boolean };
   'rtc.close': { sessionId: string };

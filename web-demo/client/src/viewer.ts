@@ -219,6 +219,7 @@ export class Viewer extends Emitter<ViewerEvents> {
     const current = this.#next ?? this.#session;
     if (this.#next !== undefined && this.#ready(this.#next)) this.#promote();
     const remedy = this.#watchdog.sample(performance.now(), current?.frames ?? 0, this.#framesExpected());
+    if (remedy === 'keyframe' && current !== undefined) this.#room.request('rtc.keyframe', { sessionId: current.id }).catch(() => {}); // A restart is next.
     if (remedy === 'restart' && current !== undefined) this.#restart(current);
     if (remedy === 'renew') this.#renew();
     this.#judge();

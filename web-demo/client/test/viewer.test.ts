@@ -64,10 +64,13 @@ test('an interrupted publisher changes the words and nothing else', async () => 
   expect(socket.types()).not.toContain('rtc.restart');
 });
 
-test('a picture that stands still is restarted, then renewed; the old one stays until the new one moves', async () => {
+test('a picture that stands still gets a keyframe, is restarted, then renewed; the old one stays until the new one moves', async () => {
   const { socket, viewer, streams } = await playingViewer();
   const [first] = FakePeer.made;
-  await vi.advanceTimersByTimeAsync(5000);
+  await vi.advanceTimersByTimeAsync(2600);
+  expect(socket.last('rtc.keyframe').d).toEqual({ sessionId: 's1' });
+  expect(socket.types()).not.toContain('rtc.restart');
+  await vi.advanceTimersByTimeAsync(2400);
   expect(socket.last('rtc.restart').d).toEqual({ sessionId: 's1' });
   expect(viewer.status).toEqual({ kind: 'stalled' });
   await vi.advanceTimersByTimeAsync(5000);

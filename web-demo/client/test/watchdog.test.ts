@@ -20,11 +20,14 @@ test('a picture that moves needs nothing', () => {
   expect(watchdog.stalled).toBe(false);
 });
 
-test('a frozen picture is restarted after 3 s and renewed after 8 s, then ever less often', () => {
+test('a frozen picture gets a keyframe after 1.5 s, is restarted after 3 s and renewed after 8 s, then ever less often', () => {
   const watchdog = new Watchdog();
   watchdog.sample(0, 5, true);
   expect(starve(watchdog, 500, 60_000, 5)).toEqual([
-    [3000, 'restart'], [8000, 'renew'], [11_000, 'restart'], [24_000, 'renew'], [27_000, 'restart'], [56_000, 'renew'], [59_000, 'restart'],
+    [1500, 'keyframe'], [3000, 'restart'], [8000, 'renew'],
+    [9500, 'keyframe'], [11_000, 'restart'], [24_000, 'renew'],
+    [25_500, 'keyframe'], [27_000, 'restart'], [56_000, 'renew'],
+    [57_500, 'keyframe'], [59_000, 'restart'],
   ]);
   expect(watchdog.stalled).toBe(true);
 });
@@ -42,6 +45,6 @@ test('one frame of a new session ends the alarm', () => {
 test('no frames are missed while none are expected', () => {
   const watchdog = new Watchdog();
   for (let now = 0; now < 100_000; now += 1000) expect(watchdog.sample(now, 7, false)).toBe('none');
-  expect(starve(watchdog, 100_000, 102_500, 7)).toEqual([]);
-  expect(starve(watchdog, 103_000, 103_000, 7)).toEqual([[103_000, 'restart']]);
+  expect(starve(watchdog, 100_000, 101_000, 7)).toEqual([]);
+  expect(starve(watchdog, 101_500, 101_500, 7)).toEqual([[101_500, 'keyframe']]);
 });

@@ -28,6 +28,7 @@ impl Node {
                 self.restart_ice(now, peer, local, remote);
             }
             Command::SelectLayer(peer, choice) => self.select_layer(now, peer, choice),
+            Command::RequestKeyframe(peer) => self.show_again(now, peer),
             Command::RemovePeer(peer) => self.remove_announced(now, peer),
         }
     }

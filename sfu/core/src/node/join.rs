@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use crate::command::{Kind, RoomKey};
+use crate::command::{Kind, PeerId, RoomKey};
 use crate::node::Node;
 use crate::node::peers::{PeerIndex, Role};
 use crate::relay::{Layers, Past, ShardMessage};
@@ -29,6 +29,19 @@ impl Node {
             self.broadcast(&ShardMessage::Wanted(key, self.config.shard));
         } else {
             self.show_picture(now, index, key);
+        }
+    }
+
+    /// Gives a viewer a keyframe because whoever watches sees nothing new, though the decoder may not know.
+    pub(super) fn show_again(&mut self, now: Instant, peer: PeerId) {
+        let Some(index) = self.peers.find(peer) else {
+            return;
+        };
+        let here = self.peers.get(index);
+        if let Some(key) = here.filter(|it| it.connected.is_some()).map(|it| it.room) {
+            self.counters.keyframes_wanted += 1;
+            self.show_picture(now, index, key);
+            self.settle_peer(now, index);
         }
     }
 

@@ -19,6 +19,7 @@ pub(crate) enum ClientMessage {
     RtcAnswer(RtcAnswer),
     RtcOffer(RtcOffer),
     RtcCandidate(RtcCandidate),
+    RtcKeyframe(SessionName),
     RtcRestart(SessionName),
     RtcMute(RtcMute),
     RtcClose(SessionName),
@@ -145,7 +146,7 @@ impl Candidate {
     }
 }
 
-/// `rtc.restart` and `rtc.close`.
+/// `rtc.keyframe`, `rtc.restart` and `rtc.close`.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct SessionName {
@@ -229,6 +230,7 @@ fn content(t: &str, d: &str) -> Result<ClientMessage, ApiError> {
         "rtc.answer" => ClientMessage::RtcAnswer(parse(d)?),
         "rtc.offer" => ClientMessage::RtcOffer(parse(d)?),
         "rtc.candidate" => ClientMessage::RtcCandidate(parse(d)?),
+        "rtc.keyframe" => ClientMessage::RtcKeyframe(parse(d)?),
         "rtc.restart" => ClientMessage::RtcRestart(parse(d)?),
         "rtc.mute" => ClientMessage::RtcMute(parse(d)?),
         "rtc.close" => ClientMessage::RtcClose(parse(d)?),
