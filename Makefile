@@ -1,7 +1,7 @@
 # The commands of this repository; each installs what it needs and can be run again at any time.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check interop contract pages bench fuzz audit clean
+.PHONY: help run test check interop contract netlab pages bench fuzz audit clean
 
 help: ## shows this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 16
@@ -28,6 +28,12 @@ contract: ## compares the server with openapi.json; ARGS="2000" examples of each
 	@scripts/setup.sh build
 	@cargo build --locked --package klieg-signaling --bin klieg
 	@scripts/contract.sh $(ARGS)
+
+netlab: ## puts Chromium behind bad networks, as root; NETLAB_SECONDS=60 watches each longer
+	@scripts/setup.sh build pages browsers network
+	@scripts/pages.sh
+	@cargo build --locked --package klieg-signaling --bin klieg
+	@scripts/check.sh netlab
 
 pages: ## builds the web pages into web-demo/dist
 	@scripts/setup.sh pages

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs the checks named, in order: check.sh fmt lint unit contract core deny pages browsers interop
+# Runs the checks named, in order: check.sh fmt lint unit contract core deny pages browsers netlab interop
 # shellcheck source=common.sh
 . "$(dirname "$0")/common.sh"
 
@@ -51,6 +51,13 @@ check_pages() {
 
 check_browsers() {
   KLIEG_BIN="$target_dir/debug/klieg" LOADTEST_BIN="$target_dir/debug/klieg-loadtest" npm run --prefix web-demo e2e
+}
+
+# Network namespaces are root's.
+check_netlab() {
+  local as_root=()
+  [ "$(id -u)" = 0 ] || as_root=(sudo --preserve-env=PATH)
+  "${as_root[@]}" env KLIEG_BIN="$target_dir/debug/klieg" NETLAB_SECONDS="${NETLAB_SECONDS:-10}" npm run --prefix web-demo netlab
 }
 
 check_interop() { KLIEG_BIN="$target_dir/debug/klieg" scripts/interop.sh core; }

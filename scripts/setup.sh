@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs what is missing, and nothing that is there: setup.sh [build] [pages] [browsers] [deny] [fuzz] [postgres]
+# Installs what is missing, and nothing that is there: setup.sh [build] [pages] [browsers] [deny] [fuzz] [postgres] [network]
 # shellcheck source=common.sh
 . "$(dirname "$0")/common.sh"
 
@@ -17,6 +17,7 @@ main() {
       deny) setup_deny ;;
       fuzz) setup_fuzz ;;
       postgres) setup_postgres ;;
+      network) setup_network ;;
       *) die "setup.sh: unknown part '$part'" ;;
     esac
   done
@@ -87,6 +88,15 @@ setup_postgres() {
   as_root mkdir -p /etc/postgresql-common/createcluster.d
   as_root sh -c "echo 'create_main_cluster = false' >/etc/postgresql-common/createcluster.d/klieg.conf"
   apt_install postgresql
+}
+
+# Namespaces, and what plays a router between them.
+setup_network() {
+  local missing=()
+  have ip || missing+=(iproute2)
+  have nft || missing+=(nftables)
+  have conntrack || missing+=(conntrack)
+  apt_install "${missing[@]}"
 }
 
 # apt_has PACKAGE [VERSION]: whether the package can be had, at least as new as VERSION.

@@ -1,6 +1,6 @@
 /** Chromium and Firefox behind one small interface: a tab that a test can look into and click in. */
 
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { chromium } from 'playwright-core';
@@ -57,13 +57,28 @@ export interface Browser {
   close(): Promise<void>;
 }
 
-export async function launchChromium(): Promise<Browser> {
+/** Where a browser runs, if not on this machine's own network. */
+export interface Away {
+  /** A network namespace. */
+  namespace: string;
+  /** A site to be treated as if it had HTTPS. */
+  origin: string;
+}
+
+export async function launchChromium(away?: Away): Promise<Browser> {
   const directory = await mkdtemp(join(tmpdir(), 'klieg-camera-'));
   await writeScene(join(directory, FILM));
   // The camera is named by the path it was given.
   process.chdir(directory);
   const args = [...CHROMIUM_FLAGS, `--use-file-for-fake-video-capture=${FILM}`];
-  const browser = await chromium.launch({ executablePath: '/usr/bin/chromium', args });
+  let executablePath = '/usr/bin/chromium';
+  if (away !== undefined) {
+    args.push(`--unsafely-treat-insecure-origin-as-secure=${away.origin}`);
+    const wrapper = join(directory, 'chromium');
+    await writeFile(wrapper, `#!/bin/sh\nexec ip netns exec ${away.namespace} ${executablePath} "$@"\n`, { mode: 0o755 });
+    executablePath = wrapper;
+  }
+  const browser = await chromium.launch({ executablePath, args });
   return {
     visit: async (name) => chromiumTab(await chromiumVisitor(browser), name),
     async close() {

@@ -194,6 +194,14 @@ export function notice(): string {
   return document.querySelector<HTMLElement>('[data-test=studio-notice]')?.dataset['notice'] ?? '';
 }
 
+/** The share of the page's scripts and styles that went over the network. */
+export function packing(): number {
+  const files = performance.getEntriesByType('resource') as PerformanceResourceTiming[];
+  const texts = files.filter(({ name }) => /\.(?:css|js)$/.test(name));
+  const sum = (size: (file: PerformanceResourceTiming) => number) => texts.reduce((total, file) => total + size(file), 0);
+  return sum(({ encodedBodySize }) => encodedBodySize) / sum(({ decodedBodySize }) => decodedBodySize);
+}
+
 /** Every word on the page. */
 export function sentences(): string {
   return document.body.innerText;
@@ -238,27 +246,68 @@ export async function playback(): Promise<Playback> {
   return seen;
 }
 
-/** Publishes a drawing in three layers by WHIP, as any page may. It is as small as Chromium makes three layers of. */
-export async function publishLayers(): Promise<void> {
+/** What the newest peer connection's video went through, as the browser counts it. */
+export async function repairs(): Promise<Record<string, number>> {
+  const names = ['framesReceived', 'framesDecoded', 'framesDropped', 'keyFramesDecoded', 'nackCount', 'pliCount', 'retransmittedPacketsReceived', 'packetsReceived', 'packetsLost', 'freezeCount', 'totalFreezesDuration'];
+  const report = await window.kliegPeers.at(-1)!.getStats() as unknown as Map<string, Record<string, unknown>>;
+  const [video] = [...report.values()].filter((entry) => entry['type'] === 'inbound-rtp' && entry['kind'] === 'video');
+  return Object.fromEntries(names.map((name) => [name, Number(video?.[name] ?? 0)]));
+}
+
+/** What a page publishes by WHIP, as any page may. */
+export interface Drawing {
+  room: string;
+  key: string;
+  /** Bits a second of three layers, the least first. */
+  rates: [number, number, number];
+  /** Small squares drawn for each picture: the more there are, the more there is to send. */
+  squares: number;
+}
+
+/**
+ * Publishes a drawing in three layers. It is as small as Chromium makes three layers of, and has so little for the
+ * smaller ones, by default, that Chromium begins with all three.
+ */
+export async function publishLayers(given: string): Promise<void> {
+  const { room, key, rates, squares }: Drawing = given === '' ? { room: 'demo', key: 'demo-key', rates: [60_000, 120_000, 400_000], squares: 1 } : JSON.parse(given);
   const canvas = Object.assign(document.createElement('canvas'), { width: 960, height: 540 });
   const brush = canvas.getContext('2d')!;
   setInterval(() => {
-    brush.fillStyle = `hsl(${performance.now() / 20 % 360} 60% 40%)`;
-    brush.fillRect(Math.random() * 900, Math.random() * 480, 60, 60);
+    for (let square = 0; square < squares; square++) {
+      brush.fillStyle = `hsl(${(performance.now() / 20 + square * 7) % 360} 60% ${30 + square % 40}%)`;
+      brush.fillRect(Math.random() * 900, Math.random() * 480, 60, 60);
+    }
   }, 1000 / 30);
   const [drawing] = canvas.captureStream(30).getVideoTracks();
   const peer = new RTCPeerConnection();
-  // With little enough for the small ones that Chromium begins with all three.
-  const sendEncodings = [
-    { rid: 'q', scaleResolutionDownBy: 4, maxBitrate: 60_000 },
-    { rid: 'h', scaleResolutionDownBy: 2, maxBitrate: 120_000 },
-    { rid: 'f', scaleResolutionDownBy: 1, maxBitrate: 400_000 },
-  ];
+  const sendEncodings = ['q', 'h', 'f'].map((rid, index) => ({ rid, scaleResolutionDownBy: 4 >> index, maxBitrate: rates[index]! }));
   peer.addTransceiver(drawing!, { direction: 'sendonly', sendEncodings });
   await peer.setLocalDescription();
-  const headers = { 'content-type': 'application/sdp', 'authorization': 'Bearer demo-key' };
-  const answer = await fetch('/whip/demo', { method: 'POST', headers, body: peer.localDescription!.sdp });
+  const headers = { 'content-type': 'application/sdp', 'authorization': `Bearer ${key}` };
+  const answer = await fetch(`/whip/${room}`, { method: 'POST', headers, body: peer.localDescription!.sdp });
+  if (answer.status !== 201) throw new Error(`${answer.status}: ${await answer.text()}`);
   await peer.setRemoteDescription({ type: 'answer', sdp: await answer.text() });
+}
+
+/** Frames that the newest peer connection sent, of each layer by its RID. */
+export async function framesSent(): Promise<Record<string, number>> {
+  const report = await window.kliegPeers.at(-1)!.getStats() as unknown as Map<string, Record<string, unknown>>;
+  const sent = [...report.values()].filter((entry) => entry['type'] === 'outbound-rtp' && entry['kind'] === 'video');
+  return Object.fromEntries(sent.map((entry) => [String(entry['rid']), Number(entry['framesSent'] ?? 0)]));
+}
+
+/** Signs up and makes a room; returns its id and the key to publish into it. */
+export async function makeRoom(): Promise<{ room: string; key: string }> {
+  const post = async (path: string, body: unknown, token?: string) => {
+    const headers = { 'content-type': 'application/json', ...token !== undefined && { authorization: `Bearer ${token}` } };
+    const answer = await fetch(`/api/v1${path}`, { method: 'POST', headers, body: JSON.stringify(body) });
+    if (!answer.ok) throw new Error(`${path}: ${answer.status} ${await answer.text()}`);
+    return await answer.json() as Record<string, Record<string, string> & string>;
+  };
+  const password = crypto.randomUUID();
+  const account = await post('/auth/register', { username: 'host', password });
+  const made = await post('/rooms?start=true', { title: 'Netlab', reusable: true }, account['accessToken']);
+  return { room: made['id']!, key: made['ingest']!['streamKey']! };
 }
 
 /** Watches by WHEP, and remembers the layers it is told of. */

@@ -27,6 +27,13 @@ export interface Server {
   stop(): Promise<void>;
 }
 
+/** Where a server runs, if not on this machine's own network as a server for development. */
+export interface Place {
+  /** A network namespace. */
+  namespace: string;
+  host: string;
+}
+
 /** One run of the program. */
 interface Run {
   child: ChildProcess;
@@ -35,13 +42,14 @@ interface Run {
   media: string;
 }
 
-/** Starts a server for development, with settings as its environment has them, and waits until it says where it listens. */
-export async function startServer(settings: Record<string, string> = {}): Promise<Server> {
+/** Starts a server, with settings as its environment has them, and waits until it says where it listens. */
+export async function startServer(settings: Record<string, string> = {}, place?: Place): Promise<Server> {
   if (!existsSync(binary)) throw new Error(`no server at ${binary}: build it first, or name it in KLIEG_BIN`);
   const data = await mkdtemp(join(tmpdir(), 'klieg-e2e-'));
   const lines: string[] = [];
   // Media on every interface, as by default: an ordinary Firefox reaches none on loopback.
-  let run = await start(data, settings, '127.0.0.1:0', '0.0.0.0:0', lines);
+  const host = place?.host ?? '0.0.0.0';
+  let run = await start(data, settings, place === undefined ? '127.0.0.1:0' : `${host}:0`, `${host}:0`, lines, place);
   return {
     url: `http://${run.http}`,
     log: () => lines.join('\n'),
@@ -49,7 +57,7 @@ export async function startServer(settings: Record<string, string> = {}): Promis
       run.child.kill('SIGKILL');
       await run.exited;
       await sleep(downMs);
-      run = await start(data, settings, run.http, `0.0.0.0:${run.media.split(':').at(-1)}`, lines);
+      run = await start(data, settings, run.http, `${host}:${run.media.split(':').at(-1)}`, lines, place);
     },
     async stop() {
       await end(run);
@@ -58,8 +66,9 @@ export async function startServer(settings: Record<string, string> = {}): Promis
   };
 }
 
-async function start(data: string, settings: Record<string, string>, http: string, media: string, lines: string[]): Promise<Run> {
-  const child = spawn(binary, ['--dev', '--http', http, '--media', media, '--data', data], {
+async function start(data: string, settings: Record<string, string>, http: string, media: string, lines: string[], place?: Place): Promise<Run> {
+  const command = place === undefined ? [binary, '--dev'] : ['ip', 'netns', 'exec', place.namespace, binary];
+  const child = spawn(command[0]!, [...command.slice(1), '--http', http, '--media', media, '--data', data], {
     cwd: data,
     env: { ...process.env, ...settings },
     stdio: ['ignore', 'pipe', 'pipe'],

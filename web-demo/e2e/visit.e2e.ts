@@ -3,7 +3,7 @@
 import { afterAll, beforeAll, expect, onTestFailed, test } from 'vitest';
 import { VIEWPORT, launchChromium, launchFirefox, until } from './browsers.js';
 import type { Browser, Tab } from './browsers.js';
-import { chatLines, chatNote, coverOfWords, draft, longestGapMs, received, sentences, statuses, viewerCount, watchGaps } from './probe.js';
+import { chatLines, chatNote, coverOfWords, draft, longestGapMs, packing, received, sentences, statuses, viewerCount, watchGaps } from './probe.js';
 import { startServer } from './server.js';
 import type { Server } from './server.js';
 import { frames, goLive, openStudio, prepareCamera, reads, signIn, watch } from './visitors.js';
@@ -33,6 +33,12 @@ beforeAll(async () => {
 afterAll(async () => {
   await Promise.allSettled([chromium?.close(), firefox?.close()]);
   await server?.stop();
+});
+
+test.each(['Chromium', 'Firefox'])('the pages come packed in %s', async (name) => {
+  const visitor = name === 'Firefox' ? foreign : viewer;
+  await visitor.open(`${server.url}/`);
+  expect(await visitor.look(packing)).toBeLessThan(0.5);
 });
 
 test.each(['Chromium', 'Firefox'])('signing in to chat does not interrupt the picture in %s', async (name) => {

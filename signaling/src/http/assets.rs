@@ -28,24 +28,29 @@ fn answer(method: &Method, path: &str, headers: &HeaderMap) -> Response {
     let path = path.trim_start_matches('/');
     let hashed = path.starts_with(HASHED);
     if let Some(file) = Pages::get(path).filter(|_| !path.is_empty()) {
-        return respond(path, &file, hashed, headers);
+        return respond(path, &file, headers);
     }
     if hashed || path == "api" || path.starts_with("api/") {
         let text = "There is nothing at this address.";
         return ApiError::new(Code::NotFound, text).into_response();
     }
     match Pages::get("index.html") {
-        Some(index) => respond("index.html", &index, false, headers),
+        Some(index) => respond("index.html", &index, headers),
         None => (StatusCode::SERVICE_UNAVAILABLE, Html(NOT_BUILT)).into_response(),
     }
 }
 
-fn respond(path: &str, file: &EmbeddedFile, hashed: bool, headers: &HeaderMap) -> Response {
+fn respond(path: &str, whole: &EmbeddedFile, headers: &HeaderMap) -> Response {
+    let packed = Pages::get(&format!("{path}.gz")).filter(|_| accepts_gzip(headers));
+    let encoding = packed
+        .as_ref()
+        .map(|_| [(header::CONTENT_ENCODING, "gzip")]);
+    let file = packed.as_ref().unwrap_or(whole);
     let tag = format!(
         "\"{}\"",
         URL_SAFE_NO_PAD.encode(file.metadata.sha256_hash())
     );
-    let caching = if hashed {
+    let caching = if path.starts_with(HASHED) {
         "public, max-age=31536000, immutable"
     } else {
         "no-cache"
@@ -53,6 +58,7 @@ fn respond(path: &str, file: &EmbeddedFile, hashed: bool, headers: &HeaderMap) -
     let common = [
         (header::ETAG, tag.as_str()),
         (header::CACHE_CONTROL, caching),
+        (header::VARY, "accept-encoding"),
     ];
     let known = headers
         .get(header::IF_NONE_MATCH)
@@ -60,7 +66,7 @@ fn respond(path: &str, file: &EmbeddedFile, hashed: bool, headers: &HeaderMap) -
     if known {
         return (StatusCode::NOT_MODIFIED, common).into_response();
     }
-    let mime = file.metadata.mimetype();
+    let mime = whole.metadata.mimetype();
     let content_type = match mime {
         "text/html" | "text/css" | "text/javascript" => format!("{mime}; charset=utf-8"),
         _ if path.ends_with(".map") => "application/json".to_owned(),
@@ -68,6 +74,7 @@ fn respond(path: &str, file: &EmbeddedFile, hashed: bool, headers: &HeaderMap) -
     };
     (
         common,
+        encoding,
         [(header::CONTENT_TYPE, content_type)],
         // The pages are in the program: all who load them share one copy.
         match &file.data {
@@ -76,6 +83,22 @@ fn respond(path: &str, file: &EmbeddedFile, hashed: bool, headers: &HeaderMap) -
         },
     )
         .into_response()
+}
+
+/// Returns whether the client takes gzip (RFC 9110, section 12.5.3).
+fn accepts_gzip(headers: &HeaderMap) -> bool {
+    let accepted = headers.get_all(header::ACCEPT_ENCODING).iter();
+    let mut codings = accepted
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|list| list.split(','));
+    codings.any(|coding| {
+        let (name, parameters) = coding.split_once(';').unwrap_or((coding, "q=1"));
+        let weight = parameters
+            .trim()
+            .strip_prefix("q=")
+            .and_then(|it| it.parse().ok());
+        name.trim().eq_ignore_ascii_case("gzip") && weight.is_some_and(|weight: f32| weight > 0.0)
+    })
 }
 
 /// Vite names these files after their content.
@@ -102,6 +125,22 @@ mod tests {
         ] {
             let status = answer(&Method::GET, path, &HeaderMap::new()).status();
             assert_eq!(status, StatusCode::NOT_FOUND, "{path}");
+        }
+    }
+
+    #[test]
+    fn gzip_is_for_those_who_take_it() {
+        for (accepted, takes) in [
+            ("gzip, deflate", true),
+            ("br;q=1.0, GZIP;q=0.5", true),
+            ("gzip;q=0", false),
+            ("gzip;q=0.000, br", false),
+            ("br, deflate", false),
+            ("xgzip", false),
+            ("", false),
+        ] {
+            let headers = [(header::ACCEPT_ENCODING, accepted.parse().unwrap())];
+            assert_eq!(accepts_gzip(&headers.into_iter().collect()), takes, "{accepted}");
         }
     }
 

@@ -1,5 +1,7 @@
 /** Reads the few numbers that people understand out of `getStats` (webrtc-stats). */
 
+import type { Repairs } from './playout.js';
+
 /** What a viewer receives. */
 export interface ViewerStats {
   /** `undefined` in the first reading: a rate needs two. */
@@ -72,6 +74,17 @@ export function viewerStats(report: Iterable<readonly [string, unknown]>, meter:
     packetsLost: number(video?.['packetsLost']) + number(audio?.['packetsLost']),
     freezes: number(video?.['freezeCount']),
     audioEnergy: number(audio?.['totalAudioEnergy']),
+  };
+}
+
+/** Reads what a viewer's picture lost and got again. */
+export function repairs(report: Iterable<readonly [string, unknown]>): Repairs {
+  const entries = read(report);
+  const video = entries.find((entry) => entry.type === 'inbound-rtp' && entry['kind'] === 'video');
+  return {
+    received: number(video?.['packetsReceived']),
+    repaired: number(video?.['retransmittedPacketsReceived']),
+    roundTripMs: milliseconds(activePair(entries)?.['currentRoundTripTime']),
   };
 }
 

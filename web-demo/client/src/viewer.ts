@@ -4,8 +4,9 @@ import { backoff } from './backoff.js';
 import { Emitter } from './emitter.js';
 import { KliegError } from './error.js';
 import type { Description, Layers, SessionState } from './protocol.js';
+import { PlayoutDelay } from './playout.js';
 import type { Connection, Room } from './room.js';
-import { RateMeter, viewerStats } from './stats.js';
+import { RateMeter, repairs, viewerStats } from './stats.js';
 import type { ViewerStats } from './stats.js';
 import { Watchdog } from './watchdog.js';
 
@@ -56,6 +57,7 @@ interface Session {
   pc: RTCPeerConnection;
   stream: MediaStream;
   meter: RateMeter;
+  playout: PlayoutDelay;
   /** Frames decoded at the last sample. */
   frames: number;
   /** When they had last become more; `undefined` until the first. */
@@ -174,7 +176,7 @@ export class Viewer extends Emitter<ViewerEvents> {
 
   #begin(id: string): Session {
     const pc = new RTCPeerConnection({ iceServers: this.#room.iceServers, bundlePolicy: 'max-bundle' });
-    const session: Session = { id, pc, stream: new MediaStream(), meter: new RateMeter(), frames: 0, movedAt: undefined };
+    const session: Session = { id, pc, stream: new MediaStream(), meter: new RateMeter(), playout: new PlayoutDelay(), frames: 0, movedAt: undefined };
     pc.addEventListener('track', ({ track }) => session.stream.addTrack(track));
     pc.addEventListener('connectionstatechange', () => {
       if (pc.connectionState === 'failed') this.#restart(session);
@@ -229,6 +231,7 @@ export class Viewer extends Emitter<ViewerEvents> {
 
   async #count(session: Session): Promise<void> {
     const report = await session.pc.getStats() as unknown as Map<string, Record<string, unknown>>;
+    this.#wait(session, session.playout.sample(performance.now(), repairs(report)));
     for (const entry of report.values()) {
       if (entry['type'] !== 'inbound-rtp' || entry['kind'] !== 'video') continue;
       const frames = Number(entry['framesDecoded'] ?? 0);
@@ -238,6 +241,15 @@ export class Viewer extends Emitter<ViewerEvents> {
       }
       if (frames > session.frames) session.movedAt = performance.now();
       session.frames = frames;
+    }
+  }
+
+  /** Has frames wait before they are shown; sound follows by itself. */
+  #wait({ pc }: Session, waitMs: number): void {
+    for (const receiver of pc.getReceivers()) {
+      if (receiver.track.kind !== 'video' || !('jitterBufferTarget' in receiver)) continue;
+      const target = waitMs === 0 ? null : waitMs;
+      if (receiver.jitterBufferTarget !== target) receiver.jitterBufferTarget = target;
     }
   }
 

@@ -9,6 +9,8 @@ export class FakePeer extends EventTarget {
   remote: { type: string; sdp: string }[] = [];
   closed = false;
   frames = 0;
+  /** Packets that came because they were asked for again. */
+  repaired = 0;
 
   constructor() {
     super();
@@ -30,6 +32,13 @@ export class FakePeer extends EventTarget {
     return [{ replaceTrack: async () => { this.sending = false; } }];
   }
 
+  /** The picture's, as browsers have it that let a page choose how long frames wait. */
+  receivers = [{ track: { kind: 'video' }, jitterBufferTarget: null as number | null }];
+
+  getReceivers(): FakePeer['receivers'] {
+    return this.receivers;
+  }
+
   getTransceivers(): [] {
     return [];
   }
@@ -48,7 +57,10 @@ export class FakePeer extends EventTarget {
   }
 
   async getStats(): Promise<Map<string, unknown>> {
-    return new Map([['v', { type: 'inbound-rtp', kind: 'video', id: 'v', timestamp: 0, framesDecoded: this.frames }]]);
+    return new Map<string, unknown>([
+      ['v', { type: 'inbound-rtp', kind: 'video', id: 'v', timestamp: 0, framesDecoded: this.frames, packetsReceived: this.frames * 4, retransmittedPacketsReceived: this.repaired }],
+      ['p', { type: 'candidate-pair', id: 'p', timestamp: 0, nominated: true, state: 'succeeded', currentRoundTripTime: 0.1 }],
+    ]);
   }
 
   become(state: string): void {

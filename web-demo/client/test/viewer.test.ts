@@ -52,6 +52,17 @@ test('the subscription travels with the join, and its offer is answered at once'
   expect(streams).toHaveLength(1);
 });
 
+test('a picture whose packets come late because they come twice waits for them', async () => {
+  const { viewer } = await playingViewer();
+  const [peer] = FakePeer.made;
+  await play(5000);
+  expect(peer!.receivers[0]!.jitterBufferTarget).toBeNull();
+  peer!.repaired = peer!.frames;
+  await play(2000);
+  expect(peer!.receivers[0]!.jitterBufferTarget).toBe(360);
+  viewer.close();
+});
+
 test('an interrupted publisher changes the words and nothing else', async () => {
   const { socket, viewer } = await playingViewer();
   socket.receive({ t: 'rtc.publisher', seq: 11, d: { ...snapshot().publisher, state: 'interrupted' } });

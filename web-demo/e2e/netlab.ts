@@ -1,0 +1,127 @@
+/** A server and a visitor's browser in network namespaces of their own, and a bad link between them. Needs root. */
+
+import { execFile, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { promisify } from 'node:util';
+
+const run = promisify(execFile);
+
+const LINK = join(import.meta.dirname, '../../loadtest/netlab/link.py');
+const SERVER = '10.77.0.1';
+const VISITOR = '10.77.0.2';
+/** Ports behind which the visitor's router hides, one range after the other. */
+const RANGES = ['40000-40999', '41000-41999'];
+
+/** What packets meet in one direction; nothing where left out. */
+export interface Conditions {
+  /** Bits a second. */
+  rate?: number;
+  /** Milliseconds, one way. */
+  delay?: number;
+  /** Milliseconds at most, at random. */
+  jitter?: number;
+  /** Packets of a hundred. */
+  loss?: number;
+  /** Milliseconds of waiting beyond which packets are dropped. */
+  queue?: number;
+}
+
+/** What became of the packets of one direction. */
+export interface Counts {
+  passed: number;
+  lost: number;
+  overflowed: number;
+}
+
+export interface Netlab {
+  /** The server's address, seen from both sides. */
+  host: string;
+  /** Names of the namespaces. */
+  server: string;
+  visitor: string;
+  /** Sets what packets to the visitor and from it meet from now on. */
+  meet(down: Conditions, up?: Conditions): Promise<void>;
+  /** Gives the visitor's router other ports, as a restart of it does. */
+  rebind(): Promise<void>;
+  counts(): Promise<{ down: Counts; up: Counts }>;
+  close(): Promise<void>;
+}
+
+export async function startNetlab(): Promise<Netlab> {
+  if (process.getuid?.() !== 0) throw new Error('network namespaces and their link need root');
+  const [server, visitor, near, far] = ['s', 'v', 'n', 'f'].map((letter) => `klieg-${letter}-${process.pid}`) as [string, string, string, string];
+  const link = await startLink(near, far);
+  const close = async () => {
+    await link.close();
+    await Promise.allSettled([server, visitor].map((name) => run('ip', ['netns', 'del', name])));
+  };
+  try {
+    await connect(server, near, SERVER, VISITOR);
+    await connect(visitor, far, VISITOR, SERVER);
+    let ranges = 0;
+    const rebind = async () => {
+      const range = RANGES[ranges++ % RANGES.length]!;
+      await within(visitor, 'nft', 'flush ruleset; add table ip nat; add chain ip nat out { type nat hook postrouting priority 100; }; '
+        + `add rule ip nat out oifname "${far}" udp dport != 53 masquerade to :${range}`);
+      await within(visitor, 'conntrack', '--flush');
+    };
+    await rebind();
+    return {
+      host: SERVER,
+      server,
+      visitor,
+      async meet(down, up = {}) {
+        await link.ask({ ...down, to: far });
+        await link.ask({ ...up, to: near });
+      },
+      rebind,
+      async counts() {
+        const counts = await link.ask({});
+        return { down: counts[far]!, up: counts[near]! };
+      },
+      close,
+    };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+function within(namespace: string, command: string, ...args: string[]): Promise<unknown> {
+  return run('ip', ['netns', 'exec', namespace, command, ...args]);
+}
+
+/** Makes a namespace at one end of the link. */
+async function connect(namespace: string, device: string, own: string, other: string): Promise<void> {
+  await run('ip', ['netns', 'add', namespace]);
+  await run('ip', ['link', 'set', device, 'netns', namespace]);
+  const inside = (...args: string[]) => run('ip', ['-n', namespace, ...args]);
+  await inside('link', 'set', 'lo', 'up');
+  await inside('addr', 'add', own, 'peer', other, 'dev', device);
+  await inside('link', 'set', device, 'up');
+  await inside('route', 'add', 'default', 'dev', device);
+}
+
+async function startLink(...devices: string[]) {
+  const child = spawn('python3', [LINK, ...devices], { stdio: ['pipe', 'pipe', 'inherit'] });
+  const exited = once(child, 'exit');
+  const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
+  const answer = async () => {
+    const { value, done } = await lines.next();
+    if (done === true) throw new Error('the link ended');
+    return String(value);
+  };
+  await answer();
+  return {
+    async ask(order: Conditions & { to?: string }): Promise<Record<string, Counts>> {
+      child.stdin.write(`${JSON.stringify(order)}\n`);
+      return JSON.parse(await answer()) as Record<string, Counts>;
+    },
+    async close() {
+      child.stdin.end();
+      await exited;
+    },
+  };
+}
