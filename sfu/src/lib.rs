@@ -13,6 +13,8 @@ mod helpers;
 
 mod load;
 
+mod moment;
+
 mod udp;
 
 mod runs;

@@ -15,6 +15,7 @@ use crate::config::Offload;
 use crate::helpers::{Helpers, Work};
 use crate::load::{Load, Loads};
 use crate::metrics::{Latency, Metrics, Totals};
+use crate::moment::Moment;
 use crate::udp::{ReceiveBuffers, Sent, ShardSocket};
 
 /// Inputs that wait for one shard.
@@ -27,8 +28,6 @@ const MAX_BATCHES: usize = 4;
 /// After that what finds no room is dropped.
 const MAX_SEND_WAIT: Duration = Duration::from_millis(10);
 const SEND_PAUSE: Duration = Duration::from_millis(1);
-/// Runs that leave at what counts as one moment: some 50 microseconds.
-const SAME_TIME: usize = 16;
 /// When to try again what another thread had no room for.
 const RETRY: Duration = Duration::from_millis(2);
 /// Between two updates of the metrics.
@@ -237,13 +236,12 @@ impl Shard {
     }
 
     /// Sends what there is, and notes how long the packets of publishers took to all their viewers.
-    async fn send_all(&mut self, mut now: Instant) {
+    async fn send_all(&mut self, now: Instant) {
         let (mut patience, mut since) = (MAX_SEND_WAIT, None);
-        for sent in 1_usize.. {
-            if sent.is_multiple_of(SAME_TIME) {
-                // A thousand viewers take milliseconds, and the time of departure is what delays are told by.
-                now = Instant::now();
-            }
+        // A thousand viewers take milliseconds, and the time of departure is what delays are told by.
+        let mut moment = Moment::new(now);
+        loop {
+            let now = moment.next(Instant::now);
             let transmit = self.node.poll_transmit(now, &mut self.run);
             let sending = self.node.sending_since();
             if let Some(arrived) = since.filter(|_| since != sending) {
@@ -254,8 +252,12 @@ impl Shard {
                 return;
             };
             let (socket, run) = (&mut self.socket, &self.run);
+            let before = patience;
             if !send(socket, &transmit, run, (&mut patience, &mut self.totals)).await {
                 self.node.handle_loss();
+            }
+            if patience < before {
+                moment.pass();
             }
         }
     }

@@ -2,202 +2,18 @@
 //!
 //! `KLIEG_PLOTS=docs/images cargo test -p klieg-sfu-core --test virtual_time bandwidth` draws what each run did.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use klieg_sfu_core::command::{Command, Event, LayerChoice, Limit, PeerId};
-use klieg_sfu_core::node::Node;
 use klieg_sfu_core::rtp::rtcp::{self, ReceptionReport};
 
+use crate::sim::Link;
 use crate::sim::bottleneck::{Bottleneck, Cross};
-use crate::sim::plot::{self, Curve};
+use crate::sim::run::{Run, VIEWER, layers, longest_gap, own_estimate};
 use crate::sim::simulcast::SentLayer;
 use crate::sim::stage::{Stage, count};
-use crate::sim::{Link, epoch};
 
 const SECOND: Duration = Duration::from_secs(1);
-const TICK: Duration = Duration::from_millis(100);
-const VIEWER: u64 = 9;
-
-/// Layers of some 0.18, 0.54 and 2.1 Mb/s.
-fn layers() -> Vec<SentLayer> {
-    let layer = |rid, ssrc, size, packets| {
-        let mut layer = SentLayer::new(rid, ssrc, size);
-        (layer.packets, layer.keyframe_times) = (packets, 6);
-        layer
-    };
-    vec![
-        layer("q", 1000, (320, 180), 1),
-        layer("h", 2000, (640, 360), 3),
-        layer("f", 3000, (1280, 720), 12),
-    ]
-}
-
-/// One viewer behind a bottleneck, and what it saw.
-struct Run {
-    stage: Stage,
-    viewer: usize,
-    estimates: Vec<(f64, f64)>,
-}
-
-impl Run {
-    /// A picture in three layers.
-    fn simulcast(seed: u64, link: Link, bottleneck: Bottleneck) -> Self {
-        let mut stage = Stage::new(seed, 1);
-        stage.simulcast(1, Link::round_trip(20), layers());
-        stage.run(2 * SECOND);
-        Self::of(stage, link, bottleneck)
-    }
-
-    /// A picture of some 1 Mb/s in one layer, and sound.
-    fn single(seed: u64, link: Link, bottleneck: Bottleneck) -> Self {
-        let mut stage = Stage::new(seed, 1);
-        stage.publish(1, Link::round_trip(20));
-        stage.run(2 * SECOND);
-        Self::of(stage, link, bottleneck)
-    }
-
-    fn of(mut stage: Stage, link: Link, bottleneck: Bottleneck) -> Self {
-        let viewer = stage.watch_behind(VIEWER, link, bottleneck);
-        Self {
-            stage,
-            viewer,
-            estimates: Vec::new(),
-        }
-    }
-
-    /// Lets time pass until so many seconds since the beginning.
-    fn until(&mut self, secs: u64) -> &mut Self {
-        while self.stage.elapsed() < SECOND * secs as u32 {
-            self.stage.run(TICK);
-            if let Some(kbps) = self.estimate() {
-                self.estimates.push((self.now(), kbps));
-            }
-        }
-        self
-    }
-
-    fn now(&self) -> f64 {
-        self.stage.elapsed().as_secs_f64()
-    }
-
-    fn estimate(&self) -> Option<f64> {
-        let now = self.stage.now;
-        let mut nodes = self.stage.nodes.iter();
-        let rate = nodes.find_map(|node: &Node| node.estimate(now, PeerId(VIEWER)))?;
-        Some(rate.as_bps() as f64 / 1000.0)
-    }
-
-    /// Returns which layer was shown from when on.
-    fn layers(&self) -> Vec<(f64, u8)> {
-        let mut shown = Vec::new();
-        for (at, event) in &self.stage.events {
-            if let Event::ViewerLayer { peer, layer } = event
-                && *peer == PeerId(VIEWER)
-            {
-                shown.push((at.as_secs_f64(), *layer));
-            }
-        }
-        shown
-    }
-
-    fn layer_at(&self, secs: f64) -> Option<u8> {
-        let shown = self.layers();
-        let mut before = shown.iter().rev().filter(|(at, _)| *at <= secs);
-        before.next().map(|(_, layer)| *layer)
-    }
-
-    fn limits(&self) -> Vec<(f64, Limit)> {
-        let mut limits = Vec::new();
-        for (at, event) in &self.stage.events {
-            if let Event::ViewerLimit { peer, limit } = event
-                && *peer == PeerId(VIEWER)
-            {
-                limits.push((at.as_secs_f64(), *limit));
-            }
-        }
-        limits
-    }
-
-    /// Returns the longest time without another frame, within some seconds.
-    fn freeze(&self, from: u64, to: u64) -> Duration {
-        longest_gap(&self.stage.watching(self.viewer).shown, (from, to))
-    }
-
-    /// Returns what part of what came to the bottleneck it dropped, within some seconds.
-    fn dropped(&mut self, from: u64, to: u64) -> usize {
-        let bottleneck = self.bottleneck();
-        let span = epoch() + SECOND * from as u32..epoch() + SECOND * to as u32;
-        let dropped = bottleneck.dropped.iter();
-        dropped.filter(|at| span.contains(*at)).count()
-    }
-
-    fn bottleneck(&mut self) -> &mut Bottleneck {
-        let actor = &mut self.stage.actors[self.viewer];
-        actor.bottleneck.as_mut().unwrap()
-    }
-
-    /// Returns how many packets came within some seconds.
-    fn came(&self, from: u64, to: u64) -> usize {
-        let span = epoch() + SECOND * from as u32..epoch() + SECOND * to as u32;
-        let bytes = self.stage.watching(self.viewer).bytes.iter();
-        bytes.filter(|(at, _)| span.contains(at)).count()
-    }
-
-    fn frames(&self, from: u64, to: u64) -> usize {
-        let span = epoch() + SECOND * from as u32..epoch() + SECOND * to as u32;
-        let shown = self.stage.watching(self.viewer).shown.iter();
-        shown.filter(|at| span.contains(*at)).count()
-    }
-
-    /// Draws the run.
-    fn plot(&mut self, name: &str, title: &str) {
-        let end = self.now();
-        let ticks = || (0..(end * 10.0) as u32).map(|tick| f64::from(tick) / 10.0);
-        let bottleneck = self.bottleneck().clone();
-        let kbps = |at: f64| bottleneck.kbps(Duration::from_secs_f64(at)) as f64;
-        let most = self.estimates.iter().map(|(_, kbps)| *kbps);
-        let most = most.fold(0.0, f64::max).max(1000.0);
-        let capacity = ticks().map(|at| (at, kbps(at).min(most * 1.2))).collect();
-        let mut received = vec![0.0; (end * 10.0) as usize + 1];
-        for (at, bytes) in &self.stage.watching(self.viewer).bytes {
-            received[((*at - epoch()).as_secs_f64() * 10.0) as usize] += *bytes as f64 * 0.08;
-        }
-        let smooth = |place: usize| {
-            let window = &received[place.saturating_sub(4)..=place];
-            window.iter().sum::<f64>() / window.len() as f64
-        };
-        let received = (0..received.len()).map(|at| (at as f64 / 10.0, smooth(at)));
-        let curves = [
-            Curve {
-                name: "path, kb/s",
-                colour: "#999",
-                points: capacity,
-            },
-            Curve {
-                name: "estimate",
-                colour: "#d33",
-                points: self.estimates.clone(),
-            },
-            Curve {
-                name: "received",
-                colour: "#27c",
-                points: received.collect(),
-            },
-        ];
-        plot::write(name, title, &curves);
-    }
-}
-
-fn longest_gap(moments: &[Instant], (from, to): (u64, u64)) -> Duration {
-    let (from, to) = (epoch() + SECOND * from as u32, epoch() + SECOND * to as u32);
-    let within = moments.iter().copied().filter(|at| (from..to).contains(at));
-    let moments: Vec<_> = std::iter::once(from).chain(within).chain([to]).collect();
-    moments
-        .windows(2)
-        .map(|pair| pair[1] - pair[0])
-        .max()
-        .unwrap()
-}
 
 #[test]
 fn a_bottleneck_that_narrows_and_widens_costs_half_a_second_and_gives_the_best_layer_back() {
@@ -403,18 +219,6 @@ fn a_viewer_that_reports_nothing_gets_the_best_layer_however_much_that_is() {
     assert!(run.frames(4, 20) > 15 * 29);
 }
 
-/// What a viewer believes that its path carries, as `goog-remb` (draft-alvestrand-rmcat-remb-03, section 2.2).
-fn own_estimate(kbps: u32) -> Vec<u8> {
-    let mut message = vec![0x8f, 206, 0, 5, 0, 0, 0, 1, 0, 0, 0, 0];
-    message.extend_from_slice(b"REMB");
-    // An exponent of 6: units of 64 bit/s.
-    let mantissa = kbps * 1000 / 64;
-    let [_, high, middle, low] = mantissa.to_be_bytes();
-    message.extend_from_slice(&[1, 6 << 2 | high, middle, low]);
-    message.extend_from_slice(&2002_u32.to_be_bytes());
-    message
-}
-
 /// Returns a report that so many of 256 packets were lost.
 fn report(fraction_lost: u8) -> Vec<u8> {
     let report = ReceptionReport {
@@ -442,11 +246,7 @@ fn without_numbers(seed: u64) -> Run {
     stage.run(2 * SECOND);
     let viewer = stage.watch(VIEWER, Link::round_trip(40));
     stage.run(3 * SECOND);
-    Run {
-        stage,
-        viewer,
-        estimates: Vec::new(),
-    }
+    Run::with(stage, viewer)
 }
 
 #[test]

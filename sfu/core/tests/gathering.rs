@@ -7,6 +7,7 @@ use klieg_sfu_core::command::Path;
 use klieg_sfu_core::node::Transmit;
 use klieg_sfu_core::rtp::packet::OutgoingHeader;
 
+use crate::sim::run::own_estimate;
 use crate::sim::stage::{Role, Stage};
 use crate::sim::world::SERVER;
 use crate::sim::{Link, address};
@@ -96,11 +97,23 @@ impl Room {
             ssrc: publishing.ssrc + stream,
         };
         actor.peer.send_rtp(&[&header.to_bytes(), payload].concat());
+        self.take_from(self.publisher);
+    }
+
+    /// Lets a viewer say something.
+    fn say(&mut self, viewer: usize, compound: &[u8]) {
+        self.stage.actors[viewer].peer.send_rtcp(compound);
+        self.take_from(viewer);
+    }
+
+    /// Gives the server what a client sends.
+    fn take_from(&mut self, client: usize) {
+        let peer = &mut self.stage.actors[client].peer;
         let path = Path {
             local: None,
-            remote: actor.peer.config.address,
+            remote: peer.config.address,
         };
-        while let Some(parcel) = actor.peer.poll_transmit() {
+        while let Some(parcel) = peer.poll_transmit() {
             assert_eq!(parcel.to, address(SERVER));
             self.stage.nodes[0].handle_datagram(self.stage.now, path, &parcel.datagram);
         }
@@ -254,6 +267,47 @@ fn allocations(viewers: u64, watch: fn(&mut Stage, u64, Link) -> usize) -> u64 {
     });
     // The first ones may grow what is kept.
     frames.by_ref().take(5).for_each(drop);
+    frames.max().unwrap()
+}
+
+#[test]
+fn a_paced_packet_to_a_viewer_costs_no_allocation() {
+    let counts = [4, 40].map(paced_allocations);
+    println!("{counts:?}");
+    // Sixty packets each; what there is goes to the timers and to reports.
+    assert!(counts[1] - counts[0] < 36 * 60 / 12, "{counts:?}");
+}
+
+/// Returns the most allocations that a frame of sixty packets took that leaves step by step, to so many viewers.
+fn paced_allocations(viewers: u64) -> u64 {
+    let mut room = Room::with_viewers(211, viewers, Stage::watch);
+    let paced: Vec<_> = (1..=usize::try_from(viewers).unwrap()).collect();
+    let mut out = Vec::with_capacity(64 * 1024);
+    let mut frames = (0..8).map(|_| {
+        for viewer in &paced {
+            room.say(*viewer, &own_estimate(4000));
+        }
+        room.pass(Duration::from_millis(300));
+        for part in 0..60 {
+            room.picture(1000, part == 59);
+        }
+        let mut sent = 0;
+        let (now, node) = (&mut room.stage.now, &mut room.stage.nodes[0]);
+        let info = allocation_counter::measure(|| {
+            for _ in 0..40 {
+                node.handle_timeout(*now);
+                while let Some(transmit) = node.poll_transmit(*now, &mut out) {
+                    let size = transmit.segment_size.unwrap_or(out.len());
+                    sent += u64::from(out.len() > 500) * out.len().div_ceil(size) as u64;
+                }
+                *now += STEP;
+            }
+        });
+        assert_eq!(sent, 60 * viewers);
+        info.count_total
+    });
+    // The first ones may grow what is kept.
+    frames.by_ref().take(3).for_each(drop);
     frames.max().unwrap()
 }
 

@@ -27,3 +27,7 @@ mod gathering;
 mod memory;
 
 mod bandwidth;
+
+mod paths;
+
+mod estimator;

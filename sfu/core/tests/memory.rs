@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use klieg_sfu_core::command::{Command, PeerId};
+
 use super::sim::Link;
 use super::sim::stage::Stage;
 
@@ -32,4 +34,20 @@ fn a_viewer_costs_few_kilobytes_once_it_is_connected() {
     let each = (many - few) / 32;
     println!("{each} bytes a viewer");
     assert!(each <= 8 * 1024, "{each} bytes a viewer");
+}
+
+#[test]
+fn of_a_publisher_that_left_nothing_is_kept_for_those_who_stay() {
+    let mut stage = Stage::new(302, 1);
+    stage.publish(1, Link::round_trip(20));
+    for id in 2..5 {
+        stage.watch(id, Link::round_trip(20));
+    }
+    stage.run(8 * SECOND);
+    stage.command(&Command::RemovePeer(PeerId(1)));
+    stage.run(12 * SECOND);
+    let node = stage.nodes.remove(0);
+    let bytes = -allocation_counter::measure(|| drop(node)).bytes_current;
+    println!("{bytes} bytes");
+    assert!(bytes < 200 * 1024, "{bytes} bytes");
 }

@@ -143,6 +143,7 @@ impl VideoLayers {
             (WantedLayer::Auto, _) if viewing.limit == Limit::Lower => LayersReason::Bandwidth,
             (WantedLayer::Auto, _) => LayersReason::Auto,
             (WantedLayer::Named(name), _) if !self.comes(name) => LayersReason::Unavailable,
+            (WantedLayer::Named(_), _) if viewing.limit == Limit::Lower => LayersReason::Bandwidth,
             (WantedLayer::Named(_), _) => LayersReason::Manual,
         };
         Layers {

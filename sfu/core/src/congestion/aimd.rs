@@ -74,7 +74,7 @@ impl RateControl {
         self.estimate
     }
 
-    /// Returns how long ago the estimate fell; `None` when it never did.
+    /// Returns when the estimate fell last; `None` when it never did.
     pub(super) fn decreased(&self) -> Option<Instant> {
         self.decreased
     }

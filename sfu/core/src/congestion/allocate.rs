@@ -19,7 +19,8 @@ const LONG_GRACE: Duration = Duration::from_millis(1500);
 const HOPELESS: u64 = 130;
 const HOPE: Duration = Duration::from_secs(2);
 /// Between two changes, the second of which is to a better layer: at first, and at most after some that failed.
-const CALM: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(32));
+const CALM: Duration = Duration::from_secs(2);
+const MAX_CALM: Duration = Duration::from_secs(32);
 /// A better layer that is left within this has failed.
 const TRIAL: Duration = Duration::from_secs(8);
 
@@ -30,6 +31,8 @@ pub struct Rung {
     pub layer: u8,
     /// What it takes; `None` while it is not known.
     pub rate: Option<Bitrate>,
+    /// Whether somebody chose it by hand. It is shown first, and stays until it is hopeless.
+    pub is_chosen: bool,
 }
 
 /// What there is for the picture.
@@ -41,8 +44,8 @@ pub struct Budget {
     pub is_congested: bool,
     /// What of it the path has just been shown to carry; `None` when that was long ago.
     pub proved: Option<Bitrate>,
-    /// Whether it can be shown at all.
-    pub can_prove: bool,
+    /// The most that can be shown; `None` where nothing can beforehand.
+    pub provable: Option<Bitrate>,
 }
 
 /// What a viewer gets.
@@ -59,15 +62,27 @@ pub enum Pick {
 pub struct Allocator {
     /// Since when the layer that is shown does not fit; `None` while it does.
     over: Option<Instant>,
-    /// Since when the least one is hopeless; `None` while it is not.
+    /// Since when the least one, or one that was chosen, is hopeless; `None` while it is not.
     hopeless: Option<Instant>,
-    /// When the layer changed last, and whether to a better one; `None` before.
-    changed: Option<(Instant, bool)>,
+    /// The last change of the layer; `None` before.
+    changed: Option<Change>,
     /// Better layers that failed one after the other.
     failures: u32,
 }
 
+/// A change of the layer.
+#[derive(Clone, Copy, Debug)]
+struct Change {
+    at: Instant,
+    is_better: bool,
+}
+
 impl Allocator {
+    /// Begins anew with what somebody has chosen by hand; what failed before stays known.
+    pub fn begin_anew(&mut self) {
+        (self.over, self.hopeless) = (None, None);
+    }
+
     /// Chooses among `rungs`, the best first, at least one. `shown` is the place of the present one; `None` before
     /// the first choice and while there is no picture.
     pub fn pick(
@@ -78,7 +93,8 @@ impl Allocator {
         budget: &Budget,
     ) -> Pick {
         let pick = match shown {
-            None => fitting(rungs, budget.rate, 100),
+            None if rungs.first().is_some_and(|rung| rung.is_chosen) => Pick::Show(0),
+            None => fitting(rungs, budget.rate),
             Some(Pick::Pause) => self.resume(now, rungs, budget),
             Some(Pick::Show(place)) => self.keep(now, rungs, place, budget),
         };
@@ -109,16 +125,34 @@ impl Allocator {
     fn keep(&mut self, now: Instant, rungs: &[Rung], place: usize, budget: &Budget) -> Pick {
         let shown = Pick::Show(place);
         let Some(rung) = rungs.get(place) else {
-            return fitting(rungs, budget.rate, 100);
+            return fitting(rungs, budget.rate);
         };
-        if rung.fits(budget.rate, 100) {
+        if rung.fits(budget.rate) {
             (self.over, self.hopeless) = (None, None);
             return self.raise(now, (rungs, place), budget).unwrap_or(shown);
         }
-        let over = *self.over.get_or_insert(now);
-        if place + 1 == rungs.len() {
-            return self.give_up(now, rung, budget).unwrap_or(shown);
+        let lower = rungs.get(place + 1..).unwrap_or_default();
+        let is_over = if rung.is_chosen || lower.is_empty() {
+            self.is_hopeless(now, rung, budget)
+        } else {
+            self.is_over(now, rung, budget)
+        };
+        if !is_over {
+            return shown;
         }
+        (self.over, self.hopeless) = (None, None);
+        if lower.is_empty() {
+            return Pick::Pause;
+        }
+        match fitting(lower, budget.rate) {
+            Pick::Show(below) => Pick::Show(place + 1 + below),
+            Pick::Pause => Pick::Pause,
+        }
+    }
+
+    /// Returns whether a layer that does not fit has had its time.
+    fn is_over(&mut self, now: Instant, rung: &Rung, budget: &Budget) -> bool {
+        let over = *self.over.get_or_insert(now);
         let grace = if Self::is_far_over(rung, budget) {
             Duration::ZERO
         } else if budget.is_congested {
@@ -126,15 +160,7 @@ impl Allocator {
         } else {
             LONG_GRACE
         };
-        if now.saturating_duration_since(over) < grace {
-            return shown;
-        }
-        self.over = None;
-        let lower = rungs.get(place + 1..).unwrap_or_default();
-        match fitting(lower, budget.rate, 100) {
-            Pick::Show(below) => Pick::Show(place + 1 + below),
-            Pick::Pause => Pick::Pause,
-        }
+        now.saturating_duration_since(over) >= grace
     }
 
     /// Returns a better layer that fits and may be gone over to now.
@@ -152,23 +178,20 @@ impl Allocator {
         Some(Pick::Show(place))
     }
 
-    /// Returns a pause when even the least layer does not fit, and has not for some time.
-    fn give_up(&mut self, now: Instant, rung: &Rung, budget: &Budget) -> Option<Pick> {
+    /// Returns whether a layer does not fit by much, and has not for some time.
+    fn is_hopeless(&mut self, now: Instant, rung: &Rung, budget: &Budget) -> bool {
         let bound = budget.rate.percent(HOPELESS);
         if rung.rate.is_none_or(|rate| rate <= bound) {
             self.hopeless = None;
-            return None;
+            return false;
         }
         // What is only assumed of a path, before anything of the picture was sent, is no reason.
-        if self.hopeless.is_none() && !budget.is_congested && budget.can_prove {
-            return None;
+        let is_assumed = !budget.is_congested && budget.provable.is_some();
+        if self.hopeless.is_none() && is_assumed {
+            return false;
         }
         let since = *self.hopeless.get_or_insert(now);
-        if now.saturating_duration_since(since) < HOPE {
-            return None;
-        }
-        self.hopeless = None;
-        Some(Pick::Pause)
+        now.saturating_duration_since(since) >= HOPE
     }
 
     fn resume(&self, now: Instant, rungs: &[Rung], budget: &Budget) -> Pick {
@@ -178,47 +201,51 @@ impl Allocator {
     }
 
     fn is_calm(&self, now: Instant) -> bool {
-        let calm = (CALM.0 * (1 << self.failures.min(4))).min(CALM.1);
-        self.changed.is_none_or(|(at, is_better)| {
+        let calm = (CALM * (1 << self.failures.min(4))).min(MAX_CALM);
+        self.changed.is_none_or(|change| {
             // What has just succeeded may go on: its failures come later.
-            let calm = if is_better { CALM.0 } else { calm };
-            now.saturating_duration_since(at) >= calm
+            let calm = if change.is_better { CALM } else { calm };
+            now.saturating_duration_since(change.at) >= calm
         })
     }
 
     fn note_change(&mut self, now: Instant, is_better: bool) {
-        if let Some((at, was_better)) = self.changed {
-            let lasted = now.saturating_duration_since(at);
-            if was_better && !is_better && lasted < TRIAL {
-                self.failures += 1;
-            } else if was_better && lasted >= TRIAL {
+        if let Some(before) = self.changed.filter(|before| before.is_better) {
+            let lasted = now.saturating_duration_since(before.at);
+            if lasted >= TRIAL {
                 self.failures = 0;
+            } else if !is_better {
+                self.failures += 1;
             }
         }
-        self.changed = Some((now, is_better));
+        self.changed = Some(Change { at: now, is_better });
     }
 }
 
 impl Rung {
-    fn fits(&self, rate: Bitrate, percent: u64) -> bool {
-        self.rate.is_none_or(|own| own.percent(percent) <= rate)
+    fn fits(&self, rate: Bitrate) -> bool {
+        self.rate.is_none_or(|own| own <= rate)
     }
 
-    /// Returns whether the path is shown to carry this. Where nothing can be shown beforehand, going over is what
-    /// shows it.
+    /// Returns whether the path is shown to carry this, or as much of it as can be. Where nothing can be shown
+    /// beforehand, going over is what shows it.
     fn is_proved(&self, budget: &Budget) -> bool {
-        let proved = if budget.can_prove {
-            budget.proved.unwrap_or_default().min(budget.rate)
-        } else {
-            budget.rate
+        let Some(needed) = self.rate.map(|own| own.percent(ROOM)) else {
+            return false;
         };
-        self.rate.is_some_and(|own| own.percent(ROOM) <= proved)
+        match budget.provable {
+            Some(most) => {
+                let proved = budget.proved.unwrap_or_default().min(budget.rate);
+                needed.min(most) <= proved
+            }
+            None => needed <= budget.rate,
+        }
     }
 }
 
 /// Returns the best that fits, else the least.
-fn fitting(rungs: &[Rung], rate: Bitrate, percent: u64) -> Pick {
-    let fits = |rung: &Rung| rung.fits(rate, percent);
+fn fitting(rungs: &[Rung], rate: Bitrate) -> Pick {
+    let fits = |rung: &Rung| rung.fits(rate);
     let place = rungs.iter().position(fits);
     let last = rungs.len().saturating_sub(1);
     Pick::Show(place.unwrap_or(last))
@@ -243,6 +270,7 @@ mod tests {
         let rung = |(layer, kbps): (u8, &u64)| Rung {
             layer,
             rate: Some(Bitrate::kbps(*kbps)),
+            is_chosen: false,
         };
         (0..).zip(kbps).map(rung).collect()
     }
@@ -252,7 +280,7 @@ mod tests {
             rate: Bitrate::kbps(kbps),
             is_congested,
             proved: is_proved.then_some(Bitrate::kbps(kbps)),
-            can_prove: true,
+            provable: Some(Bitrate::kbps(11_000)),
         }
     }
 
@@ -348,6 +376,41 @@ mod tests {
             change(&mut allocator, start + SECOND * 30, &rungs, state),
             paused
         );
+    }
+
+    #[test]
+    fn a_layer_chosen_by_hand_is_shown_first_and_left_only_when_it_is_hopeless() {
+        let start = Instant::now();
+        let mut rungs = rungs(&[2500, 600, 150]);
+        rungs[0].is_chosen = true;
+        let mut allocator = Allocator::default();
+        let narrow = budget(1000, true, false);
+        let first = allocator.pick(start, &rungs, None, &narrow);
+        assert_eq!(first, Pick::Show(0));
+        let state = (Pick::Show(0), budget(2000, true, false));
+        assert_eq!(change(&mut allocator, start, &rungs, state), None);
+        let later = start + SECOND * 30;
+        let left = Some((2.0, Pick::Show(1)));
+        let state = (Pick::Show(0), narrow);
+        assert_eq!(change(&mut allocator, later, &rungs, state), left);
+        let later = start + SECOND * 60;
+        let back = Some((0.0, Pick::Show(0)));
+        let state = (Pick::Show(1), budget(3100, false, true));
+        assert_eq!(change(&mut allocator, later, &rungs, state), back);
+    }
+
+    #[test]
+    fn a_layer_that_needs_more_than_can_be_shown_is_tried_when_the_most_was() {
+        let start = Instant::now();
+        let rungs = rungs(&[14_000, 600]);
+        for (kbps, expected) in [(11_500, Some((0.0, Pick::Show(0)))), (10_000, None)] {
+            for shown in [Pick::Show(1), Pick::Pause] {
+                let state = (shown, budget(kbps, false, true));
+                let changed = change(&mut Allocator::default(), start, &rungs, state);
+                let expected = expected.or((shown == Pick::Pause).then_some((0.0, Pick::Show(1))));
+                assert_eq!(changed, expected, "{kbps}");
+            }
+        }
     }
 
     #[test]

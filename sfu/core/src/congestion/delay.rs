@@ -18,9 +18,12 @@ const SMOOTHING: f64 = 0.9;
 const GAIN: f64 = 4.0;
 const MAX_GROUPS: u32 = 60;
 /// The threshold at the start and its bounds, in milliseconds (section 5.4).
-const THRESHOLD: (f64, f64, f64) = (12.5, 6.0, 600.0);
+const FIRST_THRESHOLD: f64 = 12.5;
+const LEAST_THRESHOLD: f64 = 6.0;
+const MOST_THRESHOLD: f64 = 600.0;
 /// How fast the threshold follows upwards and downwards (section 5.4).
-const FOLLOW: (f64, f64) = (0.0087, 0.039);
+const FOLLOW_UP: f64 = 0.0087;
+const FOLLOW_DOWN: f64 = 0.039;
 /// What lies so far beyond the threshold does not move it.
 const OUTLIER: f64 = 15.0;
 /// How long a slope must be too steep, in milliseconds (`overuse_time_th`).
@@ -182,7 +185,7 @@ impl Default for Detector {
     fn default() -> Self {
         Self {
             usage: Usage::Normal,
-            threshold: THRESHOLD.0,
+            threshold: FIRST_THRESHOLD,
             moved: None,
             over: None,
             before: 0.0,
@@ -223,10 +226,10 @@ impl Detector {
         if off > OUTLIER {
             return;
         }
-        let follow = if off < 0.0 { FOLLOW.1 } else { FOLLOW.0 };
+        let follow = if off < 0.0 { FOLLOW_DOWN } else { FOLLOW_UP };
         let passed = milliseconds(arrived, moved).clamp(0.0, 100.0);
         self.threshold += follow * off * passed;
-        self.threshold = self.threshold.clamp(THRESHOLD.1, THRESHOLD.2);
+        self.threshold = self.threshold.clamp(LEAST_THRESHOLD, MOST_THRESHOLD);
     }
 }
 

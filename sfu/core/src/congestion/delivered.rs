@@ -117,6 +117,11 @@ impl Delivered {
         self.queue_us
     }
 
+    /// Takes the queue as gone: nothing has left for so long that nothing can wait.
+    pub(super) fn forget_queue(&mut self) {
+        self.queue_us = 0;
+    }
+
     /// Returns what came in the last so many microseconds, at most a second.
     pub(super) fn window(&self, span_us: u64) -> Window {
         let Some((latest, at)) = self.latest else {

@@ -86,10 +86,22 @@ impl<'a> TransportFeedback<'a> {
         Statuses {
             next: self.base,
             left: self.count,
+            known: self.base,
             chunks: self.chunks,
             chunk: None,
             deltas: self.deltas,
             arrival_us: 0,
+        }
+    }
+
+    /// Walks the packets before `end`, without runs of missing ones before `known`: of those nothing is new. What is left
+    /// is as long as what was sent, or as the message, and not as what a few bytes can name.
+    pub fn news(&self, known: u16, end: u16) -> Statuses<'a> {
+        let ahead = |number: u16| Some(number.wrapping_sub(self.base)).filter(|it| *it <= 1 << 15);
+        Statuses {
+            left: self.count.min(ahead(end).unwrap_or(0)),
+            known: ahead(known).map_or(self.base, |_| known),
+            ..self.statuses()
         }
     }
 }
@@ -106,6 +118,8 @@ pub struct Statuses<'a> {
     next: u16,
     /// Packets left.
     left: u16,
+    /// Runs of missing packets before this one are passed over.
+    known: u16,
     /// Chunks not yet begun.
     chunks: &'a [u8],
     /// The chunk being read, and how many of its symbols were; `None` at its end.
@@ -117,12 +131,37 @@ pub struct Statuses<'a> {
 }
 
 impl Statuses<'_> {
-    fn symbol(&mut self) -> Option<Symbol> {
+    /// Passes over what is left of a run of missing packets, as far as they are known.
+    fn pass_over(&mut self) {
+        while self.left > 0 {
+            let known = self.known.wrapping_sub(self.next);
+            let known = if known <= 1 << 15 { known } else { 0 };
+            let Some((Chunk::Run { symbol, len }, read)) = self.chunk() else {
+                return;
+            };
+            let passed = u16::try_from(len - read).map_or(known, |left| left.min(known));
+            let passed = passed.min(self.left);
+            if symbol != Symbol::Missing || passed == 0 {
+                return;
+            }
+            (self.next, self.left) = (self.next.wrapping_add(passed), self.left - passed);
+            let read = read + usize::from(passed);
+            self.chunk = Some((Chunk::Run { symbol, len }, read)).filter(|_| read < len);
+        }
+    }
+
+    /// Returns the chunk that is next and how many of its symbols were read, and begins it if need be.
+    fn chunk(&mut self) -> Option<(Chunk, usize)> {
         if self.chunk.is_none() {
             let chunk = Chunk::read(self.chunks)?;
             self.chunks = self.chunks.get(2..)?;
             self.chunk = Some((chunk, 0));
         }
+        self.chunk
+    }
+
+    fn symbol(&mut self) -> Option<Symbol> {
+        self.chunk()?;
         let (chunk, read) = self.chunk.as_mut()?;
         let symbol = chunk.symbol(*read);
         *read += 1;
@@ -153,6 +192,7 @@ impl Iterator for Statuses<'_> {
     type Item = Status;
 
     fn next(&mut self) -> Option<Status> {
+        self.pass_over();
         self.left = self.left.checked_sub(1)?;
         let symbol = self.symbol()?;
         let delta = self.delta(symbol)?;
@@ -348,7 +388,43 @@ mod tests {
         assert_eq!(TransportFeedback::parse(&many.repeat(30)), None);
     }
 
+    #[test]
+    fn of_thousands_of_missing_packets_only_those_are_walked_that_are_news() {
+        // 24 bytes on the wire, with the header and the two SSRCs.
+        let all = [0, 100, 0x1f, 0xff, 0, 0, 0, 0, 0x1f, 0xff, 0, 0];
+        let feedback = TransportFeedback::parse(&all).unwrap();
+        assert_eq!(feedback.statuses().count(), 8191);
+        for (known, end, walked) in [
+            (100, 130, 100..130),
+            (120, 130, 120..130),
+            (90, 130, 100..130),
+            (130, 130, 0..0),
+            (100, 100, 0..0),
+            (5000, 5010, 5000..5010),
+            (50, 90, 0..0),
+        ] {
+            let walked: Vec<u16> = walked.collect();
+            let news = feedback.news(known, end).map(|it| it.sequence);
+            assert_eq!(news.collect::<Vec<_>>(), walked, "{known} to {end}");
+        }
+    }
+
     proptest! {
+        #[test]
+        fn what_arrived_is_walked_also_where_it_is_known(
+            message in proptest::collection::vec(any::<u8>(), 0..400),
+            known in any::<u16>(),
+        ) {
+            if let Some(feedback) = TransportFeedback::parse(&message) {
+                let end = feedback.base().wrapping_add(feedback.count());
+                let arrived = |statuses: Statuses<'_>| -> Vec<_> {
+                    statuses.filter(|it| it.arrival_us.is_some()).collect()
+                };
+                let all = arrived(feedback.statuses());
+                prop_assert_eq!(arrived(feedback.news(known, end)), all);
+            }
+        }
+
         #[test]
         fn no_message_makes_the_reader_panic_or_spin(
             message in proptest::collection::vec(any::<u8>(), 0..400),

@@ -19,6 +19,8 @@ mod loss;
 
 mod aimd;
 
+mod path;
+
 pub mod estimate;
 
 pub(crate) mod probe;

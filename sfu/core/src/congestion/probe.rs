@@ -18,13 +18,16 @@ const MIN_BYTES: u64 = 6 * 1200;
 const MAX_BYTES: u64 = 60_000;
 /// No cluster is faster.
 const MAX_RATE: Bitrate = Bitrate::kbps(12_000);
+/// So much a cluster of the most has shown for certain; what needs more is tried without another proof.
+pub(crate) const PROVABLE: Bitrate = MAX_RATE.percent(95);
 /// A cluster is not faster than so many hundredths of what is known.
 const MAX_STEP: u64 = 220;
 /// How long after a cluster its packets are waited for.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// Between two clusters: after one that reached its rate, and after one that did not, at first and at most.
 const WAIT_REACHED: Duration = Duration::from_millis(50);
-const WAIT_MISSED: (Duration, Duration) = (Duration::from_secs(2), Duration::from_secs(8));
+const WAIT_MISSED: Duration = Duration::from_secs(2);
+const MAX_WAIT: Duration = Duration::from_secs(8);
 /// What must have arrived of a cluster, in hundredths, to say anything.
 const ARRIVED: u64 = 80;
 /// A cluster that arrives at so many hundredths of its rate has not met the limit of the path.
@@ -62,8 +65,9 @@ struct Cluster {
     end: Option<u64>,
     /// When the next step is due; after the last one, when waiting for it ends.
     due: Instant,
-    /// Bytes and packets that went.
-    sent: (u64, u32),
+    /// What went.
+    sent_bytes: u64,
+    sent_packets: u32,
     /// What arrived; `None` before the first.
     arrived: Option<Span>,
 }
@@ -75,7 +79,8 @@ struct Span {
     bytes: u64,
     first: Arrival,
     last: Arrival,
-    departed: (u64, u64),
+    first_departed_us: u64,
+    last_departed_us: u64,
 }
 
 impl Prober {
@@ -83,7 +88,7 @@ impl Prober {
         Self {
             cluster: None,
             earliest: now,
-            wait: WAIT_MISSED.0,
+            wait: WAIT_MISSED,
         }
     }
 
@@ -105,7 +110,8 @@ impl Prober {
             first,
             end: None,
             due: now,
-            sent: (0, 0),
+            sent_bytes: 0,
+            sent_packets: 0,
             arrived: None,
         });
         true
@@ -127,15 +133,15 @@ impl Prober {
         self.cluster.as_ref().is_some_and(|cluster| {
             let passed = now.saturating_duration_since(cluster.began) + STEP;
             let owed = cluster.rate.bytes_in(passed).min(cluster.target());
-            cluster.end.is_none() && cluster.due <= now && cluster.sent.0 < owed
+            cluster.end.is_none() && cluster.due <= now && cluster.sent_bytes < owed
         })
     }
 
     /// Notes any packet that leaves.
     pub(crate) fn note_sent(&mut self, size_bytes: usize) {
         if let Some(cluster) = self.cluster.as_mut().filter(|it| it.end.is_none()) {
-            cluster.sent.0 += size_bytes as u64;
-            cluster.sent.1 += 1;
+            cluster.sent_bytes += size_bytes as u64;
+            cluster.sent_packets += 1;
         }
     }
 
@@ -148,7 +154,8 @@ impl Prober {
             return;
         }
         cluster.due = now + STEP;
-        let is_whole = cluster.sent.0 >= cluster.target() && cluster.sent.1 >= MIN_PACKETS;
+        let has_packets = cluster.sent_packets >= MIN_PACKETS;
+        let is_whole = has_packets && cluster.sent_bytes >= cluster.target();
         let is_overdue = now.saturating_duration_since(cluster.began) >= LENGTH * 8;
         if is_whole || is_overdue {
             cluster.end = Some(next);
@@ -181,7 +188,8 @@ impl Prober {
             bytes: 0,
             first: packet,
             last: packet,
-            departed: (packet.departed_us, packet.departed_us),
+            first_departed_us: packet.departed_us,
+            last_departed_us: packet.departed_us,
         });
         span.packets += 1;
         span.bytes += u64::from(packet.size_bytes);
@@ -191,8 +199,8 @@ impl Prober {
         if packet.arrived_us >= span.last.arrived_us {
             span.last = packet;
         }
-        span.departed.0 = span.departed.0.min(packet.departed_us);
-        span.departed.1 = span.departed.1.max(packet.departed_us);
+        span.first_departed_us = span.first_departed_us.min(packet.departed_us);
+        span.last_departed_us = span.last_departed_us.max(packet.departed_us);
     }
 
     /// Returns what came of the cluster, once all of it is reported (`reported` is the highest number that is) or
@@ -205,15 +213,12 @@ impl Prober {
         };
         let cluster = self.cluster.take_if(is_over)?;
         let outcome = cluster.outcome();
-        self.wait = match outcome {
-            Outcome::Reached(_) => WAIT_MISSED.0,
-            Outcome::Missed(_) | Outcome::Nothing => (self.wait * 2).min(WAIT_MISSED.1),
+        let (wait, next) = match outcome {
+            Outcome::Reached(_) => (WAIT_REACHED, WAIT_MISSED),
+            Outcome::Missed(_) | Outcome::Nothing => (self.wait, (self.wait * 2).min(MAX_WAIT)),
         };
-        self.earliest = now
-            + match outcome {
-                Outcome::Reached(_) => WAIT_REACHED,
-                Outcome::Missed(_) | Outcome::Nothing => self.wait,
-            };
+        self.earliest = now + wait;
+        self.wait = next;
         Some(outcome)
     }
 }
@@ -225,9 +230,10 @@ impl Cluster {
 
     fn outcome(&self) -> Outcome {
         let Some(span) = self.arrived.filter(|span| {
-            let (bytes, packets) = self.sent;
-            let packets = u64::from(packets) * ARRIVED <= u64::from(span.packets) * 100;
-            packets && bytes * ARRIVED <= span.bytes * 100 && span.packets > 2
+            let has_packets =
+                u64::from(self.sent_packets) * ARRIVED <= u64::from(span.packets) * 100;
+            let has_bytes = self.sent_bytes * ARRIVED <= span.bytes * 100;
+            has_packets && has_bytes && span.packets > 2
         }) else {
             return Outcome::Nothing;
         };
@@ -235,10 +241,8 @@ impl Cluster {
         let left = span.bytes - u64::from(span.last.size_bytes);
         let came = span.bytes - u64::from(span.first.size_bytes);
         let took = span.last.arrived_us - span.first.arrived_us;
-        let sending = Bitrate::of(
-            left,
-            Duration::from_micros(span.departed.1 - span.departed.0),
-        );
+        let leaving = Duration::from_micros(span.last_departed_us - span.first_departed_us);
+        let sending = Bitrate::of(left, leaving);
         let receiving = Bitrate::of(came, Duration::from_micros(took));
         match (sending, receiving) {
             (None, _) => Outcome::Nothing,
@@ -330,6 +334,6 @@ mod tests {
             prober.end_step(now, 1_000_000);
             prober.poll_outcome(now, 0);
         }
-        assert_eq!(begun, [0, 5, 14, 23, 32]);
+        assert_eq!(begun, [0, 3, 8, 17, 26, 35]);
     }
 }

@@ -33,7 +33,7 @@ impl Bitrate {
 
     /// Returns so many hundredths of it.
     #[must_use]
-    pub fn percent(self, percent: u64) -> Self {
+    pub const fn percent(self, percent: u64) -> Self {
         Self(self.0.saturating_mul(percent) / 100)
     }
 

@@ -2,16 +2,23 @@
 
 use std::time::{Duration, Instant};
 
-/// Packets remembered: half a second at 10 Mb/s, two at what most viewers get.
+/// Packets remembered at first: half a second at 10 Mb/s, two at what most viewers get.
 const REMEMBERED: usize = 512;
+/// Packets remembered at most: where the way is long, or a deep queue stands, reports speak of earlier ones.
+const MOST: usize = 2048;
+
+/// The first number: one below it is still a number.
+const FIRST: u64 = 1 << 16;
 
 /// A ring of what was sent. Eight bytes a packet.
 #[derive(Debug)]
 pub(super) struct Sent {
-    /// Slot `number % REMEMBERED`; empty until the first packet.
+    /// Slot `number % slots.len()`, a power of two; empty until the first packet.
     slots: Box<[Slot]>,
     /// The number of the next packet.
     next: u64,
+    /// Nothing before this number is remembered, however large the ring has become since.
+    since: u64,
     /// Where time begins.
     epoch: Instant,
     /// When the last packet left, and the same in microseconds since the epoch.
@@ -54,8 +61,8 @@ impl Sent {
     pub(super) fn new(epoch: Instant) -> Self {
         Self {
             slots: Box::default(),
-            // A number below the first is still a number.
-            next: 1 << 16,
+            next: FIRST,
+            since: FIRST,
             epoch,
             last: (epoch, 0),
             probes: false,
@@ -79,7 +86,7 @@ impl Sent {
 
     /// Touches what the next packet needs.
     pub(super) fn look_ahead(&self) -> u16 {
-        let slot = self.slots.get(place(self.next));
+        let slot = self.slots.get(self.place(self.next));
         slot.map_or(0, |slot| slot.size_bytes)
     }
 
@@ -96,7 +103,8 @@ impl Sent {
             self.last = (now, self.time(now));
         }
         let departed = self.last.1 as u32;
-        if let Some(slot) = self.slots.get_mut(place(self.next)) {
+        let place = self.place(self.next);
+        if let Some(slot) = self.slots.get_mut(place) {
             *slot = Slot {
                 departed,
                 size_bytes: u16::try_from(size_bytes).unwrap_or(u16::MAX),
@@ -106,11 +114,37 @@ impl Sent {
         self.next += 1;
     }
 
+    /// Makes room for what is forgotten too soon, if `wire` is the number of such a packet; returns whether it is.
+    pub(super) fn reach(&mut self, wire: u16) -> bool {
+        let behind = self.behind(wire);
+        let was_sent = self.next >= behind + FIRST && behind <= 1 << 15;
+        let is_forgotten = was_sent && self.next - behind < self.oldest();
+        let wanted = usize::try_from(behind).map_or(MOST, |behind| {
+            behind.saturating_mul(2).next_power_of_two().min(MOST)
+        });
+        if is_forgotten && wanted > self.slots.len() {
+            self.since = self.oldest();
+            let mut larger: Box<[Slot]> = vec![Slot::default(); wanted].into();
+            for number in self.since..self.next {
+                let slot = self.slots.get(self.place(number)).copied();
+                if let Some((place, slot)) = larger.get_mut(place(number, wanted)).zip(slot) {
+                    *place = slot;
+                }
+            }
+            self.slots = larger;
+        }
+        is_forgotten
+    }
+
+    /// Returns the number of the first packet that is remembered.
+    pub(super) fn oldest(&self) -> u64 {
+        let oldest = self.next.saturating_sub(self.slots.len() as u64);
+        oldest.max(self.since)
+    }
+
     /// Returns the number that a wire number stands for; `None` when it is not remembered.
     pub(super) fn find(&self, wire: u16) -> Option<u64> {
-        let [.., h, l] = self.next.to_be_bytes();
-        let behind = u64::from(u16::from_be_bytes([h, l]).wrapping_sub(wire));
-        let number = self.next.checked_sub(behind)?;
+        let number = self.next.checked_sub(self.behind(wire))?;
         self.remembers(number).then_some(number)
     }
 
@@ -120,7 +154,8 @@ impl Sent {
             return None;
         }
         let now = self.time(now);
-        let slot = self.slots.get_mut(place(number))?;
+        let place = self.place(number);
+        let slot = self.slots.get_mut(place)?;
         let before = slot.fate;
         if before != Fate::Arrived {
             slot.fate = fate;
@@ -135,7 +170,17 @@ impl Sent {
     }
 
     fn remembers(&self, number: u64) -> bool {
-        number < self.next && self.next - number <= REMEMBERED as u64 && number >= 1 << 16
+        number < self.next && number >= self.oldest()
+    }
+
+    /// Returns how many packets ago the one of a wire number left, modulo 2^16.
+    fn behind(&self, wire: u16) -> u64 {
+        let [.., h, l] = self.next.to_be_bytes();
+        u64::from(u16::from_be_bytes([h, l]).wrapping_sub(wire))
+    }
+
+    fn place(&self, number: u64) -> usize {
+        place(number, self.slots.len())
     }
 }
 
@@ -144,12 +189,13 @@ pub(super) fn micros(duration: Duration) -> u64 {
     duration.as_secs() * 1_000_000 + u64::from(duration.subsec_micros())
 }
 
+/// Returns the place of a number in a ring of so many, a power of two.
 #[expect(
     clippy::cast_possible_truncation,
-    reason = "the remainder is below the length"
+    reason = "what is left is below the length"
 )]
-fn place(number: u64) -> usize {
-    (number % REMEMBERED as u64) as usize
+fn place(number: u64, len: usize) -> usize {
+    (number & (len as u64).wrapping_sub(1)) as usize
 }
 
 #[cfg(test)]
@@ -180,6 +226,30 @@ mod tests {
         assert_eq!(found.at_us, micros(step * 69_998));
         assert_eq!(sent.find(4464 - 513), None);
         assert_eq!(sent.find(4464), None, "not sent");
+    }
+
+    #[test]
+    fn what_is_asked_for_too_late_is_remembered_for_longer_from_then_on() {
+        let start = Instant::now();
+        let mut sent = Sent::new(start);
+        let step = Duration::from_millis(1);
+        let wire = |number: u32| u16::try_from(number % 65_536).unwrap();
+        for number in 0..3000_u32 {
+            sent.note(start + step * number, 1000);
+        }
+        assert!(!sent.reach(wire(2999 - 511)), "remembered");
+        assert!(sent.reach(wire(2999 - 700)));
+        assert!(sent.find(wire(2999 - 511)).is_some(), "still");
+        assert_eq!(sent.find(wire(2999 - 700)), None, "gone");
+        for number in 3000..6000_u32 {
+            sent.note(start + step * number, 1000);
+        }
+        let now = start + step * 6000;
+        let number = sent.find(wire(5999 - 700)).unwrap();
+        let found = sent.settle(now, number, Fate::Arrived).unwrap();
+        assert_eq!(found.at_us, micros(step * 5299));
+        assert_eq!(sent.slots.len(), MOST);
+        assert!(!sent.reach(wire(6100)), "not sent");
     }
 
     #[test]

@@ -6,10 +6,6 @@ use crate::command::{Event, PeerId};
 use crate::congestion::rate::Bitrate;
 use crate::node::Node;
 use crate::node::peers::{PeerIndex, Role};
-use crate::room;
-
-/// Packets of one step of probing, at the most.
-const MAX_PADDING: u16 = 32;
 
 impl Node {
     /// Returns what the path of a viewer of this shard carries; `None` while that is not known.
@@ -50,54 +46,36 @@ impl Node {
         }
     }
 
-    /// Sends what had to wait for its turn: packets again, and those with which a path is probed.
-    pub(super) fn send_paced(&mut self, now: Instant, index: PeerIndex) {
-        let key = self.peers.get(index).map(|peer| peer.room);
-        while let (Some(key), Some((_, viewer))) = (key, self.peers.viewer(index))
-            && let Some(again) = viewer.take_repair(now)
+    /// Lets a viewer wait for its turn to get what is due for it alone: it is sealed just before it leaves.
+    pub(super) fn pace(&mut self, now: Instant, index: PeerIndex) {
+        let Some(peer) = self.peers.get_mut(index).filter(|peer| !peer.is_in_turn) else {
+            return;
+        };
+        if let Role::Viewer(viewer) = &peer.role
+            && viewer.poll_step().is_some_and(|due| due <= now)
+            && peer.connected.is_some()
         {
-            self.send_again(now, index, key, &[again]);
-        }
-        self.send_padding(now, index);
-        if let Some((_, viewer)) = self.peers.viewer(index) {
-            viewer.end_probe_step(now);
+            peer.is_in_turn = true;
+            self.in_turn.push_back(index);
         }
     }
 
-    /// Sends a step of a probe: the last packets of the picture once more, or padding where there are none.
-    fn send_padding(&mut self, now: Instant, index: PeerIndex) {
-        let Some(peer) = self.peers.get_mut(index) else {
-            return;
+    /// Seals what is due for the next viewer whose turn it is; returns whether there was one.
+    pub(super) fn take_turn(&mut self, now: Instant) -> bool {
+        let Some(index) = self.in_turn.pop_front() else {
+            return false;
         };
-        let (Role::Viewer(viewer), Some(room)) = (&mut peer.role, self.rooms.get(&peer.room))
-        else {
-            return;
-        };
-        let Some(path) = peer.transport.media_path(now) else {
-            return;
-        };
-        for back in 0..MAX_PADDING {
-            if !viewer.owes_padding(now) {
-                break;
+        if let Some(peer) = self.peers.get_mut(index) {
+            peer.is_in_turn = false;
+            if let Some(mut outlet) = self.outlet(now, index) {
+                outlet.send_paced(now);
             }
-            let again = viewer.recent(back);
-            let found = again.and_then(|again| Some((again, room::find_again(room, &again)?)));
-            let repeated = found.and_then(|(again, (burst, packet))| {
-                let sendable = viewer.prepare_probe(&again, burst, packet)?;
-                Some((sendable, burst.payload(packet)))
-            });
-            let padded = || Some((viewer.prepare_padding()?, [].as_slice()));
-            let Some((sendable, payload)) = repeated.or_else(padded) else {
-                break;
-            };
-            let mut datagram = Vec::with_capacity(payload.len() + 300);
-            let sealed = room::seal(&sendable, payload, &mut peer.transport, &mut datagram);
-            let Some(sealed) = sealed else {
-                break;
-            };
-            viewer.note_sent(now, &sendable, sealed);
-            self.counters.probe_packets += 1;
-            self.ready.push(path, datagram);
+            if let Some((_, viewer)) = self.peers.viewer(index) {
+                viewer.end_probe_step(now);
+            }
+            self.send_from_cache(now, index);
+            self.set_timer(index);
         }
+        true
     }
 }

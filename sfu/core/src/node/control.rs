@@ -132,6 +132,9 @@ impl Node {
                 Some(TransportEvent::PathChanged(path)) => {
                     self.counters.path_changes += 1;
                     tracing::debug!(peer = peer.id.0, remote = %path.remote, "path changed");
+                    if let Role::Viewer(viewer) = &mut peer.role {
+                        viewer.handle_path_change(now);
+                    }
                     // A keyframe that came while the address proved itself was not sent.
                     let key = peer.room;
                     self.show_waiting(now, index, key);
@@ -190,7 +193,7 @@ impl Node {
         peer.transport.close();
         let mut datagram = Vec::new();
         while let Some(path) = peer.transport.poll_transmit(&mut datagram) {
-            self.ready.push(path, std::mem::take(&mut datagram));
+            self.ready.push(path, &datagram);
         }
         if let Some(timer) = peer.timer {
             self.timers.remove(&(timer, index));

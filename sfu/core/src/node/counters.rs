@@ -2,7 +2,7 @@
 
 use crate::congestion::rate::Bitrate;
 use crate::transport;
-use crate::viewer::{Moved, Selected};
+use crate::viewer::{Asked, Moved, Selected};
 
 /// Bounds of the classes of estimates, in kb/s; the last class has none.
 pub const ESTIMATE_CLASSES_KBPS: [u64; 7] = [150, 300, 600, 1200, 2500, 5000, 10_000];
@@ -91,6 +91,14 @@ pub struct Counters {
 }
 
 impl Counters {
+    /// Counts what a viewer's compound asks for.
+    pub(crate) fn note_asked(&mut self, asked: &Asked) {
+        self.nacked_by_viewers += asked.named as u64;
+        self.resend_refused += asked.refused as u64;
+        self.resend_missing += asked.unknown as u64;
+        self.keyframes_wanted += u64::from(asked.keyframe);
+    }
+
     /// Counts what choosing anew made of a viewer's picture.
     pub(crate) fn note_selected(&mut self, selected: &Selected) {
         match selected.moved {

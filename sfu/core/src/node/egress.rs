@@ -23,14 +23,8 @@ impl Node {
     pub fn poll_transmit(&mut self, now: Instant, out: &mut Vec<u8>) -> Option<Transmit> {
         self.close_bursts();
         out.clear();
-        if let Some(run) = self.ready.pop() {
-            out.extend_from_slice(&run.bytes);
-            let segments = run.segments();
-            let transmit = self.count_transmit(run.path, (segments, out.len()));
-            return Some(Transmit {
-                segment_size: (segments > 1).then_some(run.segment_size),
-                ..transmit
-            });
+        if let Some(transmit) = self.next_ready(out) {
+            return Some(transmit);
         }
         while let Some(&index) = self.dirty.front() {
             let peer = self.peers.get_mut(index);
@@ -41,7 +35,25 @@ impl Node {
             // What is left may have to wait for an address to prove itself, by a check that is due now.
             self.set_timer(index);
         }
+        while self.take_turn(now) {
+            if let Some(transmit) = self.next_ready(out) {
+                return Some(transmit);
+            }
+        }
         self.next_run(now, out)
+    }
+
+    /// Copies what is ready into `out`.
+    fn next_ready(&mut self, out: &mut Vec<u8>) -> Option<Transmit> {
+        let run = self.ready.pop()?;
+        out.extend_from_slice(&run.bytes);
+        let segments = run.segments();
+        let transmit = self.count_transmit(run.path, (segments, out.len()));
+        self.ready.recycle(run.bytes);
+        Some(Transmit {
+            segment_size: (segments > 1).then_some(run.segment_size),
+            ..transmit
+        })
     }
 
     /// Returns when the oldest packet of what is on its way to viewers arrived; `None` when all has left.
@@ -68,7 +80,7 @@ impl Node {
             let run = room
                 .as_deref()
                 .and_then(|room| fan_out.next_run(now, room, &mut self.peers, out));
-            let behind = fan_out.take_behind();
+            fan_out.swap_behind(&mut self.behind);
             if let (Some(room), Some(run)) = (&mut room, &run) {
                 room.note_run(run.viewer);
             }
@@ -77,7 +89,7 @@ impl Node {
             {
                 room.turn();
             }
-            for index in behind {
+            while let Some(index) = self.behind.pop() {
                 self.set_timer(index);
             }
             if let Some(run) = run {

@@ -4,13 +4,10 @@ use std::time::Instant;
 
 use crate::command::{Kind, PeerId, RoomKey};
 use crate::node::Node;
-use crate::node::peers::{PeerIndex, Role};
+use crate::node::peers::PeerIndex;
 use crate::relay::{Layers, Past, ShardMessage};
-use crate::room::{self, Begins, Room};
+use crate::room::{Begins, Room};
 use crate::viewer::Start;
-
-/// Packets of one step of a catch-up, at the most.
-const MAX_STEP: usize = 16;
 
 impl Node {
     /// Lets a connected viewer into its room.
@@ -127,60 +124,23 @@ impl Node {
 
     /// Sends the step of a catch-up that is due.
     pub(super) fn send_from_cache(&mut self, now: Instant, index: PeerIndex) {
-        let Some(peer) = self.peers.get_mut(index) else {
+        let Some((_, viewer)) = self.peers.viewer(index) else {
             return;
         };
-        let (Role::Viewer(viewer), Some(room)) = (&mut peer.role, self.rooms.get(&peer.room))
-        else {
-            return;
-        };
-        let Some(mut step) = viewer.take_step(now) else {
+        let Some(step) = viewer.take_step(now) else {
             return;
         };
         // While the address proves itself the viewer waits where it is.
-        let Some(path) = peer.transport.media_path(now) else {
+        let Some(mut outlet) = self.outlet(now, index) else {
             return;
         };
-        let key = peer.room;
-        let Some(cache) = room.cache(Kind::Video, step.layer) else {
-            return;
-        };
-        let (mut shown, mut missed) = (false, false);
-        for _ in 0..MAX_STEP {
-            if !cache.reaches(step.source, step.next) {
-                viewer.end_catch_up();
-                missed = step.begins;
-                break;
-            }
-            // A hole is filled by a retransmission that comes later, or asked for by the viewer.
-            let found = cache.find(step.source, step.next);
-            if found.is_some_and(|(_, it)| !viewer.admit_step(now, it.payload.len())) {
-                break;
-            }
-            if let Some((burst, packet)) = found
-                && let Some(sendable) = viewer.prepare_cached(room, (burst, packet), step.begins)
-            {
-                step.begins = false;
-                let mut datagram = Vec::with_capacity(packet.payload.len() + 64);
-                let payload = burst.payload(packet);
-                if let Some(sealed) =
-                    room::seal(&sendable, payload, &mut peer.transport, &mut datagram)
-                {
-                    viewer.note_sent(now, &sendable, sealed);
-                    self.counters.rtp_sent += 1;
-                    self.ready.push(path, datagram);
-                    shown |= sendable.first;
-                }
-            }
-            step.next.0 += 1;
-            viewer.continue_catch_up(step);
-        }
-        if shown {
+        let done = outlet.send_step(now, step);
+        if done.is_shown {
             self.note_shown(now, index, Kind::Video);
         }
-        if missed {
-            // The keyframe went out of the cache while the viewer waited.
-            self.request_keyframe(now, key, Some(step.layer));
+        let key = self.peers.get(index).map(|peer| peer.room);
+        if let Some((key, layer)) = key.zip(done.misses) {
+            self.request_keyframe(now, key, Some(layer));
         }
         self.note_layer(now, index);
     }

@@ -9,7 +9,7 @@ use crate::node::Node;
 use crate::node::peers::{PeerIndex, Peers, Role};
 use crate::publisher::{Arrived, Unforwarded};
 use crate::relay::{Burst, MediaPacket, ShardMessage};
-use crate::room::{self, Begins, FanOut, Room};
+use crate::room::{Begins, FanOut, Room};
 
 /// The largest payload that fits an Ethernet frame with all headers, the tag and a retransmission's
 /// number: 1500 − 40 (IPv6) − 8 (UDP) − 12 (RTP) − 8 (transport-wide number) − 16 (tag) − 2.
@@ -225,47 +225,14 @@ impl Node {
             }
             Role::Viewer(viewer) => {
                 let asked = viewer.handle_rtcp(now, compound);
-                self.counters.nacked_by_viewers += asked.again.len() as u64;
-                self.counters.keyframes_wanted += u64::from(asked.keyframe);
-                self.send_again(now, index, key, &asked.again);
+                self.counters.note_asked(&asked);
+                if let Some(mut outlet) = self.outlet(now, index) {
+                    outlet.send_again(now, asked.again);
+                }
                 self.adapt(now, index);
                 if asked.keyframe {
                     self.show_picture(now, index, key);
                 }
-            }
-        }
-    }
-
-    pub(super) fn send_again(
-        &mut self,
-        now: Instant,
-        index: PeerIndex,
-        key: RoomKey,
-        asked: &[crate::viewer::Again],
-    ) {
-        let (Some(room), Some((transport, viewer))) =
-            (self.rooms.get(&key), self.peers.viewer(index))
-        else {
-            return;
-        };
-        let Some(path) = transport.media_path(now) else {
-            return;
-        };
-        for again in asked {
-            let Some((burst, packet)) = room::find_again(room, again) else {
-                self.counters.resend_missing += 1;
-                continue;
-            };
-            let Some(sendable) = viewer.prepare_again(now, again, burst, packet) else {
-                self.counters.resend_refused += 1;
-                continue;
-            };
-            let mut datagram = Vec::with_capacity(packet.payload.len() + 64);
-            let payload = burst.payload(packet);
-            if let Some(sealed) = room::seal(&sendable, payload, transport, &mut datagram) {
-                viewer.note_sent(now, &sendable, sealed);
-                self.counters.resent += 1;
-                self.ready.push(path, datagram);
             }
         }
     }
@@ -275,28 +242,35 @@ impl Node {
         let Some(peer) = self.peers.get_mut(index) else {
             return;
         };
+        if let Some(room) = self.rooms.get_mut(&peer.room) {
+            room.sweep(now);
+        }
         // Taken even where it cannot be sent, while an address proves itself say: what is due would
         // stay due, and the shard would spin on it.
-        let mut compound = Vec::new();
+        let compound = &mut self.compound;
+        compound.clear();
         match &mut peer.role {
             Role::Unknown => {}
             Role::Publisher(publisher) => {
-                if let Some(sent) = publisher.poll_rtcp(now, &mut compound) {
+                if let Some(sent) = publisher.poll_rtcp(now, compound) {
                     self.counters.nacked_to_publishers += u64::from(sent.nacked);
                     self.counters.keyframes_requested += u64::from(sent.keyframes);
                 }
             }
             Role::Viewer(viewer) => {
-                viewer.poll_rtcp(now, self.rooms.get(&peer.room), &mut compound);
+                viewer.poll_rtcp(now, self.rooms.get(&peer.room), compound);
             }
         }
-        let mut datagram = Vec::new();
-        if !compound.is_empty()
-            && let Some(path) = peer.transport.media_path(now)
-            && peer.transport.seal_rtcp(&compound, &mut datagram)
-        {
-            self.counters.rtcp_sent += 1;
-            self.ready.push(path, datagram);
+        let path = peer.transport.media_path(now);
+        if let Some(path) = path.filter(|_| !compound.is_empty()) {
+            let transport = &mut peer.transport;
+            let seal = |out: &mut Vec<u8>| {
+                let start = out.len();
+                let is_sealed = transport.seal_rtcp(compound, out);
+                is_sealed.then(|| out.len() - start)
+            };
+            let sealed = self.ready.append(path, seal);
+            self.counters.rtcp_sent += u64::from(sealed.is_some());
         }
     }
 }

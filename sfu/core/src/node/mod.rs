@@ -23,6 +23,8 @@ mod layers;
 
 mod media;
 
+mod outlet;
+
 mod ready;
 
 mod route;
@@ -87,6 +89,8 @@ pub struct Node {
     dirty: VecDeque<PeerIndex>,
     /// What leaves besides the bursts: feedback, reports, retransmissions, what comes from the cache.
     ready: Ready,
+    /// Viewers for whom something of that is due, each once.
+    in_turn: VecDeque<PeerIndex>,
     /// The bursts being gathered.
     gathering: Gathering,
     /// Bursts of other shards that have just come. They enter the cache when they begin to be sent: between
@@ -96,6 +100,8 @@ pub struct Node {
     fan_out: VecDeque<FanOut>,
     /// How many of the first of them have been looked ahead at.
     fan_out_seen: usize,
+    /// Scratch for the viewers that fall behind in one run.
+    behind: Vec<PeerIndex>,
     /// Datagrams for other shards, gathered from this batch.
     forward: BTreeMap<ShardIndex, Vec<(Path, Vec<u8>)>>,
     /// Messages for other shards.
@@ -108,6 +114,8 @@ pub struct Node {
     events: VecDeque<Event>,
     /// Scratch for decrypted packets.
     plaintext: Vec<u8>,
+    /// Scratch for reports before they are sealed.
+    compound: Vec<u8>,
     counters: Counters,
 }
 
@@ -123,16 +131,19 @@ impl Node {
             heard: Vec::new(),
             dirty: VecDeque::new(),
             ready: Ready::default(),
+            in_turn: VecDeque::new(),
             gathering: Gathering::default(),
             relayed: VecDeque::new(),
             fan_out: VecDeque::new(),
             fan_out_seen: 0,
+            behind: Vec::new(),
             forward: BTreeMap::new(),
             messages: VecDeque::new(),
             keyframes_wanted: BTreeSet::new(),
             handshakes: VecDeque::new(),
             events: VecDeque::new(),
             plaintext: Vec::new(),
+            compound: Vec::new(),
             counters: Counters::default(),
         }
     }
@@ -216,8 +227,7 @@ impl Node {
                 self.note_layer(now, index);
                 self.send_due_reports(now, index);
                 self.adapt(now, index);
-                self.send_paced(now, index);
-                self.send_from_cache(now, index);
+                self.pace(now, index);
                 self.settle_peer(now, index);
             }
         }

@@ -45,6 +45,8 @@ pub(crate) struct Peer {
     pub(crate) addresses: Vec<SocketAddr>,
     /// When its next timer is due, as registered; `None` when none is.
     pub(crate) timer: Option<Instant>,
+    /// Whether it waits for its turn to get what is due for it alone.
+    pub(crate) is_in_turn: bool,
 }
 
 /// What a peer is here for.
@@ -70,6 +72,7 @@ impl Peer {
             shown: false,
             addresses: Vec::new(),
             timer: None,
+            is_in_turn: false,
         }
     }
 
@@ -87,9 +90,14 @@ impl Peer {
             _ if self.connected.is_none() => None,
             Role::Unknown => None,
             Role::Publisher(publisher) => publisher.poll_timeout(),
-            Role::Viewer(viewer) => Some(viewer.poll_timeout()),
+            Role::Viewer(viewer) => Some(viewer.poll_report()),
         };
-        self.transport.poll_timeout().into_iter().chain(role).min()
+        let step = match &self.role {
+            Role::Viewer(viewer) if !self.is_in_turn => viewer.poll_step(),
+            Role::Viewer(_) | Role::Publisher(_) | Role::Unknown => None,
+        };
+        let own = role.into_iter().chain(step.filter(|_| role.is_some()));
+        self.transport.poll_timeout().into_iter().chain(own).min()
     }
 }
 

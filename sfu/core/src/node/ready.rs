@@ -5,10 +5,17 @@ use std::collections::VecDeque;
 use crate::command::Path;
 use crate::room::MAX_RUN;
 
+/// Buffers that are kept: more than one viewer's turn or a batch of reports needs.
+const MAX_SPARE: usize = 16;
+/// A buffer that grew beyond this is not kept; a run is not larger.
+const MAX_CAPACITY: usize = 2 * MAX_RUN * 1500;
+
 /// What leaves before the bursts, in its order.
 #[derive(Debug, Default)]
 pub(super) struct Ready {
     runs: VecDeque<ReadyRun>,
+    /// Empty buffers for the next runs, at most [`MAX_SPARE`].
+    spare: Vec<Vec<u8>>,
 }
 
 /// Datagrams of one length that leave together; the last may be shorter.
@@ -22,29 +29,68 @@ pub(super) struct ReadyRun {
 }
 
 impl Ready {
-    /// Adds a datagram: to the run before, if it goes the same way and its length allows it.
-    pub(super) fn push(&mut self, path: Path, datagram: Vec<u8>) {
-        match self.runs.back_mut() {
-            Some(last) if last.path == path && last.takes(datagram.len()) => {
-                last.bytes.extend_from_slice(&datagram);
+    /// Adds what `write` appends, a datagram whose length it returns: to the run before, if it goes the same way and its
+    /// length allows it. What it does not return a length of is none.
+    pub(super) fn append(
+        &mut self,
+        path: Path,
+        write: impl FnOnce(&mut Vec<u8>) -> Option<usize>,
+    ) -> Option<usize> {
+        let is_open = |last: &&mut ReadyRun| last.path == path && last.is_open();
+        if let Some(last) = self.runs.back_mut().filter(is_open) {
+            let start = last.bytes.len();
+            let len = write(&mut last.bytes)?;
+            if len > last.segment_size {
+                let mut bytes = self.spare.pop().unwrap_or_default();
+                bytes.extend_from_slice(last.bytes.get(start..).unwrap_or_default());
+                last.bytes.truncate(start);
+                self.begin(path, bytes);
             }
-            Some(_) | None => self.runs.push_back(ReadyRun {
-                path,
-                segment_size: datagram.len(),
-                bytes: datagram,
-            }),
+            return Some(len);
         }
+        let mut bytes = self.spare.pop().unwrap_or_default();
+        let len = write(&mut bytes);
+        match len {
+            Some(_) => self.begin(path, bytes),
+            None => self.recycle(bytes),
+        }
+        len
+    }
+
+    /// Adds a datagram.
+    pub(super) fn push(&mut self, path: Path, datagram: &[u8]) {
+        self.append(path, |out| {
+            out.extend_from_slice(datagram);
+            Some(datagram.len())
+        });
     }
 
     pub(super) fn pop(&mut self) -> Option<ReadyRun> {
         self.runs.pop_front()
     }
+
+    /// Takes back the buffer of a run that left.
+    pub(super) fn recycle(&mut self, mut bytes: Vec<u8>) {
+        if self.spare.len() < MAX_SPARE && bytes.capacity() <= MAX_CAPACITY {
+            bytes.clear();
+            self.spare.push(bytes);
+        }
+    }
+
+    fn begin(&mut self, path: Path, bytes: Vec<u8>) {
+        self.runs.push_back(ReadyRun {
+            path,
+            segment_size: bytes.len(),
+            bytes,
+        });
+    }
 }
 
 impl ReadyRun {
-    fn takes(&self, len: usize) -> bool {
+    /// Returns whether another datagram may follow.
+    fn is_open(&self) -> bool {
         let is_whole = self.bytes.len().is_multiple_of(self.segment_size.max(1));
-        is_whole && len <= self.segment_size && self.segments() < MAX_RUN
+        is_whole && self.segments() < MAX_RUN
     }
 
     /// Returns how many datagrams there are.
@@ -68,7 +114,7 @@ mod tests {
     fn what_goes_the_same_way_in_one_length_leaves_together_and_a_shorter_one_ends_it() {
         let mut ready = Ready::default();
         for (port, len) in [(1, 100), (1, 100), (1, 60), (1, 60), (2, 60), (2, 61)] {
-            ready.push(path(port), vec![7; len]);
+            ready.push(path(port), &vec![7; len]);
         }
         let runs: Vec<_> = std::iter::from_fn(|| ready.pop()).collect();
         let shapes: Vec<_> = runs
@@ -83,10 +129,29 @@ mod tests {
     }
 
     #[test]
+    fn what_could_not_be_written_leaves_nothing_behind_and_buffers_are_used_again() {
+        let mut ready = Ready::default();
+        assert_eq!(ready.append(path(1), |_| None), None);
+        assert!(ready.pop().is_none());
+        ready.push(path(1), &[7; 100]);
+        let refused = ready.append(path(1), |out| {
+            out.truncate(100);
+            None
+        });
+        assert_eq!(refused, None);
+        let run = ready.pop().unwrap();
+        assert_eq!(run.segments(), 1);
+        let place = run.bytes.as_ptr();
+        ready.recycle(run.bytes);
+        ready.push(path(1), &[7; 100]);
+        assert_eq!(ready.pop().unwrap().bytes.as_ptr(), place);
+    }
+
+    #[test]
     fn a_run_ends_where_the_kernel_takes_no_more() {
         let mut ready = Ready::default();
         for _ in 0..MAX_RUN + 1 {
-            ready.push(path(1), vec![7; 100]);
+            ready.push(path(1), &[7; 100]);
         }
         let runs = std::iter::from_fn(|| ready.pop());
         let runs: Vec<_> = runs.map(|run| run.segments()).collect();

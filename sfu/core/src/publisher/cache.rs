@@ -83,6 +83,11 @@ impl Cache {
         self.source == Some(source) && self.newest.is_some_and(|newest| newest.seq >= seq)
     }
 
+    /// Returns whether a packet of a source was kept, or came before those that were, and is no longer.
+    pub(crate) fn has_forgotten(&self, source: SourceId, seq: SeqNo) -> bool {
+        self.source == Some(source) && seq < self.first
+    }
+
     /// Returns the bursts since the newest keyframe, in the order of their numbers.
     pub(crate) fn since_keyframe(&self, now: Instant) -> Vec<Arc<Burst>> {
         let Some(((_, first), newest)) = self.joinable(now).zip(self.newest) else {
@@ -151,7 +156,7 @@ impl Cache {
     }
 
     /// Forgets what nobody will ask for.
-    fn forget_old(&mut self, now: Instant) {
+    pub(crate) fn forget_old(&mut self, now: Instant) {
         let followed = self.followed.filter(|it| it.is_within(CATCHING_UP, now));
         let keyframe = self.keyframe;
         let keyframe = keyframe.filter(|it| it.is_within(MAX_REPLAY_AGE + CATCHING_UP, now));
@@ -164,6 +169,9 @@ impl Cache {
                 break;
             }
             self.forget_first();
+        }
+        if self.packets.is_empty() {
+            self.packets = VecDeque::new();
         }
     }
 
@@ -258,6 +266,24 @@ mod tests {
         assert!(cache.find(source(1), SeqNo(70_400)).is_some());
         let now = start + Duration::from_millis(8010);
         assert_eq!(cache.joinable(now), Some((source(1), SeqNo(70_400))));
+    }
+
+    #[test]
+    fn of_a_stream_that_stopped_nothing_is_kept_in_the_end() {
+        let start = Instant::now();
+        let mut cache = Cache::default();
+        for frame in 0..300 {
+            keep(&mut cache, (start, frame * 10), 70_000 + frame, frame == 0);
+        }
+        let at = |secs: u64| start + Duration::from_secs(3 + secs);
+        cache.forget_old(at(2));
+        assert_eq!(kept(&cache), 300, "a viewer may be catching up");
+        cache.forget_old(at(8));
+        assert_eq!((kept(&cache), cache.packets.capacity()), (0, 0));
+        assert!(cache.has_forgotten(source(1), SeqNo(70_299)));
+        assert!(!cache.has_forgotten(source(1), SeqNo(70_300)));
+        keep(&mut cache, (start, 20_000), 70_300, true);
+        assert!(cache.find(source(1), SeqNo(70_300)).is_some());
     }
 
     proptest! {

@@ -191,9 +191,9 @@ impl FanOut {
         run
     }
 
-    /// Returns the viewers that get the rest from the cache, at the pace of their path.
-    pub(crate) fn take_behind(&mut self) -> Vec<PeerIndex> {
-        std::mem::take(&mut self.behind)
+    /// Exchanges the viewers that get the rest from the cache, at the pace of their path, for an empty list.
+    pub(crate) fn swap_behind(&mut self, behind: &mut Vec<PeerIndex>) {
+        std::mem::swap(&mut self.behind, behind);
     }
 
     /// Goes on to the next burst where one is at its end, so that a viewer who has all is known to.

@@ -18,6 +18,9 @@ use crate::viewer::{Again, Start};
 pub use fan_out::MAX_RUN;
 pub(crate) use fan_out::{AHEAD, FanOut, seal};
 
+/// Between two looks at what of the caches is too old: a stream that stopped brings nothing that would take its place.
+const SWEEP: Duration = Duration::from_millis(900);
+
 /// The state of one room on one shard.
 #[derive(Debug, Default)]
 pub(crate) struct Room {
@@ -41,6 +44,8 @@ pub(crate) struct Room {
     rhythm: Option<(Instant, Duration)>,
     /// The layers of the picture that is being sent, by their index.
     video: [Stream; MAX_LAYERS],
+    /// When the caches were gone through last; `None` before.
+    swept: Option<Instant>,
 }
 
 /// What a room gets of its sound, or of one layer of its picture.
@@ -296,6 +301,17 @@ impl Room {
         video
             .flat_map(|stream| stream.cache.since_keyframe(now))
             .collect()
+    }
+
+    /// Forgets what is cached of streams that stopped, once a second at most.
+    pub(crate) fn sweep(&mut self, now: Instant) {
+        let is_due = |at: Instant| now.saturating_duration_since(at) >= SWEEP;
+        if self.swept.is_none_or(is_due) {
+            self.swept = Some(now);
+            for stream in &mut self.video {
+                stream.cache.forget_old(now);
+            }
+        }
     }
 
     fn all(&self) -> impl Iterator<Item = &Stream> {

@@ -1,17 +1,17 @@
 //! What a viewer's path carries, what of it the picture gets, and the pace of what would come all at once.
 
 use std::cmp::Ordering;
-use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use crate::command::SendTrack;
 use crate::congestion::allocate::{Allocator, Budget, Pick, Rung};
 use crate::congestion::estimate::{Estimator, START};
 use crate::congestion::feedback::TransportFeedback;
-use crate::congestion::meter::Meter;
+use crate::congestion::probe::PROVABLE;
 use crate::congestion::rate::Bitrate;
 use crate::congestion::reports::Reports;
-use crate::viewer::pacer::{BURST, Pacer, STEP};
+use crate::viewer::pacer::Pacer;
+use crate::viewer::repairs::Repairs;
 use crate::viewer::{Again, Moved};
 
 /// Pace of what comes all at once, in hundredths of the estimate.
@@ -26,8 +26,6 @@ const MAX_PACE: Bitrate = Bitrate::kbps(15_000);
 const MAX_REPAIRS: u64 = 25;
 /// How long the first report is waited for.
 const SILENCE: Duration = Duration::from_secs(3);
-/// Assumed size of a packet that is sent again.
-const ORDINARY_LEN: usize = 1200;
 
 /// The bandwidth of one viewer.
 #[derive(Debug)]
@@ -44,14 +42,11 @@ pub(super) struct Bandwidth {
     /// What it is to get of the picture, by layer; `None` before the first choice.
     picked: Option<Picked>,
     pacer: Pacer,
-    /// Whether the path has told something since this was asked last, and whether it is time to count it.
-    news: (bool, bool),
-    /// What is sent again.
-    repairs: Meter,
-    /// Packets that wait to be sent again; at most [`super::MAX_NACKED`].
-    waiting: VecDeque<Again>,
-    /// When a step of them is due; `None` when none waits.
-    due: Option<Instant>,
+    /// Whether the path has told something since this was asked last.
+    has_news: bool,
+    /// Whether it is time to count what it carries.
+    is_to_be_counted: bool,
+    repairs: Repairs,
 }
 
 /// What a viewer is to get of the picture.
@@ -84,10 +79,9 @@ impl Bandwidth {
             began: None,
             picked: None,
             pacer: Pacer::new(now),
-            news: (false, false),
-            repairs: Meter::default(),
-            waiting: VecDeque::new(),
-            due: None,
+            has_news: false,
+            is_to_be_counted: false,
+            repairs: Repairs::default(),
         }
     }
 
@@ -129,26 +123,26 @@ impl Bandwidth {
             return;
         };
         estimator.handle_feedback(now, feedback);
-        self.news.0 = true;
+        self.has_news = true;
         let Some(estimate) = estimator.estimate() else {
             return;
         };
         let is_congested = estimator.is_congested();
         let pace = estimate.percent(PACE);
-        let grown = self.pacer.pace.unwrap_or(pace).percent(JOIN_GROWTH);
+        let grown = self.pacer.pace().unwrap_or(pace).percent(JOIN_GROWTH);
         let pace = if catches_up && !is_congested {
             pace.max(grown.min(MAX_PACE))
         } else {
             pace
         };
-        self.pacer.set(now, pace);
-        self.pacer.is_told = true;
+        self.pacer.tell(now, pace);
     }
 
     /// Takes the viewer's own estimate.
     pub(super) fn handle_estimate(&mut self, now: Instant, bps: u64) {
         self.reports.tell(now, Bitrate::bps(bps));
-        self.news.0 = true;
+        self.has_news = true;
+        self.follow_reports(now);
     }
 
     /// Takes how much a report says is lost, in 1/256.
@@ -158,20 +152,49 @@ impl Bandwidth {
 
     /// Returns whether the path has told something since this was asked last.
     pub(super) fn take_news(&mut self) -> bool {
-        std::mem::take(&mut self.news.0)
+        std::mem::take(&mut self.has_news)
     }
 
     /// Returns whether it is time to count the estimate.
     pub(super) fn take_sample(&mut self) -> bool {
-        std::mem::take(&mut self.news.1)
+        std::mem::take(&mut self.is_to_be_counted)
     }
 
     /// Does what is due once a second.
     pub(super) fn handle_timeout(&mut self, now: Instant) {
-        self.news = (true, true);
-        if let Some(estimator) = &mut self.estimator {
-            estimator.handle_timeout(now);
+        (self.has_news, self.is_to_be_counted) = (true, true);
+        if let Some(estimator) = &mut self.estimator
+            && estimator.handle_timeout(now)
+            && let Some(estimate) = estimator.estimate()
+        {
+            self.pacer.tell(now, estimate.percent(PACE));
         }
+        self.follow_reports(now);
+    }
+
+    /// Sets the pace of a viewer without transport-wide feedback by what it has told, while that counts.
+    fn follow_reports(&mut self, now: Instant) {
+        if self.estimator.is_some() {
+            return;
+        }
+        match self.reports.estimate(now) {
+            Some(estimate) => self.pacer.tell(now, estimate.percent(PACE)),
+            None => self.pacer.forget(now),
+        }
+    }
+
+    /// Takes another path to the viewer.
+    pub(super) fn handle_path_change(&mut self, now: Instant) {
+        if let Some(estimator) = &mut self.estimator {
+            estimator.handle_path_change(now);
+        }
+    }
+
+    /// Takes another choice of the viewer's own: what is shown next is that, and not what was picked before. While its
+    /// path carries nothing it still does not.
+    pub(super) fn begin_anew(&mut self) {
+        self.picked = self.picked.filter(|picked| *picked == Picked::Nothing);
+        self.allocator.begin_anew();
     }
 
     /// Chooses among layers, the best first; `sound` is what leaves beside the picture.
@@ -238,7 +261,7 @@ impl Bandwidth {
             rate: estimate.without(others),
             is_congested: estimator.is_some_and(Estimator::is_congested),
             proved: proved.map(|proved| proved.without(others)),
-            can_prove: estimator.is_some(),
+            provable: estimator.map(|_| PROVABLE.without(others)),
         })
     }
 
@@ -260,10 +283,7 @@ impl Bandwidth {
     pub(super) fn probe(&mut self, now: Instant, goal: Bitrate) -> bool {
         let estimator = self.estimator.as_mut();
         let known = estimator.filter(|estimator| estimator.estimate().is_some());
-        known.is_some_and(|estimator| {
-            let is_known = estimator.proved(now).is_some_and(|proved| proved >= goal);
-            !is_known && estimator.probe(now, goal)
-        })
+        known.is_some_and(|estimator| estimator.probe(now, goal))
     }
 
     /// Returns whether another packet of padding is due now.
@@ -283,31 +303,35 @@ impl Bandwidth {
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
         let probe = self.estimator.as_ref();
         let probe = probe.and_then(|estimator| estimator.poll_timeout());
-        probe.into_iter().chain(self.due).min()
+        probe.into_iter().chain(self.repairs.poll_timeout()).min()
     }
 
-    /// Sets the pace of a join to a layer of this rate.
+    /// Sets the pace of a join to a layer of this rate, while the path has told none.
     pub(super) fn begin_join(&mut self, now: Instant, rate: Option<Bitrate>) {
-        let is_known = |estimator: &Estimator| estimator.estimate().is_some();
-        if self.estimator.as_ref().is_some_and(|it| !is_known(it)) {
+        if self.estimate(now).is_none() {
             let pace = rate.map_or(MAX_PACE, |rate| rate.percent(JOIN_PACE));
-            self.pacer.set(now, pace.max(MIN_JOIN_PACE).min(MAX_PACE));
+            self.pacer.guess(now, pace.max(MIN_JOIN_PACE).min(MAX_PACE));
         }
     }
 
-    /// Returns whether a packet may leave with what left just before, and takes it as gone if so.
-    pub(super) fn admit(&mut self, now: Instant, size_bytes: usize) -> bool {
-        self.pacer.admit(now, size_bytes, BURST)
+    /// Returns whether a packet may leave with what left just before.
+    pub(super) fn fits(&mut self, now: Instant, size_bytes: usize) -> bool {
+        self.pacer.fits(now, size_bytes)
     }
 
-    /// Returns whether a packet may leave in this step, and takes it as gone if so.
-    pub(super) fn admit_step(&mut self, now: Instant, size_bytes: usize) -> bool {
-        let step = self.pacer.step_bytes();
-        let fits = self.pacer.has_room(now, step);
-        if fits {
-            self.pacer.add(size_bytes);
-        }
-        fits
+    /// Takes a packet that left live.
+    pub(super) fn note_live(&mut self, size_bytes: usize) {
+        self.pacer.note_live(size_bytes);
+    }
+
+    /// Returns whether a packet may leave in this step.
+    pub(super) fn has_room(&mut self, now: Instant) -> bool {
+        self.pacer.has_room(now)
+    }
+
+    /// Takes a packet that left in this step.
+    pub(super) fn note_step(&mut self, size_bytes: usize) {
+        self.pacer.add(size_bytes);
     }
 
     /// Begins a step.
@@ -315,37 +339,19 @@ impl Bandwidth {
         self.pacer.begin_step(now);
     }
 
-    /// Takes packets to be sent again; returns those that may leave now.
-    pub(super) fn queue_repairs(&mut self, now: Instant, mut asked: Vec<Again>) -> Vec<Again> {
-        let at_once = if self.waiting.is_empty() {
-            self.pacer.room(now, BURST, ORDINARY_LEN)
-        } else {
-            0
-        };
-        if asked.len() > at_once {
-            let room = super::MAX_NACKED - self.waiting.len().min(super::MAX_NACKED);
-            self.waiting.extend(asked.drain(at_once..).take(room));
-            self.due.get_or_insert(now + STEP);
-        }
-        asked
+    /// Takes packets to be sent again; keeps those in `asked` that may leave now, and returns how many are too many.
+    pub(super) fn queue_repairs(&mut self, now: Instant, asked: &mut Vec<Again>) -> usize {
+        self.repairs.queue(now, &mut self.pacer, asked)
     }
 
     /// Takes the next packet that is to be sent again in the step that is due.
     pub(super) fn take_repair(&mut self, now: Instant) -> Option<Again> {
-        self.due.filter(|due| *due <= now)?;
-        let step = self.pacer.step_bytes();
-        if self.pacer.has_room(now, step)
-            && let Some(again) = self.waiting.pop_front()
-        {
-            return Some(again);
-        }
-        self.due = (!self.waiting.is_empty()).then_some(now + STEP);
-        None
+        self.repairs.take(now, &mut self.pacer)
     }
 
     /// Notes what was sent again.
     pub(super) fn note_repair(&mut self, now: Instant, size_bytes: usize) {
-        self.repairs.note(now, size_bytes);
+        self.repairs.note_sent(now, size_bytes);
         self.pacer.add(size_bytes);
     }
 }
@@ -360,5 +366,86 @@ fn moved(before: Pick, pick: Pick) -> Option<Moved> {
             Ordering::Equal => None,
             Ordering::Greater => Some(Moved::Lowered),
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::disallowed_methods, reason = "a test takes one epoch")]
+
+    use super::*;
+    use crate::command::{Codec, ExtensionIds, Feedback, Format, Kind, PayloadFormat, SsrcPair};
+
+    fn tracks() -> Vec<SendTrack> {
+        let format = Format {
+            codec: Codec::Vp8,
+            profile: 0,
+            packetization_mode: 0,
+        };
+        vec![SendTrack {
+            kind: Kind::Video,
+            formats: vec![PayloadFormat {
+                payload_type: 96,
+                rtx_payload_type: Some(97),
+                format,
+                feedback: Feedback {
+                    transport_cc: true,
+                    ..Feedback::default()
+                },
+            }],
+            extensions: ExtensionIds {
+                transport_cc: Some(3),
+                ..ExtensionIds::default()
+            },
+            ssrc: SsrcPair {
+                media: 1,
+                rtx: Some(2),
+            },
+            cname: "klieg".into(),
+        }]
+    }
+
+    #[test]
+    fn a_viewer_that_falls_silent_is_sent_less_at_once() {
+        let start = Instant::now();
+        let mut bandwidth = Bandwidth::new(start, &tracks());
+        let first = bandwidth.next_number();
+        for _ in 0..10 {
+            bandwidth.note_sent(start, 1200);
+        }
+        let [high, low] = first.to_be_bytes();
+        // Ten packets came, each a quarter of a millisecond after the one before.
+        let message = [
+            high, low, 0, 10, 0, 0, 1, 0, 0x20, 10, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1,
+        ];
+        let feedback = TransportFeedback::parse(&message).unwrap();
+        let now = start + Duration::from_millis(50);
+        bandwidth.handle_feedback(now, &feedback, false);
+        let before = bandwidth.pacer.pace().unwrap();
+        assert_eq!(before, START.percent(PACE));
+        let later = now + Duration::from_secs(4);
+        bandwidth.note_sent(later, 1200);
+        bandwidth.handle_timeout(later);
+        assert_eq!(bandwidth.estimate(later), Some(START.percent(50)));
+        assert_eq!(bandwidth.pacer.pace(), Some(before.percent(50)));
+    }
+
+    #[test]
+    fn what_a_viewer_says_itself_is_its_pace_while_it_counts() {
+        let start = Instant::now();
+        let mut bandwidth = Bandwidth::new(start, &[]);
+        bandwidth.begin_join(start, Some(Bitrate::kbps(1000)));
+        assert_eq!(bandwidth.pacer.pace(), Some(MIN_JOIN_PACE));
+        bandwidth.handle_timeout(start + Duration::from_secs(1));
+        assert_eq!(bandwidth.pacer.pace(), Some(MIN_JOIN_PACE), "still");
+        bandwidth.handle_estimate(start, 500_000);
+        assert_eq!(bandwidth.pacer.pace(), Some(Bitrate::kbps(750)));
+        assert!(bandwidth.fits(start, 1200));
+        bandwidth.note_live(30_000);
+        assert!(!bandwidth.fits(start, 1200));
+        let later = start + Duration::from_secs(20);
+        bandwidth.handle_timeout(later);
+        assert_eq!(bandwidth.pacer.pace(), None);
+        assert!(bandwidth.fits(later, 1_000_000));
     }
 }

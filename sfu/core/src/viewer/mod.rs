@@ -14,6 +14,8 @@ mod bandwidth;
 
 mod pacer;
 
+mod repairs;
+
 mod show;
 
 mod send;
@@ -28,8 +30,8 @@ use crate::rtp::rtcp::{self, Compound, Rtcp};
 use crate::rtp::seq::SeqNo;
 
 use bandwidth::Bandwidth;
-pub(crate) use catch_up::Start;
-use catch_up::{CatchUp, Joins, SETTLING};
+pub(crate) use catch_up::{CatchUp, Start};
+use catch_up::{Joins, SETTLING};
 pub(crate) use track::Sendable;
 use track::{Track, number_id};
 
@@ -63,8 +65,10 @@ pub struct Viewer {
     picture: Shown,
     /// What its path carries, and the pace of what goes there.
     bandwidth: Bandwidth,
-    /// What its path makes of its choice, and what was told of that.
-    limit: (Limit, Limit),
+    /// What its path makes of its choice.
+    limit: Limit,
+    /// What was told of that.
+    told_limit: Limit,
     /// Whether it fell behind since this was asked last: the rest of a burst comes from the cache.
     has_fallen_behind: bool,
     /// Whose layer was told to be shown, which one, and when; `None` before the first.
@@ -111,8 +115,14 @@ pub(crate) enum Moved {
 pub(crate) struct Asked {
     /// Whether its decoder needs a keyframe.
     pub(crate) keyframe: bool,
-    /// Packets to send again, by the viewer's own number.
+    /// Packets to send again now, by the viewer's own number.
     pub(crate) again: Vec<Again>,
+    /// How many packets it names.
+    pub(crate) named: usize,
+    /// How many of them are too many to wait.
+    pub(crate) refused: usize,
+    /// How many of them are none that was sent lately.
+    pub(crate) unknown: usize,
 }
 
 /// One packet to send again.
@@ -148,7 +158,8 @@ impl Viewer {
             target: None,
             picture: Shown::Goes,
             bandwidth,
-            limit: (Limit::None, Limit::None),
+            limit: Limit::None,
+            told_limit: Limit::None,
             has_fallen_behind: false,
             told: None,
         }
@@ -194,6 +205,10 @@ impl Viewer {
         if follows {
             let is_first = self.shown().is_none();
             let due = if is_first { now + SETTLING } else { now };
+            if self.catch_up.is_some_and(|catch_up| !catch_up.begins) {
+                // It is behind in what it is shown: what comes of that now would leave a gap, and be too much.
+                self.picture = Shown::Ended;
+            }
             self.catch_up = Some(CatchUp::new(start, due));
         }
         follows
@@ -216,9 +231,9 @@ impl Viewer {
         Some(step)
     }
 
-    /// Returns whether a packet of so many bytes may leave in this step, and takes it as gone if so.
-    pub(crate) fn admit_step(&mut self, now: Instant, size_bytes: usize) -> bool {
-        self.bandwidth.admit_step(now, size_bytes)
+    /// Returns whether another packet may leave in this step.
+    pub(crate) fn has_room(&mut self, now: Instant) -> bool {
+        self.bandwidth.has_room(now)
     }
 
     /// Notes how far the step has come.
@@ -229,6 +244,19 @@ impl Viewer {
     /// The viewer is live.
     pub(crate) fn end_catch_up(&mut self) {
         self.catch_up = None;
+    }
+
+    /// What is shown can not go on; the next keyframe of the target begins it again.
+    pub(crate) fn end_picture(&mut self) {
+        self.catch_up = None;
+        if self.picture == Shown::Goes && !self.has_seen_nothing() {
+            self.picture = Shown::Ended;
+        }
+    }
+
+    /// Takes another path to the viewer.
+    pub(crate) fn handle_path_change(&mut self, now: Instant) {
+        self.bandwidth.handle_path_change(now);
     }
 
     /// Returns whether the viewer negotiated a payload type for `format`, or has no such m-line.
@@ -247,12 +275,8 @@ impl Viewer {
             match item {
                 Rtcp::Reception(report) => self.take_report(now, &report),
                 Rtcp::Nack { ssrc, pairs } => {
-                    let room = MAX_NACKED - asked.again.len();
                     if let Some(track) = self.tracks.iter().find(|track| track.ssrc() == ssrc) {
-                        let named = rtcp::missing(pairs).take(room);
-                        asked
-                            .again
-                            .extend(named.filter_map(|seq| track.origin(seq)));
+                        asked.take_nack(track, pairs);
                     }
                 }
                 Rtcp::Pli { ssrc } | Rtcp::Fir { ssrc, .. } => {
@@ -266,7 +290,7 @@ impl Viewer {
                 Rtcp::SenderReport(_) | Rtcp::Goodbye { .. } => {}
             }
         }
-        asked.again = self.bandwidth.queue_repairs(now, asked.again);
+        asked.refused += self.bandwidth.queue_repairs(now, &mut asked.again);
         asked
     }
 
@@ -286,11 +310,15 @@ impl Viewer {
         }
     }
 
-    /// Returns when a report or a step of the catch-up, of repairs or of probing is due.
-    pub(crate) fn poll_timeout(&self) -> Instant {
+    /// Returns when a report is due.
+    pub(crate) fn poll_report(&self) -> Instant {
+        self.next_report
+    }
+
+    /// Returns when a step of the catch-up, of repairs or of probing is due; `None` when there is none.
+    pub(crate) fn poll_step(&self) -> Option<Instant> {
         let step = self.catch_up.map(|catch_up| catch_up.poll_timeout());
-        let others = step.into_iter().chain(self.bandwidth.poll_timeout());
-        others.fold(self.next_report, Instant::min)
+        step.into_iter().chain(self.bandwidth.poll_timeout()).min()
     }
 
     fn take_report(&mut self, now: Instant, report: &rtcp::ReceptionReport) {
@@ -306,6 +334,25 @@ impl Viewer {
     }
 }
 
+impl Asked {
+    /// Takes what a NACK names, as far as that may wait.
+    fn take_nack(&mut self, track: &Track, pairs: &[u8]) {
+        for seq in rtcp::missing(pairs) {
+            self.named += 1;
+            if self.again.len() + self.unknown >= MAX_NACKED {
+                self.refused += 1;
+            } else if let Some(again) = track.origin(seq) {
+                self.again.push(again);
+            } else {
+                self.unknown += 1;
+            }
+        }
+    }
+}
+
 fn track_of(tracks: &mut [Track], kind: Kind) -> Option<&mut Track> {
     tracks.iter_mut().find(|track| track.kind() == kind)
 }
+
+#[cfg(test)]
+mod tests;

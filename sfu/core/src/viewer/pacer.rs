@@ -17,10 +17,27 @@ pub(super) struct Pacer {
     level: u64,
     /// When some ran out last.
     at: Instant,
-    /// `None` while nothing is known: steps are of [`STEP_BYTES`] then.
-    pub(super) pace: Option<Bitrate>,
-    /// Whether the path itself has told the pace. Until it has, only what was cached is paced, by a guess.
-    pub(super) is_told: bool,
+    pace: Pace,
+}
+
+/// How fast it runs out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Pace {
+    /// Nothing is known: steps are of [`STEP_BYTES`].
+    Unknown,
+    /// What a join was begun with. Only what comes from the cache keeps to it.
+    Guessed(Bitrate),
+    /// The path itself has told.
+    Told(Bitrate),
+}
+
+impl Pace {
+    fn rate(self) -> Option<Bitrate> {
+        match self {
+            Self::Unknown => None,
+            Self::Guessed(rate) | Self::Told(rate) => Some(rate),
+        }
+    }
 }
 
 impl Pacer {
@@ -28,43 +45,64 @@ impl Pacer {
         Self {
             level: 0,
             at: now,
-            pace: None,
-            is_told: false,
+            pace: Pace::Unknown,
         }
     }
 
-    pub(super) fn set(&mut self, now: Instant, pace: Bitrate) {
+    /// Takes the pace that the path has told.
+    pub(super) fn tell(&mut self, now: Instant, pace: Bitrate) {
         self.run_out(now);
-        self.pace = Some(pace);
+        self.pace = Pace::Told(pace);
     }
 
-    pub(super) fn admit(&mut self, now: Instant, size_bytes: usize, most: u64) -> bool {
-        if !self.is_told {
+    /// Takes a pace to begin with.
+    pub(super) fn guess(&mut self, now: Instant, pace: Bitrate) {
+        self.run_out(now);
+        self.pace = Pace::Guessed(pace);
+    }
+
+    /// Forgets what the path has told, which counts no more.
+    pub(super) fn forget(&mut self, now: Instant) {
+        if self.is_told() {
+            self.run_out(now);
+            self.pace = Pace::Unknown;
+        }
+    }
+
+    /// Returns the pace; `None` while nothing is known.
+    pub(super) fn pace(&self) -> Option<Bitrate> {
+        self.pace.rate()
+    }
+
+    /// Returns whether a packet fits what may leave at once.
+    pub(super) fn fits(&mut self, now: Instant, size_bytes: usize) -> bool {
+        if !self.is_told() {
             return true;
         }
         self.run_out(now);
-        let level = self.level + size_bytes as u64;
-        let fits = level <= most || self.level == 0;
-        if fits {
-            self.level = level;
-        }
-        fits
+        self.level == 0 || self.level + size_bytes as u64 <= BURST
     }
 
-    /// Returns whether anything may leave in a step of so many bytes: the last packet may go over them, and the next
-    /// step waits.
-    pub(super) fn has_room(&mut self, now: Instant, step: u64) -> bool {
+    /// Takes a packet that left live.
+    pub(super) fn note_live(&mut self, size_bytes: usize) {
+        if self.is_told() {
+            self.add(size_bytes);
+        }
+    }
+
+    /// Returns whether anything may leave in a step: the last packet may go over it, and the next step waits.
+    pub(super) fn has_room(&mut self, now: Instant) -> bool {
         self.run_out(now);
-        self.level < step.max(1)
+        self.level < self.step_bytes().max(1)
     }
 
     /// Returns how many packets may leave at once.
-    pub(super) fn room(&mut self, now: Instant, most: u64, size_bytes: usize) -> usize {
-        if !self.is_told {
+    pub(super) fn room(&mut self, now: Instant, size_bytes: usize) -> usize {
+        if !self.is_told() {
             return usize::MAX;
         }
         self.run_out(now);
-        let room = most.saturating_sub(self.level) / size_bytes as u64;
+        let room = BURST.saturating_sub(self.level) / size_bytes as u64;
         usize::try_from(room).unwrap_or(usize::MAX)
     }
 
@@ -72,18 +110,23 @@ impl Pacer {
         self.level += size_bytes as u64;
     }
 
-    pub(super) fn step_bytes(&self) -> u64 {
-        self.pace.map_or(STEP_BYTES, |pace| pace.bytes_in(STEP))
-    }
-
+    /// Begins a step. Without a pace nothing runs out, and each step stands by itself.
     pub(super) fn begin_step(&mut self, now: Instant) {
-        if self.pace.is_none() {
+        if self.pace == Pace::Unknown {
             (self.level, self.at) = (0, now);
         }
     }
 
+    fn step_bytes(&self) -> u64 {
+        self.pace().map_or(STEP_BYTES, |pace| pace.bytes_in(STEP))
+    }
+
+    fn is_told(&self) -> bool {
+        matches!(self.pace, Pace::Told(_))
+    }
+
     fn run_out(&mut self, now: Instant) {
-        if let Some(pace) = self.pace.filter(|_| now > self.at) {
+        if let Some(pace) = self.pace().filter(|_| now > self.at) {
             let gone = pace.bytes_in(now.saturating_duration_since(self.at));
             self.level = self.level.saturating_sub(gone);
             self.at = now;
@@ -97,28 +140,32 @@ mod tests {
 
     use super::*;
 
+    /// Lets as many packets of 1200 bytes leave as fit.
+    fn send(pacer: &mut Pacer, now: Instant, packets: usize) -> usize {
+        let mut leaves = |_: &usize| {
+            let fits = pacer.fits(now, 1200);
+            if fits {
+                pacer.note_live(1200);
+            }
+            fits
+        };
+        (0..packets).filter(&mut leaves).count()
+    }
+
     #[test]
     fn a_bucket_lets_a_run_pass_and_the_rest_at_its_pace() {
         let start = Instant::now();
+        let pace = Bitrate::kbps(4800);
         let mut pacer = Pacer::new(start);
-        assert!(
-            (0..1000).all(|_| pacer.admit(start, 1200, BURST)),
-            "no pace"
-        );
-        let mut pacer = Pacer::new(start);
-        pacer.set(start, Bitrate::kbps(4800));
-        assert!(
-            (0..1000).all(|_| pacer.admit(start, 1200, BURST)),
-            "a guess"
-        );
-        pacer.is_told = true;
-        let at_once = (0..100).filter(|_| pacer.admit(start, 1200, BURST)).count();
-        assert_eq!(at_once, 16);
+        assert_eq!(send(&mut pacer, start, 1000), 1000, "no pace");
+        pacer.guess(start, pace);
+        assert_eq!(send(&mut pacer, start, 1000), 1000, "a guess");
+        pacer.tell(start, pace);
+        assert_eq!(send(&mut pacer, start, 100), 16);
         let mut steps = (1..=200_u32).map(|step| {
             let now = start + STEP * step;
-            let step = pacer.step_bytes();
             let mut sent = 0;
-            while pacer.has_room(now, step) {
+            while pacer.has_room(now) {
                 pacer.add(1200);
                 sent += 1;
             }
@@ -127,5 +174,8 @@ mod tests {
         let sent: usize = steps.by_ref().sum();
         // A second at 4.8 Mb/s is 500 packets, sixteen of which have left before.
         assert!((480..=500).contains(&sent), "{sent}");
+        let later = start + Duration::from_secs(2);
+        pacer.forget(later);
+        assert_eq!(send(&mut pacer, later, 1000), 1000);
     }
 }

@@ -37,7 +37,7 @@ impl Viewer {
         } else if is_video
             // What is left of a layer goes as it comes while the next one waits for its turn in the cache.
             && self.catch_up.is_none()
-            && !self.bandwidth.admit(now, packet.payload.len())
+            && !self.bandwidth.fits(now, packet.payload.len())
             && track.is_next(burst, packet)
         {
             self.fall_behind(now, burst, packet);
@@ -48,6 +48,9 @@ impl Viewer {
             // What is left of the last source is of no use.
             self.catch_up = None;
             self.picture = Shown::Goes;
+        }
+        if is_video && self.catch_up.is_none() {
+            self.bandwidth.note_live(packet.payload.len());
         }
         Some(Sendable { begins, ..sendable })
     }
@@ -96,6 +99,7 @@ impl Viewer {
             track.begin(room, burst, packet)?;
         }
         let sendable = track.prepare(burst, packet, number)?;
+        self.bandwidth.note_step(packet.payload.len());
         if begins {
             self.picture = Shown::Goes;
         }

@@ -14,6 +14,9 @@ use crate::viewer::{Selected, Shown, TELL_LAYER, Viewer, select};
 impl Viewer {
     /// Notes what the viewer wants to be shown.
     pub(crate) fn choose(&mut self, choice: LayerChoice) {
+        if choice != LayerChoice::Auto {
+            self.bandwidth.begin_anew();
+        }
         self.choice = choice;
     }
 
@@ -40,7 +43,7 @@ impl Viewer {
             self.pause();
             return selected;
         };
-        self.limit.0 = if target == best {
+        self.limit = if target == best {
             Limit::None
         } else {
             Limit::Lower
@@ -59,7 +62,7 @@ impl Viewer {
     }
 
     fn pause(&mut self) {
-        self.limit.0 = Limit::Paused;
+        self.limit = Limit::Paused;
         self.picture = Shown::Paused;
         self.catch_up = None;
         self.target = None;
@@ -82,9 +85,8 @@ impl Viewer {
 
     /// Returns what its path makes of its choice, if there is something to tell.
     pub(crate) fn poll_limit(&mut self) -> Option<Limit> {
-        let (limit, told) = self.limit;
-        self.limit.1 = limit;
-        (limit != told).then_some(limit)
+        let told = std::mem::replace(&mut self.told_limit, self.limit);
+        Some(self.limit).filter(|limit| *limit != told)
     }
 
     /// Returns whether its path has told something since this was asked last.
@@ -160,7 +162,8 @@ impl Viewer {
     }
 }
 
-/// Returns the layers that may be shown, the best first, and how many they are: with a choice of one layer that alone.
+/// Returns the layers that may be shown, the best first, and how many they are: with a choice of one layer that and what
+/// is below it.
 fn rungs(
     now: Instant,
     (choice, best): (LayerChoice, u8),
@@ -169,17 +172,17 @@ fn rungs(
     let nothing = Rung {
         layer: best,
         rate: None,
+        is_chosen: false,
     };
     let (mut rungs, mut count) = ([nothing; MAX_LAYERS], 0);
-    let is_fit = |info: &&LayerInfo| match choice {
-        LayerChoice::Auto => info.active,
-        LayerChoice::Layer(_) => info.index == best,
-    };
-    for (rung, info) in rungs.iter_mut().zip(room.layers().iter().filter(is_fit)) {
-        let rate = room.rate(now, Kind::Video, info.index);
+    let layers = room.layers().iter();
+    let layers = layers.skip_while(|info| info.index != best);
+    let is_chosen = |info: &LayerInfo| choice != LayerChoice::Auto && info.index == best;
+    for (rung, info) in rungs.iter_mut().zip(layers.filter(|info| info.active)) {
         *rung = Rung {
             layer: info.index,
-            rate,
+            rate: room.rate(now, Kind::Video, info.index),
+            is_chosen: is_chosen(info),
         };
         count += 1;
     }

@@ -49,7 +49,8 @@ pub(super) struct Track {
     /// The payload type in use; `None` until a source is shown.
     format: Option<PayloadFormat>,
     /// Packets and payload bytes sent, modulo 2^32, for sender reports.
-    sent: (u32, u32),
+    sent_packets: u32,
+    sent_bytes: u32,
     /// Middle of the NTP time in the last sender report, and when it left.
     last_report: Option<(u32, Instant)>,
 }
@@ -63,7 +64,8 @@ impl Track {
             rewrite,
             resend: Resend::new(SeqNo(0)),
             format: None,
-            sent: (0, 0),
+            sent_packets: 0,
+            sent_bytes: 0,
             last_report: None,
         }
     }
@@ -112,11 +114,12 @@ impl Track {
         packet: &MediaPacket,
         number: u16,
     ) -> Option<Sendable> {
-        let first = self.sent.0 == 0;
+        let first = self.sent_packets == 0;
         let format = self.format?;
         let numbers = self.rewrite.number(burst, packet)?;
         let bytes = u32::try_from(packet.payload.len()).unwrap_or(u32::MAX);
-        self.sent = (self.sent.0.wrapping_add(1), self.sent.1.wrapping_add(bytes));
+        self.sent_packets = self.sent_packets.wrapping_add(1);
+        self.sent_bytes = self.sent_bytes.wrapping_add(bytes);
         self.resend.earn(bytes);
         Some(Sendable {
             first,
@@ -289,7 +292,7 @@ impl Track {
             ntp,
             rtp_timestamp,
         };
-        rtcp::write_sender_report(out, &info, self.sent.0, self.sent.1);
+        rtcp::write_sender_report(out, &info, self.sent_packets, self.sent_bytes);
         rtcp::write_source_description(out, self.ssrc(), &self.negotiated.cname);
         self.last_report = Some((middle(ntp), now));
     }

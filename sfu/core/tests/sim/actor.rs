@@ -64,6 +64,8 @@ pub(crate) struct Publishing {
     pub(crate) has_audio: bool,
     /// Whether it sends a picture.
     pub(crate) has_video: bool,
+    /// Whether it sends the keyframes that it is asked for.
+    pub(crate) is_answering: bool,
     /// Packets to be left out before the next frame, every other one of twice as many.
     pub(crate) gaps: u16,
     /// Between two sender reports.
@@ -93,6 +95,7 @@ impl Publishing {
             has_rtx: true,
             has_audio: true,
             has_video: true,
+            is_answering: true,
             gaps: 0,
             report_interval: Duration::from_millis(500),
             frame: 0,
@@ -143,7 +146,7 @@ impl Publishing {
                 match item {
                     Rtcp::Pli { .. } | Rtcp::Fir { .. } => {
                         self.requests.push(now);
-                        self.wants_keyframe = true;
+                        self.wants_keyframe |= self.is_answering;
                     }
                     Rtcp::Nack { pairs, .. } => self.repair(peer, pairs),
                     Rtcp::SenderReport(_)
@@ -494,7 +497,7 @@ impl Watching {
         if self.next.is_none() || self.wants_keyframe {
             let mut starts = self
                 .received
-                .iter()
+                .range(self.next.unwrap_or(0)..)
                 .filter(|(_, packet)| is_keyframe_start(packet));
             // What was decoded is not decoded again.
             let newest = starts.next_back().map(|(seq, _)| *seq);

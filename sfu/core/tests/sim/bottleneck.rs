@@ -17,6 +17,8 @@ pub(crate) struct Bottleneck {
     pub(crate) queue_bytes: u64,
     /// Added to the time of each datagram at random, below this, without changing their order.
     pub(crate) jitter: Duration,
+    /// How often nothing passes for how long, as on a radio that others use; what waited passes at once then.
+    pub(crate) stall: Option<(Duration, Duration)>,
     /// What else goes through.
     pub(crate) cross: Option<Cross>,
     /// Datagrams that came, and those that found the queue full: when.
@@ -48,6 +50,7 @@ impl Bottleneck {
             trace: vec![(Duration::ZERO, kbps)],
             queue_bytes: kbps * queue_ms / 8,
             jitter: Duration::ZERO,
+            stall: None,
             cross: None,
             came: 0,
             dropped: Vec::new(),
@@ -81,8 +84,18 @@ impl Bottleneck {
         }
         self.waiting += size;
         let through = now + self.time_for(now, self.waiting) + self.rng.below(self.jitter);
-        self.last = self.last.max(through);
+        self.last = self.last.max(self.held_until(through));
         Some(self.last)
+    }
+
+    /// Returns when what would be through at a moment is, with a stall in between.
+    fn held_until(&self, through: Instant) -> Instant {
+        let Some((every, length)) = self.stall else {
+            return through;
+        };
+        let elapsed = (through - epoch()).as_micros();
+        let into = Duration::from_micros((elapsed % every.as_micros()) as u64);
+        through + length.saturating_sub(into)
     }
 
     /// Returns how long so many bytes take from now on, with the rates that come.

@@ -12,6 +12,8 @@ pub(crate) mod peer;
 
 pub(crate) mod plot;
 
+pub(crate) mod run;
+
 pub(crate) mod stage;
 
 pub(crate) mod world;

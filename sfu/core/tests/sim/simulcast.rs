@@ -32,7 +32,8 @@ pub(crate) struct Simulcasting {
     pub(crate) reports: bool,
     /// Packets of RIDs and streams that nobody knows, before the next frame.
     pub(crate) noise: u32,
-    frame: u32,
+    /// The number of the next frame.
+    pub(crate) frame: u32,
     next_frame: Instant,
     next_report: Instant,
     seen: usize,

@@ -83,6 +83,8 @@ pub(crate) struct Stage {
     pub(crate) numbers: (HashSet<(SocketAddr, u32, u16)>, usize),
     /// Whether clients that are added send the `ClientHello`.
     pub(crate) are_active: bool,
+    /// What each run of datagrams takes to leave.
+    pub(crate) send_time: Duration,
     network: Network,
     _seed: Seed,
 }
@@ -106,6 +108,7 @@ impl Stage {
             underway: None,
             numbers: Default::default(),
             are_active: true,
+            send_time: Duration::ZERO,
             network: Network::new(seed),
             _seed: Seed(seed),
         }
@@ -162,6 +165,25 @@ impl Stage {
         let watching = self.watching_mut(place);
         watching.reports_transport = true;
         watching.skips_to_keyframes = true;
+        self.actors[place].bottleneck = Some(bottleneck);
+        place
+    }
+
+    /// Adds a viewer behind a bottleneck whose sound has no transport-wide numbers; returns its place.
+    pub(crate) fn watch_unnumbered_sound(
+        &mut self,
+        id: u64,
+        link: Link,
+        bottleneck: Bottleneck,
+    ) -> usize {
+        let mut tracks = send_tracks(&[(96, Some(97), VP8)]);
+        for track in tracks.iter_mut().filter(|it| it.kind == Kind::Video) {
+            track.extensions.transport_cc = Some(TRANSPORT_CC);
+        }
+        let mut watching = Watching::new(self.now);
+        watching.skips_to_keyframes = true;
+        let role = Role::Watching(Box::new(watching));
+        let place = self.add(id, link, Media::View(tracks), role);
         self.actors[place].bottleneck = Some(bottleneck);
         place
     }
@@ -387,11 +409,12 @@ impl Stage {
             );
             moved = true;
         }
-        let mut out = Vec::new();
-        while let Some(transmit) = self.nodes[shard].poll_transmit(self.now, &mut out) {
+        let (mut out, mut now) = (Vec::new(), self.now);
+        while let Some(transmit) = self.nodes[shard].poll_transmit(now, &mut out) {
             for datagram in out.chunks(transmit.segment_size.unwrap_or(usize::MAX)) {
-                self.transmit(transmit.path.remote, datagram);
+                self.transmit(now, transmit.path.remote, datagram);
             }
+            now += self.send_time;
             moved = true;
         }
         while let Some(event) = self.nodes[shard].poll_event() {
@@ -400,7 +423,7 @@ impl Stage {
         moved
     }
 
-    fn transmit(&mut self, to: SocketAddr, datagram: &[u8]) {
+    fn transmit(&mut self, now: Instant, to: SocketAddr, datagram: &[u8]) {
         *self.sent_to.entry(to).or_default() += datagram.len();
         if self.underway.is_some() && demux::protocol(datagram) == Some(Protocol::Rtp) {
             let header = Header::parse(datagram).unwrap();
@@ -411,12 +434,12 @@ impl Stage {
         let actor = actor
             .into_iter()
             .find(|actor| actor.peer.config.address == to);
-        let mut at = self.now;
+        let mut at = now;
         let mut link = Link::default();
         if let Some(actor) = actor {
             link = actor.link;
             if let Some(bottleneck) = &mut actor.bottleneck {
-                let Some(through) = bottleneck.pass(self.now, datagram.len()) else {
+                let Some(through) = bottleneck.pass(now, datagram.len()) else {
                     return;
                 };
                 at = through;
