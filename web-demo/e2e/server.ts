@@ -36,12 +36,22 @@ interface Run {
 }
 
 /** Starts a server for development, with settings as its environment has them, and waits until it says where it listens. */
-export async function startServer(settings: Record<string, string> = {}): Promise<Server> {
+export function startServer(settings: Record<string, string> = {}): Promise<Server> {
+  return startWith(['--dev'], settings);
+}
+
+/** Starts a server as operators do: nobody signs in without a password. */
+export function startServerForAccounts(settings: Record<string, string> = {}): Promise<Server> {
+  return startWith([], settings);
+}
+
+async function startWith(flags: string[], settings: Record<string, string>): Promise<Server> {
   if (!existsSync(binary)) throw new Error(`no server at ${binary}: build it first, or name it in KLIEG_BIN`);
   const data = await mkdtemp(join(tmpdir(), 'klieg-e2e-'));
   const lines: string[] = [];
   // Media on every interface, as by default: an ordinary Firefox reaches none on loopback.
-  let run = await start(data, settings, '127.0.0.1:0', '0.0.0.0:0', lines);
+  const starting = (http: string, media: string) => start([...flags, '--http', http, '--media', media, '--data', data], settings, lines);
+  let run = await starting('127.0.0.1:0', '0.0.0.0:0');
   return {
     url: `http://${run.http}`,
     log: () => lines.join('\n'),
@@ -49,7 +59,7 @@ export async function startServer(settings: Record<string, string> = {}): Promis
       run.child.kill('SIGKILL');
       await run.exited;
       await sleep(downMs);
-      run = await start(data, settings, run.http, `0.0.0.0:${run.media.split(':').at(-1)}`, lines);
+      run = await starting(run.http, `0.0.0.0:${run.media.split(':').at(-1)}`);
     },
     async stop() {
       await end(run);
@@ -58,9 +68,9 @@ export async function startServer(settings: Record<string, string> = {}): Promis
   };
 }
 
-async function start(data: string, settings: Record<string, string>, http: string, media: string, lines: string[]): Promise<Run> {
-  const child = spawn(binary, ['--dev', '--http', http, '--media', media, '--data', data], {
-    cwd: data,
+async function start(flags: string[], settings: Record<string, string>, lines: string[]): Promise<Run> {
+  const child = spawn(binary, flags, {
+    cwd: tmpdir(),
     env: { ...process.env, ...settings },
     stdio: ['ignore', 'pipe', 'pipe'],
   });

@@ -224,6 +224,7 @@ async fn what_is_done_too_often_is_refused_with_when_to_come_again() {
             rooms_per_minute: 1,
             joins_per_minute: 2,
             wrong_keys_per_minute: 2,
+            ..Limits::none()
         };
     })
     .await;

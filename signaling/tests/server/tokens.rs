@@ -17,7 +17,7 @@ use crate::harness::{TestServer, api_token, offer};
 use crate::wish::{self, SDP, watching};
 
 /// Shows a token at every door and returns what each said.
-async fn show(server: &TestServer, token: &str, room: &str) -> [String; 4] {
+pub(crate) async fn show(server: &TestServer, token: &str, room: &str) -> [String; 4] {
     let join = format!("/api/v1/rooms/{room}/join");
     let rest = server.post(&join, Some(token), json!({})).await;
     let mut socket = server.socket().await;
