@@ -18,8 +18,8 @@ const OVER = new Set(['token_expired', 'token_invalid']);
 
 /** What a `Session` tells. */
 export interface SessionEvents {
-  /** Somebody signed in or out, here or in another tab. */
-  changed: Account | undefined;
+  /** Somebody signed in, or (`undefined`) out, here or in another tab. */
+  changed: { account: Account | undefined };
   /** The server does not take the sign-in any more: it ran out, or was ended elsewhere. */
   ended: void;
 }
@@ -135,7 +135,7 @@ export class Session extends Emitter<SessionEvents> {
   #adopt(signIn: SignIn | undefined): void {
     const before = this.account;
     this.#signIn = signIn;
-    if (before?.id !== signIn?.user.id) this.emit('changed', signIn?.user);
+    if (before?.id !== signIn?.user.id) this.emit('changed', { account: signIn?.user });
   }
 
   #stored(): SignIn | undefined {

@@ -93,7 +93,7 @@ test('a sign-in that the server ended is over, is told so, and calls go on as a 
   const { session, kept } = await signedIn();
   const told: string[] = [];
   session.on('ended', () => told.push('ended'));
-  session.on('changed', (account) => told.push(account?.name ?? 'nobody'));
+  session.on('changed', ({ account }) => told.push(account === undefined ? 'nobody' : account.name));
   const api = new Api('https://live.example', (refused) => session.token(refused));
   answers.push(refuses(401, 'token_expired'), refuses(401, 'token_expired'), () => Response.json({ items: [] }));
   expect(await api.rooms()).toEqual({ items: [] });

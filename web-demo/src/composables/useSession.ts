@@ -20,7 +20,7 @@ const ended = ref(false);
 const guards = new Set<() => Promise<boolean>>();
 const configFailed = ref(false);
 
-session.on('changed', (account) => {
+session.on('changed', ({ account }) => {
   user.value = account;
   if (account !== undefined) ended.value = false;
 });

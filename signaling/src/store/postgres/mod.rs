@@ -147,8 +147,8 @@ impl Store {
         let pool = PgPoolOptions::new()
             .max_connections(CONNECTIONS)
             .acquire_timeout(CONNECT)
-            .connect_with(options)
-            .await?;
+            // It was reached a moment ago; who has to wait now is told so with the first question.
+            .connect_lazy_with(options);
         Ok(Self { pool })
     }
 
