@@ -90,28 +90,7 @@ async fn media_and_rooms_go_on_while_the_database_is_away() {
 
     cluster.down();
     let since = Instant::now();
-    // What needs the database says so within two seconds.
-    for (method, path, body) in [
-        ("GET", "/api/v1/rooms", None),
-        ("GET", "/api/v1/rooms/missing", None),
-        // Although it is in memory: nobody shall tell it from one that there is not.
-        ("GET", &hidden, None),
-        ("GET", "/api/v1/rooms/demo/chat", None),
-        ("POST", "/api/v1/rooms", Some(json!({ "title": "x" }))),
-        (
-            "POST",
-            "/api/v1/rooms/demo/chat",
-            Some(json!({ "text": "x" })),
-        ),
-    ] {
-        let asked = Instant::now();
-        let who = if path == hidden { &eve } else { &ann };
-        let reply = server.ask((method, path), Some(who), &[], body).await;
-        assert_eq!(reply.status, 503, "{path}: {}", reply.body);
-        assert_eq!(reply.body["code"], "unavailable", "{path}");
-        assert!(reply.headers.contains_key("retry-after"), "{path}");
-        println!("{method} {path}: 503 after {:?}", asked.elapsed());
-    }
+    refuses(&server, &ann, (&eve, &hidden)).await;
     let said = bob.refused("chat.send", json!({ "text": "lost" })).await;
     assert_eq!(said, "unavailable");
     // Who is in stays in; who has a token comes in, and sees the picture: at first, and at the end.
@@ -187,6 +166,32 @@ async fn a_room_that_ended_while_the_database_was_away_is_ended_there_too() {
     tokio::task::spawn_blocking(move || drop(cluster))
         .await
         .unwrap();
+}
+
+/// Asks for all sorts of things that need the database: each is refused, and says when to come back.
+async fn refuses(server: &TestServer, ann: &str, (eve, hidden): (&str, &str)) {
+    // What needs the database says so within two seconds.
+    for (method, path, body) in [
+        ("GET", "/api/v1/rooms", None),
+        ("GET", "/api/v1/rooms/missing", None),
+        // Although it is in memory: nobody shall tell it from one that there is not.
+        ("GET", hidden, None),
+        ("GET", "/api/v1/rooms/demo/chat", None),
+        ("POST", "/api/v1/rooms", Some(json!({ "title": "x" }))),
+        (
+            "POST",
+            "/api/v1/rooms/demo/chat",
+            Some(json!({ "text": "x" })),
+        ),
+    ] {
+        let asked = Instant::now();
+        let who = if path == hidden { eve } else { ann };
+        let reply = server.ask((method, path), Some(who), &[], body).await;
+        assert_eq!(reply.status, 503, "{path}: {}", reply.body);
+        assert_eq!(reply.body["code"], "unavailable", "{path}");
+        assert!(reply.headers.contains_key("retry-after"), "{path}");
+        println!("{method} {path}: 503 after {:?}", asked.elapsed());
+    }
 }
 
 async fn enter(server: &TestServer, token: &str) -> Client {

@@ -354,53 +354,30 @@ async fn a_hang_up_reads_the_settings_again_and_changes_nothing_where_they_are_w
     child.wait().unwrap();
 }
 
-#[test]
-fn a_check_says_what_is_set_and_what_would_keep_the_server_from_starting() {
-    let data = TempDir::new();
-    let secret = "a secret that is not to be shown to anybody";
-    let settings = format!(
-        "http = \"127.0.0.1:0\"\nmedia = \"127.0.0.1:0\"\nmedia_addresses = [\"203.0.113.7\"]\n\
-         [api_keys]\nshop = \"{secret}\"\n[limits]\njoins_per_minute = 7\n"
-    );
-    std::fs::write(data.path().join("klieg.toml"), settings).unwrap();
-    let check = |change: &dyn Fn(&mut Command)| {
-        let mut command = klieg(data.path());
-        command.arg("check");
-        change(&mut command);
-        let output = command.output().unwrap();
-        let said = String::from_utf8(output.stdout).unwrap();
-        (
-            output.status.code(),
-            said + &String::from_utf8(output.stderr).unwrap(),
-        )
-    };
-    let (code, text) = check(&|command| {
-        command.env("KLIEG_MAX_SOCKET", "1");
-    });
-    assert_eq!(code, Some(0), "{text}");
-    for said in [
-        "limits.joins_per_minute = 7  (",
-        "klieg.toml)",
-        "KLIEG_MAX_SOCKET is no setting; did you mean KLIEG_MAX_SOCKETS?",
-        "media to 203.0.113.7",
-        "public_url is not set",
-    ] {
-        assert!(text.contains(said), "{said} in {text}");
-    }
-    assert!(!text.contains(secret), "{text}");
+/// Runs `klieg check` in a folder; returns its exit code and what it said.
+fn check(data: &TempDir, change: &dyn Fn(&mut Command)) -> (Option<i32>, String) {
+    let mut command = klieg(data.path());
+    command.arg("check");
+    change(&mut command);
+    let output = command.output().unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    let text = said + &String::from_utf8(output.stderr).unwrap();
+    (output.status.code(), text)
+}
 
-    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = taken.local_addr().unwrap().to_string();
-    let (code, text) = check(&|command| {
-        command.args(["--http", &address]);
-    });
-    assert_eq!(code, Some(1), "{text}");
+#[test]
+fn a_check_opens_the_database_changes_nothing_and_says_what_is_wrong() {
+    let data = TempDir::new();
+    let settings = "http = \"127.0.0.1:0\"\nmedia = \"127.0.0.1:0\"\n";
+    std::fs::write(data.path().join("klieg.toml"), settings).unwrap();
+    let check = |change: &dyn Fn(&mut Command)| check(&data, change);
+    let secret = "hunter2";
+    let (code, text) = check(&|_| ());
+    assert_eq!(code, Some(0), "{text}");
     assert!(
-        text.contains(&format!("PROBLEM  http: TCP {address}")),
+        text.contains("klieg.db is empty: the server makes its tables"),
         "{text}"
     );
-    // The database is opened as the server would, and left as it is.
-    assert!(text.contains("klieg.db is empty: the server makes its tables"));
     assert!(!data.path().join("data/klieg.db").exists());
     let file = data.path().join("klieg.db");
     std::fs::write(&file, "what is this, and why is it here?".repeat(100)).unwrap();
@@ -436,7 +413,43 @@ fn a_check_says_what_is_set_and_what_would_keep_the_server_from_starting() {
         text.contains("is empty: the server makes its tables"),
         "{text}"
     );
+}
 
+#[test]
+fn a_check_says_what_is_set_and_what_would_keep_the_server_from_starting() {
+    let data = TempDir::new();
+    let secret = "a secret that is not to be shown to anybody";
+    let settings = format!(
+        "http = \"127.0.0.1:0\"\nmedia = \"127.0.0.1:0\"\nmedia_addresses = [\"203.0.113.7\"]\n\
+         [api_keys]\nshop = \"{secret}\"\n[limits]\njoins_per_minute = 7\n"
+    );
+    std::fs::write(data.path().join("klieg.toml"), settings).unwrap();
+    let check = |change: &dyn Fn(&mut Command)| check(&data, change);
+    let (code, text) = check(&|command| {
+        command.env("KLIEG_MAX_SOCKET", "1");
+    });
+    assert_eq!(code, Some(0), "{text}");
+    for said in [
+        "limits.joins_per_minute = 7  (",
+        "klieg.toml)",
+        "KLIEG_MAX_SOCKET is no setting; did you mean KLIEG_MAX_SOCKETS?",
+        "media to 203.0.113.7",
+        "public_url is not set",
+    ] {
+        assert!(text.contains(said), "{said} in {text}");
+    }
+    assert!(!text.contains(secret), "{text}");
+
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let (code, text) = check(&|command| {
+        command.args(["--http", &address]);
+    });
+    assert_eq!(code, Some(1), "{text}");
+    assert!(
+        text.contains(&format!("PROBLEM  http: TCP {address}")),
+        "{text}"
+    );
     let (code, text) = check(&|command| {
         command.args(["--set", "max_sockets=0"]);
     });
