@@ -1,28 +1,43 @@
 #!/usr/bin/env bash
-# Compares a running server with its own description: contract.sh [EXAMPLES] [postgres://…]
-# Each operation gets so many examples (100), as nobody, as somebody who is signed in, and about a room of theirs.
+# Compares a running server with its own description: contract.sh [EXAMPLES] [postgres | postgres://…]
+# Each operation gets so many examples (100), as nobody, as somebody who is signed in, as an admin, and about a room of
+# one's own; on SQLite, on a server of PostgreSQL that is started for it (`postgres`), or on the one of the URL.
 # shellcheck source=common.sh
 . "$(dirname "$0")/common.sh"
 
 readonly schemathesis_version=4.32.5
 
+klieg=${KLIEG_BIN:-$target_dir/debug/klieg}
+server='' cluster=''
+
 main() {
   local examples=${1:-100}
-  export KLIEG_DATABASE_URL=${2:-}
-  [ -n "$KLIEG_DATABASE_URL" ] || unset KLIEG_DATABASE_URL
   install_schemathesis
   work=$(mktemp -d)
   trap stop EXIT
+  case ${2:-} in
+    '') ;;
+    postgres) start_postgres ;;
+    *) export KLIEG_DATABASE_URL=$2 ;;
+  esac
   start
 
-  local token room
+  local token room admin
+  admin=$(make_admin)
   token=$(post /auth/login '{"username":"Contract"}' | field accessToken)
   room=$(post /rooms '{"title":"Contract","reusable":true}' "$token" | field id)
   run nobody "$examples"
   run somebody "$examples" --header "Authorization: Bearer $token"
+  run admin "$examples" --header "Authorization: Bearer $admin"
   run owner "$examples" --header "Authorization: Bearer $token"
   kill -0 "$server" || die "the server is gone: $(tail -n 5 "$work/log")"
   if grep -E 'panicked|"ERROR"|ERROR' "$work/log"; then die "the server's log has errors"; fi
+}
+
+# Makes the first account of an admin as operators do, and returns a token of theirs.
+make_admin() {
+  echo 'correct horse' | "$klieg" user add Root --role admin --data "$work/data" >/dev/null
+  post /auth/login '{"username":"Root","password":"correct horse"}' | field accessToken
 }
 
 # A tool of the tests alone, in an environment of its own.
@@ -35,8 +50,31 @@ install_schemathesis() {
   "$venv/bin/pip" install --quiet "schemathesis==$schemathesis_version"
 }
 
+# A server for this run alone. It refuses to run as root.
+start_postgres() {
+  local port
+  # Debian keeps its programs out of the path.
+  programs=$(dirname "$(compgen -G '/usr/lib/postgresql/*/bin/initdb' | sort -V | tail -n 1 || command -v initdb)")
+  cluster=$(mktemp -d)
+  unprivileged=()
+  if [ "$(id -u)" = 0 ]; then
+    unprivileged=(setpriv --reuid=postgres --regid=postgres --clear-groups)
+    chown postgres: "$cluster"
+  fi
+  port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
+  (
+    cd /
+    "${unprivileged[@]}" "$programs/initdb" --username=klieg --auth=trust --encoding=UTF8 --locale=C --no-sync \
+      --pgdata "$cluster/data" >/dev/null
+    "${unprivileged[@]}" "$programs/pg_ctl" start --silent --wait --pgdata "$cluster/data" --log "$cluster/log" \
+      --options "-p $port -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c fsync=off"
+    "${unprivileged[@]}" "$programs/createdb" --host=127.0.0.1 --port="$port" --username=klieg klieg
+  )
+  export KLIEG_DATABASE_URL=postgres://klieg@127.0.0.1:$port/klieg
+}
+
 start() {
-  "${KLIEG_BIN:-$target_dir/debug/klieg}" --dev --data "$work/data" --http 127.0.0.1:0 --media 127.0.0.1:0 >"$work/out" 2>"$work/log" &
+  "$klieg" --dev --data "$work/data" --http 127.0.0.1:0 --media 127.0.0.1:0 >"$work/out" 2>"$work/log" &
   server=$!
   local tries
   for tries in $(seq 100); do
@@ -51,6 +89,10 @@ start() {
 stop() {
   kill "$server" 2>/dev/null || true
   wait "$server" 2>/dev/null || true
+  if [ -n "$cluster" ]; then
+    (cd / && "${unprivileged[@]}" "$programs/pg_ctl" stop --silent --mode=immediate --pgdata "$cluster/data") || true
+    rm -rf "$cluster"
+  fi
   rm -rf "$work"
 }
 
@@ -62,6 +104,9 @@ run() {
   # 412 is for another ETag, 422 for what no schema can say: a cursor of another server, a title of nothing but marks, a
   # moment in the past. Who says too much waits (429).
   {
+    # Nobody stays nobody: the tool would make itself an account.
+    echo '[auth]'
+    echo 'auto-signup = false'
     echo '[checks]'
     echo 'positive_data_acceptance.expected-statuses = ["2xx", "401", "403", "404", "409", "412", "422", "429"]'
     if [ "$name" = owner ]; then printf '[parameters]\n"path.id" = "%s"\n' "$room"; fi

@@ -99,15 +99,24 @@ impl App {
             let text = "The token was ended: its holder was put out of the room.";
             return Err(ApiError::new(Code::TokenInvalid, text));
         }
-        // What is in memory is newer than the database, and there while the database is not.
-        let record = match self.rooms.record(&id) {
-            Some(record) => Some(record),
-            None => self.stores.rooms.find(&id).await.map_err(ApiError::store)?,
-        };
-        let record = record.ok_or_else(ApiError::no_room)?;
         let open_to_all = self.config.dev && id.as_str() == DEMO_ROOM;
+        // What is in memory is newer than the database, and there while the database is not.
+        if let Some(record) = self.rooms.record(&id) {
+            let entered = identity.enter(&record, open_to_all);
+            if matches!(&entered, Err(error) if error.code == Code::NotFound) {
+                // A room that there is not is looked for in the database: one that may not be known of takes as long.
+                self.find(&id).await?;
+            }
+            let (role, grants) = entered?;
+            return Ok((record, role, grants));
+        }
+        let record = self.find(&id).await?.ok_or_else(ApiError::no_room)?;
         let (role, grants) = identity.enter(&record, open_to_all)?;
         Ok((record, role, grants))
+    }
+
+    async fn find(&self, id: &RoomId) -> Result<Option<RoomRecord>, ApiError> {
+        self.stores.rooms.find(id).await.map_err(ApiError::store)
     }
 
     /// Returns how long a join token may be used.

@@ -96,8 +96,7 @@ impl Code {
             | Self::UnknownType
             | Self::BadSdp
             | Self::TextTooLong
-            | Self::EmojiUnknown
-            | Self::PasswordRefused => StatusCode::BAD_REQUEST,
+            | Self::EmojiUnknown => StatusCode::BAD_REQUEST,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Unauthenticated
             | Self::TokenInvalid
@@ -117,6 +116,7 @@ impl Code {
             | Self::CodecMismatch
             | Self::LayerUnknown
             | Self::TextEmpty
+            | Self::PasswordRefused
             | Self::InvalidValue => StatusCode::UNPROCESSABLE_ENTITY,
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::NotAcceptable => StatusCode::NOT_ACCEPTABLE,

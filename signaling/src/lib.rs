@@ -71,6 +71,13 @@ pub fn openapi() -> &'static str {
     http::openapi::text()
 }
 
+/// Reads what strangers may send in place of a provider's keys, a token and its claims, and tells whether the token holds
+/// and which names are shown: the door through which fuzzing reaches their readers.
+#[doc(hidden)]
+pub fn read_hostile_token(keys: &str, token: &str, claims: &str) -> (bool, [Option<String>; 2]) {
+    auth::read_hostile(keys, token, claims)
+}
+
 /// Tells whether a text frame holds a message of `klieg.v1`: the door through which fuzzing reaches its reader.
 #[doc(hidden)]
 pub fn is_client_message(text: &str) -> bool {

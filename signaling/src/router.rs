@@ -17,7 +17,9 @@ use crate::error::Refusal;
 use crate::http::origin::cors;
 use crate::http::request::name_and_time;
 use crate::http::rooms::{chat, edit, join, life, lists, people};
-use crate::http::{accounts, assets, ingest, openapi, probes, unknown_method, unknown_route};
+use crate::http::{
+    accounts, admin, assets, ingest, openapi, probes, unknown_method, unknown_route,
+};
 use crate::wish::{endpoint, events, layer, resource};
 use crate::ws;
 
@@ -70,6 +72,8 @@ fn api(app: &Arc<App>) -> Router<Arc<App>> {
         .route("/rooms/{id}/chat", get(chat::list).post(chat::say))
         .route("/rooms/{id}/ingest", get(ingest::show))
         .route("/rooms/{id}/ingest/rotate", post(ingest::rotate))
+        .route("/admin/rooms", get(lists::all))
+        .route("/admin/cleanup", post(admin::clean_up))
         .route("/openapi.json", get(openapi::document))
         .route("/docs", get(openapi::page))
         .route("/docs.js", get(openapi::script))

@@ -244,7 +244,9 @@ fn context(
 
 fn authority(own: Secret, config: &Config, fetcher: &Fetcher, metrics: &Metrics) -> Authority {
     let others = app::others(config, &Providers::default(), fetcher, metrics);
-    let ended = Ended::new(Duration::from_secs(config.access_token_ttl_s));
+    // The longest that a token holds which names a sign-in.
+    let ttl_s = config.access_token_ttl_s.max(config.join_token_ttl_s);
+    let ended = Ended::new(Duration::from_secs(ttl_s));
     Authority::new(own, others, Arc::new(ended))
 }
 

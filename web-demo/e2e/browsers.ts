@@ -39,7 +39,9 @@ export interface Tab {
   /** Runs a function of `probe.ts` in the page, with what it is given. */
   look<Seen>(probe: (given: string) => Seen | Promise<Seen>, given?: string): Promise<Seen>;
   click(selector: string): Promise<void>;
-  /** Writes into a field as a visitor does, then presses Enter. */
+  /** Writes into a field as a visitor does. */
+  fill(selector: string, text: string): Promise<void>;
+  /** The same, then presses Enter. */
   enter(selector: string, text: string): Promise<void>;
   /** Types lines key by key, each with Enter, as fast as a browser takes them. */
   type(selector: string, lines: string[]): Promise<void>;
@@ -125,6 +127,7 @@ function chromiumTab(context: ChromiumContext, name: string): Tab {
     open: async (url) => void await (await current()).goto(url),
     look: async <Seen>(probe: (given: string) => Seen | Promise<Seen>, given = '') => await (await current()).evaluate(probe, given) as Seen,
     click: async (selector) => (await current()).click(selector),
+    fill: async (selector, text) => (await current()).locator(selector).fill(text),
     async enter(selector, text) {
       const field = (await current()).locator(selector);
       await field.fill(text);
@@ -173,6 +176,7 @@ function firefoxTab(context: FirefoxContext, name: string): Tab {
     open: async (url) => void await (await current()).goto(url),
     look: async <Seen>(probe: (given: string) => Seen | Promise<Seen>, given = '') => await (await current()).evaluate(probe, given) as Seen,
     click: async (selector) => (await current()).locator(selector).click(),
+    fill: async (selector, text) => (await current()).locator(selector).fill(text),
     async enter(selector, text) {
       await (await current()).locator(selector).fill(text);
       await (await current()).keyboard.press('Enter');

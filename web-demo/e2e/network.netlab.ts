@@ -6,7 +6,7 @@ import type { Browser, Tab } from './browsers.js';
 import { startNetlab } from './netlab.js';
 import type { Conditions, Netlab } from './netlab.js';
 import { framesSent, longestGapMs, makeRoom, publishLayers, received, repairs, watchGaps } from './probe.js';
-import { startServer } from './server.js';
+import { startServerAt } from './server.js';
 import type { Server } from './server.js';
 import { frames, watch } from './visitors.js';
 
@@ -29,7 +29,7 @@ const figures: Record<string, unknown>[] = [];
 
 beforeAll(async () => {
   netlab = await startNetlab();
-  server = await startServer({ KLIEG_NEW_ACCOUNT_ROLE: 'host' }, { namespace: netlab.server, host: netlab.host });
+  server = await startServerAt({ namespace: netlab.server, host: netlab.host }, { KLIEG_NEW_ACCOUNT_ROLE: 'host' });
   [near, far] = await Promise.all([netlab.server, netlab.visitor].map((namespace) => launchChromium({ namespace, origin: server.url }))) as [Browser, Browser];
   host = await near.visit('the host');
   await host.open(server.url);

@@ -27,7 +27,7 @@ export interface Server {
   stop(): Promise<void>;
 }
 
-/** Where a server runs, if not on this machine's own network as a server for development. */
+/** Where a server runs, if not on this machine's own network. */
 export interface Place {
   /** A network namespace. */
   namespace: string;
@@ -42,14 +42,28 @@ interface Run {
   media: string;
 }
 
-/** Starts a server, with settings as its environment has them, and waits until it says where it listens. */
-export async function startServer(settings: Record<string, string> = {}, place?: Place): Promise<Server> {
+/** Starts a server for development, with settings as its environment has them, and waits until it says where it listens. */
+export function startServer(settings: Record<string, string> = {}): Promise<Server> {
+  return startWith([binary, '--dev'], settings);
+}
+
+/** Starts a server as operators do: nobody signs in without a password. */
+export function startServerForAccounts(settings: Record<string, string> = {}): Promise<Server> {
+  return startWith([binary], settings);
+}
+
+/** Starts a server as operators do, in a network namespace. */
+export function startServerAt({ namespace, host }: Place, settings: Record<string, string>): Promise<Server> {
+  return startWith(['ip', 'netns', 'exec', namespace, binary], settings, { http: host, media: host });
+}
+
+async function startWith(command: string[], settings: Record<string, string>, hosts = { http: '127.0.0.1', media: '0.0.0.0' }): Promise<Server> {
   if (!existsSync(binary)) throw new Error(`no server at ${binary}: build it first, or name it in KLIEG_BIN`);
   const data = await mkdtemp(join(tmpdir(), 'klieg-e2e-'));
   const lines: string[] = [];
   // Media on every interface, as by default: an ordinary Firefox reaches none on loopback.
-  const host = place?.host ?? '0.0.0.0';
-  let run = await start(data, settings, place === undefined ? '127.0.0.1:0' : `${host}:0`, `${host}:0`, lines, place);
+  const starting = (http: string, media: string) => start([...command, '--http', http, '--media', media, '--data', data], settings, lines);
+  let run = await starting(`${hosts.http}:0`, `${hosts.media}:0`);
   return {
     url: `http://${run.http}`,
     log: () => lines.join('\n'),
@@ -57,7 +71,7 @@ export async function startServer(settings: Record<string, string> = {}, place?:
       run.child.kill('SIGKILL');
       await run.exited;
       await sleep(downMs);
-      run = await start(data, settings, run.http, `${host}:${run.media.split(':').at(-1)}`, lines, place);
+      run = await starting(run.http, `${hosts.media}:${run.media.split(':').at(-1)}`);
     },
     async stop() {
       await end(run);
@@ -66,10 +80,9 @@ export async function startServer(settings: Record<string, string> = {}, place?:
   };
 }
 
-async function start(data: string, settings: Record<string, string>, http: string, media: string, lines: string[], place?: Place): Promise<Run> {
-  const command = place === undefined ? [binary, '--dev'] : ['ip', 'netns', 'exec', place.namespace, binary];
-  const child = spawn(command[0]!, [...command.slice(1), '--http', http, '--media', media, '--data', data], {
-    cwd: data,
+async function start([program, ...flags]: string[], settings: Record<string, string>, lines: string[]): Promise<Run> {
+  const child = spawn(program!, flags, {
+    cwd: tmpdir(),
     env: { ...process.env, ...settings },
     stdio: ['ignore', 'pipe', 'pipe'],
   });

@@ -8,6 +8,8 @@ mod password;
 
 mod secret;
 
+mod claims;
+
 mod token;
 
 mod oidc;
@@ -20,6 +22,8 @@ use serde::Serialize;
 
 pub use account::AccountRole;
 pub(crate) use account::{Account, NAME_LENGTH, display_name};
+pub(crate) use claims::ApiGrants;
+pub use claims::{VideoGrants, mint};
 pub(crate) use ended::Ended;
 pub(crate) use oidc::{Providers, signing_keys};
 pub(crate) use password::{check_new, hash};
@@ -28,8 +32,7 @@ pub(crate) use permission::{Action, Setting};
 pub use secret::Secret;
 pub(crate) use secret::{hex, signing_secret};
 pub(crate) use sign_in::{Lifetimes, SignIns, SignedIn};
-pub(crate) use token::{ApiGrants, Authority, Others};
-pub use token::{VideoGrants, mint};
+pub(crate) use token::{Authority, Issued, Others};
 
 use crate::error::{ApiError, Code};
 use crate::id::RoomId;
@@ -139,6 +142,9 @@ pub(crate) struct Identity {
     pub(crate) access: Access,
     /// When the token ends, in seconds since 1970; `None` for who has none.
     pub(crate) expires_at: Option<u64>,
+    /// When what was granted ends, in seconds since 1970, however often the token is changed for another; `None`: with the
+    /// sign-in, or when the room puts them out.
+    pub(crate) granted_until: Option<u64>,
     /// When the token was minted, in seconds since 1970; 0 for one that does not say, and for who has none.
     pub(crate) minted_at: u64,
     /// The sign-in that the token came of, which may end before the token does; `None` for the tokens of others.
@@ -173,6 +179,7 @@ impl Identity {
             name,
             access: Access::Guest,
             expires_at: None,
+            granted_until: None,
             minted_at: 0,
             sign_in: None,
         }
@@ -185,6 +192,7 @@ impl Identity {
             name: room.owner.name.clone(),
             access: Access::Account(AccountRole::Host),
             expires_at: None,
+            granted_until: None,
             minted_at: 0,
             sign_in: None,
         }
@@ -295,9 +303,16 @@ impl Identity {
     }
 }
 
+/// Reads what strangers may send in place of a provider's keys, a token and its claims: the door for fuzzing. Returns
+/// whether the token holds that no key of theirs signed, and the names that are shown.
+pub(crate) fn read_hostile(keys: &str, token: &str, said: &str) -> (bool, [Option<String>; 2]) {
+    let (holds, name) = claims::read_hostile(token, said);
+    (holds, [name, oidc::read_hostile(keys, token, said)])
+}
+
 fn elsewhere() -> ApiError {
     ApiError::new(Code::Forbidden, "The token is for another room.")
 }
 
 /// The ids of those that nobody signed in begin with it, and no others.
-pub(crate) const GUEST_PREFIX: &str = "guest-";
+const GUEST_PREFIX: &str = "guest-";

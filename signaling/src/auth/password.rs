@@ -51,11 +51,15 @@ impl Passwords {
         &self,
         password: Secret,
         hash: Option<String>,
-    ) -> Result<bool, ApiError> {
+    ) -> Result<Verdict, ApiError> {
         self.work(move || {
             let known = hash.is_some();
-            let right = is_right(&password, hash.as_deref().unwrap_or(DECOY));
-            known && right
+            let text = hash.as_deref().unwrap_or(DECOY);
+            if !is_right(&password, text) || !known {
+                return Verdict::Wrong;
+            }
+            let anew = is_outdated(text).then(|| self::hash(&password).ok());
+            Verdict::Right(anew.flatten())
         })
         .await
     }
@@ -80,6 +84,15 @@ impl Passwords {
         });
         done.await.map_err(ApiError::internal)
     }
+}
+
+/// Whether a password is the one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// It is not, or there is none.
+    Wrong,
+    /// It is; with a hash to keep instead of one that was made otherwise than they are made now.
+    Right(Option<String>),
 }
 
 /// Checks a password that somebody wants to have.
@@ -127,6 +140,15 @@ fn is_right(password: &Secret, hash: &str) -> bool {
         .is_ok_and(|hash| Argon2::default().verify_password(password, &hash).is_ok())
 }
 
+/// Returns whether a hash was made otherwise than they are made now.
+fn is_outdated(hash: &str) -> bool {
+    let kind = |text| {
+        let hash = PasswordHash::new(text).ok()?;
+        Some((hash.algorithm, hash.version, hash.params))
+    };
+    kind(hash) != kind(DECOY)
+}
+
 fn crowded() -> ApiError {
     let text = "Too many are signing in just now; nothing was done.";
     ApiError::new(Code::Busy, text).retry_after(Duration::from_secs(2))
@@ -161,15 +183,17 @@ mod tests {
             ("", false),
         ] {
             let said = passwords.verify(secret(text), Some(hash.clone())).await;
-            assert_eq!(said.unwrap(), right, "{text}");
+            let expected = if right {
+                Verdict::Right(None)
+            } else {
+                Verdict::Wrong
+            };
+            assert_eq!(said.unwrap(), expected, "{text}");
         }
-        assert!(!passwords.verify(secret("x"), None).await.unwrap());
-        assert!(
-            !passwords
-                .verify(secret("x"), Some("rubbish".into()))
-                .await
-                .unwrap()
-        );
+        for hash in [None, Some("rubbish".to_owned())] {
+            let said = passwords.verify(secret("x"), hash).await;
+            assert_eq!(said.unwrap(), Verdict::Wrong);
+        }
         let again = passwords.hash(secret("correct horse")).await.unwrap();
         assert_ne!(hash, again, "every hash has a salt of its own");
     }
@@ -186,6 +210,25 @@ mod tests {
         );
         let length = |hash: &PasswordHash| hash.hash.map(|hash| hash.as_bytes().len());
         assert_eq!(length(&decoy), length(&real));
+    }
+
+    #[tokio::test]
+    async fn a_hash_of_other_parameters_is_made_anew_for_who_knows_the_password() {
+        let weak = argon2::Params::new(8, 1, 1, None).unwrap();
+        let weak = Argon2::new(argon2::Algorithm::Argon2id, argon2::Version::V0x13, weak);
+        let old = weak.hash_password_with_salt(b"correct horse", &[7; 16]);
+        let old = old.unwrap().to_string();
+        let passwords = Passwords::new();
+        let verify = async |text: &str, hash: &str| {
+            let said = passwords.verify(Secret::new(text), Some(hash.to_owned()));
+            said.await.unwrap()
+        };
+        assert_eq!(verify("correct horsf", &old).await, Verdict::Wrong);
+        let Verdict::Right(Some(new)) = verify("correct horse", &old).await else {
+            panic!("it stays as it was");
+        };
+        assert!(new.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{new}");
+        assert_eq!(verify("correct horse", &new).await, Verdict::Right(None));
     }
 
     #[tokio::test]

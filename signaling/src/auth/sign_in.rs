@@ -8,7 +8,7 @@ use tracing::{info, warn};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::password::{self, Passwords};
+use super::password::{self, Passwords, Verdict};
 use super::{Access, Account, AccountRole, Authority, Identity, Secret};
 use crate::error::{ApiError, Code};
 use crate::metrics::Metrics;
@@ -115,13 +115,22 @@ impl SignIns {
             }) => (Some(account), password_hash),
             None => (None, None),
         };
-        let right = self.passwords.verify(password, hash).await?;
-        match account.filter(|_| right) {
-            Some(account) => self.begin(account).await,
-            None => {
-                self.metrics.signed_in("wrong");
-                Err(wrong())
-            }
+        let verdict = self.passwords.verify(password, hash.clone()).await?;
+        let (Some(account), Verdict::Right(anew)) = (account, verdict) else {
+            self.metrics.signed_in("wrong");
+            return Err(wrong());
+        };
+        if let (Some(old), Some(new)) = (hash, anew) {
+            self.rehash(&account, &old, &new).await;
+        }
+        self.begin(account).await
+    }
+
+    /// Keeps a password's new hash. Where that does not succeed, the next sign-in does it.
+    async fn rehash(&self, account: &Account, old: &str, new: &str) {
+        match self.store().rehash(&account.id, old, new).await {
+            Ok(()) => info!(user = %account.id, "password hashed anew"),
+            Err(error) => warn!(%error, "a password was not hashed anew"),
         }
     }
 
@@ -263,7 +272,8 @@ impl SignIns {
         own(identity)?;
         let found = self.find(&identity.id).await?;
         let hash = found.as_ref().and_then(|it| it.password_hash.clone());
-        let right = self.passwords.verify(present, hash).await?;
+        let verdict = self.passwords.verify(present, hash).await?;
+        let right = verdict != Verdict::Wrong;
         let account = found.filter(|_| right).ok_or_else(wrong)?.account;
         password::check_new(&new, &account.name)?;
         let hash = self.passwords.hash(new).await?;

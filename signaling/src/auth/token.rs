@@ -1,18 +1,15 @@
-//! Tokens: JWTs (RFC 7519) signed with HS256, this server's own and those of applications, which carry
-//! grants in the shape that `LiveKit` made common; those of OpenID providers are looked at in `oidc`.
+//! Signs this server's tokens and checks everybody's; those of OpenID providers are looked at in `oidc`.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use jsonwebtoken::errors::ErrorKind;
-use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
-use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
-use super::{
-    Access, Account, AccountRole, Ended, GUEST_PREFIX, Grants, Identity, Providers, Role, Secret,
+use super::claims::{
+    Claims, MAX_TOKEN_BYTES, OWN_ISSUER, TokenUse, VideoGrants, decode, invalid, issuer, sign,
 };
+use super::{Access, Account, Ended, Grants, Identity, Providers, Role, Secret};
 use crate::app::Phase;
 use crate::error::{ApiError, Code};
 use crate::id::RoomId;
@@ -37,18 +34,6 @@ pub(crate) struct Others {
     pub(crate) api_keys: BTreeMap<String, Secret>,
     /// OpenID providers.
     pub(crate) providers: Providers,
-}
-
-/// What this server's own tokens are for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum TokenUse {
-    /// The REST API, and any room that the account may enter.
-    Access,
-    /// One room.
-    Join,
-    /// New tokens, once.
-    Refresh,
 }
 
 /// A token and its end.
@@ -129,24 +114,28 @@ impl Authority {
         &self,
         identity: &Identity,
         room: &RoomId,
-        (role, grants): (Role, Grants),
+        place: (Role, Grants),
         ttl: Duration,
     ) -> Result<Issued, ApiError> {
-        let mut claims = Claims::new(OWN_ISSUER, &identity.id, &identity.name, ttl);
-        claims.r#use = Some(TokenUse::Join);
+        let mut claims = claims_of_join(identity, room, place, ttl);
         claims.exp = claims.exp.min(identity.expires_at.unwrap_or(u64::MAX));
-        claims.sid.clone_from(&identity.sign_in);
-        claims.role = Some(role);
-        claims.video = Some(VideoGrants {
-            room: Some(room.as_str().to_owned()),
-            room_join: true,
-            can_publish: Some(grants.publish),
-            can_subscribe: Some(grants.watch),
-            can_publish_data: Some(grants.chat),
-            room_admin: grants.moderate,
-            room_create: false,
-        });
         self.issue(claims)
+    }
+
+    /// Signs another join token for somebody who is in the room. It allows what the one that they came with did, and
+    /// holds no longer than what that one stood for.
+    pub(crate) fn rejoin(
+        &self,
+        identity: &Identity,
+        room: &RoomId,
+        place: (Role, Grants),
+        ttl: Duration,
+    ) -> Result<Issued, ApiError> {
+        let granted = match identity.access {
+            Access::Room { role, most, .. } => (role, most),
+            Access::Guest | Access::Account(_) | Access::Api(_) => place,
+        };
+        self.issue(claims_of_join(identity, room, granted, ttl))
     }
 
     fn issue(&self, claims: Claims) -> Result<Issued, ApiError> {
@@ -214,258 +203,37 @@ impl Authority {
     }
 }
 
-/// Returns who claims to have signed a token, which says only what to check it with.
-fn issuer(token: &str) -> Result<String, ApiError> {
-    if token.len() > MAX_TOKEN_BYTES {
-        return Err(invalid());
-    }
-    let claims: Result<Issuer, _> = jsonwebtoken::dangerous::insecure_decode_claims(token);
-    claims.map(|claims| claims.iss).map_err(|_| invalid())
-}
-
-/// What an application signs with its API key.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "each is one grant of the token"
-)]
-pub(crate) struct ApiGrants {
-    /// The one room; `None`: no room, only the REST API.
-    pub room: Option<String>,
-    /// Send media.
-    pub publish: bool,
-    /// Receive media.
-    pub subscribe: bool,
-    /// Chat and react.
-    pub data: bool,
-    /// Keep order.
-    pub admin: bool,
-    /// Create rooms.
-    pub room_create: bool,
-}
-
-impl ApiGrants {
-    pub(crate) fn role(&self) -> Role {
-        if self.publish {
-            Role::Cohost
-        } else if self.admin {
-            Role::Moderator
-        } else {
-            Role::Viewer
-        }
-    }
-
-    pub(crate) fn grants(&self) -> Grants {
-        Grants {
-            publish: self.publish,
-            chat: self.data,
-            react: self.data,
-            moderate: self.admin,
-            watch: self.subscribe,
-        }
-    }
-}
-
-/// The `video` claim as the libraries of `LiveKit` write it.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-pub struct VideoGrants {
-    /// The room it is for.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub room: Option<String>,
-    /// Without it `room` is no permission to enter.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    pub room_join: bool,
-    /// Left out means no: here most participants watch.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub can_publish: Option<bool>,
-    /// Left out means yes.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub can_subscribe: Option<bool>,
-    /// Chat and reactions. Left out means yes.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub can_publish_data: Option<bool>,
-    /// Keeps order in the room.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    pub room_admin: bool,
-    /// May create rooms.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    pub room_create: bool,
-}
-
-/// Signs a token as an application does, with its API key.
-///
-/// # Errors
-/// The claims cannot be written.
-pub fn mint(
-    key: (&str, &Secret),
-    identity: (&str, &str),
-    video: VideoGrants,
+/// Returns what a token says that opens one room, and for no longer than its holder was granted anything.
+fn claims_of_join(
+    identity: &Identity,
+    room: &RoomId,
+    (role, grants): (Role, Grants),
     ttl: Duration,
-) -> Result<String, jsonwebtoken::errors::Error> {
-    let mut claims = Claims::new(key.0, identity.0, identity.1, ttl);
-    claims.video = Some(video);
-    sign(&claims, key.1)
+) -> Claims {
+    let mut claims = Claims::new(OWN_ISSUER, &identity.id, &identity.name, ttl);
+    claims.r#use = Some(TokenUse::Join);
+    claims.exp = claims.exp.min(identity.granted_until.unwrap_or(u64::MAX));
+    claims.until = identity.granted_until;
+    claims.sid.clone_from(&identity.sign_in);
+    claims.role = Some(role);
+    claims.video = Some(VideoGrants {
+        room: Some(room.as_str().to_owned()),
+        room_join: true,
+        can_publish: Some(grants.publish),
+        can_subscribe: Some(grants.watch),
+        can_publish_data: Some(grants.chat),
+        room_admin: grants.moderate,
+        room_create: false,
+    });
+    claims
 }
-
-/// Who claims to have signed.
-#[derive(Deserialize)]
-struct Issuer {
-    iss: String,
-}
-
-/// What a token says.
-#[derive(Debug, Serialize, Deserialize)]
-struct Claims {
-    iss: String,
-    /// Empty where an application speaks for itself.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    sub: String,
-    exp: u64,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    nbf: Option<u64>,
-    /// When it was signed, where that is not when it begins to hold.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    iat: Option<u64>,
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    name: String,
-    /// Only in this server's own.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    r#use: Option<TokenUse>,
-    /// Only in this server's own: the sign-in that it came of.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    sid: Option<String>,
-    /// Only in refresh tokens: their number.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    r#gen: Option<u64>,
-    /// Only in access tokens.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    account: Option<AccountRole>,
-    /// Only in join tokens.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    role: Option<Role>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    video: Option<VideoGrants>,
-}
-
-impl Claims {
-    fn new(issuer: &str, id: &str, name: &str, ttl: Duration) -> Self {
-        let now = Timestamp::now();
-        Self {
-            iss: issuer.to_owned(),
-            sub: id.to_owned(),
-            exp: now.plus(ttl).seconds(),
-            nbf: Some(now.seconds()),
-            iat: None,
-            name: name.to_owned(),
-            r#use: None,
-            sid: None,
-            r#gen: None,
-            account: None,
-            role: None,
-            video: None,
-        }
-    }
-
-    fn identity(mut self) -> Result<Identity, ApiError> {
-        let own = self.iss == OWN_ISSUER;
-        let video = self.video.take().unwrap_or_default();
-        if !own && self.sub.is_empty() && !video.room_join {
-            self.sub.clone_from(&self.iss);
-        }
-        let fits = |text: &str| text.chars().count() <= MAX_NAME_LENGTH;
-        if self.sub.is_empty() || !fits(&self.sub) || !fits(&self.name) {
-            return Err(invalid());
-        }
-        let access = match (own, self.r#use, self.role, self.account) {
-            (true, Some(TokenUse::Access), _, Some(account)) if self.sid.is_some() => {
-                Access::Account(account)
-            }
-            (true, Some(TokenUse::Join), Some(role), _) => {
-                let room = video
-                    .room
-                    .as_deref()
-                    .and_then(RoomId::parse)
-                    .ok_or_else(invalid)?;
-                let most = Grants {
-                    publish: video.can_publish.unwrap_or(false),
-                    chat: video.can_publish_data.unwrap_or(false),
-                    react: video.can_publish_data.unwrap_or(false),
-                    moderate: video.room_admin,
-                    watch: video.can_subscribe.unwrap_or(false),
-                };
-                Access::Room { room, role, most }
-            }
-            (true, _, _, _) => return Err(invalid()),
-            // An application names its own people; it cannot make guests of ours.
-            (false, _, _, _) if self.sub.starts_with(GUEST_PREFIX) => return Err(invalid()),
-            (false, _, _, _) => Access::Api(ApiGrants {
-                room: video.room.filter(|_| video.room_join),
-                publish: video.can_publish.unwrap_or(false),
-                subscribe: video.can_subscribe.unwrap_or(true),
-                data: video.can_publish_data.unwrap_or(true),
-                admin: video.room_admin,
-                room_create: video.room_create,
-            }),
-        };
-        let name = if self.name.is_empty() {
-            self.sub.clone()
-        } else {
-            self.name
-        };
-        Ok(Identity {
-            id: self.sub,
-            name,
-            access,
-            expires_at: Some(self.exp),
-            minted_at: self.iat.or(self.nbf).unwrap_or(0),
-            sign_in: self.sid.filter(|_| own),
-        })
-    }
-}
-
-fn sign(claims: &Claims, secret: &Secret) -> Result<String, jsonwebtoken::errors::Error> {
-    let key = EncodingKey::from_secret(secret.expose().as_bytes());
-    jsonwebtoken::encode(&Header::new(Algorithm::HS256), claims, &key)
-}
-
-fn decode(token: &str, issuer: &str, secret: &Secret) -> Result<Claims, ApiError> {
-    let mut validation = Validation::new(Algorithm::HS256);
-    validation.leeway = LEEWAY_S;
-    validation.validate_nbf = true;
-    validation.validate_aud = false;
-    validation.set_issuer(&[issuer]);
-    validation.set_required_spec_claims(&["exp", "iss"]);
-    let key = DecodingKey::from_secret(secret.expose().as_bytes());
-    match jsonwebtoken::decode::<Claims>(token, &key, &validation) {
-        Ok(data) => Ok(data.claims),
-        Err(error) if matches!(error.kind(), ErrorKind::ExpiredSignature) => {
-            Err(ApiError::new(Code::TokenExpired, "The token has expired."))
-        }
-        Err(_) => Err(invalid()),
-    }
-}
-
-/// One sentence for everything that is wrong with a token: which part it is helps only who forges it.
-pub(super) fn invalid() -> ApiError {
-    ApiError::new(Code::TokenInvalid, "The token does not hold.")
-}
-
-/// The issuer of this server's own tokens; no API key may have this name.
-pub(super) const OWN_ISSUER: &str = "klieg";
-
-/// What clocks may differ by.
-const LEEWAY_S: u64 = 5;
-
-/// Providers put every role of their users into tokens.
-const MAX_TOKEN_BYTES: usize = 16 * 1024;
-
-/// An identity's id and its name, in characters.
-pub(super) const MAX_NAME_LENGTH: usize = 128;
 
 #[cfg(test)]
 mod tests {
+    use jsonwebtoken::{Algorithm, EncodingKey, Header};
+
     use super::*;
+    use crate::auth::{AccountRole, mint};
 
     fn authority() -> Authority {
         let others = Others {
@@ -551,7 +319,7 @@ mod tests {
         let identity = authority().verify_signed(&token(server_side)).unwrap();
         assert_eq!(
             (identity.id.as_str(), identity.may_host()),
-            ("devkey", true)
+            ("devkey:devkey", true)
         );
         let joining = VideoGrants {
             room: Some("demo".into()),
@@ -584,6 +352,61 @@ mod tests {
             identity.may_ask_for("other").unwrap_err().code,
             Code::Forbidden
         );
+    }
+
+    #[test]
+    fn another_join_token_allows_what_the_first_did_and_no_longer_than_was_granted() {
+        let authority = authority();
+        let room = RoomId::parse("demo").unwrap();
+        let quiet = VideoGrants {
+            room: Some("demo".into()),
+            room_join: true,
+            ..VideoGrants::default()
+        };
+        let bob = authority.verify_signed(&api(quiet, "devsecret")).unwrap();
+        let place = (Role::Viewer, WATCHING);
+        let first = authority.join(&bob, &room, place, MINUTE / 2).unwrap();
+        let first = authority.verify_signed(&first.token).unwrap();
+        // In the room somebody gave them more; the next token does not.
+        let more = Grants {
+            publish: true,
+            ..WATCHING
+        };
+        let next = authority.rejoin(&first, &room, (Role::Owner, more), MINUTE * 60);
+        let next = authority.verify_signed(&next.unwrap().token).unwrap();
+        assert_eq!(next.access, first.access);
+        assert!(first.expires_at < bob.expires_at);
+        assert_eq!(next.expires_at, bob.expires_at);
+        assert_eq!(next.granted_until, bob.expires_at);
+        // Nobody set an end for a guest, whose token would else be the end of it.
+        let guest = Identity::guest("G".into());
+        let first = authority.join(&guest, &room, place, MINUTE).unwrap();
+        let first = authority.verify_signed(&first.token).unwrap();
+        let next = authority.rejoin(&first, &room, place, MINUTE * 2).unwrap();
+        assert!(Some(next.expires_at.seconds()) > first.expires_at);
+    }
+
+    #[test]
+    fn an_application_names_its_own_people_and_nobody_elses() {
+        let shown = |id: &str, name: &str| {
+            let key = ("devkey", &Secret::new("devsecret"));
+            let token = mint(key, (id, name), VideoGrants::default(), MINUTE).unwrap();
+            let identity = authority().verify_signed(&token);
+            identity.map(|it| (it.id, it.name)).map_err(|it| it.code)
+        };
+        let named = |id: &str, name: &str| Ok((id.to_owned(), name.to_owned()));
+        assert_eq!(shown("1", "Ann"), named("devkey:1", "Ann"));
+        assert_eq!(shown("guest-1", ""), named("devkey:guest-1", "guest-1"));
+        assert_eq!(shown("b", "A\u{202e}n\nn"), named("devkey:b", "An n"));
+        assert_eq!(
+            shown("b", &"x".repeat(99)),
+            named("devkey:b", &"x".repeat(40))
+        );
+        assert_eq!(shown("b", "\u{200b}"), named("devkey:b", "b"));
+        for id in ["b\0", "b\n", &"b".repeat(128)] {
+            assert_eq!(shown(id, ""), Err(Code::TokenInvalid), "{id:?}");
+        }
+        assert_eq!(shown("b", &"x".repeat(129)), Err(Code::TokenInvalid));
     }
 
     #[test]

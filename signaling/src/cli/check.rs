@@ -8,6 +8,7 @@ use clap::Args;
 use super::Settings;
 use crate::config::{Config, OidcProvider, unknown_variables};
 use crate::fetch::Fetcher;
+use crate::store::{self, Standing};
 
 /// The settings to check.
 #[derive(Debug, Args)]
@@ -62,6 +63,7 @@ impl CheckArguments {
         }
         check_log(config, &mut found);
         check_folder(config, &mut found);
+        check_database(config, &mut found).await;
         check_ports(config, &mut found);
         check_addresses(config, &mut found);
         for provider in &config.oidc {
@@ -93,6 +95,34 @@ fn check_folder(config: &Config, found: &mut Findings) {
             found.good(&format!("data: {folder} can be written"));
         }
         Err(error) => found.bad(&format!("data: {folder}: {error}")),
+    }
+}
+
+/// Opens the database as the server would, and changes nothing in it.
+async fn check_database(config: &Config, found: &mut Findings) {
+    let location = match config.database() {
+        Ok(location) => location,
+        Err(error) => return found.bad(&error.to_string()),
+    };
+    let place = location.shown();
+    match store::look(&location).await {
+        Ok(Standing::Current) => found.good(&format!("database: {place} is as this version has it")),
+        Ok(Standing::Empty) => {
+            found.good(&format!("database: {place} is empty: the server makes its tables"));
+        }
+        Ok(Standing::Behind(steps)) => found.good(&format!(
+            "database: {place} is of an older version: the server brings it up to date in {steps} steps; back it up before"
+        )),
+        Ok(Standing::Ahead) => found.bad(&format!(
+            "database: {place} is of a newer version of Klieg: this one does not start with it"
+        )),
+        Ok(Standing::Foreign) => found.bad(&format!(
+            "database: {place} was not made by a release of Klieg: take another, or restore a backup"
+        )),
+        Err(error) => {
+            let advice = error.advice().map_or_else(String::new, |it| format!("; {it}"));
+            found.bad(&format!("{place}: {error}{advice}"));
+        }
     }
 }
 

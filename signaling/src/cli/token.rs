@@ -80,12 +80,9 @@ impl TokenArguments {
         };
         let ended = Arc::new(Ended::new(ttl));
         let authority = Authority::new(secret.clone(), others, ended);
-        authority.verify_signed(&token).map_err(|_| {
-            unusable(
-                "--identity",
-                "or --name is empty, too long or begins with guest-",
-            )
-        })?;
+        authority
+            .verify_signed(&token)
+            .map_err(|_| unusable("--identity", "or --name is empty or too long"))?;
         Ok(token)
     }
 

@@ -156,7 +156,8 @@ settings! {
         /// OpenID providers whose tokens are taken, see [below](#openid-providers)
         [live]
         pub oidc: Vec<OidcProvider> = Vec::new(),
-        /// bearer token that lets `/metrics` be read from elsewhere than this machine; at least 16 characters
+        /// bearer token that lets `/metrics` be read from elsewhere than this machine, and behind a proxy (`public_url`)
+        /// at all; at least 16 characters
         pub metrics_token: Option<Secret> = None,
         /// the file that holds it
         pub metrics_token_file: Option<PathBuf> = None,
@@ -233,6 +234,9 @@ settings! {
         pub joins_per_minute: u32 = 600,
         /// wrong stream keys a minute from one network, before it has to wait
         pub wrong_keys_per_minute: u32 = 60,
+        /// offers a second by WHIP and WHEP from one network without a token that holds, and by guests. One that never
+        /// connects holds a place for thirty seconds
+        pub guest_offers_per_second: u32 = 20,
     }
 }
 
@@ -282,6 +286,7 @@ impl Limits {
             rooms_per_minute: 0,
             joins_per_minute: 0,
             wrong_keys_per_minute: 0,
+            guest_offers_per_second: 0,
         }
     }
 }

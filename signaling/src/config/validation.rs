@@ -89,9 +89,14 @@ impl Config {
     }
 
     fn validate_key(&self, key: &str, secret: &Secret) -> Result<(), String> {
-        // An issuer of OpenID is a URL; no key shall be taken for one.
-        if key.is_empty() || key == "klieg" || key.contains("://") {
-            return Err(format!("{key:?} cannot be the name of a key"));
+        // An issuer of OpenID is a URL; no key shall be taken for one, nor its people for those of a provider.
+        if !is_prefix(key, 40) || key == "klieg" {
+            return Err(format!(
+                "{key:?}: the name of a key has 1 to 40 letters, digits, - and _"
+            ));
+        }
+        if self.oidc.iter().any(|provider| provider.name == key) {
+            return Err(format!("{key:?} is the name of a provider, too"));
         }
         if !self.dev && secret.expose().len() < 32 {
             return Err(format!(
@@ -116,8 +121,7 @@ impl Config {
 
 fn validate_provider(provider: &OidcProvider) -> Result<(), String> {
     let name = &provider.name;
-    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
-    if !(1..=32).contains(&name.len()) || !name.bytes().all(allowed) || name.starts_with("guest") {
+    if !is_prefix(name, 32) {
         return Err(format!(
             "{name:?}: `name` has 1 to 32 letters, digits, - and _"
         ));
@@ -134,6 +138,12 @@ fn validate_provider(provider: &OidcProvider) -> Result<(), String> {
         return Err(format!("{name}: `algorithms` is empty"));
     }
     Ok(())
+}
+
+/// Returns whether identities may begin with this, and a colon after it.
+fn is_prefix(name: &str, length: usize) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+    (1..=length).contains(&name.len()) && name.bytes().all(allowed) && !name.starts_with("guest")
 }
 
 /// Checks that the text is scheme and host of a site, nothing more.

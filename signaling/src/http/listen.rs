@@ -17,6 +17,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tracing::debug;
 
+use super::pace::{Pace, Paced};
 use crate::app::Phase;
 
 /// Binds the port.
@@ -102,7 +103,7 @@ async fn connection(
         .timer(TokioTimer::new())
         .header_read_timeout(HEADER_TIMEOUT)
         .max_buf_size(MAX_HEADER_BYTES)
-        .serve_connection(TokioIo::new(stream), service)
+        .serve_connection(TokioIo::new(Paced::new(stream, PACE)), service)
         .with_upgrades();
     let mut connection = std::pin::pin!(connection);
     let served = tokio::select! {
@@ -134,6 +135,12 @@ async fn closed(phase: &mut watch::Receiver<Phase>) {
 const SEND_BUFFER_BYTES: u32 = 128 * 1024;
 const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
 const UNREAD_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// What the slowest network takes that is worth serving, and more than what one gets who holds places for mischief.
+const PACE: Pace = Pace {
+    window: Duration::from_secs(60),
+    bytes: 60 * 1024,
+};
 const MAX_HEADER_BYTES: usize = 64 * 1024;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 

@@ -2,6 +2,8 @@
 
 pub(crate) mod listen;
 
+mod pace;
+
 pub(crate) mod origin;
 
 pub(crate) mod remote;
@@ -13,6 +15,8 @@ pub(crate) mod accounts;
 pub(crate) mod ingest;
 
 pub(crate) mod rooms;
+
+pub(crate) mod admin;
 
 pub(crate) mod page;
 

@@ -10,7 +10,7 @@ use utoipa::openapi::{ContentBuilder, Ref, ResponseBuilder, content::Content};
 use utoipa::{Modify, OpenApi, ToSchema};
 
 use super::rooms::{chat, edit, join, life, lists, people};
-use super::{accounts, ingest};
+use super::{accounts, admin, ingest};
 use crate::store::RoomOrder;
 
 /// The API.
@@ -23,6 +23,7 @@ use crate::store::RoomOrder;
         accounts::change_password, ingest::show, ingest::rotate,
         lists::list, lists::live, lists::past, edit::create, edit::show, edit::change, edit::remove, lists::related,
         life::start, life::end, life::status, join::join, people::viewers, people::kick, chat::list, chat::say,
+        lists::all, admin::clean_up,
     ),
     components(schemas(Problem, RoomOrder)),
     modifiers(&Everywhere),

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::extract::{ConnectInfo, State};
-use axum::http::{HeaderMap, header};
+use axum::http::{HeaderMap, Version, header};
 use axum::response::{IntoResponse, Response};
 
 use crate::app::{App, Phase};
@@ -28,11 +28,15 @@ pub(crate) async fn readyz(State(app): State<Arc<App>>) -> Result<&'static str, 
 pub(crate) async fn metrics(
     State(app): State<Arc<App>>,
     ConnectInfo(remote): ConnectInfo<SocketAddr>,
+    version: Version,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    // What a proxy on this machine hands on is not from this machine.
+    // What a proxy on this machine hands on is not from this machine, and not every proxy says that it is one: some
+    // do by the version of HTTP that nobody else speaks any more, of others the operator has told us.
     let forwarded = ["forwarded", "x-forwarded-for", "x-real-ip", "via"];
-    let direct = !forwarded.into_iter().any(|name| headers.contains_key(name));
+    let direct = !forwarded.into_iter().any(|name| headers.contains_key(name))
+        && version != Version::HTTP_10
+        && app.config.public_url.is_none();
     let token = bearer_token(&headers).ok().flatten();
     let known = match (&app.config.metrics_token, token) {
         (Some(secret), Some(token)) => secret.is(token),

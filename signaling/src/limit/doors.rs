@@ -22,6 +22,8 @@ pub(crate) enum Door {
     Join,
     /// Shows a stream key that is none.
     WrongKey,
+    /// Offers a session and shows nothing that holds, or a guest's token (RFC 9725, section 5, asks for a limit).
+    Offer,
 }
 
 /// By whom it is counted.
@@ -53,6 +55,11 @@ impl Doors {
             (Door::CreateRoom, limits.rooms_per_minute, minute),
             (Door::Join, limits.joins_per_minute, minute),
             (Door::WrongKey, limits.wrong_keys_per_minute, minute),
+            (
+                Door::Offer,
+                limits.guest_offers_per_second,
+                Rate::per_second,
+            ),
         ] {
             let mut slot = self.lock(door);
             let rate = (count > 0).then(|| rate(count));
@@ -97,7 +104,7 @@ fn too_often(wait: std::time::Duration) -> ApiError {
     ApiError::new(Code::RateLimited, text).retry_after(wait)
 }
 
-const DOORS: usize = 5;
+const DOORS: usize = 6;
 
 #[cfg(test)]
 mod tests {

@@ -43,7 +43,7 @@ pub(crate) use layers::VideoLayers;
 pub(crate) use life::{Input, Reason};
 pub(crate) use member::{NewMember, Person, Progress, SessionRef};
 pub(crate) use tally::Summary;
-pub(crate) use upkeep::{Upkeep, keep_up};
+pub(crate) use upkeep::{Cleaned, Upkeep, keep_up};
 
 use crate::admission::Place;
 use crate::error::ApiError;

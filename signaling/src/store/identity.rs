@@ -22,6 +22,8 @@ pub(crate) trait IdentityStore: Send + Sync {
         hash: &'a str,
         now: Timestamp,
     ) -> Stored<'a, Option<Vec<String>>>;
+    /// Replaces the hash of an account's password by another of the same password, unless it has changed.
+    fn rehash<'a>(&'a self, id: &'a str, old: &'a str, new: &'a str) -> Stored<'a, ()>;
     /// Changes the role and ends all sign-ins; `None` when there is no such account, otherwise their ids.
     fn set_role<'a>(
         &'a self,
@@ -124,6 +126,9 @@ pub(super) mod sql {
 
     pub(in crate::store) const SET_PASSWORD: &str =
         "UPDATE users SET password_hash = $2 WHERE id = $1";
+
+    pub(in crate::store) const REHASH: &str =
+        "UPDATE users SET password_hash = $3 WHERE id = $1 AND password_hash = $2";
 
     pub(in crate::store) const SET_ROLE: &str = "UPDATE users SET role = $2 WHERE id = $1";
 

@@ -160,6 +160,11 @@ async fn what_takes_something_away_ends_every_sign_in_and_others_learn_of_it(bas
     assert_eq!(ended.unwrap(), ["u"]);
     let found = store.find("1").await.unwrap().unwrap();
     assert_eq!(found.password_hash.as_deref(), Some("new"));
+    // The same password, hashed otherwise: nobody is signed out, and a change meanwhile is not undone.
+    store.rehash("1", "hash", "late").await.unwrap();
+    store.rehash("1", "new", "newer").await.unwrap();
+    let found = store.find("1").await.unwrap().unwrap();
+    assert_eq!(found.password_hash.as_deref(), Some("newer"));
     assert_eq!(found.account.role, AccountRole::Admin);
     store.begin(&sign_in("v", "1", later(4))).await.unwrap();
     store.end("v", later(5)).await.unwrap();

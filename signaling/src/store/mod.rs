@@ -4,11 +4,15 @@
 
 mod room;
 
+mod list;
+
 mod journal;
 
 mod user;
 
 mod upkeep;
+
+mod look;
 
 mod words;
 
@@ -33,9 +37,11 @@ pub(crate) use identity::{IdentityStore, NewSignIn, Renewal, Renewed, StoredAcco
 pub(crate) use journal::{
     Author, ChatMessage, Entry, Event, JournalStore, NewChat, Outcome, RoomUpdate,
 };
+pub(crate) use list::{RoomCursor, RoomOrder, RoomQuery, SeenBy};
+pub(crate) use look::{Standing, look};
 pub(crate) use room::{
-    Created, CreationKey, Document, ExternalLink, Quality, RoomCursor, RoomOrder, RoomQuery,
-    RoomRecord, RoomStatus, RoomStore, Visibility,
+    Created, CreationKey, Document, ExternalLink, Quality, RoomRecord, RoomStatus, RoomStore,
+    Visibility,
 };
 pub(crate) use upkeep::UpkeepStore;
 pub(crate) use user::{User, UserStore};
@@ -91,6 +97,14 @@ impl Location {
         }
         Err("expected sqlite:FILE or postgres://USER@HOST/DATABASE")
     }
+
+    /// Names it without its secret.
+    pub(crate) fn shown(&self) -> String {
+        match self {
+            Self::Sqlite(file) => file.display().to_string(),
+            Self::Postgres(url) => postgres::shown(url.expose()),
+        }
+    }
 }
 
 /// Opens a database, brings its tables to this version and returns the stores.
@@ -136,6 +150,21 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// Says in words what is wrong, for who runs the server.
+    pub(crate) fn advice(&self) -> Option<&'static str> {
+        let Self::Database(error) = self else {
+            return match self {
+                Self::Deadline(_) => Some(
+                    "the server does not answer: is it up, and does a firewall let this machine in?",
+                ),
+                Self::Database(_) | Self::Migration(_) | Self::Unreadable(_) | Self::Backup(_) => {
+                    None
+                }
+            };
+        };
+        advice(error)
+    }
+
     /// Returns whether the same may be done once the database is back.
     pub(crate) fn is_away(&self) -> bool {
         match self {
@@ -143,6 +172,44 @@ impl StoreError {
             Self::Database(error) => is_away(error),
             Self::Migration(_) | Self::Unreadable(_) | Self::Backup(_) => false,
         }
+    }
+}
+
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "there is advice for some errors only"
+)]
+fn advice(error: &sqlx::Error) -> Option<&'static str> {
+    match error {
+        sqlx::Error::Io(_) => {
+            Some("no server of PostgreSQL answers there: is it up, and are host and port right?")
+        }
+        sqlx::Error::Tls(_) => Some("TLS: see sslmode and sslrootcert in the URL"),
+        sqlx::Error::PoolTimedOut => {
+            Some("the server does not answer: is it up, and does a firewall let this machine in?")
+        }
+        // SQLSTATE (PostgreSQL, appendix A) and SQLite's result codes.
+        sqlx::Error::Database(said) => match said.code()?.as_ref() {
+            "28000" | "28P01" => {
+                Some("user or password are wrong, or pg_hba.conf does not let them in")
+            }
+            "3D000" => Some("make the database first: createdb"),
+            "42501" => Some("the user must own the database"),
+            "53300" => {
+                Some("the server takes no more connections: see its max_connections; Klieg uses 20")
+            }
+            "57P03" => Some("the server is starting or stopping: try again in a moment"),
+            "5" | "261" | "517" => Some("another program has it locked"),
+            "8" | "14" | "1032" | "776" => {
+                Some("is the file readable and writable for this user, and its folder too?")
+            }
+            "11" | "26" => {
+                Some("this is no database of SQLite, or it is damaged: restore a backup")
+            }
+            "13" => Some("the disk is full"),
+            _ => None,
+        },
+        _ => None,
     }
 }
 

@@ -5,7 +5,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{Stored, User};
+use super::{RoomQuery, Stored, User};
 use crate::id::RoomId;
 use crate::time::Timestamp;
 
@@ -266,6 +266,9 @@ impl FromStr for RoomStatus {
 }
 
 impl Visibility {
+    /// Every one of them.
+    pub(crate) const ALL: [Self; 3] = [Self::Public, Self::Unlisted, Self::Private];
+
     /// Returns the name on the wire.
     pub(crate) fn as_str(self) -> &'static str {
         match self {
@@ -280,7 +283,7 @@ impl FromStr for Visibility {
     type Err = ();
 
     fn from_str(text: &str) -> Result<Self, ()> {
-        let mut all = [Self::Public, Self::Unlisted, Self::Private].into_iter();
+        let mut all = Self::ALL.into_iter();
         all.find(|visibility| visibility.as_str() == text).ok_or(())
     }
 }
@@ -334,81 +337,4 @@ pub(crate) enum Created {
         /// The hash of its stream key.
         key_hash: Option<String>,
     },
-}
-
-/// Which rooms to list.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct RoomQuery {
-    /// Only these; `None`: all but cancelled ones.
-    pub status: Option<RoomStatus>,
-    /// Only those at this place of [`RoomStatus::rank`].
-    pub rank: Option<i64>,
-    /// Only those with words that begin with these; at most 8.
-    pub words: Option<Vec<String>>,
-    /// Only those under it.
-    pub category: Option<String>,
-    /// Only this person's.
-    pub owner: Option<String>,
-    /// Also this person's own unlisted and private ones.
-    pub viewer: Option<String>,
-    /// In which order.
-    pub order: RoomOrder,
-    /// Only those after this one.
-    pub after: Option<RoomCursor>,
-    /// How many.
-    pub limit: u32,
-}
-
-/// In which order rooms are listed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum RoomOrder {
-    /// Those on air first, then those to come, then those that are over; the latest of each first.
-    #[default]
-    Active,
-    /// The last created first.
-    Newest,
-    /// The most viewers at once first.
-    Popular,
-    /// Scheduled ones, the next to begin first.
-    Soonest,
-}
-
-/// The place of a room in a list.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct RoomCursor {
-    /// What the list goes by: [`RoomStatus::rank`] in [`RoomOrder::Active`], else 0.
-    pub rank: i64,
-    /// What it goes by next.
-    pub key: i64,
-    /// Decides between rooms of the same key.
-    pub id: String,
-}
-
-impl RoomCursor {
-    /// Returns the place of a room.
-    pub(crate) fn of(room: &RoomRecord, order: RoomOrder) -> Self {
-        let (rank, key) = match order {
-            RoomOrder::Active => (room.status.rank(), room.since().millis()),
-            RoomOrder::Newest => (0, room.created_at.millis()),
-            RoomOrder::Popular => (0, i64::try_from(room.peak_viewers).unwrap_or(i64::MAX)),
-            RoomOrder::Soonest => (0, room.scheduled_at.map_or(0, Timestamp::millis)),
-        };
-        Self {
-            rank,
-            key,
-            id: room.id.as_str().to_owned(),
-        }
-    }
-
-    /// Compares two places in a list of this order.
-    pub(crate) fn compare(&self, other: &Self, order: RoomOrder) -> std::cmp::Ordering {
-        let key = |it: &Self| (it.rank, it.key, it.id.clone());
-        match order {
-            RoomOrder::Soonest => key(self).cmp(&key(other)),
-            RoomOrder::Active | RoomOrder::Newest | RoomOrder::Popular => {
-                key(other).cmp(&key(self))
-            }
-        }
-    }
 }

@@ -218,11 +218,11 @@ async fn a_list_shows_hidden_rooms_to_their_owner_alone(base: Base) {
         base.create(&room, &format!("key {number}")).await;
     }
     let mut query = RoomQuery {
-        viewer: Some("somebody".to_owned()),
+        seen_by: SeenBy::Host("somebody".to_owned()),
         ..RoomQuery::default()
     };
     assert_eq!(base.list(&query).await, [4, 1]);
-    query.viewer = Some("owner".to_owned());
+    query.seen_by = SeenBy::Host("owner".to_owned());
     assert_eq!(base.pages(&mut query, 1).await, [4, 3, 2, 1]);
     query.words = Some(words("three"));
     assert_eq!(base.list(&query).await, [3]);
@@ -230,8 +230,15 @@ async fn a_list_shows_hidden_rooms_to_their_owner_alone(base: Base) {
     query.owner = Some("somebody".to_owned());
     assert!(base.list(&query).await.is_empty());
     query.owner = Some("owner".to_owned());
-    query.viewer = None;
+    query.seen_by = SeenBy::Everybody;
     assert_eq!(base.list(&query).await, [4, 1]);
+    query.seen_by = SeenBy::Admin(None);
+    assert_eq!(base.pages(&mut query, 1).await, [4, 3, 2, 1]);
+    query.owner = None;
+    query.words = Some(words("t"));
+    assert_eq!(base.list(&query).await, [3, 2]);
+    query.seen_by = SeenBy::Admin(Some(Visibility::Private));
+    assert_eq!(base.list(&query).await, [3]);
 }
 
 async fn rooms_are_found_by_words_without_accents(base: Base) {
@@ -499,6 +506,15 @@ fn queries() -> Vec<RoomQuery> {
         ..plain()
     });
     queries.push(RoomQuery {
+        words: Some(words("room 77")),
+        ..plain()
+    });
+    queries.push(RoomQuery {
+        seen_by: SeenBy::Admin(None),
+        ..plain()
+    });
+    queries.push(RoomQuery {
+        seen_by: SeenBy::Admin(None),
         words: Some(words("room 77")),
         ..plain()
     });

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::{Instant, SystemTime};
+use std::time::SystemTime;
 
 use axum::body::Bytes;
 use axum::extract::State as AppState;
@@ -156,7 +156,7 @@ async fn create(app: &Arc<App>, offered: Offered) -> Result<Response, ApiError> 
 /// Lets those in who may come. How often others may ask is limited, and guests are others, too: their tokens
 /// are for everybody.
 async fn admit(app: &App, offered: &Offered) -> Result<Guest, ApiError> {
-    let count = || app.resources.strangers.take(offered.from, Instant::now());
+    let count = || app.doors.pass(Door::Offer, &Who::Network(offered.from));
     if !offered.headers.contains_key(header::AUTHORIZATION) {
         count()?;
         return identify(app, offered).await;

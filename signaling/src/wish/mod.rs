@@ -6,8 +6,6 @@
 
 mod headers;
 
-mod strangers;
-
 mod resources;
 
 pub(crate) mod endpoint;

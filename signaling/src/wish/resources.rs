@@ -24,7 +24,6 @@ use crate::session::Session;
 
 use super::Protocol;
 use super::events::Streams;
-use super::strangers::Strangers;
 
 /// All of them.
 #[derive(Debug)]
@@ -36,7 +35,6 @@ pub(crate) struct Resources {
     guest_places: Arc<Semaphore>,
     /// How many there are.
     count: IntGauge,
-    pub(super) strangers: Strangers,
 }
 
 /// What there is of a session until it is removed.
@@ -165,7 +163,6 @@ impl Resources {
             places: Arc::new(Semaphore::new(limit)),
             guest_places: Arc::new(Semaphore::new(limit - limit / KEPT_FROM_GUESTS)),
             count,
-            strangers: Strangers::default(),
         }
     }
 

@@ -3,14 +3,15 @@
 use std::sync::Arc;
 
 use crate::app::App;
-use crate::auth::{Action, Grants, Identity};
+use crate::auth::{Action, Grants, Identity, Issued};
 use crate::error::{ApiError, Code};
-use crate::id::SocketId;
+use crate::id::{RoomId, SocketId};
 use crate::room::{Departure, NewMember, RoomHandle, RoomMessage};
+use crate::time::Timestamp;
 
 use super::outbox::Outbox;
 use super::protocol::{
-    self, Ack, Auth, ChatSend, ClientMessage, Participant, REACTIONS, ReactionSend,
+    self, Ack, Auth, ChatSend, ClientMessage, Participant, REACTIONS, ReactionSend, TokenRefresh,
 };
 use super::sessions::Sessions;
 
@@ -27,9 +28,13 @@ pub(super) struct Conversation {
 
 /// Where a client is.
 pub(super) struct Place {
+    pub(super) id: RoomId,
     pub(super) room: RoomHandle,
     pub(super) grants: Grants,
     pub(super) sessions: Sessions,
+    /// When the newest token ends that the client has for the room, in seconds since 1970; rises with each that it is
+    /// sent.
+    token_ends: u64,
 }
 
 /// What a handler says when it has done its work.
@@ -160,6 +165,33 @@ impl Conversation {
         }
     }
 
+    /// Sends another token for the room, before the one that the client has can no longer be used to come back. Only
+    /// who could enter with a token at this moment gets one.
+    pub(super) async fn refresh_token(&mut self) {
+        let (Some(identity), Some(place)) = (&self.identity, &mut self.place) else {
+            return;
+        };
+        let ttl = self.app.join_ttl();
+        if place.token_ends > Timestamp::now().plus(ttl / 2).seconds() {
+            return;
+        }
+        let Ok((record, role, grants)) = self.app.enter(identity, place.id.as_str()).await else {
+            return;
+        };
+        let (authority, role_and_grants) = (&self.app.authority, (role, grants));
+        match authority.rejoin(identity, &record.id, role_and_grants, ttl) {
+            Ok(Issued { token, expires_at }) if expires_at.seconds() > place.token_ends => {
+                place.token_ends = expires_at.seconds();
+                let refresh = TokenRefresh { token, expires_at };
+                self.outbox
+                    .send(protocol::message("token.refresh", &refresh));
+            }
+            // What was granted ends with the token that the client has.
+            Ok(_) => place.token_ends = u64::MAX,
+            Err(error) => error.report(),
+        }
+    }
+
     /// Returns who it is.
     fn identity(&self) -> Result<&Identity, ApiError> {
         self.identity
@@ -210,9 +242,11 @@ impl Conversation {
         };
         let (room, entered) = self.app.rooms.enter(&record.id, member, last_seq).await?;
         self.place = Some(Place {
+            id: record.id,
             room,
             grants,
             sessions: Sessions::default(),
+            token_ends: identity.expires_at.unwrap_or(u64::MAX),
         });
         Ok(Ack {
             seq: entered,

@@ -129,6 +129,8 @@ impl Reader {
                         return End::NotAuthenticated;
                     }
                     self.conversation.outbox.ping();
+                    // On the heap, as below.
+                    Box::pin(self.conversation.refresh_token()).await;
                 }
                 end = &mut *written => return end.unwrap_or(End::Gone),
                 phase = next_phase(&mut self.phase) => match phase {

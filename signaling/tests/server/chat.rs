@@ -244,7 +244,8 @@ async fn a_history_of_the_longest_messages_and_names_keeps_nobody_out() {
     let server = TestServer::start().await;
     let text = "😀".repeat(500);
     for index in 0..25 {
-        let identity = format!("{}{index:02}", "😀".repeat(126));
+        // As long as an identity may be that begins with `devkey:`.
+        let identity = format!("{}{index:02}", "😀".repeat(119));
         let token = api_token("demo", &identity, VideoGrants::default());
         let mut talker = server.socket().await;
         talker.ok("auth", json!({ "token": token })).await;

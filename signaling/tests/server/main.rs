@@ -24,6 +24,10 @@ mod matrix;
 
 mod tokens;
 
+mod refresh;
+
+mod admin;
+
 mod chat;
 
 mod limits;

@@ -70,6 +70,8 @@ const ROUTES: &[(&str, &str, Need, &str)] = &[
         r#"{"text":"hi"}"#,
     ),
     ("GET", "/rooms/{id}/ingest", Room(Action::StreamKey), ""),
+    ("GET", "/admin/rooms", Server(Action::Administer), ""),
+    ("POST", "/admin/cleanup", Server(Action::Administer), ""),
     (
         "POST",
         "/rooms/{id}/ingest/rotate",

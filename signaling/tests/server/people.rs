@@ -98,6 +98,48 @@ async fn a_private_room_and_a_missing_one_answer_alike() {
     server.server.stop().await;
 }
 
+/// Compares the times of answers, taken in turns so that whatever else the machine does meets all alike. What cannot be
+/// told apart is right half of the time.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_private_room_and_a_missing_one_answer_after_the_same_time() {
+    for server in TestServer::on_each(|_| ()).await {
+        let ann = server.token("Ann").await;
+        let private = json!({ "title": "Secret", "visibility": "private" });
+        let asleep = server.room(&ann, private.clone()).await;
+        let awake = server.room(&ann, private).await;
+        // One of them is in memory, as those are where somebody is.
+        let (_host, _) = server.join("Ann", &awake).await;
+        let bob = server.token("Bob").await;
+        let mut took = [vec![], vec![], vec![]];
+        let paths =
+            [&asleep, &awake, "missing-missing-missin"].map(|id| format!("/api/v1/rooms/{id}"));
+        for _ in 0..ROUNDS {
+            for (path, took) in paths.iter().zip(&mut took) {
+                let asked = Instant::now();
+                let reply = server.get(path, Some(&bob)).await;
+                took.push(asked.elapsed());
+                assert_eq!(reply.status, 404, "{}", reply.body);
+            }
+        }
+        let [asleep, awake, missing] = took;
+        for (name, hidden) in [("asleep", asleep), ("awake", awake)] {
+            let later = share_later(&hidden, &missing);
+            println!("{name}: later than a missing room in {later:.2} of all pairs");
+            assert!((0.2..0.8).contains(&later), "{name}: {later}");
+        }
+        server.server.stop().await;
+    }
+}
+
+/// Returns in which share of all pairs the first is the later.
+fn share_later(one: &[Duration], other: &[Duration]) -> f64 {
+    let pairs = one.iter().flat_map(|a| other.iter().map(move |b| a > b));
+    let later = pairs.filter(|later| *later).count();
+    later as f64 / (one.len() * other.len()) as f64
+}
+
+const ROUNDS: usize = 200;
+
 #[tokio::test]
 async fn an_application_decides_what_its_users_may_do() {
     let server = TestServer::start().await;

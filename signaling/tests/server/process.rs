@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use crate::harness::{Client, TempDir, call};
+use crate::postgres;
 
 fn klieg(data: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_klieg"));
@@ -148,6 +149,7 @@ fn a_setting_that_cannot_be_used_is_one_line_and_exit_code_64() {
     let data = TempDir::new();
     std::fs::write(data.path().join("broken.toml"), "htpt = 1\n").unwrap();
     std::fs::write(data.path().join("unfinished.toml"), "http = [\n").unwrap();
+    let long = "x".repeat(200);
     for (arguments, named) in [
         (vec!["--dev", "--http", "nowhere"], "http"),
         (vec!["--dev", "--http", "0.0.0.0:0"], "http"),
@@ -188,7 +190,7 @@ fn a_setting_that_cannot_be_used_is_one_line_and_exit_code_64() {
             "--room",
         ),
         (
-            vec!["token", "--dev", "--room", "demo", "--identity", "guest-1"],
+            vec!["token", "--dev", "--room", "demo", "--identity", &long],
             "--identity",
         ),
     ] {
@@ -352,6 +354,67 @@ async fn a_hang_up_reads_the_settings_again_and_changes_nothing_where_they_are_w
     child.wait().unwrap();
 }
 
+/// Runs `klieg check` in a folder; returns its exit code and what it said.
+fn check(data: &TempDir, change: &dyn Fn(&mut Command)) -> (Option<i32>, String) {
+    let mut command = klieg(data.path());
+    command.arg("check");
+    change(&mut command);
+    let output = command.output().unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    let text = said + &String::from_utf8(output.stderr).unwrap();
+    (output.status.code(), text)
+}
+
+#[test]
+fn a_check_opens_the_database_changes_nothing_and_says_what_is_wrong() {
+    let data = TempDir::new();
+    let settings = "http = \"127.0.0.1:0\"\nmedia = \"127.0.0.1:0\"\n";
+    std::fs::write(data.path().join("klieg.toml"), settings).unwrap();
+    let check = |change: &dyn Fn(&mut Command)| check(&data, change);
+    let secret = "hunter2";
+    let (code, text) = check(&|_| ());
+    assert_eq!(code, Some(0), "{text}");
+    assert!(
+        text.contains("klieg.db is empty: the server makes its tables"),
+        "{text}"
+    );
+    assert!(!data.path().join("data/klieg.db").exists());
+    let file = data.path().join("klieg.db");
+    std::fs::write(&file, "what is this, and why is it here?".repeat(100)).unwrap();
+    let shut = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = shut.local_addr().unwrap().port();
+    drop(shut);
+    for (url, said) in [
+        (
+            format!("sqlite:{}", file.display()),
+            "this is no database of SQLite",
+        ),
+        (
+            format!("postgres://klieg:{secret}@127.0.0.1:{port}/klieg"),
+            "no server of PostgreSQL answers there",
+        ),
+        (
+            postgres::database().replace("/test_", "/no_such_"),
+            "make the database first",
+        ),
+    ] {
+        let (code, text) = check(&|command| {
+            command.env("KLIEG_DATABASE_URL", &url);
+        });
+        assert_eq!(code, Some(1), "{text}");
+        assert!(text.contains("PROBLEM  ") && text.contains(said), "{text}");
+        assert!(!text.contains(secret), "{text}");
+    }
+    let (code, text) = check(&|command| {
+        command.env("KLIEG_DATABASE_URL", postgres::database());
+    });
+    assert_eq!(code, Some(0), "{text}");
+    assert!(
+        text.contains("is empty: the server makes its tables"),
+        "{text}"
+    );
+}
+
 #[test]
 fn a_check_says_what_is_set_and_what_would_keep_the_server_from_starting() {
     let data = TempDir::new();
@@ -361,17 +424,7 @@ fn a_check_says_what_is_set_and_what_would_keep_the_server_from_starting() {
          [api_keys]\nshop = \"{secret}\"\n[limits]\njoins_per_minute = 7\n"
     );
     std::fs::write(data.path().join("klieg.toml"), settings).unwrap();
-    let check = |change: &dyn Fn(&mut Command)| {
-        let mut command = klieg(data.path());
-        command.arg("check");
-        change(&mut command);
-        let output = command.output().unwrap();
-        let said = String::from_utf8(output.stdout).unwrap();
-        (
-            output.status.code(),
-            said + &String::from_utf8(output.stderr).unwrap(),
-        )
-    };
+    let check = |change: &dyn Fn(&mut Command)| check(&data, change);
     let (code, text) = check(&|command| {
         command.env("KLIEG_MAX_SOCKET", "1");
     });

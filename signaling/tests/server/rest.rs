@@ -165,6 +165,15 @@ async fn metrics_are_for_this_machine_and_for_who_has_the_token() {
     ] {
         assert!(text.contains(name), "{name} in {text}");
     }
+    // Where a proxy stands in front, this machine may be the proxy, whatever it says of itself.
+    let behind = TestServer::start_with(|config| {
+        config.public_url = Some("https://live.example".to_owned());
+        config.metrics_token = Some(klieg_signaling::Secret::new(secret));
+    })
+    .await;
+    assert_eq!(behind.get("/metrics", None).await.status, 403);
+    assert_eq!(behind.get("/metrics", Some(secret)).await.status, 200);
+    behind.server.stop().await;
     // A proxy on this machine hands on what comes from elsewhere.
     for (token, expected) in [("", 403), ("guess", 403), (secret, 200)] {
         let request = hyper::Request::builder()

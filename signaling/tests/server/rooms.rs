@@ -159,7 +159,7 @@ async fn a_kick_ends_every_token_that_was_minted_before() {
             .get(&format!("{path}/viewers"), Some(&ann))
             .await
             .body;
-        assert_eq!(listed["items"][0]["id"], "bob", "{listed}");
+        assert_eq!(listed["items"][0]["id"], "devkey:bob", "{listed}");
         let counted = server
             .get(&format!("{path}/viewers"), Some(token))
             .await
@@ -167,7 +167,7 @@ async fn a_kick_ends_every_token_that_was_minted_before() {
         assert_eq!(counted.get("items"), None);
 
         let kicks = format!("{path}/kicks");
-        let kick = json!({ "identity": "bob", "reason": "Enough." });
+        let kick = json!({ "identity": "devkey:bob", "reason": "Enough." });
         assert_eq!(
             server.post(&kicks, Some(token), kick.clone()).await.status,
             403

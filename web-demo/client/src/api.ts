@@ -5,6 +5,8 @@ import type { JoinToken, Page, RoomInfo, RoomStatus, ServerConfig, SignIn, Visib
 
 const ANSWER_WITHIN_MS = 10_000;
 
+const BEARER_REFUSED = new Set(['token_expired', 'token_invalid']);
+
 /** Which rooms to list. */
 export interface RoomQuery {
   status?: RoomStatus;
@@ -26,16 +28,21 @@ export interface NewRoom {
 /** A room just made, with the secret that is shown once. */
 export type CreatedRoom = RoomInfo & { ingest: { streamKey: string } };
 
+/** Returns the bearer of a call, `undefined` for a guest; `refused` is the one that the server did not take. */
+export type BearerSource = (refused?: string) => string | undefined | Promise<string | undefined>;
+
 /** One server, as one identity or as a guest. */
 export class Api {
+  /** The server's, such as `https://live.example`. */
+  readonly origin: URL;
   #base: URL;
-  /** Bearer of the calls; `undefined` for a guest. */
-  #token: (() => string | undefined) | undefined;
+  /** `undefined` for a guest. */
+  #bearer: BearerSource | undefined;
 
-  /** `origin` is the server's, such as `https://live.example`. */
-  constructor(origin: string | URL, token?: () => string | undefined) {
+  constructor(origin: string | URL, bearer?: BearerSource) {
+    this.origin = new URL(origin);
     this.#base = new URL('/api/v1/', origin);
-    this.#token = token;
+    this.#bearer = bearer;
   }
 
   /** Where the WebSocket of this server is. */
@@ -49,8 +56,24 @@ export class Api {
     return this.#call('GET', 'config');
   }
 
-  signIn(username: string): Promise<SignIn> {
-    return this.#call('POST', 'auth/login', { username });
+  /** Signs in; a server for development takes a name alone. */
+  signIn(username: string, password?: string): Promise<SignIn> {
+    return this.#call('POST', 'auth/login', password === undefined ? { username } : { username, password });
+  }
+
+  /** Makes an account and signs it in. */
+  register(username: string, password: string): Promise<SignIn> {
+    return this.#call('POST', 'auth/register', { username, password });
+  }
+
+  /** Changes a refresh token for new tokens; it is good once. */
+  refresh(refreshToken: string): Promise<SignIn> {
+    return this.#call('POST', 'auth/refresh', { refreshToken });
+  }
+
+  /** Ends the sign-in that the bearer came of, or every one of its account. */
+  signOut(everywhere: boolean): Promise<void> {
+    return this.#call('POST', 'auth/logout', { everywhere });
   }
 
   rooms(query: RoomQuery = {}): Promise<Page<RoomInfo>> {
@@ -73,9 +96,22 @@ export class Api {
   }
 
   async #call<Answer>(method: string, path: string, body?: object): Promise<Answer> {
+    const bearer = await this.#bearer?.();
+    try {
+      return await this.#send(method, path, body, bearer);
+    } catch (thrown) {
+      const error = KliegError.from(thrown);
+      if (bearer === undefined || !BEARER_REFUSED.has(error.code)) throw error;
+      // It was carried out for nobody: once more with another, or as a guest.
+      const next = await this.#bearer?.(bearer);
+      if (next === bearer) throw error;
+      return await this.#send(method, path, body, next);
+    }
+  }
+
+  async #send<Answer>(method: string, path: string, body: object | undefined, bearer: string | undefined): Promise<Answer> {
     const headers: Record<string, string> = { accept: 'application/json' };
-    const token = this.#token?.();
-    if (token !== undefined) headers['authorization'] = `Bearer ${token}`;
+    if (bearer !== undefined) headers['authorization'] = `Bearer ${bearer}`;
     const init: RequestInit = { method, headers, signal: AbortSignal.timeout(ANSWER_WITHIN_MS) };
     if (body !== undefined) {
       headers['content-type'] = 'application/json';
@@ -88,7 +124,7 @@ export class Api {
       throw new KliegError('offline');
     }
     if (!response.ok) throw await problem(response);
-    return await response.json() as Answer;
+    return response.status === 204 ? undefined as Answer : await response.json() as Answer;
   }
 }
 

@@ -156,6 +156,7 @@ export interface ServerMessages {
   'reaction.batch': { counts: Record<string, number> };
   'stats': RoomStats;
   'room.status': { status: RoomStatus; startedAt?: string | null; message?: string };
+  'token.refresh': { token: string; expiresAt: string };
   'server.draining': { reconnectAfterMs: number };
 }
 
@@ -172,10 +173,21 @@ export interface Ack {
 
 /** The server's settings that a page needs, `GET /api/v1/config`. */
 export interface ServerConfig {
+  /** Whether a name alone is enough to sign in. */
   devSignIn: boolean;
+  /** Whether people may make accounts themselves. */
+  registration: boolean;
   reactions: string[];
   maxChatLength: number;
   version: string;
+}
+
+/** What an account may do on the server. */
+export type AccountRole = 'admin' | 'host' | 'viewer';
+
+/** An account as its owner sees it. */
+export interface Account extends User {
+  role: AccountRole;
 }
 
 /** Answer to a sign-in. */
@@ -183,7 +195,11 @@ export interface SignIn {
   accessToken: string;
   /** RFC 3339. */
   expiresAt: string;
-  user: User;
+  /** Good once, for new tokens. */
+  refreshToken: string;
+  /** RFC 3339. */
+  refreshExpiresAt: string;
+  user: Account;
 }
 
 /** Answer to `POST /rooms/{id}/join`. */

@@ -16,6 +16,9 @@ const STABLE_AFTER_MS = 10_000;
 /** How long the connection before is kept beside its successor, for the picture that hangs on it. */
 const FORMER_MS = 5_000;
 
+/** A token that the server sent is not used in its last moments: it has to hold when it arrives. */
+const ARRIVES_WITHIN_MS = 5_000;
+
 /** Answers that no further attempt can change. */
 const FINAL_CODES = new Set(['not_found', 'forbidden', 'unauthenticated', 'token_invalid', 'token_expired']);
 
@@ -80,6 +83,8 @@ export class Room extends Emitter<RoomEvents> {
   #drainMs: number | undefined;
   /** The token was refused once: the next is asked for anew. */
   #renew = false;
+  /** What the server sent last to come back with; `undefined` before, once it was refused, and for somebody else. */
+  #sent: { token: string; expiresAt: string } | undefined;
   #timer: ReturnType<typeof setTimeout> | undefined;
 
   constructor(options: RoomOptions) {
@@ -132,6 +137,7 @@ export class Room extends Emitter<RoomEvents> {
     }
     this.#lastSeq = undefined;
     this.#renew = false;
+    this.#sent = undefined;
     this.#change(joined ? 'rejoining' : this.#snapshot === undefined ? 'connecting' : 'reconnecting');
     this.#connect();
   }
@@ -150,7 +156,7 @@ export class Room extends Emitter<RoomEvents> {
   }
 
   #connect(): void {
-    const { url, socket = (to, protocol) => new WebSocket(to, protocol), token } = this.#options;
+    const { url, socket = (to, protocol) => new WebSocket(to, protocol) } = this.#options;
     const wire = new Wire(socket(url, SUBPROTOCOL));
     this.#wire = wire;
     const opened = new Promise<void>((resolve) => wire.on('open', resolve));
@@ -159,9 +165,16 @@ export class Room extends Emitter<RoomEvents> {
     });
     wire.on('closed', () => this.#lose(wire));
     // The token is fetched while the socket opens.
-    Promise.all([token(this.#renew), opened])
+    Promise.all([this.#token(), opened])
       .then(([value]) => this.#enter(wire, value))
       .catch((thrown: unknown) => this.#refuse(wire, KliegError.from(thrown)));
+  }
+
+  async #token(): Promise<string> {
+    const sent = this.#sent;
+    if (sent !== undefined && Date.parse(sent.expiresAt) > Date.now() + ARRIVES_WITHIN_MS) return sent.token;
+    this.#sent = undefined;
+    return await this.#options.token(this.#renew);
   }
 
   async #enter(wire: Wire, token: string): Promise<void> {
@@ -198,7 +211,9 @@ export class Room extends Emitter<RoomEvents> {
     if (wire !== this.#wire) return;
     const tokenRefused = error.code === 'token_expired' || error.code === 'token_invalid';
     if (tokenRefused && !this.#renew) {
-      this.#renew = true;
+      // What the server sent is not what the source has: that may be as good as ever.
+      this.#renew = this.#sent === undefined;
+      this.#sent = undefined;
       wire.close();
     } else if (FINAL_CODES.has(error.code)) {
       this.#end(error);
@@ -252,6 +267,7 @@ export class Room extends Emitter<RoomEvents> {
       case 'rtc.answer': return this.emit('answer', message.d);
       case 'rtc.layers': return this.emit('layers', message.d);
       case 'rtc.state': return this.emit('session', message.d);
+      case 'token.refresh': this.#sent = message.d; return;
       case 'server.draining': this.#drainMs = message.d.reconnectAfterMs;
     }
   }

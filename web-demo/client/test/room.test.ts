@@ -172,3 +172,43 @@ test('after close nothing is heard and nothing comes back', async () => {
   expect(sockets).toHaveLength(1);
   await expect(room.request('ping', {})).rejects.toThrow('disconnected');
 });
+
+test('a token that the server sent is what a lost room comes back with, and the source is asked once that is refused', async () => {
+  const asked: boolean[] = [];
+  const { room, sockets } = openRoom(async (renew) => { asked.push(renew); return 'from the source'; });
+  await join(sockets[0]!);
+  const expiresAt = new Date(Date.now() + 600_000).toISOString();
+  sockets[0]!.receive({ t: 'token.refresh', d: { token: 'sent', expiresAt } });
+  sockets[0]!.drop();
+  await vi.advanceTimersByTimeAsync(1000);
+  sockets[1]!.open();
+  await settle();
+  expect(sockets[1]!.last('auth').d).toEqual({ token: 'sent' });
+  sockets[1]!.refuse('auth', 'token_invalid');
+  await settle();
+  await vi.advanceTimersByTimeAsync(5000);
+  sockets[2]!.open();
+  await settle();
+  expect(sockets[2]!.last('auth').d).toEqual({ token: 'from the source' });
+  expect(asked).toEqual([false, false]);
+  room.close();
+});
+
+test('a token that the server sent is not used once it has ended, nor by somebody else', async () => {
+  const { room, sockets } = openRoom(async () => 'from the source');
+  await join(sockets[0]!);
+  const sent = (endsInMs: number) => ({ t: 'token.refresh', d: { token: 'sent', expiresAt: new Date(Date.now() + endsInMs).toISOString() } });
+  sockets[0]!.receive(sent(600_000));
+  room.rejoin();
+  sockets[1]!.open();
+  await settle();
+  expect(sockets[1]!.last('auth').d).toEqual({ token: 'from the source' });
+  await join(sockets[1]!);
+  sockets[1]!.receive(sent(1_000));
+  sockets[1]!.drop();
+  await vi.advanceTimersByTimeAsync(3000);
+  sockets[2]!.open();
+  await settle();
+  expect(sockets[2]!.last('auth').d).toEqual({ token: 'from the source' });
+  room.close();
+});

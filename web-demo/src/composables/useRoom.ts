@@ -3,11 +3,11 @@
 import { Room } from '@klieg/client';
 import type { Connection, JoinToken, KliegError, PublisherState, RoomInfo, RoomStats, You } from '@klieg/client';
 import { onScopeDispose, ref, shallowRef, watch } from 'vue';
-import { api, useSession } from './useSession.js';
+import { api, session, useSession } from './useSession.js';
 
 /** Joins a room for as long as the page is open, as whoever is signed in. */
 export function useRoom(roomId: string) {
-  const { token, signOut } = useSession();
+  const { user } = useSession();
   const connection = ref<Connection>('idle');
   const error = shallowRef<KliegError>();
   const info = shallowRef<RoomInfo>();
@@ -15,6 +15,8 @@ export function useRoom(roomId: string) {
   const stats = shallowRef<RoomStats>();
   const you = shallowRef<You>();
 
+  /** The token shown last; `undefined` for a guest. */
+  let shown: string | undefined;
   /** One guest over all connections: the server knows a line sent again by who sent it. */
   let guest: Promise<JoinToken> | undefined;
 
@@ -22,9 +24,9 @@ export function useRoom(roomId: string) {
     url: api.socketUrl,
     roomId,
     async token(renew) {
-      // A sign-in that the server no longer takes is worth nothing: go on as a guest.
-      if (renew && token.value !== undefined) signOut();
-      if (token.value !== undefined) return token.value;
+      // Where the server takes the sign-in no more, the visitor goes on as a guest.
+      shown = await session.token(renew ? shown : undefined);
+      if (shown !== undefined) return shown;
       if (renew) guest = undefined;
       guest ??= api.join(roomId);
       guest.catch(() => { guest = undefined; });
@@ -40,7 +42,7 @@ export function useRoom(roomId: string) {
   room.on('publisher', (value) => { publisher.value = value; });
   room.on('stats', (value) => { stats.value = value; });
 
-  watch(token, () => room.rejoin());
+  watch(() => user.value?.id, () => room.rejoin());
 
   const handleNetwork = () => room.retryNow();
   const handleVisibility = () => {

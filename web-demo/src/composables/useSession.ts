@@ -1,33 +1,44 @@
 /** Who the visitor is: one sign-in for all pages, kept over visits. */
 
-import { Api } from '@klieg/client';
-import type { ServerConfig, SignIn } from '@klieg/client';
+import { Api, Session } from '@klieg/client';
+import type { ServerConfig } from '@klieg/client';
 import { computed, onScopeDispose, ref, shallowRef } from 'vue';
 
-const STORED_AS = 'klieg.sign-in';
+/** The visitor's sign-in. */
+export const session = new Session(location.origin, storage());
 
-const signedIn = shallowRef(restore());
+/** The server these pages came from, as the visitor. */
+export const api = new Api(location.origin, (refused) => session.token(refused));
+
+const user = shallowRef(session.account);
 const config = shallowRef<ServerConfig>();
 /** Settled by the sign-in dialog; `undefined` while it is closed. */
 const asking = shallowRef<(done: boolean) => void>();
+/** Whether the visitor has yet to read that the server ended the sign-in. */
+const ended = ref(false);
 /** Asked before a visitor signs out; one that resolves with false keeps them signed in. */
 const guards = new Set<() => Promise<boolean>>();
 const configFailed = ref(false);
 
-/** The server these pages came from, as the visitor. */
-export const api = new Api(location.origin, () => signedIn.value?.accessToken);
+session.on('changed', ({ account }) => {
+  user.value = account;
+  if (account !== undefined) ended.value = false;
+});
+session.on('ended', () => { ended.value = true; });
 
 /** Gives the visitor's identity and the ways to change it. */
 export function useSession() {
   return {
-    user: computed(() => signedIn.value?.user),
-    token: computed(() => signedIn.value?.accessToken),
+    user: computed(() => user.value),
+    /** Whether the visitor has yet to read that the server ended the sign-in. */
+    ended,
     /** Whether the dialog is to be shown. */
     signInOpen: computed(() => asking.value !== undefined),
     requireSignIn,
     signIn,
-    signOut,
+    register,
     requestSignOut,
+    requestSignOutEverywhere,
     dismissSignIn,
   };
 }
@@ -35,7 +46,7 @@ export function useSession() {
 /** Gives the server's settings, asked for once. */
 export function useConfig() {
   if (config.value === undefined) void loadConfig();
-  return { config, configFailed };
+  return { config, configFailed, loadConfig };
 }
 
 async function loadConfig(): Promise<void> {
@@ -49,29 +60,41 @@ async function loadConfig(): Promise<void> {
 
 /** Resolves with whether the visitor is signed in, after asking for it where needed. */
 function requireSignIn(): Promise<boolean> {
-  if (signedIn.value !== undefined) return Promise.resolve(true);
+  if (user.value !== undefined) return Promise.resolve(true);
   dismissSignIn();
   return new Promise((resolve) => { asking.value = resolve; });
 }
 
-async function signIn(name: string): Promise<void> {
-  const answer = await api.signIn(name);
-  store(answer);
+async function signIn(name: string, password?: string): Promise<void> {
+  await session.signIn(name, password);
+  settle();
+}
+
+async function register(name: string, password: string): Promise<void> {
+  await session.register(name, password);
+  settle();
+}
+
+function settle(): void {
   asking.value?.(true);
   asking.value = undefined;
 }
 
-/** Signs out at once: the sign-in is worth nothing any more. */
-function signOut(): void {
-  store(undefined);
-}
-
 /** Signs out as the visitor wants, unless a page has them think better of it. */
 async function requestSignOut(): Promise<void> {
+  if (await mayGo()) await session.signOut();
+}
+
+/** The same on every device; rejects where the server did not do it. */
+async function requestSignOutEverywhere(): Promise<void> {
+  if (await mayGo()) await session.signOutEverywhere();
+}
+
+async function mayGo(): Promise<boolean> {
   for (const guard of guards) {
-    if (!await guard()) return;
+    if (!await guard()) return false;
   }
-  signOut();
+  return true;
 }
 
 /** Has `guard` asked before a visitor signs out, for as long as the page is open. */
@@ -85,22 +108,11 @@ function dismissSignIn(): void {
   asking.value = undefined;
 }
 
-function store(value: SignIn | undefined): void {
-  signedIn.value = value;
+function storage(): Storage | undefined {
   try {
-    if (value === undefined) localStorage.removeItem(STORED_AS);
-    else localStorage.setItem(STORED_AS, JSON.stringify(value));
+    return localStorage;
   } catch {
-    // Storage may be forbidden: then the sign-in lasts as long as the page.
+    // Forbidden: then the sign-in lasts as long as the page.
+    return undefined;
   }
-}
-
-function restore(): SignIn | undefined {
-  try {
-    const value = JSON.parse(localStorage.getItem(STORED_AS) ?? 'null') as SignIn | null;
-    if (value !== null && Date.parse(value.expiresAt) > Date.now()) return value;
-  } catch {
-    // As above, or written by something else.
-  }
-  return undefined;
 }

@@ -49,14 +49,46 @@ export const en = {
 
   signIn: {
     action: 'Sign in',
-    heading: 'What shall we call you?',
-    lead: 'This server lets anyone in by name. It is shown beside what you write.',
+    account: {
+      heading: 'Sign in',
+      lead: 'To chat, to react, and to go live.',
+      submit: 'Sign in',
+    },
+    create: {
+      heading: 'Make an account',
+      lead: 'All it takes is a name and a password. The name is shown beside what you write.',
+      submit: 'Make account',
+    },
+    byName: {
+      heading: 'What shall we call you?',
+      lead: 'This server lets anyone in by name. It is shown beside what you write.',
+      submit: 'Continue',
+    },
     name: 'Your name',
     namePlaceholder: 'Ann',
-    submit: 'Continue',
+    password: 'Password',
+    passwordHint: 'At least 8 characters, 4 of them different.',
+    showPassword: 'Show the password',
+    hasPassword: 'This name has a password. Enter it, or choose another name.',
+    withPassword: 'Sign in with a password',
+    noAccount: 'No account yet?',
+    makeAccount: 'Make one',
+    haveAccount: 'You have an account?',
+    closed: 'Accounts are made by those who look after this server.',
+    tooOften: (seconds: number) =>
+      seconds <= 0 ? 'Too many tries. Wait a moment.' : seconds === 1 ? 'Too many tries. Try again in a second.' : seconds < 120 ? `Too many tries. Try again in ${seconds} seconds.` : `Too many tries. Try again in ${Math.ceil(seconds / 60)} minutes.`,
     out: 'Sign out',
-    unavailable: 'This server does not offer sign-in by name.',
+    outEverywhere: 'Sign out everywhere',
+    everywhereHeading: 'Sign out on every device?',
+    everywhereLead: 'Every browser and phone where you are signed in has to sign in again, this one too.',
     as: (name: string) => `Signed in as ${name}`,
+    role: {
+      admin: 'Looks after this server',
+      host: 'May go live',
+      viewer: 'Watches and chats',
+    },
+    ended: 'You were signed out.',
+    endedLead: 'Sign in again to go on as before.',
   },
 
   create: {
@@ -69,6 +101,7 @@ export const en = {
     unlisted: 'Only people with the link',
     guests: 'Let guests chat without signing in',
     submit: 'Open the studio',
+    notHost: 'This account watches and chats. Ask those who look after this server to let it go live.',
   },
 
   player: {

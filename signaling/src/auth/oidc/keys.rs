@@ -171,9 +171,21 @@ pub(super) async fn fetch(
             discovery.jwks_uri
         }
     };
-    let document: Document = fetcher.json(&url).await?;
-    let keys = document.keys.into_iter().filter_map(read_key);
-    Ok(keys.take(MAX_KEYS).map(Arc::new).collect())
+    fetcher.json(&url).await.map(Document::read)
+}
+
+impl Document {
+    fn read(self) -> Vec<Arc<Key>> {
+        let keys = self.keys.into_iter().filter_map(read_key);
+        keys.take(MAX_KEYS).map(Arc::new).collect()
+    }
+}
+
+/// Finds a key in the text of a document, where it is one: the door for fuzzing.
+pub(super) fn find_in(document: &str, id: Option<&str>, algorithm: Algorithm) -> Option<Arc<Key>> {
+    let document: Document = serde_json::from_str(document).ok()?;
+    let keys = document.read();
+    KeySet { keys, at: None }.find(id, algorithm)
 }
 
 /// Reads a key that signs; secrets are none, whoever publishes them.

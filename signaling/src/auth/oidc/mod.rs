@@ -10,17 +10,16 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jsonwebtoken::errors::ErrorKind;
-use jsonwebtoken::{Algorithm, Validation};
+use jsonwebtoken::{Algorithm, Header, Validation};
 use serde::Deserialize;
 
-use super::token::{MAX_NAME_LENGTH, invalid};
+use super::claims::{invalid, is_id, shown_name};
 use super::{Access, AccountRole, Identity};
 use crate::config::{OidcProvider, SigningAlgorithm};
 use crate::error::{ApiError, Code};
 use crate::fetch::{FetchError, Fetcher};
 use crate::metrics::Metrics;
-use crate::text;
-use keys::Keys;
+use keys::{Key, Keys};
 
 /// The providers, by their issuer.
 #[derive(Clone, Debug, Default)]
@@ -117,68 +116,109 @@ impl Provider {
     /// # Errors
     /// `token_expired` for one that held once, `token_invalid` for any other that does not.
     pub(super) async fn verify(&self, token: &str) -> Result<Identity, ApiError> {
-        let header = jsonwebtoken::decode_header(token).map_err(|_| invalid())?;
-        // The list holds no algorithm with a shared secret, so a public key is never taken for one.
-        let allowed = self.settings.algorithms.iter();
-        if !allowed.copied().any(|it| Algorithm::from(it) == header.alg) {
-            return Err(invalid());
-        }
+        let header = header(&self.settings, token)?;
         let key = self.keys.find(header.kid.as_deref(), header.alg).await;
-        let key = key.ok_or_else(invalid)?;
-        let mut validation = Validation::new(header.alg);
-        validation.leeway = LEEWAY_S;
-        validation.validate_nbf = true;
-        validation.set_issuer(&[&self.settings.issuer]);
-        validation.set_audience(&self.settings.audiences);
-        validation.set_required_spec_claims(&["exp", "iss", "sub", "aud"]);
-        match jsonwebtoken::decode::<Claims>(token, key.decoding(), &validation) {
-            Ok(data) => self.identity(data.claims),
-            Err(error) if matches!(error.kind(), ErrorKind::ExpiredSignature) => {
-                Err(ApiError::new(Code::TokenExpired, "The token has expired."))
-            }
-            Err(_) => Err(invalid()),
-        }
+        let claims = claims(
+            &self.settings,
+            token,
+            (header.alg, &*key.ok_or_else(invalid)?),
+        )?;
+        claims.identity(&self.settings)
     }
+}
 
-    fn identity(&self, claims: Claims) -> Result<Identity, ApiError> {
+/// Reads what a token shall be checked with.
+fn header(settings: &OidcProvider, token: &str) -> Result<Header, ApiError> {
+    let header = jsonwebtoken::decode_header(token).map_err(|_| invalid())?;
+    // The list holds no algorithm with a shared secret, so a public key is never taken for one.
+    let mut allowed = settings.algorithms.iter().copied();
+    if allowed.any(|it| Algorithm::from(it) == header.alg) {
+        Ok(header)
+    } else {
+        Err(invalid())
+    }
+}
+
+/// Reads what a token says, once its signature holds.
+fn claims(
+    settings: &OidcProvider,
+    token: &str,
+    (algorithm, key): (Algorithm, &Key),
+) -> Result<Claims, ApiError> {
+    let mut validation = Validation::new(algorithm);
+    validation.leeway = LEEWAY_S;
+    validation.validate_nbf = true;
+    validation.set_issuer(&[&settings.issuer]);
+    validation.set_audience(&settings.audiences);
+    validation.set_required_spec_claims(&["exp", "iss", "sub", "aud"]);
+    match jsonwebtoken::decode(token, key.decoding(), &validation) {
+        Ok(data) => Ok(data.claims),
+        Err(error) if matches!(error.kind(), ErrorKind::ExpiredSignature) => {
+            Err(ApiError::new(Code::TokenExpired, "The token has expired."))
+        }
+        Err(_) => Err(invalid()),
+    }
+}
+
+/// Reads keys, a token for them, and claims, as strangers may send them: the door for fuzzing. Returns whose name the
+/// claims show, be it those of the token or those beside it.
+pub(crate) fn read_hostile(keys: &str, token: &str, said: &str) -> Option<String> {
+    let settings = OidcProvider {
+        name: "id".to_owned(),
+        issuer: "https://id.example".to_owned(),
+        audiences: vec!["klieg".to_owned()],
+        algorithms: vec![
+            SigningAlgorithm::Rs256,
+            SigningAlgorithm::Es256,
+            SigningAlgorithm::EdDsa,
+        ],
+        ..OidcProvider::default()
+    };
+    let signed = header(&settings, token).and_then(|header| {
+        let key = keys::find_in(keys, header.kid.as_deref(), header.alg).ok_or_else(invalid)?;
+        claims(&settings, token, (header.alg, &*key))
+    });
+    let claims = signed.ok().or_else(|| serde_json::from_str(said).ok());
+    let identity = claims?.identity(&settings).ok()?;
+    Some(identity.name)
+}
+
+impl Claims {
+    fn identity(self, settings: &OidcProvider) -> Result<Identity, ApiError> {
         let for_others = matches!(
-            claims.typ.as_deref(),
+            self.typ.as_deref(),
             Some("ID" | "Refresh" | "Offline" | "Logout")
         );
-        // What is added is short: the whole fits where other identities do.
-        let fits = claims.sub.chars().count() <= MAX_NAME_LENGTH / 2;
-        if for_others || claims.sub.is_empty() || !fits {
+        let id = format!("{}:{}", settings.name, self.sub);
+        if for_others || self.sub.is_empty() || !is_id(&id) {
             return Err(invalid());
         }
-        let role = self.role(&claims);
-        let name = claims.name.or(claims.preferred_username);
-        let name = text::clean(&name.unwrap_or_default());
-        let name: String = name.chars().take(super::NAME_LENGTH).collect();
+        let role = self.account_role(settings);
+        let name = self.name.or(self.preferred_username);
+        let name = shown_name(&name.unwrap_or_default(), &self.sub);
         Ok(Identity {
-            id: format!("{}:{}", self.settings.name, claims.sub),
-            name: if name.is_empty() { claims.sub } else { name },
+            id,
+            name,
             access: Access::Account(role),
-            expires_at: Some(claims.exp),
-            minted_at: claims.iat,
+            expires_at: Some(self.exp),
+            granted_until: Some(self.exp),
+            minted_at: self.iat,
             sign_in: None,
         })
     }
 
     /// Returns the highest role that any of the token's roles is mapped to.
-    fn role(&self, claims: &Claims) -> AccountRole {
-        let of_client = self
-            .settings
-            .client
-            .as_ref()
-            .and_then(|client| claims.resource_access.get(client));
-        let all = [Some(&claims.realm_access), of_client, Some(&claims.roles)];
+    fn account_role(&self, settings: &OidcProvider) -> AccountRole {
+        let client = settings.client.as_ref();
+        let of_client = client.and_then(|client| self.resource_access.get(client));
+        let all = [Some(&self.realm_access), of_client, Some(&self.roles)];
         let has = |wanted: &[String]| {
             let roles = all.iter().flatten().flat_map(|roles| &roles.roles);
             roles.into_iter().any(|role| wanted.contains(role))
         };
-        if has(&self.settings.admin_roles) {
+        if has(&settings.admin_roles) {
             AccountRole::Admin
-        } else if has(&self.settings.host_roles) {
+        } else if has(&settings.host_roles) {
             AccountRole::Host
         } else {
             AccountRole::Viewer

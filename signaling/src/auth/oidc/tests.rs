@@ -64,7 +64,7 @@ async fn what_is_not_for_us_or_not_from_the_provider_does_not_hold() {
         (json!({ "exp": null }), Code::TokenInvalid),
         (json!({ "nbf": now + 60 }), Code::TokenInvalid),
         (json!({ "sub": "" }), Code::TokenInvalid),
-        (json!({ "sub": "x".repeat(65) }), Code::TokenInvalid),
+        (json!({ "sub": "x".repeat(126) }), Code::TokenInvalid),
         (json!({ "typ": "ID" }), Code::TokenInvalid),
         (json!({ "typ": "Refresh" }), Code::TokenInvalid),
         (json!({ "typ": "Bearer" }), Code::NotFound),

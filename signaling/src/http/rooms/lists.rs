@@ -10,11 +10,13 @@ use serde::Deserialize;
 use super::nobody;
 use super::view::Room;
 use crate::app::App;
-use crate::auth::Identity;
+use crate::auth::{Action, Identity};
 use crate::error::ApiError;
 use crate::http::page::{Page, Parameters, bad_query, page_size, read_cursor, write_cursor};
 use crate::http::{Bearer, RoomInPath};
-use crate::store::{self, RoomCursor, RoomOrder, RoomQuery, RoomRecord, RoomStatus};
+use crate::store::{
+    self, RoomCursor, RoomOrder, RoomQuery, RoomRecord, RoomStatus, SeenBy, Visibility,
+};
 
 /// Which rooms to list.
 #[derive(Deserialize, utoipa::IntoParams)]
@@ -25,6 +27,17 @@ pub(crate) struct ListParameters {
     #[serde(flatten)]
     #[param(ignore)]
     others: Filter,
+}
+
+/// Which rooms to list for who looks after the server.
+#[derive(Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct AdminParameters {
+    /// Only these; left out: whatever it is.
+    visibility: Option<Visibility>,
+    #[serde(flatten)]
+    #[param(ignore)]
+    others: ListParameters,
 }
 
 /// Which rooms to list, whatever their status.
@@ -73,9 +86,10 @@ impl Filter {
             category: self.category,
             // The database takes no text with a zero in it, and nobody is called so.
             owner: self.owner.map(|owner| owner.replace('\0', "\u{fffd}")),
-            viewer: identity
-                .filter(Identity::may_host)
-                .map(|identity| identity.id),
+            seen_by: match identity {
+                Some(identity) if identity.may_host() => SeenBy::Host(identity.id),
+                Some(_) | None => SeenBy::Everybody,
+            },
             order: self.sort.unwrap_or_default(),
             after: self.cursor.as_deref().map(read_cursor).transpose()?,
             limit: limit + 1,
@@ -127,6 +141,26 @@ pub(crate) async fn past(
     let query = RoomQuery {
         rank: Some(RoomStatus::Ended.rank()),
         ..filter.query(identity)?
+    };
+    page(&app, query).await
+}
+
+/// Lists rooms for who looks after the server, unlisted and private ones too.
+///
+/// By words unlisted and private rooms are found among the latest ten thousand of each.
+#[utoipa::path(get, path = "/admin/rooms", tag = "admin", params(AdminParameters, ListParameters, Filter),
+    responses((status = 200, body = Page<Room>)), security(("bearer" = [])))]
+pub(crate) async fn all(
+    State(app): State<Arc<App>>,
+    bearer: Bearer,
+    Parameters(parameters): Parameters<AdminParameters>,
+) -> Result<Json<Page<Room>>, ApiError> {
+    bearer.required()?.check(Action::Administer)?;
+    let ListParameters { status, others } = parameters.others;
+    let query = RoomQuery {
+        status,
+        seen_by: SeenBy::Admin(parameters.visibility),
+        ..others.query(None)?
     };
     page(&app, query).await
 }

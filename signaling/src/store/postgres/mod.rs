@@ -20,15 +20,22 @@ mod journal;
 #[path = "../sql/upkeep.rs"]
 mod upkeep;
 
+#[path = "../sql/steps.rs"]
+mod steps;
+
 #[path = "../sql/row.rs"]
 mod row;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
+use sqlx::migrate::Migrator;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions, PgRow};
 use sqlx::{ConnectOptions, QueryBuilder};
 
+use super::look::{Standing, compare};
 use super::{CONNECT, StoreError, Stores};
 
 type Database = sqlx::Postgres;
@@ -43,6 +50,18 @@ pub(super) fn options(url: &str) -> Result<PgConnectOptions, &'static str> {
     // The reader's own words would repeat the password.
     url.parse()
         .map_err(|_| "expected postgres://USER:PASSWORD@HOST:PORT/DATABASE?sslmode=…")
+}
+
+/// Names the database without user and password.
+pub(super) fn shown(url: &str) -> String {
+    options(url).map_or_else(
+        |text| text.to_owned(),
+        |options| {
+            let (host, port) = (options.get_host(), options.get_port());
+            let name = options.get_database().unwrap_or("of the user's name");
+            format!("PostgreSQL database {name} at {host}:{port}")
+        },
+    )
 }
 
 /// Opens the database.
@@ -81,6 +100,33 @@ pub(super) async fn back_up(url: &str, to: &Path) -> Result<(), StoreError> {
     Err(StoreError::Backup(line.to_owned()))
 }
 
+/// Connects to the database and looks at its tables.
+pub(super) async fn look(url: &str) -> Result<Standing, StoreError> {
+    let work = async {
+        let options = options(url).map_err(|text| StoreError::Backup(text.to_owned()))?;
+        let mut connection = options.application_name("klieg check").connect().await?;
+        let gone = if has_tables(&mut connection).await? {
+            steps::steps(&mut connection).await?
+        } else {
+            BTreeMap::new()
+        };
+        sqlx::Connection::close(connection).await?;
+        Ok(compare(&gone, &MIGRATIONS))
+    };
+    let looked = tokio::time::timeout(LOOK, work).await;
+    looked.unwrap_or(Err(StoreError::Deadline(LOOK)))
+}
+
+async fn has_tables(connection: &mut Connection) -> Result<bool, sqlx::Error> {
+    let found = sqlx::query("SELECT 1 WHERE to_regclass('_sqlx_migrations') IS NOT NULL")
+        .fetch_optional(connection)
+        .await?;
+    Ok(found.is_some())
+}
+
+/// What brings the tables of older versions to this one.
+static MIGRATIONS: Migrator = sqlx::migrate!("migrations/postgres");
+
 /// The database.
 pub(super) struct Store {
     pool: PgPool,
@@ -91,9 +137,7 @@ impl Store {
         let options = options(url).map_err(|text| StoreError::Backup(text.to_owned()))?;
         let options = options.application_name("klieg");
         let mut connection = options.connect().await?;
-        sqlx::migrate!("migrations/postgres")
-            .run(&mut connection)
-            .await?;
+        MIGRATIONS.run(&mut connection).await?;
         sqlx::Connection::close(connection).await?;
         let options = options.options([
             ("statement_timeout", "10000"),
@@ -103,8 +147,8 @@ impl Store {
         let pool = PgPoolOptions::new()
             .max_connections(CONNECTIONS)
             .acquire_timeout(CONNECT)
-            .connect_with(options)
-            .await?;
+            // It was reached a moment ago; who has to wait now is told so with the first question.
+            .connect_lazy_with(options);
         Ok(Self { pool })
     }
 
@@ -137,6 +181,9 @@ async fn settle(pool: &PgPool) -> Result<(), sqlx::Error> {
 fn plan_line(row: &Row) -> Result<String, sqlx::Error> {
     sqlx::Row::try_get(row, 0)
 }
+
+/// How long who looks waits for an answer.
+const LOOK: Duration = Duration::from_secs(5);
 
 /// Half of what a small server of `PostgreSQL` takes by itself.
 const CONNECTIONS: u32 = 20;

@@ -67,6 +67,18 @@ impl IdentityStore for Store {
         self.change(sql::SET_PASSWORD, id, Some(hash), now)
     }
 
+    fn rehash<'a>(&'a self, id: &'a str, old: &'a str, new: &'a str) -> Stored<'a, ()> {
+        promptly(async move {
+            sqlx::query(sql::REHASH)
+                .bind(id)
+                .bind(old)
+                .bind(new)
+                .execute(self.writer())
+                .await?;
+            Ok(())
+        })
+    }
+
     fn set_role<'a>(
         &'a self,
         id: &'a str,

@@ -7,7 +7,7 @@ use super::{Connection, Database, Store, candidates};
 use crate::id::RoomId;
 use crate::store::{
     Created, CreationKey, RoomCursor, RoomOrder, RoomQuery, RoomRecord, RoomStatus, RoomStore,
-    StoreError, Stored, promptly,
+    SeenBy, StoreError, Stored, Visibility, promptly,
 };
 use crate::time::Timestamp;
 
@@ -133,18 +133,16 @@ impl RoomStore for Store {
 
     fn list<'a>(&'a self, query: &'a RoomQuery) -> Stored<'a, Vec<RoomRecord>> {
         promptly(async move {
-            let mut rooms = self.page(query, Whose::Listed).await?;
-            // Two lists, each by an index of its own, instead of one with an `OR` that no index serves.
-            if let Some(viewer) = &query.viewer
-                && query.owner.as_ref().is_none_or(|owner| owner == viewer)
-            {
-                rooms.extend(self.page(query, Whose::Hidden(viewer)).await?);
-                rooms.sort_by(|one, other| {
-                    let place = |room| RoomCursor::of(room, query.order);
-                    place(one).compare(&place(other), query.order)
-                });
-                rooms.truncate(usize::try_from(query.limit).unwrap_or(usize::MAX));
+            let mut rooms = Vec::new();
+            // Several lists, each by an index of its own, instead of one with an `OR` that no index serves.
+            for whose in parts(query) {
+                rooms.extend(self.page(query, whose).await?);
             }
+            rooms.sort_by(|one, other| {
+                let place = |room| RoomCursor::of(room, query.order);
+                place(one).compare(&place(other), query.order)
+            });
+            rooms.truncate(usize::try_from(query.limit).unwrap_or(usize::MAX));
             Ok(rooms)
         })
     }
@@ -153,10 +151,26 @@ impl RoomStore for Store {
 /// Whose rooms a page is of.
 #[derive(Clone, Copy)]
 enum Whose<'a> {
-    /// Everybody's that are listed.
-    Listed,
-    /// One person's that are not.
+    /// Everybody's of this visibility.
+    All(Visibility),
+    /// One person's that are not listed.
     Hidden(&'a str),
+}
+
+/// Returns of which pages one is made.
+fn parts(query: &RoomQuery) -> Vec<Whose<'_>> {
+    match &query.seen_by {
+        SeenBy::Everybody => vec![Whose::All(Visibility::Public)],
+        SeenBy::Host(host) if query.owner.as_ref().is_none_or(|owner| owner == host) => {
+            vec![Whose::All(Visibility::Public), Whose::Hidden(host)]
+        }
+        SeenBy::Host(_) => vec![Whose::All(Visibility::Public)],
+        SeenBy::Admin(only) => Visibility::ALL
+            .into_iter()
+            .filter(|it| only.is_none_or(|only| only == *it))
+            .map(Whose::All)
+            .collect(),
+    }
 }
 
 impl Store {
@@ -175,12 +189,16 @@ impl Store {
     /// Returns how the database would go about a page.
     #[cfg(test)]
     pub(in crate::store) async fn plan(&self, query: &RoomQuery) -> Result<String, StoreError> {
-        let Some(mut explain) = page_query(super::EXPLAIN, query, Whose::Listed) else {
-            return Ok(String::new());
-        };
-        let rows = explain.build().fetch_all(self.readers()).await?;
-        let lines: Result<Vec<String>, _> = rows.iter().map(super::plan_line).collect();
-        Ok(lines?.join("\n"))
+        let mut plans = Vec::new();
+        for whose in parts(query) {
+            let Some(mut explain) = page_query(super::EXPLAIN, query, whose) else {
+                continue;
+            };
+            for row in explain.build().fetch_all(self.readers()).await? {
+                plans.push(super::plan_line(&row)?);
+            }
+        }
+        Ok(plans.join("\n"))
     }
 }
 
@@ -196,7 +214,7 @@ impl Store {
                                 stream_key_hash, status, created_at, scheduled_at, changed_at,
                                 peak_viewers, rank, since, search_text)
              SELECT 'filled-' || n, 'Room ' || n, 'c' || (n % 20),
-                    CASE WHEN n % 10 = 9 THEN 'private' ELSE 'public' END, FALSE,
+                    CASE n % 10 WHEN 9 THEN 'private' WHEN 8 THEN 'unlisted' ELSE 'public' END, FALSE,
                     'owner ' || (n % 5000), 'Host', 'key ' || n,
                     CASE n % 100 WHEN 0 THEN 'live' WHEN 1 THEN 'scheduled' ELSE 'ended' END, n,
                     CASE WHEN n % 100 = 1 THEN n END, n, n * 7919 % 10007,
@@ -216,7 +234,10 @@ impl Store {
 fn page_query(before: &str, query: &RoomQuery, whose: Whose<'_>) -> Option<QueryBuilder<Database>> {
     let mut select = QueryBuilder::new(format!("{before}SELECT * FROM rooms WHERE "));
     match whose {
-        Whose::Listed => select.push("visibility = 'public'"),
+        // Written out, for the planner to know how many there are of it.
+        Whose::All(visibility) => {
+            select.push(format_args!("visibility = '{}'", visibility.as_str()))
+        }
         Whose::Hidden(viewer) => select
             .push("visibility <> 'public' AND owner_id = ")
             .push_bind(viewer.to_owned()),
@@ -226,7 +247,11 @@ fn page_query(before: &str, query: &RoomQuery, whose: Whose<'_>) -> Option<Query
             return None;
         }
         match whose {
-            Whose::Listed => candidates(&mut select, words),
+            Whose::All(Visibility::Public) => candidates(&mut select, words),
+            Whose::All(hidden) => {
+                latest(&mut select, hidden);
+                containing(&mut select, words);
+            }
             Whose::Hidden(_) => containing(&mut select, words),
         }
     }
@@ -284,7 +309,16 @@ fn place(select: &mut QueryBuilder<Database>, query: &RoomQuery) {
     select.push(format_args!(" ORDER BY {order}"));
 }
 
-/// Narrows one person's rooms to those with words that begin so: they are few, so no index is needed.
+/// Narrows a list to as many as can be read through: the index of words holds listed rooms alone.
+fn latest(select: &mut QueryBuilder<Database>, visibility: Visibility) {
+    select.push(format_args!(
+        " AND id IN (SELECT id FROM rooms WHERE visibility = '{}'
+           ORDER BY rank DESC, since DESC, id DESC LIMIT 10000)",
+        visibility.as_str()
+    ));
+}
+
+/// Narrows rooms to those with words that begin so: they are few, so no index is needed.
 fn containing(select: &mut QueryBuilder<Database>, words: &[String]) {
     for word in words {
         // A folded word has no wildcards in it.

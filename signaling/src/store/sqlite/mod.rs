@@ -15,19 +15,25 @@ mod journal;
 #[path = "../sql/upkeep.rs"]
 mod upkeep;
 
+#[path = "../sql/steps.rs"]
+mod steps;
+
 #[path = "../sql/row.rs"]
 mod row;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use sqlx::migrate::Migrator;
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteRow,
     SqliteSynchronous,
 };
 use sqlx::{ConnectOptions, QueryBuilder};
 
+use super::look::{Standing, compare};
 use super::{CONNECT, StoreError, Stores};
 
 type Database = sqlx::Sqlite;
@@ -64,6 +70,34 @@ pub(super) async fn back_up(file: &Path, to: &Path) -> Result<(), StoreError> {
     Ok(())
 }
 
+/// Opens the database for reading, where there is one.
+pub(super) async fn look(file: &Path) -> Result<Standing, StoreError> {
+    if !file.exists() {
+        return Ok(Standing::Empty);
+    }
+    let options = SqliteConnectOptions::new()
+        .filename(file)
+        .busy_timeout(BUSY);
+    let mut connection = options.read_only(true).connect().await?;
+    let gone = if has_tables(&mut connection).await? {
+        steps::steps(&mut connection).await?
+    } else {
+        BTreeMap::new()
+    };
+    sqlx::Connection::close(connection).await?;
+    Ok(compare(&gone, &MIGRATIONS))
+}
+
+async fn has_tables(connection: &mut Connection) -> Result<bool, sqlx::Error> {
+    let found = sqlx::query("SELECT 1 FROM sqlite_master WHERE name = '_sqlx_migrations'")
+        .fetch_optional(connection)
+        .await?;
+    Ok(found.is_some())
+}
+
+/// What brings the tables of older versions to this one.
+pub(super) static MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite");
+
 /// The database.
 pub(super) struct Store {
     /// One connection, for everything that changes something.
@@ -84,9 +118,7 @@ impl Store {
             .synchronous(SqliteSynchronous::Full);
         // A table that is made anew is dropped first, which would take with it what refers to its rows.
         let mut connection = options.clone().foreign_keys(false).connect().await?;
-        sqlx::migrate!("migrations/sqlite")
-            .run(&mut connection)
-            .await?;
+        MIGRATIONS.run(&mut connection).await?;
         sqlx::Connection::close(connection).await?;
         // SQLite has one writer: waiting in our queue is fair, waiting for its lock is not.
         let writer = SqlitePoolOptions::new()

@@ -233,6 +233,15 @@ pub(crate) struct Kicked<'a> {
     pub(crate) reason: Option<&'a str>,
 }
 
+/// `token.refresh`: what to show instead of the token before.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct TokenRefresh {
+    pub(crate) token: String,
+    /// Until when it may be used to connect.
+    pub(crate) expires_at: Timestamp,
+}
+
 /// `reaction.batch`.
 #[derive(Debug, Serialize)]
 pub(crate) struct ReactionBatch<'a> {
