@@ -15,9 +15,13 @@ mod load;
 
 mod moment;
 
+mod outbox;
+
 mod udp;
 
 mod runs;
+
+mod totals;
 
 mod metrics;
 

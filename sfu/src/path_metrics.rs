@@ -3,7 +3,8 @@
 use klieg_sfu_core::node::ESTIMATE_CLASSES_KBPS;
 use prometheus::{IntCounter, IntCounterVec, IntGauge, Opts, Registry};
 
-use crate::metrics::{Reading, Totals, gauge};
+use crate::metrics::gauge;
+use crate::totals::{Reading, Totals};
 
 /// What the paths of viewers did to their pictures (`klieg_sfu_bandwidth_changes_total`).
 const BANDWIDTH_CHANGES: [(&str, Reading); 4] = [

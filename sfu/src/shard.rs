@@ -1,6 +1,6 @@
 //! One thread, one socket, one [`Node`]: waits for whatever comes, feeds it in, and sends what comes out.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::future::pending;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,14 +14,14 @@ use tokio::sync::mpsc;
 use crate::config::Offload;
 use crate::helpers::{Helpers, Work};
 use crate::load::{Load, Loads};
-use crate::metrics::{Latency, Metrics, Totals};
+use crate::metrics::{Latency, Metrics};
 use crate::moment::Moment;
+use crate::outbox::Outbox;
+use crate::totals::Totals;
 use crate::udp::{ReceiveBuffers, Sent, ShardSocket};
 
 /// Inputs that wait for one shard.
 pub(crate) const INBOX: usize = 4096;
-/// Messages that wait for room in another shard's inbox; beyond it media is dropped and counted.
-const MAX_OUTBOX: usize = 4096;
 /// Batches received before what they caused is sent.
 const MAX_BATCHES: usize = 4;
 /// How long a full send buffer may hold up what the shard sends in one go, and how long it waits each time.
@@ -160,8 +160,7 @@ impl Shard {
 
     /// Returns when there is something to do even if nothing comes.
     fn wake_at(&mut self) -> Option<Instant> {
-        let retry =
-            !(self.outbox.waiting.is_empty() && self.jobs.is_empty() && self.events.is_empty());
+        let retry = !(self.outbox.is_empty() && self.jobs.is_empty() && self.events.is_empty());
         let retry = retry.then(|| Instant::now() + RETRY);
         let timer = self.node.poll_timeout();
         timer
@@ -305,46 +304,6 @@ impl Shard {
     }
 }
 
-/// Messages on their way to other shards.
-#[derive(Debug, Default)]
-struct Outbox {
-    /// Those that found no room, with the shard they are for; media at most [`MAX_OUTBOX`].
-    waiting: VecDeque<(usize, ShardMessage)>,
-}
-
-impl Outbox {
-    /// Passes on what waits and then what is new, each shard's in order: of `Wanted` and `Unwanted`
-    /// the last one counts. Returns how many found no room even here.
-    fn pass(
-        &mut self,
-        inboxes: &[mpsc::Sender<Input>],
-        new: impl Iterator<Item = (usize, ShardMessage)>,
-    ) -> u64 {
-        let mut dropped = 0;
-        let mut full = BTreeSet::new();
-        for (index, message) in std::mem::take(&mut self.waiting).into_iter().chain(new) {
-            let Some(inbox) = inboxes.get(index) else {
-                continue;
-            };
-            let refused = if full.contains(&index) {
-                message
-            } else {
-                match inbox.try_send(Input::Message(message)) {
-                    Err(mpsc::error::TrySendError::Full(Input::Message(message))) => message,
-                    Ok(()) | Err(_) => continue,
-                }
-            };
-            full.insert(index);
-            if is_media(&refused) && self.waiting.len() >= MAX_OUTBOX {
-                dropped += 1;
-            } else {
-                self.waiting.push_back((index, refused));
-            }
-        }
-        dropped
-    }
-}
-
 /// Sends one run; while the kernel's buffer is full waits as long as there is patience, then drops the rest
 /// of it. Returns whether all of it is the kernel's.
 async fn send(
@@ -380,20 +339,6 @@ async fn send(
     }
 }
 
-/// Returns whether a message may be lost like a packet.
-fn is_media(message: &ShardMessage) -> bool {
-    match message {
-        ShardMessage::Datagrams(_) | ShardMessage::Burst(_) | ShardMessage::Clock(..) => true,
-        ShardMessage::Published(..)
-        | ShardMessage::Wanted(..)
-        | ShardMessage::Unwanted(..)
-        | ShardMessage::Layers(..)
-        | ShardMessage::Past(..)
-        | ShardMessage::KeyframeWanted(..)
-        | ShardMessage::Gone(_) => false,
-    }
-}
-
 async fn sleep_until(at: Option<Instant>) {
     match at {
         Some(at) => tokio::time::sleep_until(at.into()).await,
@@ -405,7 +350,7 @@ async fn sleep_until(at: Option<Instant>) {
 mod tests {
     use std::net::SocketAddr;
 
-    use klieg_sfu_core::{Path, RoomKey, ShardIndex};
+    use klieg_sfu_core::Path;
 
     use super::*;
     use crate::udp::bind;
@@ -430,32 +375,5 @@ mod tests {
             assert!(!send(&mut socket, &transmit, &[7; 100], state).await);
         }
         assert_eq!((totals.send_waits, totals.dropped_full), (10, 5));
-    }
-
-    #[test]
-    fn no_message_overtakes_one_that_found_no_room() {
-        let (inbox, mut received) = mpsc::channel(1);
-        let mut outbox = Outbox::default();
-        let message = |number| (0, ShardMessage::Wanted(RoomKey(number), ShardIndex(0)));
-        let mut arrived = Vec::new();
-        let mut take = |received: &mut mpsc::Receiver<Input>| {
-            if let Ok(Input::Message(ShardMessage::Wanted(RoomKey(number), _))) =
-                received.try_recv()
-            {
-                arrived.push(number);
-            }
-        };
-        // The other shard takes one when the second has been refused.
-        let messages = (0..4).map(message).inspect(|(_, message)| {
-            if matches!(message, ShardMessage::Wanted(RoomKey(2), _)) {
-                take(&mut received);
-            }
-        });
-        outbox.pass(std::slice::from_ref(&inbox), messages);
-        for _ in 0..4 {
-            take(&mut received);
-            outbox.pass(std::slice::from_ref(&inbox), std::iter::empty());
-        }
-        assert_eq!(arrived, [0, 1, 2, 3]);
     }
 }

@@ -5,6 +5,8 @@
 
 pub mod command;
 
+mod event;
+
 pub use command::*;
 
 pub mod node;

@@ -12,6 +12,7 @@
     clippy::print_stdout,
     clippy::disallowed_types,
     clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
     clippy::cast_precision_loss,
     reason = "a benchmark sends, prints its figures, and fails as a test does"
 )]

@@ -407,7 +407,8 @@ mod tests {
             for shown in [Pick::Show(1), Pick::Pause] {
                 let state = (shown, budget(kbps, false, true));
                 let changed = change(&mut Allocator::default(), start, &rungs, state);
-                let expected = expected.or((shown == Pick::Pause).then_some((0.0, Pick::Show(1))));
+                let least = Some((0.0, Pick::Show(1))).filter(|_| shown == Pick::Pause);
+                let expected = expected.or(least);
                 assert_eq!(changed, expected, "{kbps}");
             }
         }

@@ -17,12 +17,10 @@ use crate::command::{IceCredentials, Path};
 pub const CONSENT: Duration = Duration::from_secs(30);
 /// A peer whose checks stay away for longer is asked for its consent.
 const UNCHECKED: Duration = Duration::from_secs(10);
-/// Checks remembered, so that none counts twice: those of more than a minute of consent.
-const MAX_SEEN: usize = 32;
+/// Checks remembered, so that none counts twice: those of more than five minutes of consent.
+const MAX_SEEN: usize = 128;
 /// Checks that tell a peer of a conflict of roles; whoever does not change its role then never will.
 const MAX_CONFLICTS: u8 = 3;
-/// The peer said goodbye, unproved: it has this long to show that it is still there.
-const LEAVING: Duration = Duration::from_secs(12);
 /// After such a goodbye a peer that has not checked by itself is asked.
 const GOODBYE_DOUBTED: Duration = Duration::from_secs(3);
 
@@ -65,15 +63,15 @@ pub(super) struct LiteAgent {
     /// The generation before a restart, until a pair of the current one is validated.
     previous: Option<Generation>,
     /// Empty before the first check.
-    pairs: Pairs,
-    /// Transactions of the last checks, at most [`MAX_SEEN`].
-    seen: VecDeque<[u8; 12]>,
+    pub(super) pairs: Pairs,
+    /// Transactions of the last checks, four bytes of each, at most [`MAX_SEEN`].
+    seen: VecDeque<u32>,
     /// Whether the selected pair has to prove itself by answering: set once something waits for it.
     proving: bool,
     /// Checks refused because the peer took the role that is ours.
     conflicts: u8,
     /// When an unproved goodbye arrived; any later check, or answer to ours, takes it back.
-    leaving_at: Option<Instant>,
+    pub(super) leaving_at: Option<Instant>,
 }
 
 impl LiteAgent {
@@ -138,36 +136,6 @@ impl LiteAgent {
     /// Counts evicted pairs anew.
     pub(super) fn forget_evicted(&mut self) {
         self.pairs.forget_evicted();
-    }
-
-    /// Returns when the peer is taken for gone, `None` before the first check: when consent ends both
-    /// where media goes and where it waits to go.
-    pub(super) fn consent_until(&self) -> Option<Instant> {
-        let checked = self.pairs.selected()?.checked_at;
-        let wanted = self.pairs.wanted().map(|pair| pair.checked_at);
-        let consent = wanted.map_or(checked, |wanted| wanted.max(checked)) + CONSENT;
-        Some(
-            self.leaving_at
-                .map_or(consent, |since| consent.min(since + LEAVING)),
-        )
-    }
-
-    /// Returns whether the peer still consents to what goes to the selected path.
-    pub(super) fn may_send(&self, now: Instant) -> bool {
-        let is_left = self
-            .leaving_at
-            .is_some_and(|since| now.saturating_duration_since(since) >= LEAVING);
-        !is_left && self.pairs.selected().is_some_and(|pair| pair.consents(now))
-    }
-
-    /// Returns whether the peer said goodbye without proof and was not heard since.
-    pub(super) fn is_leaving(&self) -> bool {
-        self.leaving_at.is_some()
-    }
-
-    /// Notes an unproved goodbye: consent ends soon unless the peer checks again.
-    pub(super) fn leave(&mut self, now: Instant) {
-        self.leaving_at.get_or_insert(now);
     }
 
     /// Returns the selected path when its address has shown that it receives.
@@ -299,7 +267,7 @@ impl LiteAgent {
             Ok(answered) => answered,
             Err(outcome) => return outcome,
         };
-        if self.seen.contains(&request.transaction) {
+        if self.seen.contains(&digest(request.transaction)) {
             // Sent again because our answer was lost: answered again, but it proves nothing new.
             self.received(path, datagram.len());
             let is_known = self.knows(path);
@@ -319,7 +287,7 @@ impl LiteAgent {
         if self.seen.len() >= MAX_SEEN {
             self.seen.pop_front();
         }
-        self.seen.push_back(transaction);
+        self.seen.push_back(digest(transaction));
     }
 
     /// Proves a request and returns its generation and the success response, or why there is none.
@@ -401,4 +369,15 @@ impl LiteAgent {
             .flatten();
         generations.find(|generation| generation.number == pair.generation)
     }
+}
+
+/// Returns four bytes in place of the twelve that a client chose at random: one of some thirty million other checks is
+/// taken for one that came before, and answered like that.
+fn digest(transaction: [u8; 12]) -> u32 {
+    let [a0, a1, a2, a3, b0, b1, b2, b3, c0, c1, c2, c3] = transaction;
+    let words = [[a0, a1, a2, a3], [b0, b1, b2, b3], [c0, c1, c2, c3]];
+    let words = words.map(u32::from_be_bytes).into_iter();
+    words.fold(0, |digest: u32, word| {
+        (digest.rotate_left(5) ^ word).wrapping_mul(0x9e37_79b9)
+    })
 }

@@ -1,6 +1,7 @@
 //! One peer's 5-tuple: ICE-lite, DTLS and SRTP, the same for publishers and viewers
 //! (RFC 8445, 7675, 5764, 3711).
 
+mod consent;
 mod generation;
 mod ice;
 mod pair;
@@ -8,6 +9,8 @@ mod pairs;
 mod stun;
 
 mod dtls;
+mod handshake;
+mod identity;
 mod last_flight;
 
 mod cipher;
@@ -24,8 +27,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 pub use cipher::TAG_ROOM;
-pub use dtls::{HANDSHAKE, HandshakeDone, HandshakeJob, Identity, IdentityError, MAX_WAITING};
+pub use dtls::{HANDSHAKE, HandshakeDone, HandshakeJob, MAX_WAITING};
 pub use ice::{CONSENT, authentic, local_ufrag};
+pub use identity::{Identity, IdentityError};
 pub use pairs::MAX_PAIRS;
 pub use report::{Counters, Received, TransportEvent};
 
@@ -36,8 +40,6 @@ use ice::LiteAgent;
 use outgoing::{Outgoing, To};
 use srtp::Srtp;
 
-/// How long DTLS is kept after the handshake: the peer asks again for a lost last flight within this.
-const DTLS_KEPT: Duration = Duration::from_secs(60);
 /// The wait for a helper that has the state when it is to be dropped.
 const DTLS_AWAY: Duration = Duration::from_secs(1);
 /// Certificates a peer may announce; more are not looked at.
@@ -208,28 +210,6 @@ impl Transport {
         self.dtls.poll_job()
     }
 
-    /// Takes back what a helper did.
-    pub fn handle_handshake(&mut self, now: Instant, mut done: HandshakeDone) {
-        let goodbye = self.dtls.handle_done(&mut done);
-        if self.phase == Phase::Over {
-            self.outgoing.push_flight(goodbye);
-            return;
-        }
-        self.certificate = self.certificate.or(done.certificate);
-        if done.connected {
-            self.finish_handshake(now, &mut done);
-        }
-        if done.failed && self.phase == Phase::Handshake && self.srtp.is_none() {
-            self.fail(DisconnectReason::HandshakeFailed);
-        }
-        if done.closed && self.phase != Phase::Over {
-            self.end(TransportEvent::Closed);
-        }
-        self.outgoing.push_flight(std::mem::take(&mut done.flight));
-        self.compare_certificate(now);
-        self.settle(now);
-    }
-
     /// Returns when [`Self::handle_timeout`] is due.
     pub fn poll_timeout(&self) -> Option<Instant> {
         let own = match self.phase {
@@ -339,35 +319,6 @@ impl Transport {
     /// no longer remembered.
     pub fn checked_at(&self, remote: SocketAddr) -> Option<Instant> {
         self.agent.checked_at(remote)
-    }
-
-    fn finish_handshake(&mut self, now: Instant, done: &mut HandshakeDone) {
-        self.srtp = done.srtp.take();
-        if self.srtp.is_none() {
-            self.fail(DisconnectReason::HandshakeFailed);
-            return;
-        }
-        self.retire_at = Some(now + DTLS_KEPT);
-        if let Some(path) = self.outgoing.only_flight_path() {
-            self.agent.validate(now, path);
-        }
-        self.agent.prove();
-    }
-
-    fn compare_certificate(&mut self, now: Instant) {
-        let Some(certificate) = self.certificate else {
-            return;
-        };
-        if self.fingerprints.is_empty() || self.phase != Phase::Handshake {
-            return;
-        }
-        if !self.fingerprints.contains(&certificate) {
-            self.fail(DisconnectReason::FingerprintMismatch);
-        } else if self.srtp.is_some() {
-            self.phase = Phase::Connected;
-            self.events.push_back(TransportEvent::Connected);
-            self.announced = self.media_path(now);
-        }
     }
 
     /// Returns when the peer is taken for gone: without consent nothing is sent to it, but what a

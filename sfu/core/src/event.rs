@@ -1,0 +1,88 @@
+//! What the forwarding unit reports to signaling.
+
+use std::time::Duration;
+
+use crate::command::{Format, LayerInfo, Limit, PeerId, RoomKey};
+
+/// What the forwarding unit reports.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Event {
+    /// ICE has a valid pair, DTLS is done and the certificate matches.
+    Connected {
+        /// Which peer.
+        peer: PeerId,
+        /// From its announcement to now.
+        took: Duration,
+    },
+    /// The first packet of a kind arrived from a publisher, or its format changed.
+    PublisherMedia {
+        /// Which peer.
+        peer: PeerId,
+        /// Which room.
+        room: RoomKey,
+        /// What is coming.
+        format: Format,
+    },
+    /// The layers of a publisher's picture, one without simulcast: when one comes, pauses, returns or
+    /// changes its size, at most once a second; when rates move by a tenth, every 5 s.
+    PublisherLayers {
+        /// Which peer.
+        peer: PeerId,
+        /// Which room.
+        room: RoomKey,
+        /// By their index, from one to four, each from its first packet on.
+        layers: Vec<LayerInfo>,
+    },
+    /// A viewer is shown a layer for the first time, or another one than before.
+    ViewerLayer {
+        /// Which peer.
+        peer: PeerId,
+        /// Which layer; see [`LayerInfo::index`].
+        layer: u8,
+    },
+    /// What a viewer's path lets it see has changed.
+    ViewerLimit {
+        /// Which peer.
+        peer: PeerId,
+        /// What it lets it see from now on; [`Limit::None`] before the first of these.
+        limit: Limit,
+    },
+    /// The first packet of a video keyframe (or of audio, in a room without video) went to a viewer.
+    ViewerMedia {
+        /// Which peer.
+        peer: PeerId,
+        /// From `Connected` to now.
+        took: Duration,
+    },
+    /// The viewer negotiated no payload type for what the room sends.
+    CodecMismatch {
+        /// Which peer.
+        peer: PeerId,
+        /// What the publisher sends.
+        sent: Format,
+    },
+    /// The peer is gone; its id is forgotten.
+    Disconnected {
+        /// Which peer.
+        peer: PeerId,
+        /// Why.
+        reason: DisconnectReason,
+    },
+}
+
+/// Why a peer is gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum DisconnectReason {
+    /// `RemovePeer`.
+    Removed,
+    /// The peer sent DTLS `close_notify`.
+    Closed,
+    /// No authenticated check within 30 s (RFC 7675, section 5.1).
+    ConsentLost,
+    /// The handshake did not finish within 30 s.
+    HandshakeTimeout,
+    /// The handshake failed.
+    HandshakeFailed,
+    /// The certificate is not one of those announced.
+    FingerprintMismatch,
+}
