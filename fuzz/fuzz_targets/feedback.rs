@@ -14,6 +14,8 @@ use libfuzzer_sys::fuzz_target;
 #[derive(arbitrary::Arbitrary, Debug)]
 enum Step<'a> {
     Wait(u16),
+    /// The viewer's address changes.
+    Move,
     Send { packets: u8, size_bytes: u16 },
     /// A message as it is.
     Message(&'a [u8]),
@@ -31,6 +33,7 @@ fuzz_target!(|steps: Vec<Step<'_>>| {
                 now += Duration::from_millis(u64::from(*millis));
                 estimator.handle_timeout(now);
             }
+            Step::Move => estimator.handle_path_change(now),
             Step::Send { packets, size_bytes } => {
                 for _ in 0..*packets {
                     estimator.note_sent(now, usize::from(*size_bytes));
@@ -56,6 +59,10 @@ fuzz_target!(|steps: Vec<Step<'_>>| {
 fn take(estimator: &mut Estimator, now: Instant, message: &[u8]) {
     if let Some(feedback) = TransportFeedback::parse(message) {
         assert!(feedback.statuses().count() <= usize::from(feedback.count()));
+        let next = estimator.next_number();
+        // What does not say when it came is no more than what was sent lately, or than the message is long.
+        let news = feedback.news(next.wrapping_sub(2048), next);
+        assert!(news.count() <= 2048 + 7 * message.len());
         estimator.handle_feedback(now, &feedback);
     }
 }
