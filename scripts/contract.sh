@@ -111,8 +111,12 @@ run() {
     echo 'positive_data_acceptance.expected-statuses = ["2xx", "401", "403", "404", "409", "412", "422", "429"]'
     if [ "$name" = owner ]; then printf '[parameters]\n"path.id" = "%s"\n' "$room"; fi
   } >"$work/schemathesis.toml"
-  "$venv/bin/st" --config-file "$work/schemathesis.toml" --no-color run "$url/api/v1/openapi.json" --checks all \
-    --max-examples "$examples" --continue-on-failure --warnings off "$@"
+  # What the tool remembers of a run stands where it runs.
+  (
+    cd "$work"
+    "$venv/bin/st" --config-file "$work/schemathesis.toml" --no-color run "$url/api/v1/openapi.json" --checks all \
+      --max-examples "$examples" --continue-on-failure --warnings off "$@"
+  )
 }
 
 # post PATH BODY [TOKEN]

@@ -184,13 +184,11 @@ async fn refuses(server: &TestServer, ann: &str, (eve, hidden): (&str, &str)) {
             Some(json!({ "text": "x" })),
         ),
     ] {
-        let asked = Instant::now();
         let who = if path == hidden { eve } else { ann };
         let reply = server.ask((method, path), Some(who), &[], body).await;
         assert_eq!(reply.status, 503, "{path}: {}", reply.body);
         assert_eq!(reply.body["code"], "unavailable", "{path}");
         assert!(reply.headers.contains_key("retry-after"), "{path}");
-        println!("{method} {path}: 503 after {:?}", asked.elapsed());
     }
 }
 

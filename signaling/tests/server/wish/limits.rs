@@ -86,8 +86,9 @@ async fn guests_do_not_keep_out_who_has_a_token() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn strangers_ask_twenty_times_a_second_and_delay_nobody_else() {
-    let server = TestServer::start().await;
+async fn strangers_ask_as_often_as_they_may_and_delay_nobody_else() {
+    // Once a second: whatever else the machine does, one more comes sooner.
+    let server = TestServer::start_with(|config| config.limits.guest_offers_per_second = 1).await;
     let offer = captured("firefox-default");
     let [mut unknown, mut wrong] = [0; 2];
     for _ in 0..60 {
