@@ -26,7 +26,9 @@ export interface Decoded {
 export async function publishScalable(given: string): Promise<void> {
   const { codec, mode } = JSON.parse(given) as { codec: string; mode: string };
   const isSimulcast = mode === 'simulcast';
-  const canvas = Object.assign(document.createElement('canvas'), isSimulcast ? { width: 960, height: 540 } : { width: 320, height: 192 });
+  // As small as Chromium makes so many sizes of.
+  const size = isSimulcast || mode.startsWith('L3') ? { width: 960, height: 540 } : mode.startsWith('L2') ? { width: 480, height: 288 } : { width: 320, height: 192 };
+  const canvas = Object.assign(document.createElement('canvas'), size);
   const brush = canvas.getContext('2d')!;
   window.kliegDrawing = setInterval(() => {
     brush.fillStyle = `hsl(${performance.now() / 20 % 360} 60% 40%)`;

@@ -151,9 +151,10 @@ impl Layer {
             scale: codec::scale(arrived.format.codec, arrived.payload, &mut self.scaling),
             ..arrived
         };
-        match (arrived.format.codec, descriptor) {
-            (Codec::Av1 | Codec::H264, Some(bytes)) => self.describe(arrived, bytes),
-            (_, _) => arrived,
+        match descriptor {
+            // Chromium leaves the layers out of the payload descriptors of VP8 where it sends these.
+            Some(bytes) if arrived.scale.is_none() => self.describe(arrived, bytes),
+            Some(_) | None => arrived,
         }
     }
 
@@ -165,7 +166,7 @@ impl Layer {
                 ..arrived
             };
         };
-        // Decoders of H.264 have no use for it.
+        // Decoders of the others have no use for it.
         let is_passed_on = arrived.format.codec == Codec::Av1;
         let len = u8::try_from(bytes.len()).ok().filter(|_| is_passed_on);
         let descriptor = len.map(|len| PacketDescriptor {

@@ -35,6 +35,8 @@ const CNAME: &str = "klieg";
 /// Bytes of one compound of feedback; what does not fit makes the next.
 const MAX_COMPOUND: usize = 1200;
 
+/// What a dependency descriptor takes beside its bytes, at the most: a longer header, and the active decode targets.
+const DESCRIBED: usize = 12;
 /// Between two receiver reports.
 const REPORT_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -83,9 +85,11 @@ impl<'a> Arrived<'a> {
         self.descriptor.as_ref().map_or(&[], |(bytes, ..)| bytes)
     }
 
-    /// Returns how many bytes of it go to viewers.
+    /// Returns how many bytes of it go to viewers at the most.
     pub(crate) fn len(&self) -> usize {
-        self.payload.len() + self.descriptor_bytes().len()
+        let descriptor = self.descriptor.as_ref();
+        let descriptor = descriptor.map_or(0, |(bytes, ..)| bytes.len() + DESCRIBED);
+        self.payload.len() + descriptor
     }
 }
 

@@ -305,8 +305,8 @@ impl Room {
         let is_keyed = tiers.is_some_and(|tiers| tiers.is_keyed());
         // The best tier stands for however many there are.
         let highest = self.layers.iter().map(|info| info.spatial).max();
-        let from = from.spatial().min(highest.unwrap_or(0));
-        to.spatial() > from || (is_keyed && to.spatial() < from)
+        let [from, to] = [from, to].map(|tier| tier.spatial().min(highest.unwrap_or(0)));
+        to > from || (is_keyed && to < from)
     }
 
     /// Returns which layer of the picture a tier of a stream is.
