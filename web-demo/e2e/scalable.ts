@@ -43,7 +43,7 @@ export async function publishScalable(given: string): Promise<void> {
         { rid: 'h', scaleResolutionDownBy: 2, maxBitrate: 120_000, ...temporal },
         { rid: 'f', scaleResolutionDownBy: 1, maxBitrate: 400_000, ...temporal },
       ]
-    : [{ maxBitrate: 400_000, scalabilityMode: mode }];
+    : [{ maxBitrate: mode.startsWith('L3') ? 1_500_000 : 400_000, scalabilityMode: mode }];
   const transceiver = peer.addTransceiver(drawing!, { direction: 'sendonly', sendEncodings });
   const formats = RTCRtpSender.getCapabilities('video')!.codecs.filter(({ mimeType }) => [`video/${codec}`, 'video/rtx'].includes(mimeType));
   transceiver.setCodecPreferences(formats);

@@ -42,6 +42,10 @@ const REPORT_INTERVAL: Duration = Duration::from_secs(1);
 
 /// One packet of media, numbered in its source.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each says one thing of a packet"
+)]
 pub struct Arrived<'a> {
     /// The stream.
     pub source: SourceId,

@@ -2,12 +2,13 @@
 
 /// Words of 64 numbers that are remembered, as many as the cache has packets.
 const WORDS: u64 = 16;
+const LEN: usize = 16;
 
 /// Which of the last numbers were left out, a bit each, and what that makes of the others. A number that has not come
 /// counts as one that will.
 #[derive(Clone, Debug)]
 pub(super) struct Thin {
-    left_out: [u64; WORDS as usize],
+    left_out: [u64; LEN],
     /// The highest number so far.
     top: u64,
     /// What the viewer has for it, or for the last before it that was not left out.
@@ -18,7 +19,7 @@ impl Thin {
     /// Begins behind `top`, which the viewer has as `sent_as`; nothing before was left out.
     pub(super) fn new(top: u64, sent_as: u64) -> Self {
         Self {
-            left_out: [0; WORDS as usize],
+            left_out: [0; LEN],
             top,
             sent_as,
         }
@@ -34,7 +35,7 @@ impl Thin {
         let Some(ahead) = number.checked_sub(self.top).filter(|ahead| *ahead > 0) else {
             return;
         };
-        for word in (self.top / 64 + 1..=number / 64).rev().take(WORDS as usize) {
+        for word in (self.top / 64 + 1..=number / 64).rev().take(LEN) {
             self.left_out[place(word)] = 0;
         }
         self.left_out[place(number / 64)] |= u64::from(is_left_out) << (number % 64);
@@ -81,10 +82,6 @@ impl Thin {
     }
 }
 
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "the remainder is below the length"
-)]
 fn place(word: u64) -> usize {
     (word % WORDS) as usize
 }
