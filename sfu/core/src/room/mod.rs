@@ -311,10 +311,10 @@ impl Room {
 
     /// Returns which layer of the picture a tier of a stream is.
     pub(crate) fn layer_of(&self, stream: u8, tier: Tier) -> u8 {
-        let mut layers: Vec<_> = self.layers.iter().collect();
-        layers.sort_unstable_by_key(|info| std::cmp::Reverse(info.spatial));
-        let shown = |info: &&&LayerInfo| info.stream == stream && info.spatial <= tier.spatial();
-        layers.iter().find(shown).map_or(stream, |info| info.index)
+        let shown = |info: &&LayerInfo| info.stream == stream && info.spatial <= tier.spatial();
+        let shown = self.layers.iter().filter(shown);
+        let highest = shown.max_by_key(|info| info.spatial);
+        highest.map_or(stream, |info| info.index)
     }
 
     /// Returns where a viewer can start in the cache of a layer.

@@ -33,10 +33,11 @@ impl Viewer {
             self.target = Some(best);
             return Selected::default();
         }
-        let rungs = rungs(now, (self.choice, best), room);
+        let (rungs, count) = rungs(now, (self.choice, best), room);
+        let rungs = rungs.get(..count).unwrap_or_default();
         let sound = room.rate(now, Kind::Audio, 0).unwrap_or_default();
         let shown = self.shown_tier().map(|(layer, tier)| key(layer, tier));
-        let chosen = self.bandwidth.choose(now, &rungs, shown, sound);
+        let chosen = self.bandwidth.choose(now, rungs, shown, sound);
         let mut selected = Selected {
             layer: None,
             keyframe: None,
@@ -191,45 +192,58 @@ impl Viewer {
     }
 }
 
-/// Returns what may be shown, the best first: with a choice of one layer that and what is below it; and of the least one
-/// lower frame rates, too.
-fn rungs(now: Instant, (choice, best): (LayerChoice, u8), room: &Room) -> Vec<Rung> {
+/// Returns what may be shown, the best first, and how many these are: with a choice of one layer that and what is below
+/// it; and of the least one lower frame rates, too.
+fn rungs(
+    now: Instant,
+    (choice, best): (LayerChoice, u8),
+    room: &Room,
+) -> ([Rung; MAX_RUNGS], usize) {
     let highest = match choice {
         LayerChoice::Auto | LayerChoice::Layer(_) => Tier::BEST.temporal(),
         LayerChoice::Reduced(_, temporal) => temporal,
     };
-    let mut rungs = Vec::with_capacity(MAX_RUNGS);
+    let nothing = Rung {
+        layer: best,
+        rate: None,
+        is_chosen: false,
+    };
+    let (mut rungs, mut count) = ([nothing; MAX_RUNGS], 0);
     let mut least = None;
     let layers = room.layers().iter();
     let layers = layers.skip_while(|info| info.index != best);
     let is_chosen = |info: &LayerInfo| choice != LayerChoice::Auto && info.index == best;
-    for info in layers.filter(|info| info.active) {
+    for (rung, info) in rungs.iter_mut().zip(layers.filter(|info| info.active)) {
         let tier = Tier::new(info.spatial, highest);
-        rungs.push(Rung {
+        let rate = room.tier_rate(now, info.stream, tier);
+        *rung = Rung {
             layer: key(info.stream, tier),
-            rate: room.tier_rate(now, info.stream, tier),
+            rate,
             is_chosen: is_chosen(info),
-        });
-        least = Some((info.stream, tier));
+        };
+        least = Some((info.stream, tier, rate));
+        count += 1;
     }
-    let Some((stream, tier)) = least else {
-        return rungs;
+    let Some((stream, tier, mut above)) = least else {
+        return (rungs, count);
     };
-    for temporal in (0..room.top_temporal(stream).min(highest)).rev() {
-        let tier = Tier::new(tier.spatial(), temporal);
-        let above = rungs.last().and_then(|rung| rung.rate);
+    let lower = (0..room.top_temporal(stream).min(highest)).rev();
+    let lower = lower.map(|temporal| Tier::new(tier.spatial(), temporal));
+    for (rung, tier) in rungs.iter_mut().skip(count).zip(lower) {
         let rate = room.tier_rate(now, stream, tier);
         // A frame rate that saves nothing is none.
-        if rate.zip(above).is_some_and(|(rate, above)| rate < above) {
-            let layer = key(stream, tier);
-            rungs.push(Rung {
-                layer,
-                rate,
-                is_chosen: false,
-            });
+        if !rate.zip(above).is_some_and(|(rate, above)| rate < above) {
+            break;
         }
+        *rung = Rung {
+            layer: key(stream, tier),
+            rate,
+            is_chosen: false,
+        };
+        above = rate;
+        count += 1;
     }
-    rungs
+    (rungs, count)
 }
 
 /// Returns what the allocator knows a tier of a layer by.
