@@ -33,7 +33,7 @@ pub(crate) struct Totals {
 pub(crate) type Reading = fn(&Totals) -> u64;
 
 /// Totals by metric: name (`klieg_sfu_…_total`), help text, reading.
-pub(crate) const COUNTERS: [(&str, &str, Reading); 26] = [
+pub(crate) const COUNTERS: [(&str, &str, Reading); 27] = [
     (
         "busy_microseconds",
         "How long the forwarding threads worked, all together.",
@@ -97,6 +97,11 @@ pub(crate) const COUNTERS: [(&str, &str, Reading); 26] = [
         "nacked_to_publishers",
         "Packets asked for again from publishers.",
         |totals| totals.core.nacked_to_publishers,
+    ),
+    (
+        "undescribed",
+        "Packets whose dependency descriptor could not be read: they go to all viewers, whatever layer they are of.",
+        |totals| totals.core.undescribed,
     ),
     (
         "joins_from_cache",

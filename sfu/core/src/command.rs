@@ -228,6 +228,8 @@ pub struct ExtensionIds {
     pub repaired_rid: Option<u8>,
     /// `draft-holmer-rmcat-transport-wide-cc-extensions-01`.
     pub transport_cc: Option<u8>,
+    /// The dependency descriptor of AV1 RTP 1.0, appendix A.
+    pub descriptor: Option<u8>,
 }
 
 /// One m-line on which the server receives.
@@ -263,7 +265,8 @@ pub struct SendTrack {
     pub kind: Kind,
     /// The payload types the viewer accepted, in its order of preference.
     pub formats: Vec<PayloadFormat>,
-    /// Identifiers of header extensions on this m-line, of which the transport-wide number is sent.
+    /// Identifiers of header extensions on this m-line, of which the transport-wide number and the dependency
+    /// descriptor are sent.
     pub extensions: ExtensionIds,
     /// The streams that the server announced.
     pub ssrc: SsrcPair,
@@ -277,9 +280,11 @@ pub enum LayerChoice {
     /// The best there is.
     #[default]
     Auto,
-    /// The one at this place in the publisher's [`ReceiveTrack::rids`]; 0 without simulcast. While it
-    /// is not there or paused: the best below it, else the best there is.
+    /// The one of this [`LayerInfo::index`]. While it is not there or paused: the best below it, else the
+    /// best there is.
     Layer(u8),
+    /// The same, of no higher temporal layer than this.
+    Reduced(u8, u8),
 }
 
 /// What a viewer's path makes of its choice.
@@ -297,8 +302,13 @@ pub enum Limit {
 /// What one layer of a published picture is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LayerInfo {
-    /// Its place in the publisher's [`ReceiveTrack::rids`]; 0 without simulcast.
+    /// Its place in the publisher's [`ReceiveTrack::rids`]; without simulcast the spatial layer, 0 where
+    /// there is one.
     pub index: u8,
+    /// The stream that carries it, by its place among the RIDs.
+    pub stream: u8,
+    /// The spatial layer of that stream.
+    pub spatial: u8,
     /// Whether packets came within the last second or so.
     pub active: bool,
     /// Pixels from left to right, as the last keyframe says; 0 until one did.

@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::codec::Picture;
+use crate::codec::{ActivePlace, Picture, Scale, Structure};
 use crate::command::{Format, Kind, LayerInfo, Path, PeerId, RoomKey, ShardIndex};
 use crate::rtp::seq::SeqNo;
 
@@ -40,7 +40,7 @@ pub struct Burst {
     pub arrived: Instant,
     /// The packets, in the order of arrival; at most [`Burst::MAX_PACKETS`].
     pub packets: Vec<MediaPacket>,
-    /// The payloads, one behind the other.
+    /// The payloads, one behind the other, each with its dependency descriptor behind it.
     pub bytes: Vec<u8>,
 }
 
@@ -58,16 +58,16 @@ impl Burst {
     pub(crate) fn level(&mut self) {
         let mut rest = self.packets.as_mut_slice();
         while let Some(first) = rest.first() {
-            let (mut least, mut most) = (first.payload.len(), first.payload.len());
+            let (mut least, mut most) = (first.len(), first.len());
             let alike = rest.iter().take_while(|packet| {
-                least = least.min(packet.payload.len());
-                most = most.max(packet.payload.len());
+                least = least.min(packet.len());
+                most = most.max(packet.len());
                 most - least <= MAX_PADDING
             });
             let (alike, others) = rest.split_at_mut(alike.count());
-            let longest = alike.iter().map(|packet| packet.payload.len()).max();
+            let longest = alike.iter().map(MediaPacket::len).max();
             for packet in alike {
-                let missing = longest.unwrap_or(0) - packet.payload.len();
+                let missing = longest.unwrap_or(0) - packet.len();
                 packet.padding = u8::try_from(missing).unwrap_or(0);
             }
             rest = others;
@@ -77,6 +77,14 @@ impl Burst {
     /// Returns the payload of a packet of this burst.
     pub fn payload(&self, packet: &MediaPacket) -> &[u8] {
         self.bytes.get(packet.payload.clone()).unwrap_or_default()
+    }
+
+    /// Returns the dependency descriptor of a packet of this burst; empty where it has none.
+    pub(crate) fn descriptor(&self, packet: &MediaPacket) -> &[u8] {
+        let len = packet.descriptor.as_ref().map_or(0, |it| it.len);
+        let start = packet.payload.end;
+        let range = start..start + usize::from(len);
+        self.bytes.get(range).unwrap_or_default()
     }
 }
 
@@ -93,10 +101,36 @@ pub struct MediaPacket {
     pub keyframe: bool,
     /// The numbers of its picture, which go on for viewers when the stream changes.
     pub picture: Option<Picture>,
+    /// Where it stands among the layers of its stream; `None` where that has none, or does not tell.
+    pub scale: Option<Scale>,
     /// Bytes of padding with which it goes to viewers (RFC 3550, section 5.1), at most 16.
     pub padding: u8,
     /// The place of the payload in [`Burst::bytes`].
     pub payload: Range<usize>,
+    /// Its dependency descriptor, right behind the payload; `None` where it has none.
+    pub(crate) descriptor: Option<PacketDescriptor>,
+}
+
+impl MediaPacket {
+    /// Returns how many bytes it takes on the wire beside what each packet has.
+    fn len(&self) -> usize {
+        let descriptor = self.descriptor.as_ref();
+        let descriptor = descriptor.map_or(0, |it| usize::from(it.len).next_multiple_of(4));
+        self.payload.len() + descriptor
+    }
+}
+
+/// What has to be known of a packet's dependency descriptor to send it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct PacketDescriptor {
+    /// Bytes of it.
+    pub(crate) len: u8,
+    /// Where it says which decode targets are active.
+    pub(crate) active: ActivePlace,
+    /// Whether it brings its structure.
+    pub(crate) has_structure: bool,
+    /// What it has to be read with.
+    pub(crate) structure: Arc<Structure>,
 }
 
 /// Where a source's timestamps stand on the publisher's wall clock (RFC 3550, section 6.4.1).

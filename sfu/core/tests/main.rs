@@ -22,6 +22,8 @@ mod interop;
 
 mod simulcast;
 
+mod layers;
+
 mod gathering;
 
 mod memory;

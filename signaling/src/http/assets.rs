@@ -140,7 +140,11 @@ mod tests {
             ("", false),
         ] {
             let headers = [(header::ACCEPT_ENCODING, accepted.parse().unwrap())];
-            assert_eq!(accepts_gzip(&headers.into_iter().collect()), takes, "{accepted}");
+            assert_eq!(
+                accepts_gzip(&headers.into_iter().collect()),
+                takes,
+                "{accepted}"
+            );
         }
     }
 

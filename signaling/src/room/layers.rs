@@ -21,7 +21,7 @@ pub(crate) struct VideoLayers(Arc<[VideoLayer]>);
 /// One layer.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct VideoLayer {
-    /// Its RID, or [`ONLY`].
+    /// Its RID, [`ONLY`], or the spatial layer of the only stream as `s0`, `s1` and so on.
     pub(crate) name: Arc<str>,
     /// What came of it; `None` before its first packet.
     pub(crate) info: Option<LayerInfo>,
@@ -65,23 +65,23 @@ impl VideoLayers {
     /// # Errors
     /// `layer_unknown`.
     pub(crate) fn check(&self, choice: &WantedLayer) -> Result<(), ApiError> {
-        match choice {
-            WantedLayer::Named(name) if !self.0.is_empty() && self.index_of(name).is_none() => {
-                let names: Vec<_> = self.0.iter().map(|layer| &*layer.name).collect();
-                let text = format!("The layers are {}.", names.join(", "));
-                Err(ApiError::new(Code::LayerUnknown, text))
-            }
-            WantedLayer::Named(_) | WantedLayer::Auto => Ok(()),
+        let is_unknown = |name| !self.0.is_empty() && self.index_of(name).is_none();
+        if !choice.name().is_some_and(is_unknown) {
+            return Ok(());
         }
+        let names: Vec<_> = self.0.iter().map(|layer| &*layer.name).collect();
+        let text = format!("The layers are {}.", names.join(", "));
+        Err(ApiError::new(Code::LayerUnknown, text))
     }
 
     /// Says the same in the words of the forwarding unit; a layer that is not there is left to it.
     fn choose(&self, choice: &WantedLayer) -> klieg_sfu::LayerChoice {
-        match choice {
-            WantedLayer::Auto => klieg_sfu::LayerChoice::Auto,
-            WantedLayer::Named(name) => self
-                .index_of(name)
-                .map_or(klieg_sfu::LayerChoice::Auto, klieg_sfu::LayerChoice::Layer),
+        use klieg_sfu::LayerChoice::{Auto, Layer, Reduced};
+        let index = choice.name().and_then(|name| self.index_of(name));
+        match (choice, index) {
+            (WantedLayer::Auto, _) | (_, None) => Auto,
+            (WantedLayer::Named(_), Some(index)) => Layer(index),
+            (WantedLayer::Reduced(_, temporal), Some(index)) => Reduced(index, *temporal),
         }
     }
 
@@ -97,19 +97,16 @@ impl VideoLayers {
     /// Takes note of a report of the forwarding unit.
     pub(super) fn update(&mut self, report: &[LayerInfo]) -> News {
         let before = self.clone();
-        let update = |layer: &VideoLayer, index: u8| {
+        let update = |name: Arc<str>, index: u8| {
             let told = report.iter().find(|info| info.index == index);
+            let known = before.get(index).and_then(|layer| layer.info);
             VideoLayer {
-                name: Arc::clone(&layer.name),
-                info: told.copied().or(layer.info),
+                name,
+                info: told.copied().or(known),
             }
         };
-        self.0 = before
-            .0
-            .iter()
-            .zip(0..)
-            .map(|(layer, index)| update(layer, index))
-            .collect();
+        let names = before.names(report).into_iter().zip(0..);
+        self.0 = names.map(|(name, index)| update(name, index)).collect();
         if *self == before {
             return News::None;
         }
@@ -119,6 +116,17 @@ impl VideoLayers {
         } else {
             News::Layers
         }
+    }
+
+    /// Returns the names by index: those of the offer, or, where the only stream has spatial layers within, theirs.
+    fn names(&self, report: &[LayerInfo]) -> Vec<Arc<str>> {
+        let within = report.iter().filter(|info| info.spatial > 0);
+        let Some(highest) = within.map(|info| usize::from(info.spatial)).max() else {
+            return self.0.iter().map(|layer| Arc::clone(&layer.name)).collect();
+        };
+        let layers = self.0.len().max(highest + 1);
+        let names = (0..layers).map(|spatial| format!("s{spatial}").into());
+        names.collect()
     }
 
     fn views(&self) -> impl Iterator<Item = LayerView> {
@@ -142,9 +150,13 @@ impl VideoLayers {
             (_, _) if is_paused => LayersReason::Bandwidth,
             (WantedLayer::Auto, _) if viewing.limit == Limit::Lower => LayersReason::Bandwidth,
             (WantedLayer::Auto, _) => LayersReason::Auto,
-            (WantedLayer::Named(name), _) if !self.comes(name) => LayersReason::Unavailable,
-            (WantedLayer::Named(_), _) if viewing.limit == Limit::Lower => LayersReason::Bandwidth,
-            (WantedLayer::Named(_), _) => LayersReason::Manual,
+            (wanted, _) if !wanted.name().is_some_and(|name| self.comes(name)) => {
+                LayersReason::Unavailable
+            }
+            (WantedLayer::Named(_) | WantedLayer::Reduced(..), _) => match viewing.limit {
+                Limit::Lower => LayersReason::Bandwidth,
+                Limit::None | Limit::Paused => LayersReason::Manual,
+            },
         };
         Layers {
             available: self.views().collect(),
@@ -275,6 +287,8 @@ mod tests {
     fn info(index: u8, active: bool, bitrate_bps: u32) -> LayerInfo {
         LayerInfo {
             index,
+            stream: index,
+            spatial: 0,
             active,
             width: 320,
             height: 180,
@@ -304,6 +318,32 @@ mod tests {
         assert_eq!(layers.update(&[info(1, true, 8)]), News::None);
         assert_eq!(layers.update(&[info(1, false, 0)]), News::Layers);
         assert_eq!(layers.update(&[info(7, true, 1)]), News::None);
+    }
+
+    #[test]
+    fn spatial_layers_of_the_only_stream_are_named_as_they_come() {
+        let within = |spatial| LayerInfo {
+            stream: 0,
+            spatial,
+            ..info(spatial, true, 9)
+        };
+        let mut layers = layers(&[ONLY]);
+        layers.update(&[within(0)]);
+        assert_eq!(
+            layers.seen().map(|(name, _)| name).collect::<Vec<_>>(),
+            [ONLY]
+        );
+        layers.update(&[within(0), within(1)]);
+        assert_eq!(
+            layers.update(&[within(0), within(1), within(2)]),
+            News::Layers
+        );
+        let names: Vec<_> = layers.seen().map(|(name, _)| name).collect();
+        assert_eq!(names, ["s0", "s1", "s2"]);
+        assert_eq!(
+            layers.choose(&named("s1")),
+            klieg_sfu::LayerChoice::Layer(1)
+        );
     }
 
     #[test]

@@ -208,6 +208,8 @@ impl Scene {
     fn reports(&mut self, bitrate_bps: u32) {
         let layers = (0..3).map(|index| LayerInfo {
             index,
+            stream: index,
+            spatial: 0,
             active: true,
             width: 320,
             height: 180,

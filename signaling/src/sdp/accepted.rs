@@ -41,7 +41,7 @@ pub(super) struct Accepted {
     pub(super) kind: Kind,
     direction: Direction,
     pub(super) formats: Vec<Forwarded>,
-    /// Where the server sends, the transport-wide number at most.
+    /// Where the server sends, the transport-wide number and the dependency descriptor at most.
     pub(super) extensions: Vec<ExtMap>,
     /// What the peer announced; empty where it watches.
     ssrcs: Vec<SsrcPair>,
@@ -73,7 +73,7 @@ impl Accepted {
         let reports = |format: &Forwarded| format.payload.feedback.transport_cc;
         if direction == Direction::Send && !formats.iter().any(reports) {
             // A number that nobody reports on is eight bytes for nothing.
-            extensions.clear();
+            extensions.retain(|map| !map.is_number());
         }
         for format in &mut formats {
             let feedback = &mut format.payload.feedback;

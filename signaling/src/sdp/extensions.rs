@@ -1,6 +1,6 @@
 //! RTP header extensions: `a=extmap` (RFC 8285, section 5).
 
-use klieg_sfu::ExtensionIds;
+use klieg_sfu::{ExtensionIds, Kind};
 
 use super::NegotiationError;
 use super::accepted::Direction;
@@ -13,11 +13,18 @@ pub(super) enum Extension {
     Rid,
     RepairedRid,
     TransportCc,
+    Descriptor,
 }
 
 impl Extension {
     fn from_uri(uri: &str) -> Option<Self> {
-        let all = [Self::Mid, Self::Rid, Self::RepairedRid, Self::TransportCc];
+        let all = [
+            Self::Mid,
+            Self::Rid,
+            Self::RepairedRid,
+            Self::TransportCc,
+            Self::Descriptor,
+        ];
         all.into_iter().find(|extension| extension.uri() == uri)
     }
 
@@ -28,6 +35,9 @@ impl Extension {
             Self::RepairedRid => "urn:ietf:params:rtp-hdrext:sdes:repaired-rtp-stream-id",
             Self::TransportCc => {
                 "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01"
+            }
+            Self::Descriptor => {
+                "https://aomediacodec.github.io/av1-rtp-spec/#dependency-descriptor-rtp-header-extension"
             }
         }
     }
@@ -61,6 +71,9 @@ impl ExtMap {
             let Some(offered) = Self::parse(line, direction) else {
                 continue;
             };
+            if offered.extension == Extension::Descriptor && !describes(section, direction) {
+                continue;
+            }
             if found
                 .iter()
                 .any(|known| known.extension == offered.extension)
@@ -94,8 +107,9 @@ impl ExtMap {
             .ok()
             .filter(|id| matches!(id, 1..=14 | 16..=255))?;
         let extension = Extension::from_uri(words.next()?)?;
-        // What the server sends is told apart by its streams: packets carry the number alone.
-        let is_used = direction == Direction::Receive || extension == Extension::TransportCc;
+        // What the server sends is told apart by its streams.
+        let is_used = direction == Direction::Receive
+            || matches!(extension, Extension::TransportCc | Extension::Descriptor);
         is_used.then_some(Self {
             id,
             extension,
@@ -112,6 +126,20 @@ impl ExtMap {
         }
     }
 
+    /// Returns the dependency descriptor as an offer of the server has it.
+    pub(super) fn descriptor(id: u8) -> Self {
+        Self {
+            id,
+            extension: Extension::Descriptor,
+            restricted: None,
+        }
+    }
+
+    /// Returns whether it is the transport-wide number.
+    pub(super) fn is_number(&self) -> bool {
+        self.extension == Extension::TransportCc
+    }
+
     /// Returns the identifiers by extension.
     pub(super) fn ids(maps: &[Self]) -> ExtensionIds {
         let id = |wanted| {
@@ -124,8 +152,16 @@ impl ExtMap {
             rid: id(Extension::Rid),
             repaired_rid: id(Extension::RepairedRid),
             transport_cc: id(Extension::TransportCc),
+            descriptor: id(Extension::Descriptor),
         }
     }
+}
+
+/// Returns whether dependency descriptors are used on an m-line: those of pictures, and from the server only where
+/// packets may have headers of both forms, since most are short and some are long (RFC 8285, section 6).
+fn describes(section: &Section<'_>, direction: Direction) -> bool {
+    let is_fit = direction == Direction::Receive || section.allows_mixed();
+    section.kind() == Some(Kind::Video) && is_fit
 }
 
 impl std::fmt::Display for ExtMap {

@@ -31,6 +31,8 @@ const SECTIONS: [(Kind, &str); 2] = [(Kind::Audio, "0"), (Kind::Video, "1")];
 
 /// Identifier of the transport-wide number (RFC 8285), the same on all m-lines.
 const TRANSPORT_CC_ID: u8 = 3;
+/// Identifier of the dependency descriptor, on that of pictures.
+const DESCRIPTOR_ID: u8 = 4;
 
 /// Which m-lines an offer carries media on; the others have port 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,6 +62,7 @@ pub fn write(local: &Local<'_>, offered: Offered) -> String {
         .map(|((_, mid), _)| mid)
         .collect();
     let mut writer = Writer::start(local.origin, &bundle);
+    writer.flag("extmap-allow-mixed", true);
     writer.line(format_args!("a=msid-semantic: WMS {CNAME}"));
     for ((kind, mid), is_on) in sections() {
         let (media, formats) = (media_name(kind), formats(kind));
@@ -73,8 +76,9 @@ pub fn write(local: &Local<'_>, offered: Offered) -> String {
         // Candidates stand below each m-line, for the viewer may refuse the first.
         writer.accepted(m_line, local, LocalSetup::Offer, true);
         writer.line(format_args!("a=mid:{mid}"));
-        let number = ExtMap::transport_cc(TRANSPORT_CC_ID);
-        writer.line(format_args!("a=extmap:{number}"));
+        for extension in extensions(kind) {
+            writer.line(format_args!("a=extmap:{extension}"));
+        }
         writer.line(format_args!("a=msid:{CNAME} {media}"));
         writer.line(format_args!("a=sendonly"));
         writer.line(format_args!("a=rtcp-mux"));
@@ -138,6 +142,15 @@ const VIDEO_FORMATS: [(u8, u8, Codec, u16, u8); 8] = [
     (98, 99, Codec::Vp9, 0, 0),
     (45, 46, Codec::Av1, 0, 0),
 ];
+
+/// Returns the header extensions of an m-line.
+fn extensions(kind: Kind) -> Vec<ExtMap> {
+    let mut extensions = vec![ExtMap::transport_cc(TRANSPORT_CC_ID)];
+    if kind == Kind::Video {
+        extensions.push(ExtMap::descriptor(DESCRIPTOR_ID));
+    }
+    extensions
+}
 
 /// Returns the payload types of an m-line, in order of preference.
 fn formats(kind: Kind) -> Vec<PayloadFormat> {
@@ -277,8 +290,11 @@ fn send_track(section: &Section<'_>, kind: Kind) -> Result<Option<SendTrack>, Ne
 /// Returns the header extensions that the answer accepts, under the identifiers of the offer (RFC 8285, section 6).
 fn accepted_extensions(section: &Section<'_>) -> Result<ExtensionIds, NegotiationError> {
     let answered = ExtMap::ids(&ExtMap::offered(section, Direction::Send)?);
-    match answered.transport_cc {
-        None | Some(TRANSPORT_CC_ID) => Ok(answered),
+    let wrong = |id: Option<u8>, offered: u8| id.filter(|id| *id != offered);
+    let wrong = wrong(answered.transport_cc, TRANSPORT_CC_ID)
+        .or_else(|| wrong(answered.descriptor, DESCRIPTOR_ID));
+    match wrong {
+        None => Ok(answered),
         Some(id) => Err(section.unusable(format!("a=extmap:{id} was not offered so"))),
     }
 }

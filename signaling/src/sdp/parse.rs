@@ -158,6 +158,12 @@ impl<'a> Section<'a> {
         has(&self.media.attributes, key)
     }
 
+    /// Returns whether packets may have header extensions of both forms (RFC 8285, section 6).
+    pub(super) fn allows_mixed(&self) -> bool {
+        let name = "extmap-allow-mixed";
+        self.flag(name) || has(self.session, name)
+    }
+
     /// Returns the values of an attribute of the m-line alone.
     pub(super) fn values(&self, key: &str) -> impl Iterator<Item = &'a str> {
         values(&self.media.attributes, key)

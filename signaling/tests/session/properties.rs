@@ -177,7 +177,13 @@ fn check_tracks(tracks: &[ReceiveTrack], answer: &str) -> Result<(), TestCaseErr
         let numbers: Vec<_> = numbers.map(|number| number.to_string()).collect();
         prop_assert_eq!(part.m_line.split(' ').skip(3).collect::<Vec<_>>(), numbers);
         let ids = track.extensions;
-        let ids = [ids.mid, ids.rid, ids.repaired_rid, ids.transport_cc];
+        let ids = [
+            ids.mid,
+            ids.rid,
+            ids.repaired_rid,
+            ids.transport_cc,
+            ids.descriptor,
+        ];
         prop_assert_eq!(
             part.values("extmap").len(),
             ids.into_iter().flatten().count()

@@ -366,3 +366,46 @@ fn a_player_without_transport_wide_numbers_is_asked_for_its_own_estimate() {
     assert!(negotiated.sdp.contains("a=rtcp-fb:96 goog-remb"));
     assert!(!negotiated.sdp.contains("transport-cc") && !negotiated.sdp.contains("extmap:"));
 }
+
+#[test]
+fn dependency_descriptors_go_to_who_takes_them_with_headers_of_both_forms() {
+    let uri =
+        "https://aomediacodec.github.io/av1-rtp-spec/#dependency-descriptor-rtp-header-extension";
+    let offer = captured("chromium-simulcast").replace("a=sendonly", "a=recvonly");
+    let identifier = |offer: &str| {
+        let (_, negotiated) = Session::watch(&config(), PEER, ROOM, offer).unwrap();
+        let [audio, video] = send_tracks(&negotiated.commands) else {
+            panic!("two tracks")
+        };
+        assert_eq!(audio.extensions.descriptor, None);
+        assert_eq!(
+            negotiated.sdp.contains(uri),
+            video.extensions.descriptor.is_some()
+        );
+        video.extensions.descriptor
+    };
+    assert_eq!(identifier(&offer), Some(12));
+    assert_eq!(
+        identifier(&offer.replace("a=extmap-allow-mixed\r\n", "")),
+        None
+    );
+
+    let answer = captured("chromium-view-answer");
+    let with = |id: u8| {
+        let (before, after) = answer.split_once("a=mid:1\r\n").unwrap();
+        let mixed = before.replacen("t=0 0\r\n", "t=0 0\r\na=extmap-allow-mixed\r\n", 1);
+        format!("{mixed}a=mid:1\r\na=extmap:{id} {uri}\r\n{after}")
+    };
+    let (mut session, _) = view();
+    let commands = session.handle_answer(&with(4)).unwrap();
+    let ids = send_tracks(&commands)
+        .iter()
+        .map(|it| it.extensions.descriptor);
+    assert_eq!(ids.collect::<Vec<_>>(), [None, Some(4)]);
+    let (mut session, _) = view();
+    let error = session.handle_answer(&with(5)).unwrap_err();
+    assert!(
+        error.to_string().contains("a=extmap:5 was not offered so"),
+        "{error}"
+    );
+}

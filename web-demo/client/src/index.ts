@@ -16,6 +16,7 @@ export { Chat } from './chat.js';
 export type { ChatEvents } from './chat.js';
 export { VIDEO_CODECS, sendableCodecs } from './codecs.js';
 export type { VideoCodec } from './codecs.js';
+export type { Layering, Split } from './layers.js';
 export type { PublisherStats, ViewerStats } from './stats.js';
 export { describeCodec, describeError, describePublisher, describeViewer, en } from './words/index.js';
 export type { Words } from './words/index.js';

@@ -3,6 +3,8 @@
 import { backoff } from './backoff.js';
 import { preferred, withStartBitrate } from './codecs.js';
 import type { VideoCodec } from './codecs.js';
+import { describeLayers, encodings, pickLayering } from './layers.js';
+import type { Layering } from './layers.js';
 import { Emitter } from './emitter.js';
 import { KliegError } from './error.js';
 import type { Description, SessionState } from './protocol.js';
@@ -37,6 +39,8 @@ export interface PublisherOptions {
   /** `auto` leaves the order to the browser. */
   codec?: VideoCodec | 'auto';
   maxVideoBitrateBps?: number;
+  /** How the picture is split, so that viewers with less network get less of it. `auto` (the default) takes what the browser can do. */
+  layering?: Layering;
 }
 
 /** What a `Publisher` tells. */
@@ -161,12 +165,15 @@ export class Publisher extends Emitter<PublisherEvents> {
     for (const track of stream.getAudioTracks()) {
       pc.addTransceiver(track, { direction: 'sendonly', streams: [stream] });
     }
-    const { codec = 'auto', maxVideoBitrateBps } = this.#options;
+    const { codec = 'auto', maxVideoBitrateBps, layering = 'auto' } = this.#options;
+    const formats = RTCRtpSender.getCapabilities('video')?.codecs ?? [];
     for (const track of stream.getVideoTracks()) {
-      const encoding: RTCRtpEncodingParameters = maxVideoBitrateBps === undefined ? {} : { maxBitrate: maxVideoBitrateBps };
-      const transceiver = pc.addTransceiver(track, { direction: 'sendonly', streams: [stream], sendEncodings: [encoding] });
-      const formats = RTCRtpSender.getCapabilities('video')?.codecs ?? [];
+      const first = codec === 'auto' ? formats[0]?.mimeType.replace(/^video\//i, '').toLowerCase() ?? '' : codec;
+      const picked = layering === 'auto' ? pickLayering(first, track.getSettings?.() ?? {}, formats) : layering;
+      const sendEncodings = encodings(picked, maxVideoBitrateBps, first === 'vp8' || first === 'h264');
+      const transceiver = addVideo(pc, track, { direction: 'sendonly', streams: [stream], sendEncodings });
       if (codec !== 'auto') transceiver.setCodecPreferences(preferred(formats, codec));
+      describeLayers(transceiver);
     }
   }
 
@@ -294,5 +301,15 @@ export class Publisher extends Emitter<PublisherEvents> {
     if (JSON.stringify(status) === JSON.stringify(this.#status)) return;
     this.#status = status;
     this.emit('status', status);
+  }
+}
+
+/** Adds the picture, whole where the browser does not split it as asked: some refuse a mode that they do not know. */
+function addVideo(pc: RTCPeerConnection, track: MediaStreamTrack, init: RTCRtpTransceiverInit): RTCRtpTransceiver {
+  try {
+    return pc.addTransceiver(track, init);
+  } catch {
+    const { maxBitrate } = init.sendEncodings?.at(-1) ?? {};
+    return pc.addTransceiver(track, { ...init, sendEncodings: [maxBitrate === undefined ? {} : { maxBitrate }] });
   }
 }

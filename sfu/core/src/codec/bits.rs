@@ -30,6 +30,25 @@ impl<'a> Bits<'a> {
         Some(number)
     }
 
+    /// Returns how many bits have been read.
+    pub(super) fn position(&self) -> usize {
+        self.at
+    }
+
+    /// Reads a number below `range`, where small ones may take a bit less: `ns(n)` of AV1 (section 4.10.7).
+    pub(super) fn uniform(&mut self, range: u32) -> Option<u32> {
+        let width = u32::BITS - range.leading_zeros();
+        if width == 0 {
+            return None;
+        }
+        let short = (1 << width) - range;
+        let number = self.number(width - 1)?;
+        if number < short {
+            return Some(number);
+        }
+        Some((number << 1) - short + u32::from(self.flag()?))
+    }
+
     /// Passes over bits.
     pub(super) fn skip(&mut self, bits: usize) -> Option<()> {
         self.at = self.at.checked_add(bits)?;

@@ -1,9 +1,15 @@
-//! What the forwarding unit reads inside a payload: does a keyframe start here, how large is it, and which
-//! picture is it?
+//! What the forwarding unit reads inside a payload: does a keyframe start here, how large is it, which
+//! picture is it, and of which layer?
 
 #![cfg_attr(not(test), warn(clippy::indexing_slicing))]
 
 mod picture;
+
+mod scale;
+
+mod descriptor;
+
+mod active;
 
 mod vp8;
 
@@ -17,8 +23,13 @@ mod bits;
 
 use crate::command::Codec;
 
+pub(crate) use active::ActivePlace;
+pub use descriptor::Descriptors;
+pub(crate) use descriptor::Structure;
 pub use picture::Picture;
 pub(crate) use picture::Shift;
+pub(crate) use scale::TIERS;
+pub use scale::{Scale, Scaling, Tier, Tiers};
 
 /// How large a picture is, in pixels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,6 +84,21 @@ pub fn picture(codec: Codec, payload: &[u8]) -> Option<Picture> {
     }
 }
 
+/// Returns how large each spatial layer is, the smallest first, if this packet says so.
+pub fn layer_sizes(codec: Codec, payload: &[u8]) -> impl Iterator<Item = Resolution> {
+    let payload = (codec == Codec::Vp9).then_some(payload);
+    payload.into_iter().flat_map(vp9::layer_sizes)
+}
+
+/// Returns where the packet stands among the layers of its stream, where the coding tells that in each packet.
+pub fn scale(codec: Codec, payload: &[u8], scaling: &mut Scaling) -> Option<Scale> {
+    match codec {
+        Codec::Opus | Codec::H264 | Codec::Av1 => None,
+        Codec::Vp8 => vp8::scale(payload, scaling),
+        Codec::Vp9 => vp9::scale(payload, scaling),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -84,6 +110,10 @@ mod tests {
         for codec in CODECS {
             starts_keyframe(codec, payload);
             resolution(codec, payload);
+            let mut scaling = Scaling::default();
+            if let Some(scale) = scale(codec, payload, &mut scaling) {
+                assert!(scale.needed.contains(scale.tier));
+            }
             if let Some(picture) = picture(codec, payload) {
                 let mut copy = payload.to_vec();
                 let shift = Shift::default();

@@ -1,17 +1,33 @@
-//! The numbers that VP8 and VP9 give their pictures, and how they go on when the stream changes.
+//! The numbers that VP8, VP9 and dependency descriptors give their pictures, and how they go on when the stream
+//! changes.
 
 /// Where the numbers of a packet's picture stand, and what they are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Picture {
-    /// The picture id, of 7 or 15 bits.
+    /// The picture id.
     id: u16,
-    /// Whether it has 15 bits.
-    is_long: bool,
-    /// The place of the picture id in the payload.
+    width: Width,
+    /// The place of the picture id in the payload, or in the dependency descriptor.
     id_at: u8,
     /// TL0PICIDX and its place, where there is one.
     tl0: Option<(u8, u8)>,
+    /// Whether each picture has the number behind that of the one before, for every receiver.
+    is_counted: bool,
 }
+
+/// How many bits a picture id has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Width {
+    /// 7.
+    Short,
+    /// 15.
+    Long,
+    /// 16: it is the number of a frame in a dependency descriptor.
+    Frame,
+}
+
+/// The extended number of a first picture, far enough from 0 that some before it can be told.
+const FIRST: u64 = 1 << 16;
 
 impl Picture {
     /// Reads the numbers at their places; `None` when a place is behind the payload.
@@ -28,10 +44,58 @@ impl Picture {
         };
         Some(Self {
             id,
-            is_long,
+            width: if is_long { Width::Long } else { Width::Short },
             id_at: u8::try_from(id_at).ok()?,
             tl0,
+            is_counted: false,
         })
+    }
+
+    /// Makes one of the number of a frame in a dependency descriptor (AV1 RTP 1.0, section A.8.1).
+    pub(crate) fn frame(id: u16) -> Self {
+        Self {
+            id,
+            width: Width::Frame,
+            id_at: 1,
+            tl0: None,
+            is_counted: false,
+        }
+    }
+
+    /// Returns whether the number stands in a dependency descriptor.
+    pub(crate) fn is_frame(&self) -> bool {
+        self.width == Width::Frame
+    }
+
+    /// Says that receivers count pictures by their numbers.
+    pub(super) fn counted(self) -> Self {
+        Self {
+            is_counted: true,
+            ..self
+        }
+    }
+
+    /// Returns whether receivers count pictures by their numbers: what is left out leaves no hole there.
+    pub(crate) fn is_counted(&self) -> bool {
+        self.is_counted
+    }
+
+    /// Returns the picture id as a number that does not wrap, near to another one; 0 stands for none.
+    pub(crate) fn extended(&self, near: u64) -> u64 {
+        if near == 0 {
+            return FIRST + u64::from(self.id);
+        }
+        let range: u64 = match self.width {
+            Width::Short => 0x80,
+            Width::Long => 0x8000,
+            Width::Frame => 0x1_0000,
+        };
+        let ahead = u64::from(self.id).wrapping_sub(near) % range;
+        if ahead < range / 2 {
+            near + ahead
+        } else {
+            near.saturating_sub(range - ahead)
+        }
     }
 
     /// Returns the picture id.
@@ -68,19 +132,25 @@ impl Shift {
         }
     }
 
+    /// Shifts picture ids by so much more.
+    pub(crate) fn and(self, id: u16) -> Self {
+        Self {
+            id: self.id.wrapping_add(id),
+            ..self
+        }
+    }
+
     /// Writes the shifted numbers into a copy of the payload.
     pub(crate) fn apply(self, picture: &Picture, payload: &mut [u8]) {
         let id = picture.id.wrapping_add(self.id);
         let [high, low] = id.to_be_bytes();
         let id_at = usize::from(picture.id_at);
-        if picture.is_long {
-            if let Some([first, second]) =
-                payload.get_mut(id_at..).and_then(<[u8]>::first_chunk_mut)
-            {
-                (*first, *second) = (0x80 | high, low);
-            }
-        } else if let Some(only) = payload.get_mut(id_at) {
-            *only = low & 0x7f;
+        let place = payload.get_mut(id_at..).unwrap_or_default();
+        match (picture.width, place) {
+            (Width::Short, [only, ..]) => *only = low & 0x7f,
+            (Width::Long, [first, second, ..]) => (*first, *second) = (0x80 | high, low),
+            (Width::Frame, [first, second, ..]) => (*first, *second) = (high, low),
+            (Width::Short | Width::Long | Width::Frame, _) => {}
         }
         if let Some((tl0, at)) = picture.tl0
             && let Some(place) = payload.get_mut(usize::from(at))
@@ -116,6 +186,19 @@ mod tests {
         let shift = Shift::after(shift, &following, &third);
         shift.apply(&third, &mut payload);
         assert_eq!(payload, long(2, 2).1);
+    }
+
+    #[test]
+    fn an_extended_number_is_the_nearest_one() {
+        let at = |id| long(id, 0).0;
+        let first = at(5).extended(0);
+        assert_eq!(at(6).extended(first), first + 1);
+        assert_eq!(at(4).extended(first), first - 1);
+        assert_eq!(at(0x7ffe).extended(first), first - 7);
+        let short = Picture::read(&[0x90, 0x80, 0x01], 2, None).unwrap();
+        let before = Picture::read(&[0x90, 0x80, 0x7e], 2, None).unwrap();
+        let near = before.extended(0);
+        assert_eq!(short.extended(near), near + 3);
     }
 
     #[test]

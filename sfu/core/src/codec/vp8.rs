@@ -1,6 +1,6 @@
 //! VP8 payload descriptor and frame header (RFC 7741, section 4).
 
-use crate::codec::{Picture, Resolution};
+use crate::codec::{Picture, Resolution, Scale, Scaling, Tier, Tiers};
 
 /// Returns whether the payload holds the first bytes of a keyframe.
 pub(super) fn starts_keyframe(payload: &[u8]) -> bool {
@@ -25,7 +25,31 @@ pub(super) fn picture(payload: &[u8]) -> Option<Picture> {
         tl0_at,
         ..
     } = descriptor(payload)?;
-    Picture::read(payload, picture_id_at?, tl0_at)
+    Picture::read(payload, picture_id_at?, tl0_at).map(Picture::counted)
+}
+
+/// Reads the temporal layer; `None` where there is none.
+pub(super) fn scale(payload: &[u8], scaling: &mut Scaling) -> Option<Scale> {
+    let &first = payload.first()?;
+    let &layer = payload.get(descriptor(payload)?.layer_at?)?;
+    let (temporal, is_sync) = (layer >> 6, layer & 0x20 != 0);
+    scaling.note(0, temporal);
+    let scaling = *scaling;
+    // A frame that needs the lowest layer alone can be shown to everybody, and what follows it in its layer to who
+    // has the one below.
+    let from = if is_sync {
+        temporal.saturating_sub(1)
+    } else {
+        temporal
+    };
+    Some(Scale {
+        tier: Tier::new(0, temporal),
+        needed: Tiers::of(|tier| tier.temporal() >= temporal),
+        entry: Tiers::of(|tier| scaling.at_temporal(temporal, tier)),
+        from: Tiers::of(|tier| tier.temporal() >= from),
+        begins: starts_frame(first),
+        ends: false,
+    })
 }
 
 /// Where the parts of a descriptor are.
@@ -35,6 +59,8 @@ struct Descriptor {
     picture_id_at: Option<usize>,
     /// TL0PICIDX, where there is one.
     tl0_at: Option<usize>,
+    /// The temporal layer, where there is one.
+    layer_at: Option<usize>,
     /// Bytes of the descriptor.
     len: usize,
 }
@@ -44,6 +70,7 @@ fn descriptor(payload: &[u8]) -> Option<Descriptor> {
     let mut found = Descriptor {
         picture_id_at: None,
         tl0_at: None,
+        layer_at: None,
         len: 1,
     };
     if first & 0x80 == 0 {
@@ -60,6 +87,7 @@ fn descriptor(payload: &[u8]) -> Option<Descriptor> {
         found.tl0_at = Some(found.len);
         found.len += 1;
     }
+    found.layer_at = (flags & 0x20 != 0).then_some(found.len);
     found.len += usize::from(flags & 0x30 != 0);
     Some(found)
 }
@@ -67,11 +95,14 @@ fn descriptor(payload: &[u8]) -> Option<Descriptor> {
 /// Finds the frame, behind the descriptor, in a packet that starts one.
 fn frame(payload: &[u8]) -> Option<&[u8]> {
     let &first = payload.first()?;
-    let starts_frame = first & 0x10 != 0 && first & 0x0f == 0;
-    if !starts_frame {
+    if !starts_frame(first) {
         return None;
     }
     payload.get(descriptor(payload)?.len..)
+}
+
+fn starts_frame(first: u8) -> bool {
+    first & 0x10 != 0 && first & 0x0f == 0
 }
 
 #[cfg(test)]
@@ -121,5 +152,34 @@ mod tests {
         assert_eq!(picture(&[0x90, 0x40, 0x7f, 0]), None, "no picture id");
         assert_eq!(picture(&[0x10, 0]), None);
         assert_eq!(picture(&[0x90, 0x80, 0x81]), None, "truncated");
+    }
+
+    #[test]
+    fn the_temporal_layer_and_where_a_higher_one_may_begin_are_read() {
+        let mut scaling = Scaling::default();
+        scaling.note(0, 2);
+        let mut read = |layer: u8| {
+            let payload = [0x90, 0xe0, 0x81, 0x02, 0x07, layer, 0x01];
+            scale(&payload, &mut scaling).unwrap()
+        };
+        let [low, middle, high] = [0, 1, 2].map(|temporal| Tier::new(0, temporal));
+        let base = read(0x00);
+        assert!(base.begins && base.needed.contains(low) && base.needed.contains(high));
+        assert_eq!(base.step(high, low), low);
+        assert_eq!(base.step(low, high), low);
+        let sync = read(0x60);
+        assert!(!sync.needed.contains(low) && sync.needed.contains(middle));
+        assert_eq!(sync.step(low, high), middle);
+        let top = read(0xa0);
+        assert_eq!(top.step(low, high), low, "the layer between is missing");
+        assert_eq!(top.step(middle, high), high);
+        assert_eq!(read(0x80).step(middle, high), middle, "no sync");
+        assert_eq!(
+            top.step(middle, Tier::BEST),
+            Tier::BEST,
+            "there is none above"
+        );
+        let plain = [0x90, 0xc0, 0x01, 0x07, 0x01];
+        assert_eq!(scale(&plain, &mut Scaling::default()), None);
     }
 }

@@ -1,7 +1,7 @@
 //! VP9 payload descriptor (RFC 9628, section 4.2) and uncompressed header (VP9 bitstream, section 6.2).
 
 use crate::codec::bits::Bits;
-use crate::codec::{Picture, Resolution};
+use crate::codec::{Picture, Resolution, Scale, Scaling, Tier, Tiers};
 
 /// Returns whether the payload holds the first bytes of a keyframe's lowest spatial layer.
 pub(super) fn starts_keyframe(payload: &[u8]) -> bool {
@@ -48,12 +48,65 @@ pub(super) fn picture(payload: &[u8]) -> Option<Picture> {
     Picture::read(payload, 1, has_tl0.then_some(layers_at + 1))
 }
 
+/// Reads how large each spatial layer is, the smallest first, where the packet has a scalability structure that says so.
+pub(super) fn layer_sizes(payload: &[u8]) -> impl Iterator<Item = Resolution> {
+    let has_sizes = |structure: &&[u8]| structure.first().is_some_and(|it| it & 0x10 != 0);
+    let structure = structure(payload).filter(has_sizes).unwrap_or_default();
+    let layers = usize::from(structure.first().map_or(0, |first| first >> 5)) + 1;
+    let sizes = structure.get(1..).unwrap_or_default().chunks_exact(4);
+    sizes.take(layers).map_while(|size| {
+        let &[w0, w1, h0, h1] = size.first_chunk()?;
+        Some(Resolution {
+            width: u16::from_be_bytes([w0, w1]),
+            height: u16::from_be_bytes([h0, h1]),
+        })
+    })
+}
+
+/// Reads the layers of the packet's frame; `None` where there are none.
+pub(super) fn scale(payload: &[u8], scaling: &mut Scaling) -> Option<Scale> {
+    let &first = payload.first()?;
+    if first & HAS_LAYERS == 0 {
+        return None;
+    }
+    if let Some(&[structure, ..]) = structure(payload) {
+        scaling.spatial = structure >> 5;
+    }
+    let &layers = payload.get(1 + picture_id_len(first, payload)?)?;
+    let (temporal, spatial) = (layers >> 5, layers >> 1 & 0x07);
+    scaling.note(spatial, temporal);
+    let scaling = *scaling;
+    let is_for_higher = first & NOT_FOR_HIGHER == 0 || spatial == scaling.spatial;
+    let own = Tier::new(spatial, temporal);
+    let needed = Tiers::of(|tier| {
+        let fits =
+            tier.spatial() == own.spatial() || (is_for_higher && tier.spatial() > own.spatial());
+        fits && tier.temporal() >= own.temporal()
+    });
+    let may_rise = layers & 0x10 != 0;
+    let entry = Tiers::of(|tier| {
+        let rises = may_rise && tier.temporal() > own.temporal();
+        scaling.at_spatial(spatial, tier) && (rises || scaling.at_temporal(temporal, tier))
+    });
+    Some(Scale {
+        tier: own,
+        needed,
+        entry,
+        from: needed,
+        begins: first & BEGINS_FRAME != 0,
+        ends: first & ENDS_FRAME != 0,
+    })
+}
+
 const HAS_PICTURE_ID: u8 = 0x80;
 const PREDICTED: u8 = 0x40;
 const HAS_LAYERS: u8 = 0x20;
 const FLEXIBLE: u8 = 0x10;
 const BEGINS_FRAME: u8 = 0x08;
+const ENDS_FRAME: u8 = 0x04;
 const HAS_STRUCTURE: u8 = 0x02;
+/// No frame of a higher spatial layer needs this one, of this picture and those behind it.
+const NOT_FOR_HIGHER: u8 = 0x01;
 
 /// Reads the spatial layer of the packet; `None` when it is truncated.
 fn spatial_layer(first: u8, payload: &[u8]) -> Option<u8> {
@@ -72,14 +125,34 @@ fn picture_id_len(first: u8, payload: &[u8]) -> Option<usize> {
     Some(if long { 2 } else { 1 })
 }
 
-/// Finds the scalability structure in the packet of an unpredicted frame, or what follows in its place.
+/// Finds the scalability structure, or what follows in its place.
 fn structure_at(first: u8, payload: &[u8]) -> Option<usize> {
     let mut at = 1 + picture_id_len(first, payload)?;
     if first & HAS_LAYERS != 0 {
         // In flexible mode there is no TL0PICIDX.
         at += if first & FLEXIBLE == 0 { 2 } else { 1 };
     }
+    if first & (FLEXIBLE | PREDICTED) == FLEXIBLE | PREDICTED {
+        // Up to three references, each of which says whether another follows.
+        for _ in 0..3 {
+            at += 1;
+            if payload.get(at - 1)? & 0x01 == 0 {
+                break;
+            }
+        }
+    }
     Some(at)
+}
+
+/// Finds the scalability structure; `None` where there is none.
+fn structure(payload: &[u8]) -> Option<&[u8]> {
+    let &first = payload.first()?;
+    if first & HAS_STRUCTURE == 0 {
+        return None;
+    }
+    payload
+        .get(structure_at(first, payload)?..)
+        .filter(|structure| !structure.is_empty())
 }
 
 /// Finds the end of a scalability structure without sizes.
@@ -180,5 +253,55 @@ mod tests {
         let flexible = picture(&[0xb8, 0x05, 0x00, 0x07, 0]).unwrap();
         assert_eq!((flexible.id(), flexible.tl0()), (5, None));
         assert_eq!(picture(&[0x28, 0x00, 0x07]), None);
+    }
+
+    fn read(payload: &[u8]) -> Scale {
+        let mut scaling = Scaling {
+            spatial: 2,
+            temporal: 2,
+        };
+        scale(payload, &mut scaling).unwrap()
+    }
+
+    #[test]
+    fn a_lower_layer_is_for_the_higher_ones_unless_it_says_that_it_is_not() {
+        let tiers = [0, 1, 2].map(|spatial| Tier::new(spatial, 0));
+        let needs = |payload: &[u8]| tiers.map(|tier| read(payload).needed.contains(tier));
+        assert_eq!(needs(&[0xec, 0x05, 0x00, 0x07]), [true, true, true]);
+        assert_eq!(needs(&[0xed, 0x05, 0x00, 0x07]), [true, false, false]);
+        assert_eq!(needs(&[0xec, 0x05, 0x02, 0x07]), [false, true, true]);
+        assert_eq!(needs(&[0xed, 0x05, 0x04, 0x07]), [false, false, true]);
+        let best = read(&[0xed, 0x05, 0x04, 0x07]);
+        assert!(best.needed.contains(Tier::BEST), "the best is the highest");
+        let layers = read(&[0xec, 0x05, 0x52, 0x07]);
+        assert_eq!(layers.tier, Tier::new(1, 2));
+        assert!(layers.begins && layers.ends);
+        assert_eq!(scale(&[0x8c, 0x05], &mut Scaling::default()), None);
+    }
+
+    #[test]
+    fn a_frame_rate_rises_at_a_point_for_switching_up() {
+        let [low, high] = [0, 2].map(|temporal| Tier::new(0, temporal));
+        assert_eq!(read(&[0xec, 0x05, 0x00, 0x07]).step(low, high), low);
+        assert_eq!(read(&[0xec, 0x05, 0x10, 0x07]).step(low, high), high);
+        let from_above = read(&[0xec, 0x05, 0x00, 0x07]);
+        assert_eq!(from_above.step(Tier::new(2, 0), low), low);
+        let keyed = read(&[0xed, 0x05, 0x00, 0x07]);
+        assert_eq!(keyed.step(Tier::new(2, 0), low), Tier::new(2, 0));
+    }
+
+    #[test]
+    fn the_structure_of_a_flexible_stream_stands_behind_the_references() {
+        let sizes = [1, 64, 0, 180, 2, 128, 1, 104];
+        let payload = [&[0xfa, 0x05, 0x00, 0x03, 0x04, 0x30], &sizes[..]].concat();
+        let mut scaling = Scaling::default();
+        scale(&payload, &mut scaling).unwrap();
+        assert_eq!(scaling.spatial, 1);
+        let widths: Vec<_> = layer_sizes(&payload).map(|size| size.width).collect();
+        assert_eq!(widths, [320, 640]);
+        let structure = [0x30, 1, 64, 0, 180, 2, 128, 1, 104];
+        let nonflexible = [&[0xaa, 0x81, 0x02, 0x00, 0x07], &structure[..]].concat();
+        assert_eq!(layer_sizes(&nonflexible).count(), 2);
+        assert_eq!(layer_sizes(&[0xa8, 0x81, 0x02, 0x00, 0x07]).count(), 0);
     }
 }

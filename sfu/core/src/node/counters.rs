@@ -40,6 +40,8 @@ pub struct Counters {
     pub resend_refused: u64,
     /// Packets asked for again from publishers.
     pub nacked_to_publishers: u64,
+    /// Packets with a dependency descriptor that could not be read.
+    pub undescribed: u64,
     /// Joins, and lost pictures soon after, served from the cache.
     pub joins_from_cache: u64,
     /// Keyframe requests from viewers.

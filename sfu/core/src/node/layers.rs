@@ -83,7 +83,10 @@ impl Node {
         if probes {
             self.set_timer(index);
         }
-        let layer = selected.layer.filter(|layer| begins != Some(*layer))?;
+        let is_late = |layer: &u8| begins != Some(*layer);
+        let Some(layer) = selected.layer.filter(is_late) else {
+            return selected.keyframe.filter(is_late);
+        };
         let room = self.rooms.get(&key)?;
         let (_, viewer) = self.peers.viewer(index)?;
         let start = room.joinable(now, layer);
@@ -132,10 +135,10 @@ impl Node {
 
     /// Tells which layer a viewer is shown, if that is another one than was told.
     pub(super) fn note_layer(&mut self, now: Instant, index: PeerIndex) {
-        let told = self
-            .peers
-            .viewer(index)
-            .and_then(|(_, it)| it.poll_layer(now));
+        let room = self.peers.get(index).map(|peer| peer.room);
+        let room = room.and_then(|key| self.rooms.get(&key));
+        let viewer = self.peers.viewer(index).zip(room);
+        let told = viewer.and_then(|((_, viewer), room)| viewer.poll_layer(now, room));
         if let (Some((layer, before)), Some(peer)) = (told, self.peers.get(index)) {
             self.counters.layer_switches += u64::from(before.is_some());
             self.events.push_back(Event::ViewerLayer {

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::codec;
 use crate::command::{Event, Format, Kind, RoomKey};
 use crate::node::Node;
 use crate::node::peers::{PeerIndex, Peers, Role};
@@ -27,8 +26,9 @@ impl Node {
         };
         self.counters.rtp_received += 1;
         match publisher.handle_rtp(now, packet) {
-            Ok(arrived) if arrived.payload.len() <= MAX_PAYLOAD => {
+            Ok(arrived) if arrived.len() <= MAX_PAYLOAD => {
                 let (room, format) = (peer.room, arrived.format);
+                self.counters.undescribed += u64::from(arrived.is_undescribed);
                 if arrived.first {
                     let peer = peer.id;
                     self.events
@@ -68,14 +68,18 @@ impl Node {
         });
         let start = burst.bytes.len();
         burst.bytes.extend_from_slice(arrived.payload);
+        let payload = start..burst.bytes.len();
+        burst.bytes.extend_from_slice(arrived.descriptor_bytes());
         burst.packets.push(MediaPacket {
             seq: arrived.seq,
             timestamp: arrived.timestamp,
             marker: arrived.marker,
             keyframe: arrived.keyframe,
-            picture: codec::picture(arrived.format.codec, arrived.payload),
+            picture: arrived.picture(),
+            scale: arrived.scale,
             padding: 0,
-            payload: start..burst.bytes.len(),
+            payload,
+            descriptor: arrived.descriptor.as_ref().map(|(_, it, _)| it.clone()),
         });
         let room = self.rooms.get(&room);
         match arrived.format.codec.kind() {

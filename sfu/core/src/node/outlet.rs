@@ -8,7 +8,7 @@ use crate::node::counters::Counters;
 use crate::node::peers::{PeerIndex, Role};
 use crate::node::ready::Ready;
 use crate::publisher::cache::Cache;
-use crate::room::{self, Room};
+use crate::room::{self, Body, Room};
 use crate::transport::Transport;
 use crate::viewer::{Again, CatchUp, Sendable, Start, Viewer};
 
@@ -77,14 +77,17 @@ impl Outlet<'_> {
                 return done;
             }
             // A hole is filled by a retransmission that comes later, or asked for by the viewer.
-            if let Some(found) = cache.find(step.source, step.next) {
+            let found = cache.find(step.source, step.next);
+            let found = found
+                .filter(|(burst, packet)| step.begins || !self.viewer.leaves_out(burst, packet));
+            if let Some(found) = found {
                 if !self.viewer.has_room(now) {
                     break;
                 }
                 if let Some(sendable) = self.viewer.prepare_cached(room, found, step.begins) {
                     step.begins = false;
                     let (burst, packet) = found;
-                    if self.send(now, &sendable, burst.payload(packet)) {
+                    if self.send(now, &sendable, Body::of(burst, packet)) {
                         self.counters.rtp_sent += 1;
                         done.is_shown |= sendable.first;
                     }
@@ -107,7 +110,7 @@ impl Outlet<'_> {
                 self.counters.resend_refused += 1;
                 continue;
             };
-            let is_sent = self.send(now, &sendable, burst.payload(packet));
+            let is_sent = self.send(now, &sendable, Body::of(burst, packet));
             self.counters.resent += u64::from(is_sent);
         }
     }
@@ -131,21 +134,21 @@ impl Outlet<'_> {
         let found = again.and_then(|again| Some((again, room::find_again(self.room, &again)?)));
         let repeated = found.and_then(|(again, (burst, packet))| {
             let sendable = self.viewer.prepare_probe(&again, burst, packet)?;
-            Some((sendable, burst.payload(packet)))
+            Some((sendable, Body::of(burst, packet)))
         });
-        let padded = || Some((self.viewer.prepare_padding()?, [].as_slice()));
-        let Some((sendable, payload)) = repeated.or_else(padded) else {
+        let padded = || Some((self.viewer.prepare_padding()?, Body::default()));
+        let Some((sendable, body)) = repeated.or_else(padded) else {
             return false;
         };
-        let is_sent = self.send(now, &sendable, payload);
+        let is_sent = self.send(now, &sendable, body);
         self.counters.probe_packets += u64::from(is_sent);
         is_sent
     }
 
     /// Seals a packet behind what is ready to leave; returns whether it goes.
-    fn send(&mut self, now: Instant, sendable: &Sendable, payload: &[u8]) -> bool {
+    fn send(&mut self, now: Instant, sendable: &Sendable, body: Body<'_>) -> bool {
         let transport = &mut *self.transport;
-        let seal = |out: &mut Vec<u8>| room::seal(sendable, payload, transport, out);
+        let seal = |out: &mut Vec<u8>| room::seal(sendable, body, transport, out);
         let sealed = self.ready.append(self.path, seal);
         if let Some(sealed) = sealed {
             self.viewer.note_sent(now, sendable, sealed);

@@ -210,8 +210,10 @@ mod tests {
             marker: true,
             keyframe,
             picture: None,
+            scale: None,
             padding: 0,
             payload: 0..4,
+            descriptor: None,
         };
         cache.insert(&Arc::new(Burst {
             room: RoomKey(1),

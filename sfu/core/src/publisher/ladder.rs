@@ -3,8 +3,9 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use crate::codec::Resolution;
+use crate::codec::{self, Resolution};
 use crate::command::LayerInfo;
+use crate::publisher::Arrived;
 use crate::relay::MAX_LAYERS;
 
 /// Between two looks.
@@ -28,6 +29,8 @@ const TELL_RATES: Duration = Duration::from_secs(5);
 pub(super) struct Ladder {
     /// The best first. A layer is here from its first packet on.
     rungs: Vec<Rung>,
+    /// How large spatial layers are, as the last scalability structure says, also before they come.
+    sizes: [Option<Resolution>; MAX_LAYERS],
     /// When the next look is due; `None` while nothing moves.
     next_look: Option<Instant>,
     /// Whether order or activity changed since [`Self::poll_change`].
@@ -52,8 +55,45 @@ struct Rung {
 }
 
 impl Ladder {
-    /// Notes a packet of a layer, and the size that it tells.
+    /// Notes a packet, so many bytes long, and the sizes that it tells. In a simulcast each stream is a layer, else
+    /// each spatial layer of the stream, with all that it needs.
     pub(super) fn note(
+        &mut self,
+        now: Instant,
+        arrived: &Arrived<'_>,
+        (bytes, is_simulcast): (usize, bool),
+    ) {
+        let (codec, payload) = (arrived.format.codec, arrived.payload);
+        let scale = arrived.scale.filter(|_| !is_simulcast);
+        let own = scale.map_or(arrived.layer, |scale| scale.tier.spatial());
+        let Some(scale) = scale else {
+            let size = arrived.keyframe.then(|| codec::resolution(codec, payload));
+            return self.note_packet(now, (own, bytes), size.flatten());
+        };
+        if scale.begins {
+            let described = arrived.descriptor.iter();
+            let described = described.flat_map(|(_, it, _)| it.structure.sizes());
+            let told = codec::layer_sizes(codec, payload).chain(described);
+            for (known, told) in self.sizes.iter_mut().zip(told) {
+                *known = Some(told);
+            }
+        }
+        let known = self.sizes.get(usize::from(own)).copied().flatten();
+        let read = || codec::resolution(codec, payload).filter(|_| arrived.keyframe);
+        if let Some(rung) = self.rung(now, own) {
+            (rung.info.stream, rung.info.spatial) = (0, own);
+        }
+        self.note_packet(now, (own, bytes), known.or_else(read));
+        for rung in &mut self.rungs {
+            let index = rung.info.index;
+            if index != own && scale.needed.has_spatial(index) {
+                rung.bytes += bytes as u64;
+            }
+        }
+    }
+
+    /// Notes a packet of a layer, and the size that it tells.
+    fn note_packet(
         &mut self,
         now: Instant,
         (index, bytes): (u8, usize),
@@ -149,6 +189,8 @@ impl Ladder {
         self.rungs.push(Rung {
             info: LayerInfo {
                 index,
+                stream: index,
+                spatial: 0,
                 active: false,
                 width: 0,
                 height: 0,
@@ -217,6 +259,10 @@ impl Rung {
 
     /// Returns whether it is better. Rates go up and down: a little more is no better.
     fn outranks(&self, other: &Self, by_area: bool) -> bool {
+        if self.info.stream == other.info.stream {
+            // One of them has all that the other has.
+            return self.info.spatial > other.info.spatial;
+        }
         if by_area && self.area() != other.area() {
             return self.area() > other.area();
         }
@@ -275,7 +321,7 @@ mod tests {
         for ms in from_ms..to_ms {
             let now = start + MS * ms;
             for &(index, bytes) in layers.iter().filter(|_| ms % 10 == 0) {
-                ladder.note(now, (index, bytes), None);
+                ladder.note_packet(now, (index, bytes), None);
             }
             ladder.handle_timeout(now);
             told.extend(ladder.poll_news().map(|news| (ms, news)));
@@ -287,12 +333,12 @@ mod tests {
     fn the_largest_is_the_best_whatever_the_order() {
         let start = Instant::now();
         let mut ladder = Ladder::default();
-        ladder.note(start, (1, 100), size(640, 360));
-        ladder.note(start, (0, 100), size(1280, 720));
-        ladder.note(start, (3, 100), size(160, 90));
-        ladder.note(start, (2, 100), size(320, 180));
+        ladder.note_packet(start, (1, 100), size(640, 360));
+        ladder.note_packet(start, (0, 100), size(1280, 720));
+        ladder.note_packet(start, (3, 100), size(160, 90));
+        ladder.note_packet(start, (2, 100), size(320, 180));
         assert_eq!(order(&ladder), [0, 1, 2, 3]);
-        ladder.note(start, (3, 100), size(1920, 1080));
+        ladder.note_packet(start, (3, 100), size(1920, 1080));
         assert_eq!(order(&ladder), [3, 0, 1, 2]);
         assert!(ladder.poll_change().is_some());
         assert!(ladder.poll_change().is_none());
@@ -344,8 +390,8 @@ mod tests {
         for ms in 0..20_000 {
             let now = start + MS * ms;
             if ms % 1050 == 0 {
-                ladder.note(now, (0, 100), size(640, 360));
-                ladder.note(now, (1, 100), size(1280, 720));
+                ladder.note_packet(now, (0, 100), size(640, 360));
+                ladder.note_packet(now, (1, 100), size(1280, 720));
             }
             assert_eq!(ladder.handle_timeout(now), [0_u8; 0], "at {ms} ms");
         }

@@ -2,13 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-use crate::codec;
-use crate::command::{Kind, PayloadFormat};
+use crate::codec::{self, Descriptors, Scaling};
+use crate::command::{Codec, Kind, PayloadFormat};
 use crate::publisher::keyframe::KeyframeRequester;
 use crate::publisher::stream::Stream;
 use crate::publisher::track::Incoming;
 use crate::publisher::{Arrived, FeedbackSent, Unforwarded};
-use crate::relay::{SourceClock, SourceId};
+use crate::relay::{PacketDescriptor, SourceClock, SourceId};
 use crate::rtp::rtcp::{self, ReceptionReport, SenderInfo};
 use crate::rtp::seq::SeqNo;
 
@@ -29,6 +29,10 @@ pub(super) struct Layer {
     keyframes: KeyframeRequester,
     /// Counts full intra requests.
     fir_number: u8,
+    /// What is known of the layers within the stream.
+    scaling: Scaling,
+    /// Its dependency descriptors.
+    descriptors: Descriptors,
 }
 
 /// From one source to the next: every viewer has to go over to it.
@@ -78,10 +82,11 @@ impl Layer {
         let stream = self.stream.as_mut().ok_or(Unforwarded::UnknownStream)?;
         let (seq, timestamp) = stream.receive(now, header).ok_or(Unforwarded::Duplicate)?;
         let arrived = stream.arrived((seq, timestamp), header.marker, packet.payload);
-        Ok(self.note(Arrived {
+        let arrived = Arrived {
             first: !goes_on,
             ..arrived
-        }))
+        };
+        Ok(self.note(arrived, packet.extensions.descriptor))
     }
 
     /// Returns whether a stream or format not seen on this layer may start a new source.
@@ -100,6 +105,7 @@ impl Layer {
     fn begin_source(&mut self, now: Instant, stream: Stream) {
         let ssrc = stream.ssrc();
         self.begun = Some(now);
+        (self.scaling, self.descriptors) = Default::default();
         self.retired.retain(|&retired| retired != ssrc);
         let replaced = self.stream.replace(stream).map(|stream| stream.ssrc());
         self.retired
@@ -133,15 +139,45 @@ impl Layer {
             .recover(original, header.timestamp)
             .ok_or(Unforwarded::Duplicate)?;
         let arrived = stream.arrived((seq, timestamp), header.marker, payload);
-        Ok(self.note(arrived))
+        Ok(self.note(arrived, packet.extensions.descriptor))
     }
 
-    fn note<'a>(&mut self, arrived: Arrived<'a>) -> Arrived<'a> {
+    fn note<'a>(&mut self, arrived: Arrived<'a>, descriptor: Option<&'a [u8]>) -> Arrived<'a> {
         if arrived.keyframe {
             self.keyframes.satisfy();
         }
-        Arrived {
+        let arrived = Arrived {
             layer: self.index,
+            scale: codec::scale(arrived.format.codec, arrived.payload, &mut self.scaling),
+            ..arrived
+        };
+        match descriptor {
+            // Chromium leaves the layers out of the payload descriptors of VP8 where it sends these.
+            Some(bytes) if arrived.scale.is_none() => self.describe(arrived, bytes),
+            Some(_) | None => arrived,
+        }
+    }
+
+    /// Reads the dependency descriptor of a packet whose coding does not tell its layers.
+    fn describe<'a>(&mut self, arrived: Arrived<'a>, bytes: &'a [u8]) -> Arrived<'a> {
+        let Some((read, structure)) = self.descriptors.read(bytes) else {
+            return Arrived {
+                is_undescribed: true,
+                ..arrived
+            };
+        };
+        // Decoders of the others have no use for it.
+        let is_passed_on = arrived.format.codec == Codec::Av1;
+        let len = u8::try_from(bytes.len()).ok().filter(|_| is_passed_on);
+        let descriptor = len.map(|len| PacketDescriptor {
+            len,
+            active: read.active,
+            has_structure: read.has_structure,
+            structure,
+        });
+        Arrived {
+            scale: Some(read.scale),
+            descriptor: descriptor.map(|it| (bytes, it, read.frame)),
             ..arrived
         }
     }
@@ -231,7 +267,10 @@ impl Stream {
             timestamp,
             marker,
             keyframe,
+            scale: None,
             payload,
+            descriptor: None,
+            is_undescribed: false,
         }
     }
 }

@@ -16,10 +16,10 @@ pub(crate) mod cache;
 
 use std::time::{Duration, Instant};
 
-use crate::codec;
+use crate::codec::{self, Picture, Scale};
 use crate::command::{Format, Kind, LayerInfo, PeerId, ReceiveTrack};
 use crate::congestion::twcc::Arrivals;
-use crate::relay::{SourceClock, SourceId};
+use crate::relay::{PacketDescriptor, SourceClock, SourceId};
 use crate::rtp::ext::Extensions;
 use crate::rtp::packet::Header;
 use crate::rtp::rtcp::{self, Compound, Rtcp};
@@ -35,11 +35,17 @@ const CNAME: &str = "klieg";
 /// Bytes of one compound of feedback; what does not fit makes the next.
 const MAX_COMPOUND: usize = 1200;
 
+/// What a dependency descriptor takes beside its bytes, at the most: a longer header, and the active decode targets.
+const DESCRIBED: usize = 12;
 /// Between two receiver reports.
 const REPORT_INTERVAL: Duration = Duration::from_secs(1);
 
 /// One packet of media, numbered in its source.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each says one thing of a packet"
+)]
 pub struct Arrived<'a> {
     /// The stream.
     pub source: SourceId,
@@ -57,8 +63,38 @@ pub struct Arrived<'a> {
     pub marker: bool,
     /// A decoder can start here.
     pub keyframe: bool,
+    /// Where it stands among the layers of its stream; `None` where that has none, or does not tell.
+    pub scale: Option<Scale>,
     /// Without header, padding and retransmission header.
     pub payload: &'a [u8],
+    /// The dependency descriptor that goes with it, what has to be known to send it, and the number of its frame;
+    /// `None` where the coding does without.
+    pub(crate) descriptor: Option<(&'a [u8], PacketDescriptor, u16)>,
+    /// Whether it came with a dependency descriptor that could not be read.
+    pub(crate) is_undescribed: bool,
+}
+
+impl<'a> Arrived<'a> {
+    /// Returns the numbers of its picture, which go on for viewers when the stream changes.
+    pub(crate) fn picture(&self) -> Option<Picture> {
+        let framed = self
+            .descriptor
+            .as_ref()
+            .map(|(.., frame)| Picture::frame(*frame));
+        framed.or_else(|| codec::picture(self.format.codec, self.payload))
+    }
+
+    /// Returns the bytes of its dependency descriptor, if there are any.
+    pub(crate) fn descriptor_bytes(&self) -> &'a [u8] {
+        self.descriptor.as_ref().map_or(&[], |(bytes, ..)| bytes)
+    }
+
+    /// Returns how many bytes of it go to viewers at the most.
+    pub(crate) fn len(&self) -> usize {
+        let descriptor = self.descriptor.as_ref();
+        let descriptor = descriptor.map_or(0, |(bytes, ..)| bytes.len() + DESCRIBED);
+        self.payload.len() + descriptor
+    }
 }
 
 /// Why a decrypted packet was not forwarded.
@@ -144,11 +180,9 @@ impl Publisher {
         };
         let arrived = track.handle_rtp(now, &incoming, &mut self.next_source)?;
         if track.kind() == Kind::Video {
-            let resolution = arrived
-                .keyframe
-                .then(|| codec::resolution(arrived.format.codec, arrived.payload));
+            let is_simulcast = track.is_simulcast();
             self.ladder
-                .note(now, (arrived.layer, packet.len()), resolution.flatten());
+                .note(now, &arrived, (packet.len(), is_simulcast));
         }
         Ok(arrived)
     }

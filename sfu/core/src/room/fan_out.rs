@@ -6,8 +6,9 @@ use std::time::Instant;
 
 use crate::command::{Kind, Path, RoomKey};
 use crate::node::peers::{PeerIndex, Peers};
-use crate::relay::Burst;
+use crate::relay::{Burst, MediaPacket, PacketDescriptor};
 use crate::room::Room;
+use crate::rtp::ext::Outgoing;
 use crate::rtp::packet::HAS_EXTENSION;
 use crate::transport::{TAG_ROOM, Transport};
 use crate::viewer::Sendable;
@@ -150,17 +151,19 @@ impl FanOut {
                 (self.burst, self.packet) = (self.burst + 1, 0);
                 continue;
             };
-            let header_len = viewer.extension_len(burst.kind());
+            let header_len = viewer.extension_len(burst.kind(), packet);
             let len = header_len + packet.payload.len() + usize::from(packet.padding);
             let is_tail = len < longest;
-            if run.is_some_and(|run| run.segments >= MAX_RUN || len > longest) {
+            let is_alone = packet.descriptor.is_some() && viewer.goes_alone(burst, packet);
+            let is_over = |run: Run| run.segments >= MAX_RUN || len > longest || is_alone;
+            if run.is_some_and(is_over) {
                 break;
             }
             self.packet += 1;
             let Some(sendable) = viewer.prepare(now, room, burst, packet) else {
                 continue;
             };
-            let Some(sealed) = seal(&sendable, burst.payload(packet), transport, out) else {
+            let Some(sealed) = seal(&sendable, Body::of(burst, packet), transport, out) else {
                 continue;
             };
             viewer.note_sent(now, &sendable, sealed);
@@ -180,7 +183,7 @@ impl FanOut {
             if sendable.first {
                 run.first.get_or_insert_with(|| burst.kind());
             }
-            if is_tail {
+            if is_tail || is_alone || sendable.is_blank {
                 break;
             }
         }
@@ -205,28 +208,78 @@ impl FanOut {
     }
 }
 
+/// What of a packet is the same for all viewers.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Body<'a> {
+    payload: &'a [u8],
+    /// Its dependency descriptor and what has to be known to send it; `None` without one.
+    descriptor: Option<(&'a [u8], &'a PacketDescriptor)>,
+}
+
+impl<'a> Body<'a> {
+    pub(crate) fn of(burst: &'a Burst, packet: &'a MediaPacket) -> Self {
+        let descriptor = packet.descriptor.as_ref();
+        Self {
+            payload: burst.payload(packet),
+            descriptor: descriptor.map(|it| (burst.descriptor(packet), it)),
+        }
+    }
+
+    /// Appends the header extensions that a packet goes with.
+    fn write_extensions(&self, sendable: &Sendable, out: &mut Vec<u8>) {
+        let Some(((id, active), (bytes, known))) = sendable.descriptor.zip(self.descriptor) else {
+            if let Some(sequence) = sendable.transport_sequence {
+                out.extend_from_slice(&sequence.to_bytes());
+            }
+            return;
+        };
+        let mut rewritten = Vec::new();
+        let descriptor = match active {
+            None => bytes,
+            Some(active) => {
+                known.active.write(bytes, active, &mut rewritten);
+                &rewritten
+            }
+        };
+        let sequence = sendable.transport_sequence;
+        let number = sequence.map(|it| (it.id, it.number.to_be_bytes()));
+        let mut elements = Outgoing::default();
+        if let Some((id, number)) = &number {
+            elements.push(*id, number);
+        }
+        elements.push(id, descriptor);
+        let at = elements.write(out);
+        if let Some((picture, shift)) = sendable.picture.filter(|(it, _)| it.is_frame()) {
+            shift.apply(&picture, out.get_mut(at..).unwrap_or_default());
+        }
+    }
+}
+
 /// Appends a packet, sealed; returns its length on the wire.
 pub(crate) fn seal(
     sendable: &Sendable,
-    payload: &[u8],
+    body: Body<'_>,
     transport: &mut Transport,
     out: &mut Vec<u8>,
 ) -> Option<usize> {
     let start = out.len();
     out.extend_from_slice(&sendable.header.to_bytes());
-    if let Some(sequence) = sendable.transport_sequence {
-        out.extend_from_slice(&sequence.to_bytes());
-        if let Some(first) = out.get_mut(start) {
-            *first |= HAS_EXTENSION;
-        }
+    let extensions_at = out.len();
+    body.write_extensions(sendable, out);
+    if out.len() > extensions_at
+        && let Some(first) = out.get_mut(start)
+    {
+        *first |= HAS_EXTENSION;
     }
     let header_len = out.len() - start;
     if let Some(original) = sendable.original {
         out.extend_from_slice(&original.to_be_bytes());
     }
     let payload_at = out.len();
-    out.extend_from_slice(payload);
-    if let Some((picture, shift)) = sendable.picture {
+    if !sendable.is_blank {
+        out.extend_from_slice(body.payload);
+    }
+    if let Some((picture, shift)) = sendable.picture.filter(|(it, _)| !it.is_frame()) {
         shift.apply(&picture, out.get_mut(payload_at..).unwrap_or_default());
     }
     if sendable.padding > 0 {

@@ -2,9 +2,12 @@
 
 mod fan_out;
 
+mod tiers;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::codec::Tier;
 use crate::command::{Format, Kind, LayerInfo, ShardIndex};
 use crate::congestion::meter::Meter;
 use crate::congestion::rate::Bitrate;
@@ -15,8 +18,10 @@ use crate::rtp::packet::{FIXED_HEADER_LEN, TransportSequence};
 use crate::transport::TAG_ROOM;
 use crate::viewer::{Again, Start};
 
+use tiers::TierMeters;
+
 pub use fan_out::MAX_RUN;
-pub(crate) use fan_out::{AHEAD, FanOut, seal};
+pub(crate) use fan_out::{AHEAD, Body, FanOut, seal};
 
 /// Between two looks at what of the caches is too old: a stream that stopped brings nothing that would take its place.
 const SWEEP: Duration = Duration::from_millis(900);
@@ -58,6 +63,8 @@ struct Stream {
     clock: Option<SourceClock>,
     /// What it takes on the way to a viewer.
     meter: Meter,
+    /// What its tiers take; `None` where it has no layers within.
+    tiers: Option<Box<TierMeters>>,
     /// Its last packets. Only video is kept: no repair of sound is negotiated.
     cache: Cache,
 }
@@ -164,7 +171,10 @@ impl Room {
             stream.source = Some((source, burst.format));
             stream.clock = stream.clock.filter(|clock| clock.source == source);
         }
-        stream.meter.note(burst.arrived, sent_len(burst));
+        stream.note(burst);
+        if begins != Begins::Nothing && kind == Kind::Video {
+            stream.tiers = None;
+        }
         match kind {
             Kind::Video => stream.cache.insert(burst),
             Kind::Audio => {
@@ -272,6 +282,41 @@ impl Room {
         self.stream(kind, layer)?.meter.rate(now)
     }
 
+    /// Returns what a tier of a layer takes; `None` while that is not known.
+    pub(crate) fn tier_rate(&self, now: Instant, layer: u8, tier: Tier) -> Option<Bitrate> {
+        let stream = self.stream(Kind::Video, layer)?;
+        match &stream.tiers {
+            Some(tiers) => tiers.rate(now, tier),
+            None => stream.meter.rate(now),
+        }
+    }
+
+    /// Returns the highest temporal layer of a layer, 0 where there are none.
+    pub(crate) fn top_temporal(&self, layer: u8) -> u8 {
+        let stream = self.stream(Kind::Video, layer);
+        let tiers = stream.and_then(|stream| stream.tiers.as_ref());
+        tiers.map_or(0, |tiers| tiers.top())
+    }
+
+    /// Returns whether a viewer needs a keyframe to go over from one spatial layer of a stream to another.
+    pub(crate) fn needs_keyframe(&self, layer: u8, (from, to): (Tier, Tier)) -> bool {
+        let stream = self.stream(Kind::Video, layer);
+        let tiers = stream.and_then(|stream| stream.tiers.as_ref());
+        let is_keyed = tiers.is_some_and(|tiers| tiers.is_keyed());
+        // The best tier stands for however many there are.
+        let highest = self.layers.iter().map(|info| info.spatial).max();
+        let [from, to] = [from, to].map(|tier| tier.spatial().min(highest.unwrap_or(0)));
+        to > from || (is_keyed && to < from)
+    }
+
+    /// Returns which layer of the picture a tier of a stream is.
+    pub(crate) fn layer_of(&self, stream: u8, tier: Tier) -> u8 {
+        let shown = |info: &&LayerInfo| info.stream == stream && info.spatial <= tier.spatial();
+        let shown = self.layers.iter().filter(shown);
+        let highest = shown.max_by_key(|info| info.spatial);
+        highest.map_or(stream, |info| info.index)
+    }
+
     /// Returns where a viewer can start in the cache of a layer.
     pub(crate) fn joinable(&self, now: Instant, layer: u8) -> Option<Start> {
         let stream = self.stream(Kind::Video, layer)?;
@@ -286,8 +331,8 @@ impl Room {
     /// Returns the best layer but one that sends and in whose cache a viewer can start.
     pub(crate) fn joinable_instead(&self, now: Instant, layer: u8) -> Option<Start> {
         let others = self.layers.iter();
-        let mut others = others.filter(|info| info.active && info.index != layer);
-        others.find_map(|info| self.joinable(now, info.index))
+        let mut others = others.filter(|info| info.active && info.stream != layer);
+        others.find_map(|info| self.joinable(now, info.stream))
     }
 
     /// Returns the cache of sound, or of a layer of the picture.
@@ -342,15 +387,28 @@ impl Room {
 }
 
 impl Stream {
+    /// Notes what a burst takes on the way to a viewer.
+    fn note(&mut self, burst: &Burst) {
+        self.meter.note(burst.arrived, sent_len(burst));
+        for packet in &burst.packets {
+            if let Some(scale) = &packet.scale {
+                let tiers = self.tiers.get_or_insert_default();
+                tiers.note(burst.arrived, scale, packet.payload.len() + OVERHEAD);
+            }
+        }
+    }
+
     fn shows(&self, source: SourceId) -> bool {
         self.source.is_some_and(|(shown, _)| shown == source)
     }
 }
 
+/// What header, extension and tag add to a payload.
+const OVERHEAD: usize = FIXED_HEADER_LEN + TransportSequence::LEN + TAG_ROOM;
+
 /// Returns how many bytes a burst is on the way to a viewer: payloads with headers and tags.
 fn sent_len(burst: &Burst) -> usize {
-    let overhead = FIXED_HEADER_LEN + TransportSequence::LEN + TAG_ROOM;
-    burst.bytes.len() + burst.packets.len() * overhead
+    burst.bytes.len() + burst.packets.len() * OVERHEAD
 }
 
 /// Finds a packet that a viewer asks for again.

@@ -6,7 +6,13 @@ mod catch_up;
 
 mod rewrite;
 
+mod span;
+
+mod thin;
+
 mod resend;
+
+mod sendable;
 
 mod track;
 
@@ -22,6 +28,7 @@ mod send;
 
 use std::time::{Duration, Instant};
 
+use crate::codec::Tier;
 use crate::command::{Format, Kind, LayerChoice, Limit, PeerId, SendTrack};
 use crate::congestion::rate::Bitrate;
 use crate::relay::{Burst, SourceId};
@@ -32,7 +39,7 @@ use crate::rtp::seq::SeqNo;
 use bandwidth::Bandwidth;
 pub(crate) use catch_up::{CatchUp, Start};
 use catch_up::{Joins, SETTLING};
-pub(crate) use track::Sendable;
+pub(crate) use sendable::Sendable;
 use track::{Track, number_id};
 
 /// Between two sender reports.
@@ -61,6 +68,8 @@ pub struct Viewer {
     /// The layer that it is to be shown; `None` until the room's layers are known. It is shown another
     /// one until a keyframe of this one comes.
     target: Option<u8>,
+    /// The tier that it is to be shown of its target, where that has layers within.
+    tier: Tier,
     /// What it is shown of its target.
     picture: Shown,
     /// What its path carries, and the pace of what goes there.
@@ -91,6 +100,8 @@ enum Shown {
 pub(crate) struct Selected {
     /// The layer that the viewer is to go over to; `None` when it is the one that it was.
     pub(crate) layer: Option<u8>,
+    /// The layer of which it needs a keyframe to be shown another tier; `None` when it needs none.
+    pub(crate) keyframe: Option<u8>,
     /// What the path should be probed for; `None` when there is nothing to win.
     pub(crate) goal: Option<Bitrate>,
     /// What the path has made of the picture; `None` when nothing.
@@ -156,6 +167,7 @@ impl Viewer {
             joins: Joins::default(),
             choice,
             target: None,
+            tier: Tier::BEST,
             picture: Shown::Goes,
             bandwidth,
             limit: Limit::None,

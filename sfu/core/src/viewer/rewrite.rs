@@ -3,11 +3,12 @@
 
 use std::time::{Duration, Instant};
 
-use crate::codec::{Picture, Shift};
+use crate::codec::{Picture, Shift, Tier};
 use crate::command::PeerId;
 use crate::publisher::ticks;
 use crate::relay::{Burst, MediaPacket, SourceClock, SourceId};
 use crate::rtp::seq::SeqNo;
+use crate::viewer::span::{Passed, Span, lower};
 
 /// Sources remembered, so that what a viewer misses from before a switch can still be found.
 const REMEMBERED: usize = 4;
@@ -35,30 +36,10 @@ pub(super) struct Rewrite {
     latest: Option<(u32, Instant)>,
     /// Which of the last numbers were given out. A number that went twice would be a nonce used twice.
     given: Given,
+    /// The tier that is to be shown of a source that has layers within.
+    wanted: Tier,
     /// The picture of the highest number and how it was shifted; `None` before the first that has one.
     picture: Option<(Picture, Shift)>,
-}
-
-/// The packets of one source.
-#[derive(Clone, Copy, Debug)]
-struct Span {
-    /// The source.
-    source: SourceId,
-    /// Which layer of the picture it is.
-    layer: u8,
-    /// Its first packet here, in its own numbers.
-    first: SeqNo,
-    /// The same packet in the viewer's numbers.
-    sent_as: SeqNo,
-    /// What is added to its timestamps, modulo 2^32.
-    time_offset: u32,
-    /// The timestamp of its first packet here.
-    begin: u64,
-    /// How much later than that its first packet goes, because the source before it was ahead. From
-    /// there time runs at half its speed until it is right again.
-    lead: u32,
-    /// What is added to the numbers of its pictures.
-    shift: Shift,
 }
 
 /// What a packet is to a viewer.
@@ -68,8 +49,14 @@ pub(super) struct Numbers {
     pub(super) seq: SeqNo,
     /// Its timestamp.
     pub(super) timestamp: u32,
+    /// Whether its picture ends with it.
+    pub(super) marker: bool,
+    /// Whether padding is to go in its place, for it came late and the viewer is not to have it.
+    pub(super) is_blank: bool,
     /// What is added to the numbers of its picture.
     pub(super) shift: Shift,
+    /// The tier whose decode targets its dependency descriptor is to name as active; `None` where it stays as it is.
+    pub(super) active: Option<Tier>,
 }
 
 /// Where a number came from.
@@ -96,8 +83,27 @@ impl Rewrite {
             highest: SeqNo(1 + spread % FIRST_SEQ_RANGE),
             latest: None,
             given: Given::default(),
+            wanted: Tier::BEST,
             picture: None,
         }
+    }
+
+    /// Takes the tier that is to be shown from where that may begin.
+    pub(super) fn want(&mut self, tier: Tier) {
+        self.wanted = tier;
+    }
+
+    /// Returns the tier that is shown; `None` before the first packet.
+    pub(super) fn tier(&self) -> Option<Tier> {
+        self.current.as_ref().map(|span| span.tier)
+    }
+
+    /// Notes a packet that comes next; returns whether the viewer does not get it, nor a number for it.
+    pub(super) fn leaves_out(&mut self, burst: &Burst, packet: &MediaPacket) -> bool {
+        let (wanted, highest) = (self.wanted, self.highest);
+        let span = self.current.as_mut();
+        span.filter(|span| span.source == burst.source)
+            .is_some_and(|span| span.leaves_out(packet, wanted, highest))
     }
 
     /// Returns the highest sequence number given out.
@@ -117,19 +123,19 @@ impl Rewrite {
 
     /// Returns whether a packet of the current source comes behind all that were sent.
     pub(super) fn is_next(&self, burst: &Burst, packet: &MediaPacket) -> bool {
-        let span = self.current.filter(|span| span.source == burst.source);
-        span.and_then(|span| span.seq_of(packet))
-            .is_some_and(|seq| seq > self.highest)
+        let span = self.current.as_ref();
+        span.filter(|span| span.source == burst.source)
+            .is_some_and(|span| span.is_next(packet, self.highest))
     }
 
     /// Returns the source that is shown; `None` before the first packet.
     pub(super) fn source(&self) -> Option<SourceId> {
-        self.current.map(|span| span.source)
+        self.current.as_ref().map(|span| span.source)
     }
 
     /// Returns the layer that is shown; `None` before the first packet.
     pub(super) fn layer(&self) -> Option<u8> {
-        self.current.map(|span| span.layer)
+        self.current.as_ref().map(|span| span.layer)
     }
 
     /// Returns what has to be added to the timestamps of another source of the same publisher, so that
@@ -140,7 +146,8 @@ impl Rewrite {
         next: &SourceClock,
         rate_hz: u32,
     ) -> Option<u32> {
-        let span = self.current.filter(|span| span.source == shown.source)?;
+        let span = self.current.as_ref();
+        let span = span.filter(|span| span.source == shown.source)?;
         let apart = i128::from(next.ntp.wrapping_sub(shown.ntp).cast_signed());
         let apart = (apart * i128::from(rate_hz)) >> 32;
         let apart = u32::try_from(apart & 0xffff_ffff).ok()?;
@@ -164,7 +171,8 @@ impl Rewrite {
     /// Goes over to the source of `burst`, starting with `packet`. `meeting` is what
     /// [`Self::meeting`] says of the two sources, where it is known.
     pub(super) fn switch(&mut self, burst: &Burst, packet: &MediaPacket, meeting: Option<u32>) {
-        let shown = self.current.filter(|span| span.source == burst.source);
+        let shown = self.current.as_ref();
+        let shown = shown.filter(|span| span.source == burst.source);
         let next = Span {
             source: burst.source,
             layer: burst.layer,
@@ -174,13 +182,17 @@ impl Rewrite {
             begin: packet.timestamp,
             lead: 0,
             shift: self.next_shift(packet),
+            tier: self.wanted,
+            thinned: None,
         };
         let span = match shown {
             // The same source from another packet on: shown again, at the same times.
             Some(shown) => Span {
                 first: next.first,
                 sent_as: next.sent_as,
-                ..shown
+                tier: next.tier,
+                thinned: None,
+                ..shown.clone()
             },
             None => self.follow(burst, next, meeting),
         };
@@ -223,14 +235,17 @@ impl Rewrite {
     }
 
     /// Numbers a packet of the current source; `None` for one from before its start here, and for one that was
-    /// numbered before.
+    /// numbered before or left out.
     pub(super) fn number(&mut self, burst: &Burst, packet: &MediaPacket) -> Option<Numbers> {
-        let span = self.current.filter(|span| span.source == burst.source)?;
-        let seq = span.seq_of(packet)?;
+        let span = self.current.as_mut();
+        let span = span.filter(|span| span.source == burst.source)?;
+        let passed = span.pass(packet)?;
+        let (Passed::Whole(seq) | Passed::Blank(seq)) = passed;
         if !self.given.give(seq, self.highest) {
             return None;
         }
-        let numbers = span.numbers(seq, packet.timestamp);
+        let mut numbers = span.numbers(seq, packet);
+        numbers.is_blank = passed == Passed::Blank(seq);
         if seq > self.highest {
             self.highest = seq;
             self.latest = Some((numbers.timestamp, burst.arrived));
@@ -249,15 +264,28 @@ impl Rewrite {
         Some(Origin {
             source: span.source,
             layer: span.layer,
-            seq: SeqNo(span.first.0 + (sent_as.0 - span.sent_as.0)),
+            seq: span.source_of(sent_as)?,
             sent_as,
         })
     }
 
     /// Returns what the packet of this number was sent with: a number never goes with anything else,
     /// since all of it is sealed with the number.
-    pub(super) fn numbers_of(&self, sent_as: SeqNo, timestamp: u64) -> Option<Numbers> {
-        Some(self.span_of(sent_as)?.numbers(sent_as, timestamp))
+    pub(super) fn numbers_of(&self, sent_as: SeqNo, packet: &MediaPacket) -> Option<Numbers> {
+        Some(self.span_of(sent_as)?.numbers(sent_as, packet))
+    }
+
+    /// Returns whether the dependency descriptor of a packet of the current source may have to say what is left out.
+    pub(super) fn tells_active(&self, packet: &MediaPacket) -> bool {
+        let span = self.current.as_ref();
+        span.is_some_and(|span| span.tells_active(packet, self.wanted))
+    }
+
+    /// Returns whether something of the source that has a number was left out: the packet cannot be made again to
+    /// the byte.
+    pub(super) fn is_thinned(&self, sent_as: SeqNo) -> bool {
+        let span = self.span_of(sent_as);
+        span.is_some_and(|span| span.thinned.is_some())
     }
 
     /// Returns the viewer's time for one of `source`, if that is or was shown: where its packets are
@@ -274,30 +302,6 @@ impl Rewrite {
     /// Returns the sources shown, the current one first.
     fn spans(&self) -> impl Iterator<Item = &Span> {
         self.current.iter().chain(self.earlier.iter().rev())
-    }
-}
-
-impl Span {
-    /// Returns the viewer's number of a packet; `None` for one from before the start.
-    fn seq_of(&self, packet: &MediaPacket) -> Option<SeqNo> {
-        let behind = packet.seq.0.checked_sub(self.first.0)?;
-        Some(SeqNo(self.sent_as.0 + behind))
-    }
-
-    fn numbers(&self, seq: SeqNo, timestamp: u64) -> Numbers {
-        Numbers {
-            seq,
-            timestamp: self.timestamp(timestamp),
-            shift: self.shift,
-        }
-    }
-
-    fn timestamp(&self, timestamp: u64) -> u32 {
-        let passed = timestamp.saturating_sub(self.begin) / 2;
-        let lead = u64::from(self.lead).saturating_sub(passed);
-        lower(timestamp)
-            .wrapping_add(self.time_offset)
-            .wrapping_add(lower(lead))
     }
 }
 
@@ -338,14 +342,6 @@ fn ahead(time: u32, other: u32) -> i32 {
     time.wrapping_sub(other).cast_signed()
 }
 
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "the wire carries the lower 32 bits"
-)]
-fn lower(timestamp: u64) -> u32 {
-    timestamp as u32
-}
-
 #[cfg(test)]
 mod tests {
     #![expect(clippy::disallowed_methods, reason = "a test takes one epoch")]
@@ -379,8 +375,10 @@ mod tests {
             marker: false,
             keyframe: true,
             picture: None,
+            scale: None,
             padding: 0,
             payload: 0..0,
+            descriptor: None,
         }
     }
 
@@ -478,7 +476,7 @@ mod tests {
         rewrite.switch(&back, &packet(70_001, 2_000), None);
         rewrite.number(&back, &packet(70_001, 2_000)).unwrap();
 
-        let again = rewrite.numbers_of(seq, 1_000).unwrap();
+        let again = rewrite.numbers_of(seq, &packet(70_000, 1_000)).unwrap();
         assert_eq!((again.seq, again.timestamp), (seq, time));
     }
 
@@ -561,10 +559,7 @@ mod tests {
             let packet = packet(10 + frame, 81_000 + frame * 3_000);
             let numbers = rewrite.number(&second, &packet).unwrap();
             assert!(ahead(numbers.timestamp, latest) > 0, "frame {frame}");
-            assert_eq!(
-                rewrite.numbers_of(numbers.seq, packet.timestamp),
-                Some(numbers)
-            );
+            assert_eq!(rewrite.numbers_of(numbers.seq, &packet), Some(numbers));
             latest = numbers.timestamp;
         }
         assert_eq!(latest, 81_000 + 19 * 3_000, "right again");

@@ -6,7 +6,7 @@ use crate::command::{LayerChoice, LayerInfo};
 pub(super) fn select(choice: LayerChoice, ranked: &[LayerInfo]) -> Option<u8> {
     let wanted = match choice {
         LayerChoice::Auto => 0,
-        LayerChoice::Layer(index) => ranked
+        LayerChoice::Layer(index) | LayerChoice::Reduced(index, _) => ranked
             .iter()
             .position(|layer| layer.index == index)
             .unwrap_or(0),
@@ -26,6 +26,8 @@ mod tests {
     fn layers(active: &[u8]) -> Vec<LayerInfo> {
         let layer = |index: u8| LayerInfo {
             index,
+            stream: index,
+            spatial: 0,
             active: active.contains(&index),
             width: 1280 >> index,
             height: 720 >> index,

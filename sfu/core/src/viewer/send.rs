@@ -29,11 +29,14 @@ impl Viewer {
         let number = self.bandwidth.next_number();
         let track = track_of(&mut self.tracks, burst.kind())?;
         let begins = track.source() != Some(burst.source) || has_ended;
+        let before = track.spatial();
         if begins {
             if !is_wanted {
                 return None;
             }
             track.begin(room, burst, packet)?;
+        } else if track.leaves_out(burst, packet) {
+            return None;
         } else if is_video
             // What is left of a layer goes as it comes while the next one waits for its turn in the cache.
             && self.catch_up.is_none()
@@ -52,6 +55,7 @@ impl Viewer {
         if is_video && self.catch_up.is_none() {
             self.bandwidth.note_live(packet.payload.len());
         }
+        let begins = begins || track_of(&mut self.tracks, burst.kind())?.spatial() != before;
         Some(Sendable { begins, ..sendable })
     }
 
@@ -80,10 +84,23 @@ impl Viewer {
         (self.bandwidth.look_ahead(), given)
     }
 
-    /// Returns how much the header extensions of an m-line add to a packet, in bytes.
-    pub(crate) fn extension_len(&self, kind: Kind) -> usize {
+    /// Returns whether the dependency descriptor of a packet may become longer for this viewer, so that it does not fit
+    /// the others of a run.
+    pub(crate) fn goes_alone(&self, burst: &Burst, packet: &MediaPacket) -> bool {
+        let mut tracks = self.tracks.iter();
+        tracks.any(|track| track.kind() == burst.kind() && track.tells_active(packet))
+    }
+
+    /// Returns how much the header extensions add to a packet, in bytes.
+    pub(crate) fn extension_len(&self, kind: Kind, packet: &MediaPacket) -> usize {
         let track = self.tracks.iter().find(|track| track.kind() == kind);
-        track.map_or(0, Track::extension_len)
+        track.map_or(0, |track| track.extension_len(packet))
+    }
+
+    /// Notes a packet in the cache that comes next; returns whether it is of layers that are not shown.
+    pub(crate) fn leaves_out(&mut self, burst: &Burst, packet: &MediaPacket) -> bool {
+        let track = track_of(&mut self.tracks, burst.kind());
+        track.is_some_and(|track| track.leaves_out(burst, packet))
     }
 
     /// Prepares a packet from the cache; the first one begins the picture, again if need be.

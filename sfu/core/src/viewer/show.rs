@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use crate::codec::Tier;
 use crate::command::{Kind, LayerChoice, LayerInfo, Limit};
 use crate::congestion::allocate::Rung;
 use crate::congestion::rate::Bitrate;
@@ -9,7 +10,10 @@ use crate::relay::{MAX_LAYERS, SourceId};
 use crate::room::Room;
 use crate::viewer::bandwidth::Picked;
 use crate::viewer::track::Track;
-use crate::viewer::{Selected, Shown, TELL_LAYER, Viewer, select};
+use crate::viewer::{Selected, Shown, TELL_LAYER, Viewer, select, track_of};
+
+/// Layers, and frame rates of the least of them.
+const MAX_RUNGS: usize = MAX_LAYERS + 3;
 
 impl Viewer {
     /// Notes what the viewer wants to be shown.
@@ -32,22 +36,26 @@ impl Viewer {
         let (rungs, count) = rungs(now, (self.choice, best), room);
         let rungs = rungs.get(..count).unwrap_or_default();
         let sound = room.rate(now, Kind::Audio, 0).unwrap_or_default();
-        let shown = self.shown().map(|(_, layer)| layer);
+        let shown = self.shown_tier().map(|(layer, tier)| key(layer, tier));
         let chosen = self.bandwidth.choose(now, rungs, shown, sound);
-        let selected = Selected {
+        let mut selected = Selected {
             layer: None,
+            keyframe: None,
             goal: chosen.goal,
             moved: chosen.moved,
         };
-        let Picked::Layer(target) = chosen.picked else {
+        let Picked::Layer(picked) = chosen.picked else {
             self.pause();
             return selected;
         };
-        self.limit = if target == best {
+        let (target, tier) = unpack(picked);
+        self.limit = if rungs.first().is_none_or(|rung| rung.layer == picked) {
             Limit::None
         } else {
             Limit::Lower
         };
+        let shown = shown.map(|shown| unpack(shown).0);
+        selected.keyframe = self.go_to_tier(room, target, tier);
         let resumes = self.picture == Shown::Paused;
         if resumes {
             self.picture = Shown::Ended;
@@ -59,6 +67,24 @@ impl Viewer {
         }
         let layer = self.go_to(target).or_else(|| resumes.then_some(target));
         Selected { layer, ..selected }
+    }
+
+    /// Takes the tier to be shown; returns the layer if a keyframe of it is needed to begin that.
+    fn go_to_tier(&mut self, room: &Room, target: u8, tier: Tier) -> Option<u8> {
+        let before = std::mem::replace(&mut self.tier, tier);
+        if let Some(track) = track_of(&mut self.tracks, Kind::Video) {
+            track.want(tier);
+        }
+        let (layer, shown) = self.shown_tier()?;
+        let needs = layer == target && room.needs_keyframe(layer, (shown, tier));
+        (needs && before != tier).then_some(layer)
+    }
+
+    /// Returns the layer that is shown and which tier of it; `None` before the first and once it ended.
+    fn shown_tier(&self) -> Option<(u8, Tier)> {
+        let (_, layer) = self.shown()?;
+        let video = self.tracks.iter().find(|it| it.kind() == Kind::Video)?;
+        Some((layer, video.tier()?))
     }
 
     fn pause(&mut self) {
@@ -136,13 +162,17 @@ impl Viewer {
         let target = self.target.filter(|_| self.next_report <= now)?;
         let shown = self.shown().map(|(source, _)| source);
         let (source, format) = room.source(target)?;
-        let waits = shown != Some(source) && self.catch_up.is_none() && !self.has_seen_nothing();
+        let is_other_tier = |(layer, shown)| room.needs_keyframe(layer, (shown, self.tier));
+        let waits = shown != Some(source) || self.shown_tier().is_some_and(is_other_tier);
+        let waits = waits && self.catch_up.is_none() && !self.has_seen_nothing();
         (waits && self.plays(&format)).then_some(target)
     }
 
     /// Returns the layer that is shown and the one that was told before, if there is something to tell.
-    pub(crate) fn poll_layer(&mut self, now: Instant) -> Option<(u8, Option<u8>)> {
-        let (source, shown) = self.shown()?;
+    pub(crate) fn poll_layer(&mut self, now: Instant, room: &Room) -> Option<(u8, Option<u8>)> {
+        let (source, _) = self.shown()?;
+        let (stream, tier) = self.shown_tier()?;
+        let shown = room.layer_of(stream, tier);
         let before = self.told;
         // The layers of another publisher are others, whatever their index.
         let is_due = before.is_none_or(|(publisher, layer, at)| {
@@ -162,29 +192,65 @@ impl Viewer {
     }
 }
 
-/// Returns the layers that may be shown, the best first, and how many they are: with a choice of one layer that and what
-/// is below it.
+/// Returns what may be shown, the best first, and how many these are: with a choice of one layer that and what is below
+/// it; and of the least one lower frame rates, too.
 fn rungs(
     now: Instant,
     (choice, best): (LayerChoice, u8),
     room: &Room,
-) -> ([Rung; MAX_LAYERS], usize) {
+) -> ([Rung; MAX_RUNGS], usize) {
+    let highest = match choice {
+        LayerChoice::Auto | LayerChoice::Layer(_) => Tier::BEST.temporal(),
+        LayerChoice::Reduced(_, temporal) => temporal,
+    };
     let nothing = Rung {
         layer: best,
         rate: None,
         is_chosen: false,
     };
-    let (mut rungs, mut count) = ([nothing; MAX_LAYERS], 0);
+    let (mut rungs, mut count) = ([nothing; MAX_RUNGS], 0);
+    let mut least = None;
     let layers = room.layers().iter();
     let layers = layers.skip_while(|info| info.index != best);
     let is_chosen = |info: &LayerInfo| choice != LayerChoice::Auto && info.index == best;
     for (rung, info) in rungs.iter_mut().zip(layers.filter(|info| info.active)) {
+        let tier = Tier::new(info.spatial, highest);
+        let rate = room.tier_rate(now, info.stream, tier);
         *rung = Rung {
-            layer: info.index,
-            rate: room.rate(now, Kind::Video, info.index),
+            layer: key(info.stream, tier),
+            rate,
             is_chosen: is_chosen(info),
         };
+        least = Some((info.stream, tier, rate));
+        count += 1;
+    }
+    let Some((stream, tier, mut above)) = least else {
+        return (rungs, count);
+    };
+    let lower = (0..room.top_temporal(stream).min(highest)).rev();
+    let lower = lower.map(|temporal| Tier::new(tier.spatial(), temporal));
+    for (rung, tier) in rungs.iter_mut().skip(count).zip(lower) {
+        let rate = room.tier_rate(now, stream, tier);
+        // A frame rate that saves nothing is none.
+        if !rate.zip(above).is_some_and(|(rate, above)| rate < above) {
+            break;
+        }
+        *rung = Rung {
+            layer: key(stream, tier),
+            rate,
+            is_chosen: false,
+        };
+        above = rate;
         count += 1;
     }
     (rungs, count)
+}
+
+/// Returns what the allocator knows a tier of a layer by.
+fn key(layer: u8, tier: Tier) -> u8 {
+    layer << 4 | tier.place()
+}
+
+fn unpack(key: u8) -> (u8, Tier) {
+    (key >> 4, Tier::at(key & 0x0f))
 }

@@ -32,6 +32,8 @@ impl Scene {
         room.begin_epoch(Epoch { since: now, peer });
         let layer = |index| LayerInfo {
             index,
+            stream: index,
+            spatial: 0,
             active: true,
             width: 1280 >> index,
             height: 720 >> index,
@@ -60,6 +62,8 @@ impl Scene {
             marker: number + 1 == packets,
             keyframe: keyframe && number == 0,
             picture: None,
+            scale: None,
+            descriptor: None,
             padding: 0,
             payload: 0..LEN,
         };

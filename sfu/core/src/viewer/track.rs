@@ -2,38 +2,19 @@
 
 use std::time::{Duration, Instant};
 
-use crate::codec::{Picture, Shift};
+use crate::codec::{Shift, Tier};
 use crate::command::{Format, Kind, PayloadFormat, PeerId, SendTrack};
 use crate::publisher::{middle, ticks};
 use crate::relay::{Burst, MediaPacket, SourceClock, SourceId};
 use crate::room::Room;
+use crate::rtp::ext;
 use crate::rtp::packet::{OutgoingHeader, TransportSequence};
 use crate::rtp::rtcp::{self, ReceptionReport, SenderInfo};
 use crate::rtp::seq::SeqNo;
 use crate::viewer::Again;
 use crate::viewer::resend::Resend;
 use crate::viewer::rewrite::{Numbers, Origin, Rewrite};
-
-/// A packet ready to be put together and sealed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Sendable {
-    /// Its header.
-    pub(crate) header: OutgoingHeader,
-    /// Roll-over counter of its sequence number.
-    pub(crate) roll_over: u32,
-    /// Its transport-wide number; `None` where it was not negotiated.
-    pub(crate) transport_sequence: Option<TransportSequence>,
-    /// The number to stand before the payload of a retransmission (RFC 4588, section 4).
-    pub(crate) original: Option<u16>,
-    /// The numbers of its picture and what is added to them; `None` where they stay as they are.
-    pub(crate) picture: Option<(Picture, Shift)>,
-    /// Bytes of padding behind the payload.
-    pub(crate) padding: u8,
-    /// Whether it is the first of what the viewer gets on this m-line.
-    pub(crate) first: bool,
-    /// Whether the viewer goes over to another source with it.
-    pub(crate) begins: bool,
-}
+use crate::viewer::sendable::Sendable;
 
 /// The state of one sending m-line.
 #[derive(Debug)]
@@ -97,9 +78,42 @@ impl Track {
         self.rewrite.look_ahead()
     }
 
+    /// Returns whether the dependency descriptor of a packet may have to say what is left out.
+    pub(super) fn tells_active(&self, packet: &MediaPacket) -> bool {
+        self.negotiated.extensions.descriptor.is_some() && self.rewrite.tells_active(packet)
+    }
+
     /// Returns how much the header extensions add to a packet, in bytes.
-    pub(super) fn extension_len(&self) -> usize {
-        self.number_id.map_or(0, |_| TransportSequence::LEN)
+    pub(super) fn extension_len(&self, packet: &MediaPacket) -> usize {
+        let descriptor = packet.descriptor.as_ref();
+        match self.negotiated.extensions.descriptor.zip(descriptor) {
+            None => self.number_id.map_or(0, |_| TransportSequence::LEN),
+            Some((id, descriptor)) => {
+                let number = self.number_id.map(|id| (id, 2));
+                let descriptor = (id, usize::from(descriptor.len));
+                ext::block_len(number.into_iter().chain([descriptor]))
+            }
+        }
+    }
+
+    /// Takes the tier that is to be shown of a source with layers within.
+    pub(super) fn want(&mut self, tier: Tier) {
+        self.rewrite.want(tier);
+    }
+
+    /// Returns the tier that is shown; `None` before the first packet.
+    pub(super) fn tier(&self) -> Option<Tier> {
+        self.rewrite.tier()
+    }
+
+    /// Returns the spatial layer that is shown; `None` before the first packet.
+    pub(super) fn spatial(&self) -> Option<u8> {
+        self.rewrite.tier().map(Tier::spatial)
+    }
+
+    /// Notes a packet that comes next; returns whether it is of layers that are not shown.
+    pub(super) fn leaves_out(&mut self, burst: &Burst, packet: &MediaPacket) -> bool {
+        packet.scale.is_some() && self.rewrite.leaves_out(burst, packet)
     }
 
     /// Returns whether a packet of the source that is shown comes behind all that were sent.
@@ -175,12 +189,15 @@ impl Track {
         let format = self
             .payload_format(&burst.format)
             .filter(|format| format.feedback.nack)?;
-        let numbers = self.rewrite.numbers_of(again.sent_as, packet.timestamp)?;
+        let numbers = self.rewrite.numbers_of(again.sent_as, packet)?;
         let bytes = u32::try_from(packet.payload.len()).unwrap_or(u32::MAX);
         if !self.resend.allow(now, round_trip, again.sent_as, bytes) {
             return None;
         }
         if self.repair_stream(&format).is_none() {
+            if self.rewrite.is_thinned(again.sent_as) {
+                return None;
+            }
             return Some(self.sendable(packet, format.payload_type, numbers));
         }
         self.repetition(packet, (&format, again, number))
@@ -212,9 +229,11 @@ impl Track {
             },
             roll_over: seq.roll_over(),
             transport_sequence: self.transport_sequence(number),
+            descriptor: None,
             original: None,
             picture: None,
             padding: u8::MAX,
+            is_blank: false,
             first: false,
             begins: false,
         })
@@ -231,7 +250,7 @@ impl Track {
         (format, again, number): (&PayloadFormat, &Again, u16),
     ) -> Option<Sendable> {
         let (ssrc, payload_type) = self.repair_stream(format)?;
-        let numbers = self.rewrite.numbers_of(again.sent_as, packet.timestamp)?;
+        let numbers = self.rewrite.numbers_of(again.sent_as, packet)?;
         let seq = self.resend.next();
         let sendable = self.sendable(packet, payload_type, Numbers { seq, ..numbers });
         Some(Sendable {
@@ -249,6 +268,14 @@ impl Track {
     /// Returns SSRC and payload type of retransmissions, where they were negotiated.
     fn repair_stream(&self, format: &PayloadFormat) -> Option<(u32, u8)> {
         self.negotiated.ssrc.rtx.zip(format.rtx_payload_type)
+    }
+
+    /// Returns how a packet's dependency descriptor goes, where it has one and the viewer takes it.
+    fn descriptor(&self, packet: &MediaPacket, tier: Option<Tier>) -> Option<(u8, Option<u32>)> {
+        let id = self.negotiated.extensions.descriptor?;
+        let descriptor = packet.descriptor.as_ref()?;
+        let active = tier.map(|tier| descriptor.structure.active(tier));
+        Some((id, active))
     }
 
     fn transport_sequence(&self, number: u16) -> Option<TransportSequence> {
@@ -317,20 +344,27 @@ impl Track {
 
     fn sendable(&self, packet: &MediaPacket, payload_type: u8, numbers: Numbers) -> Sendable {
         let header = OutgoingHeader {
-            marker: packet.marker,
+            marker: numbers.marker,
             payload_type,
             sequence_number: numbers.seq.wire(),
             timestamp: numbers.timestamp,
             ssrc: self.ssrc(),
         };
-        let shift = Some(numbers.shift).filter(|shift| *shift != Shift::default());
+        let Numbers {
+            shift, is_blank, ..
+        } = numbers;
+        let shift = Some(shift).filter(|shift| *shift != Shift::default() && !is_blank);
         Sendable {
             header,
             roll_over: numbers.seq.roll_over(),
             transport_sequence: None,
+            descriptor: self
+                .descriptor(packet, numbers.active)
+                .filter(|_| !is_blank),
             original: None,
             picture: packet.picture.zip(shift),
-            padding: packet.padding,
+            padding: if is_blank { 1 } else { packet.padding },
+            is_blank,
             first: false,
             begins: false,
         }

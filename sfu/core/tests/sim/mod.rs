@@ -8,6 +8,8 @@ pub(crate) mod feedback;
 
 pub(crate) mod simulcast;
 
+pub(crate) mod layered;
+
 pub(crate) mod peer;
 
 pub(crate) mod plot;

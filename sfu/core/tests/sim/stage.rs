@@ -18,6 +18,7 @@ use klieg_sfu_core::rtp::packet::Header;
 
 use super::actor::{Publishing, Watching};
 use super::bottleneck::Bottleneck;
+use super::layered::{DESCRIPTOR, Layered};
 use super::peer::{Nomination, Peer, PeerConfig};
 use super::simulcast::{self, SentLayer, Simulcasting};
 use super::world::{SERVER, identity};
@@ -61,6 +62,7 @@ pub(crate) struct Actor {
 pub(crate) enum Role {
     Publishing(Box<Publishing>),
     Simulcasting(Box<Simulcasting>),
+    Layering(Box<Layered>),
     Watching(Box<Watching>),
 }
 
@@ -134,6 +136,34 @@ impl Stage {
         let simulcasting = Simulcasting::new(self.now, layers);
         let role = Role::Simulcasting(Box::new(simulcasting));
         self.add(id, link, Media::Publish(tracks), role)
+    }
+
+    /// Adds a publisher of one stream with layers within; returns its place.
+    pub(crate) fn layer(&mut self, id: u64, link: Link, layered: Layered) -> usize {
+        let mut tracks = receive_tracks();
+        tracks.retain(|track| track.kind == Kind::Video);
+        for track in &mut tracks {
+            track.extensions = ExtensionIds {
+                descriptor: Some(DESCRIPTOR),
+                ..ExtensionIds::default()
+            };
+            track.formats = vec![format(96, Some(97), layered.format())];
+        }
+        let role = Role::Layering(Box::new(layered));
+        self.add(id, link, Media::Publish(tracks), role)
+    }
+
+    /// Adds a viewer of a coding, which reports what arrives and takes dependency descriptors; returns its place.
+    pub(crate) fn watch_layers(&mut self, id: u64, link: Link, sent: Format) -> usize {
+        let mut tracks = send_tracks(&[(96, Some(97), sent)]);
+        for track in &mut tracks {
+            track.extensions.transport_cc = Some(TRANSPORT_CC);
+            track.extensions.descriptor = Some(DESCRIPTOR);
+        }
+        let mut watching = Watching::new(self.now);
+        watching.codec = Some(sent.codec);
+        let role = Role::Watching(Box::new(watching));
+        self.add(id, link, Media::View(tracks), role)
     }
 
     /// Adds a viewer; returns its place.
@@ -248,28 +278,45 @@ impl Stage {
     pub(crate) fn watching(&self, place: usize) -> &Watching {
         match &self.actors[place].role {
             Role::Watching(watching) => watching,
-            Role::Publishing(_) | Role::Simulcasting(_) => panic!("a publisher"),
+            Role::Publishing(_) | Role::Simulcasting(_) | Role::Layering(_) => {
+                panic!("a publisher")
+            }
         }
     }
 
     pub(crate) fn watching_mut(&mut self, place: usize) -> &mut Watching {
         match &mut self.actors[place].role {
             Role::Watching(watching) => watching,
-            Role::Publishing(_) | Role::Simulcasting(_) => panic!("a publisher"),
+            Role::Publishing(_) | Role::Simulcasting(_) | Role::Layering(_) => {
+                panic!("a publisher")
+            }
         }
     }
 
     pub(crate) fn publishing(&mut self, place: usize) -> &mut Publishing {
         match &mut self.actors[place].role {
             Role::Publishing(publishing) => publishing,
-            Role::Watching(_) | Role::Simulcasting(_) => panic!("no such publisher"),
+            Role::Watching(_) | Role::Simulcasting(_) | Role::Layering(_) => {
+                panic!("no such publisher")
+            }
         }
     }
 
     pub(crate) fn simulcasting(&mut self, place: usize) -> &mut Simulcasting {
         match &mut self.actors[place].role {
             Role::Simulcasting(simulcasting) => simulcasting,
-            Role::Watching(_) | Role::Publishing(_) => panic!("no such publisher"),
+            Role::Watching(_) | Role::Publishing(_) | Role::Layering(_) => {
+                panic!("no such publisher")
+            }
+        }
+    }
+
+    pub(crate) fn layering(&mut self, place: usize) -> &mut Layered {
+        match &mut self.actors[place].role {
+            Role::Layering(layered) => layered,
+            Role::Watching(_) | Role::Publishing(_) | Role::Simulcasting(_) => {
+                panic!("no such publisher")
+            }
         }
     }
 
@@ -459,6 +506,7 @@ impl Actor {
         let media = match &self.role {
             Role::Publishing(publishing) => publishing.poll_timeout(),
             Role::Simulcasting(simulcasting) => Some(simulcasting.poll_timeout()),
+            Role::Layering(layered) => Some(layered.poll_timeout()),
             Role::Watching(watching) => watching.poll_timeout(),
         };
         let media = media.filter(|_| self.peer.is_connected());
@@ -473,6 +521,7 @@ impl Actor {
                 Role::Simulcasting(simulcasting) => {
                     simulcasting.handle_timeout(now, &mut self.peer);
                 }
+                Role::Layering(layered) => layered.handle_timeout(now, &mut self.peer),
                 Role::Watching(watching) => watching.handle_timeout(now, &mut self.peer),
             }
         }
@@ -482,6 +531,7 @@ impl Actor {
         match &mut self.role {
             Role::Publishing(publishing) => publishing.take_feedback(now, &mut self.peer),
             Role::Simulcasting(simulcasting) => simulcasting.take_feedback(now, &mut self.peer),
+            Role::Layering(layered) => layered.take_feedback(now, &mut self.peer),
             Role::Watching(watching) => watching.take_media(now, &mut self.peer),
         }
     }

@@ -71,6 +71,18 @@ pub(crate) enum WantedLayer {
     Auto,
     /// The layer of this name: 1 to 16 characters of `A–Z a–z 0–9 - _`, as a RID has them.
     Named(String),
+    /// The same, of no higher temporal layer than this, 0 to 3: `:` and the number behind the name.
+    Reduced(String, u8),
+}
+
+impl WantedLayer {
+    /// Returns the name; `None` where there is none.
+    pub(crate) fn name(&self) -> Option<&str> {
+        match self {
+            Self::Auto => None,
+            Self::Named(name) | Self::Reduced(name, _) => Some(name),
+        }
+    }
 }
 
 impl TryFrom<String> for WantedLayer {
@@ -80,9 +92,15 @@ impl TryFrom<String> for WantedLayer {
         match name.as_str() {
             "auto" => Ok(Self::Auto),
             name if is_rid(name) => Ok(Self::Named(name.to_owned())),
-            _ => Err("no layer can have this name"),
+            name => reduced(name).ok_or("no layer can have this name"),
         }
     }
+}
+
+fn reduced(text: &str) -> Option<WantedLayer> {
+    let (name, temporal) = text.split_once(':')?;
+    let temporal = temporal.parse().ok().filter(|temporal| *temporal < 4)?;
+    is_rid(name).then(|| WantedLayer::Reduced(name.to_owned(), temporal))
 }
 
 /// `rtc.answer`, in both directions.
