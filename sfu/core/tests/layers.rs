@@ -134,9 +134,11 @@ fn select(stage: &mut Stage, choice: LayerChoice) {
 }
 
 fn shown(stage: &Stage) -> Vec<u8> {
-    let shown = |(_, event): &(Duration, Event)| match event {
-        Event::ViewerLayer { layer, .. } => Some(*layer),
-        _ => None,
+    let shown = |(_, event): &(Duration, Event)| {
+        let Event::ViewerLayer { layer, .. } = event else {
+            return None;
+        };
+        Some(*layer)
     };
     stage.events.iter().filter_map(shown).collect()
 }
@@ -146,14 +148,12 @@ fn spatial_layers_are_told_and_shown_as_those_of_a_simulcast_are() {
     for (codec, is_keyed) in SPATIAL {
         let (mut stage, publisher, viewer) = stage(201, layered(codec, (3, 1), is_keyed));
         stage.run(3 * SECOND);
-        let told = stage
-            .events
-            .iter()
-            .rev()
-            .find_map(|(_, event)| match event {
-                Event::PublisherLayers { layers, .. } => Some(layers.clone()),
-                _ => None,
-            });
+        let told = stage.events.iter().rev().find_map(|(_, event)| {
+            let Event::PublisherLayers { layers, .. } = event else {
+                return None;
+            };
+            Some(layers.clone())
+        });
         let told = told.unwrap();
         let places: Vec<_> = told
             .iter()

@@ -232,7 +232,7 @@ fn rungs(
     for (rung, tier) in rungs.iter_mut().skip(count).zip(lower) {
         let rate = room.tier_rate(now, stream, tier);
         // A frame rate that saves nothing is none.
-        if !rate.zip(above).is_some_and(|(rate, above)| rate < above) {
+        if rate.zip(above).is_none_or(|(rate, above)| rate >= above) {
             break;
         }
         *rung = Rung {
