@@ -13,7 +13,7 @@ import { frames, watch } from './visitors.js';
 /** How long a condition is watched; `make netlab` takes longer. */
 const WATCHED_MS = Number(process.env['NETLAB_SECONDS'] ?? 10) * 1000;
 /** Of the frames; docs/bandwidth.md says what was measured, and why it can be less. */
-const SHARE = 0.8;
+const SHARE = 0.5;
 /** Within this a page knows what its network loses, and has frames wait for it. */
 const LEARNING_MS = 5_000;
 /** The largest layer and its sound fit into 3 Mb/s, the two smaller ones into 0.6. */
