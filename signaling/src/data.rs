@@ -12,7 +12,7 @@ use crate::auth::{Secret, signing_secret};
 pub(crate) struct DataFolder {
     path: PathBuf,
     /// Locked; the kernel lets it go with the process, however that ends.
-    _lock: File,
+    lock: File,
 }
 
 /// Why the folder cannot be used; one line.
@@ -72,7 +72,7 @@ impl DataFolder {
         sign(&mut lock).map_err(unusable)?;
         Ok(Self {
             path: path.to_owned(),
-            _lock: lock,
+            lock,
         })
     }
 
@@ -83,6 +83,16 @@ impl DataFolder {
     pub(crate) fn signing_secret(&self) -> Result<Secret, DataError> {
         let file = self.path.join("signing-secret");
         signing_secret(&file).map_err(|source| DataError::Unusable { path: file, source })
+    }
+}
+
+impl Drop for DataFolder {
+    /// Lets the folder go at once: closing alone would leave it locked for as long as a child process, between
+    /// its fork and its exec, has the same open file.
+    fn drop(&mut self) {
+        if let Err(error) = self.lock.unlock() {
+            tracing::warn!(path = %self.path.display(), %error, "data folder stays locked until the process ends");
+        }
     }
 }
 
@@ -98,4 +108,25 @@ fn holder(lock: &mut File) -> Option<String> {
     lock.take(32).read_to_string(&mut text).ok()?;
     let id: u32 = text.trim().parse().ok()?;
     Some(id.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_is_let_go_even_while_a_child_process_has_its_lock_open() {
+        let path = std::env::temp_dir().join(format!("klieg-data-{}", crate::id::random()));
+        let folder = DataFolder::open(&path).unwrap();
+        assert!(matches!(
+            DataFolder::open(&path),
+            Err(DataError::InUse { .. })
+        ));
+        // What a fork leaves in the child: another descriptor of the same open file.
+        let inherited = folder.lock.try_clone().unwrap();
+        drop(folder);
+        DataFolder::open(&path).unwrap();
+        drop(inherited);
+        std::fs::remove_dir_all(&path).unwrap();
+    }
 }
