@@ -119,25 +119,28 @@ pub(crate) async fn change(
     Body(patch): Body<RoomPatch>,
 ) -> Result<Response, ApiError> {
     let identity = bearer.required()?;
-    let mut record = manage(&app, &identity, &room).await?;
-    let announced = record.status == RoomStatus::Scheduled;
-    let moment = record.scheduled_at;
-    patch.apply(&mut record)?;
-    if !matches(&headers, &record) {
-        return Err(changed_since());
+    for _ in 0..ATTEMPTS {
+        let mut record = manage(&app, &identity, &room).await?;
+        let announced = record.status == RoomStatus::Scheduled;
+        let moment = record.scheduled_at;
+        patch.clone().apply(&mut record)?;
+        if !matches(&headers, &record) {
+            return Err(changed_since());
+        }
+        if !announced && record.scheduled_at != moment {
+            let text = "Only a scheduled room can be put off.";
+            return Err(ApiError::new(Code::RoomState, text));
+        }
+        let updated = app.stores.rooms.update(&record).await;
+        if updated.map_err(ApiError::store)? {
+            record.version += 1;
+            app.rooms.changed(&record).await;
+            info!(room = %record.id, version = record.version, "room changed");
+            return Ok(tagged(&app, record));
+        }
+        // Somebody was faster. Who said which version they mean is told so; a change of any is made to the new one.
     }
-    if !announced && record.scheduled_at != moment {
-        let text = "Only a scheduled room can be put off.";
-        return Err(ApiError::new(Code::RoomState, text));
-    }
-    let updated = app.stores.rooms.update(&record).await;
-    if !updated.map_err(ApiError::store)? {
-        return Err(changed_since());
-    }
-    record.version += 1;
-    app.rooms.changed(&record).await;
-    info!(room = %record.id, version = record.version, "room changed");
-    Ok(tagged(&app, record))
+    Err(ApiError::busy())
 }
 
 /// Cancels a room that has not begun, and removes one that is over.
@@ -237,3 +240,6 @@ fn changed_since() -> ApiError {
 }
 
 const IF_MATCH: HeaderName = header::IF_MATCH;
+
+/// How often a change is made anew when others change the room at the same time.
+const ATTEMPTS: u32 = 8;

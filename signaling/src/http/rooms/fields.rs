@@ -49,7 +49,7 @@ pub(crate) struct NewRoom {
 }
 
 /// What to change in a room. What is left out stays; `null` takes away what may be missing.
-#[derive(Debug, Default, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Default, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub(crate) struct RoomPatch {
     /// Its name for people.
