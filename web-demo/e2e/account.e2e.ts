@@ -145,6 +145,37 @@ test('signing out everywhere signs out a phone, which reads so and can sign in a
   expect(await phone.look(sentences)).not.toContain('You were signed out.');
 });
 
+test('a new password ends every other sign-in, and the old one is good for nothing', async () => {
+  const desk = await chromium.visit('the desk');
+  await desk.open(server.url);
+  await desk.click('[data-test=sign-in]');
+  await desk.click('[data-test=to-register]');
+  await fill(desk, 'Dan', PASSWORD);
+  await isSignedIn(desk, 'Dan');
+  const phone = await chromium.visit('the phone');
+  await signIn(phone, 'Dan');
+  const told = (): string => document.querySelector('[data-test=password-problem], [data-test=password-changed]')?.textContent.trim() ?? '';
+  const change = async (present: string, next: string): Promise<string> => {
+    await desk.fill('#password-present', present);
+    await desk.enter('#password-next', next);
+    return until('the answer is there', () => desk.look(told), (text) => text !== '');
+  };
+  await menu(desk, 'change-password');
+  expect(await change('wrong horse', 'battery staple')).toBe('That is not your present password.');
+  expect(await desk.look(focused)).toBe('password-present');
+  expect(await change(PASSWORD, 'aaaaaaaaaaaa')).toContain('4 of them different');
+  expect(await desk.look(focused)).toBe('password-next');
+  expect(await change(PASSWORD, 'battery staple')).toContain('Your password was changed.');
+  await isSignedOut(phone);
+  await phone.click('[data-test=signed-out] button');
+  await fill(phone, 'Dan', PASSWORD);
+  expect(await until('the old one is refused', () => phone.look(problem), (text) => text !== '')).toBe('The name or the password is wrong.');
+  await fill(phone, 'Dan', 'battery staple');
+  await isSignedIn(phone, 'Dan');
+  await desk.open(server.url);
+  await isSignedIn(desk, 'Dan');
+});
+
 test('who tries too often is told how long to wait', async () => {
   const strict = await startServerForAccounts({ KLIEG_SIGN_INS_PER_MINUTE: '2' });
   try {

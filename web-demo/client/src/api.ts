@@ -76,6 +76,11 @@ export class Api {
     return this.#call('POST', 'auth/logout', { everywhere });
   }
 
+  /** Changes the bearer's password; every other sign-in of the account ends. */
+  changePassword(password: string, newPassword: string): Promise<SignIn> {
+    return this.#call('PUT', 'me/password', { password, newPassword });
+  }
+
   rooms(query: RoomQuery = {}): Promise<Page<RoomInfo>> {
     const given = Object.entries(query).filter(([, value]) => value !== undefined && value !== '');
     const search = new URLSearchParams(given.map(([name, value]) => [name, String(value)]));

@@ -96,6 +96,11 @@ export class Session extends Emitter<SessionEvents> {
     this.#keep(undefined);
   }
 
+  /** Changes the password, which signs the account out everywhere else. */
+  async changePassword(password: string, newPassword: string): Promise<void> {
+    this.#keep(await this.#api.changePassword(password, newPassword));
+  }
+
   /** Listens to other tabs no more. */
   close(): void {
     globalThis.removeEventListener?.('storage', this.#handleStorage);
@@ -115,6 +120,12 @@ export class Session extends Emitter<SessionEvents> {
       } catch (thrown) {
         const error = KliegError.from(thrown);
         if (!OVER.has(error.code)) throw error;
+        const now = this.#storage === undefined ? this.#signIn : this.#stored();
+        if (now !== undefined && now.refreshToken !== held.refreshToken) {
+          // The password was changed meanwhile, here or in another tab, which ended what was to be renewed.
+          this.#adopt(now);
+          return;
+        }
         this.#keep(undefined);
         this.emit('ended', undefined);
       }

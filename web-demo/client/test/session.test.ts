@@ -8,7 +8,7 @@ const START = Date.parse('2026-11-21T12:00:00Z');
 /** What the server was asked, as `POST auth/refresh first`. */
 let asked: string[];
 /** Answers the next requests, in turn; beyond them the server is away. */
-let answers: (() => Response)[];
+let answers: (() => Response | Promise<Response>)[];
 
 beforeEach(() => {
   vi.useFakeTimers({ now: START });
@@ -121,6 +121,21 @@ test('a tab takes what another renewed instead of showing the old refresh token'
   expect(await other.token('first-access')).toBe('second-access');
   expect(await session.token('first-access')).toBe('second-access');
   expect(asked).toEqual(['POST auth/refresh first']);
+});
+
+test('a password that was changed while another tab renewed signs nobody out', async () => {
+  const { session, kept } = await signedIn();
+  const ended = vi.fn();
+  session.on('ended', ended);
+  let refuse = (_: Response): void => {};
+  const answer = new Promise<Response>((resolve) => { refuse = resolve; });
+  answers.push(() => answer, signsIn('changed'));
+  const renewed = session.token('first-access');
+  await vi.waitFor(() => expect(asked).toHaveLength(1));
+  await new Session('https://live.example', kept).changePassword('correct horse', 'battery staple');
+  refuse(refuses(401, 'token_invalid')());
+  expect(await renewed).toBe('changed-access');
+  expect(ended).not.toHaveBeenCalled();
 });
 
 test('signing out everywhere is done by the server or not at all', async () => {

@@ -91,6 +91,15 @@ export const en = {
     endedLead: 'Sign in again to go on as before.',
   },
 
+  password: {
+    action: 'Change password',
+    present: 'Present password',
+    next: 'New password',
+    elsewhere: 'You are signed out on every other device.',
+    wrong: 'That is not your present password.',
+    done: 'Your password was changed. On every other device you have to sign in again.',
+  },
+
   create: {
     heading: 'Open a room',
     lead: 'Next you check camera and sound. Nobody sees you before you press “Go live”.',
