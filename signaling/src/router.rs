@@ -18,7 +18,7 @@ use crate::http::origin::cors;
 use crate::http::request::name_and_time;
 use crate::http::rooms::{chat, edit, join, life, lists, people};
 use crate::http::{
-    accounts, admin, assets, ingest, openapi, probes, unknown_method, unknown_route,
+    accounts, admin, assets, dashboard, ingest, openapi, probes, unknown_method, unknown_route,
 };
 use crate::wish::{endpoint, events, layer, resource};
 use crate::ws;
@@ -54,6 +54,7 @@ fn api(app: &Arc<App>) -> Router<Arc<App>> {
         .route("/auth/refresh", post(accounts::refresh))
         .route("/auth/logout", post(accounts::logout))
         .route("/me", get(accounts::me))
+        .route("/me/dashboard", get(dashboard::dashboard))
         .route("/me/password", put(accounts::change_password))
         .route("/rooms", get(lists::list).post(edit::create))
         .route("/rooms/live", get(lists::live))

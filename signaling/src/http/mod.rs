@@ -16,6 +16,8 @@ pub(crate) mod ingest;
 
 pub(crate) mod rooms;
 
+pub(crate) mod dashboard;
+
 pub(crate) mod admin;
 
 pub(crate) mod page;

@@ -10,7 +10,7 @@ use utoipa::openapi::{ContentBuilder, Ref, ResponseBuilder, content::Content};
 use utoipa::{Modify, OpenApi, ToSchema};
 
 use super::rooms::{chat, edit, join, life, lists, people};
-use super::{accounts, admin, ingest};
+use super::{accounts, admin, dashboard, ingest};
 use crate::store::RoomOrder;
 
 /// The API.
@@ -20,7 +20,7 @@ use crate::store::RoomOrder;
     servers((url = "/api/v1")),
     paths(
         accounts::config, accounts::register, accounts::login, accounts::refresh, accounts::logout, accounts::me,
-        accounts::change_password, ingest::show, ingest::rotate,
+        accounts::change_password, dashboard::dashboard, ingest::show, ingest::rotate,
         lists::list, lists::live, lists::past, edit::create, edit::show, edit::change, edit::remove, lists::related,
         life::start, life::end, life::status, join::join, people::viewers, people::kick, chat::list, chat::say,
         lists::all, admin::clean_up,

@@ -41,7 +41,7 @@ pub(crate) use list::{RoomCursor, RoomOrder, RoomQuery, SeenBy};
 pub(crate) use look::{Standing, look};
 pub(crate) use room::{
     Created, CreationKey, Document, ExternalLink, Quality, RoomRecord, RoomStatus, RoomStore,
-    Visibility,
+    Totals, Visibility,
 };
 pub(crate) use upkeep::UpkeepStore;
 pub(crate) use user::{User, UserStore};

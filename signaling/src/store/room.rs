@@ -34,6 +34,8 @@ pub(crate) trait RoomStore: Send + Sync {
     fn expel<'a>(&'a self, id: &'a RoomId, identity: &'a str, at: Timestamp) -> Stored<'a, ()>;
     /// Returns who was put out of which room, and when; the last hundred thousand.
     fn expelled(&self) -> Stored<'_, Vec<(RoomId, String, Timestamp)>>;
+    /// Returns what a host's rooms came to, together.
+    fn totals<'a>(&'a self, owner: &'a str) -> Stored<'a, Totals>;
     /// Returns a page of rooms.
     fn list<'a>(&'a self, query: &'a RoomQuery) -> Stored<'a, Vec<RoomRecord>>;
 }
@@ -166,6 +168,24 @@ pub(crate) struct RoomRecord {
     pub watch_ms: u64,
     /// Chat messages.
     pub message_count: u64,
+}
+
+/// What a host's rooms came to, together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Totals {
+    /// Rooms that ever had media.
+    pub events: u64,
+    /// From the first media to the end, of those that are over.
+    pub duration_sec: u64,
+    /// The most viewing sessions that one of them had at once.
+    pub peak_viewers: u64,
+    /// Viewing sessions that there were.
+    pub total_viewers: u64,
+    /// What all of them watched, together.
+    pub watch_time_sec: u64,
+    /// Chat messages.
+    pub messages: u64,
 }
 
 impl RoomRecord {

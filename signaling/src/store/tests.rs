@@ -39,6 +39,7 @@ on_each_database! {
     events_are_numbered_without_gaps_by_many_at_once
     a_message_that_was_sent_twice_is_stored_once
     a_change_of_status_is_in_row_journal_and_outbox
+    what_a_hosts_rooms_came_to_is_added_up
     what_is_due_is_found_and_what_is_old_forgotten
     who_was_put_out_stays_out_until_it_is_forgotten
     the_same_name_is_the_same_person
@@ -341,6 +342,40 @@ async fn a_change_of_status_is_in_row_journal_and_outbox(base: Base) {
     // The status, and nothing else, was to be told.
     let forgotten = base.stores.upkeep.forget(Timestamp::MAX).await.unwrap();
     assert_eq!(forgotten, 1);
+}
+
+async fn what_a_hosts_rooms_came_to_is_added_up(base: Base) {
+    let rooms = &base.stores.rooms;
+    assert_eq!(rooms.totals("owner").await.unwrap(), Totals::default());
+    let mut others = room(4);
+    others.owner.id = "other".to_owned();
+    for room in [&room(1), &room(2), &room(3), &others] {
+        base.create(room, room.id.as_str()).await;
+    }
+    // One over, one on air, one still to come, and one of somebody else.
+    for (number, ended_at, viewers) in [(1, Some(91_500), 3), (2, None, 5), (4, Some(2_000), 9)] {
+        let row = Entry::Row(RoomUpdate {
+            status: ended_at.map_or(RoomStatus::Live, |_| RoomStatus::Ended),
+            started_at: Some(Timestamp::from_millis(1_000)),
+            ended_at: ended_at.map(Timestamp::from_millis),
+            changed_at: Timestamp::from_millis(2_000),
+            peak_viewers: viewers,
+            total_viewers: 10 * viewers,
+            watch_ms: 60_600,
+        });
+        let id = room(number).id;
+        base.stores.journal.append(&id, &[row]).await.unwrap();
+        base.say(&id, "hello", "1").await;
+    }
+    let totals = Totals {
+        events: 2,
+        duration_sec: 90,
+        peak_viewers: 5,
+        total_viewers: 80,
+        watch_time_sec: 121,
+        messages: 2,
+    };
+    assert_eq!(rooms.totals("owner").await.unwrap(), totals);
 }
 
 async fn what_is_due_is_found_and_what_is_old_forgotten(base: Base) {

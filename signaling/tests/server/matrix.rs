@@ -32,6 +32,7 @@ const ROUTES: &[(&str, &str, Need, &str)] = &[
     ("POST", "/auth/refresh", Nothing, ""),
     ("POST", "/auth/logout", Nothing, ""),
     ("GET", "/me", Token, ""),
+    ("GET", "/me/dashboard", Token, ""),
     ("PUT", "/me/password", Nothing, ""),
     ("GET", "/rooms", Nothing, ""),
     (

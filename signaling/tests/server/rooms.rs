@@ -53,6 +53,10 @@ async fn a_room_lives_from_its_announcement_to_its_summary() {
         viewer.end().await;
         let past = server.get("/api/v1/rooms/past", None).await.body;
         assert_eq!(past["items"][0]["id"], id);
+        let at_a_glance = server.get("/api/v1/me/dashboard", Some(&ann)).await.body;
+        assert_eq!(at_a_glance["past"][0]["id"], id);
+        assert_eq!(at_a_glance["totals"]["events"], 1, "{at_a_glance}");
+        assert_eq!(at_a_glance["totals"]["totalViewers"], 1);
         // Nothing can be sent there any more.
         let offer = crate::harness::offer();
         assert_eq!(
@@ -139,6 +143,75 @@ async fn two_who_change_a_room_at_once_learn_of_each_other() {
         guest.ok("auth", json!({ "token": token })).await;
         guest.ok("join", json!({ "roomId": id })).await;
         guest.ok("chat.send", json!({ "text": "hi" })).await;
+        server.server.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn changes_of_whatever_is_there_are_all_made() {
+    for server in TestServer::on_each(|_| ()).await {
+        let ann = server.token("Ann").await;
+        let id = server.room(&ann, json!({ "title": "Show" })).await;
+        let path = format!("/api/v1/rooms/{id}");
+        let changes = [
+            json!({ "title": "Another" }),
+            json!({ "category": "music" }),
+            json!({ "quality": "720p" }),
+            json!({ "allowGuestChat": true }),
+        ];
+        let changes = changes.map(|body| server.ask(("PATCH", &path), Some(&ann), &[], Some(body)));
+        for changed in futures_util::future::join_all(changes).await {
+            assert_eq!(changed.status, 200, "{}", changed.body);
+        }
+        let room = server.get(&path, None).await.body;
+        let said = ["title", "category", "quality", "allowGuestChat"].map(|it| room[it].clone());
+        assert_eq!(
+            said,
+            [json!("Another"), json!("music"), json!("720p"), json!(true)]
+        );
+        server.server.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn a_host_sees_their_own_rooms_at_a_glance() {
+    for server in TestServer::on_each(|_| ()).await {
+        let ann = server.token("Ann").await;
+        let ready = server.room(&ann, json!({ "title": "Ready" })).await;
+        let shown = server
+            .get(&format!("/api/v1/rooms/{ready}"), None)
+            .await
+            .body;
+        let this_year: u32 = shown["createdAt"].as_str().unwrap()[..4].parse().unwrap();
+        let announced = async |day: u32| {
+            let at = format!("{}-02-{day:02}T00:00:00Z", this_year + 1);
+            let body = json!({ "title": "R", "visibility": "private", "scheduledAt": at });
+            server.room(&ann, body).await
+        };
+        let late = announced(2).await;
+        let soon = announced(1).await;
+        let start = format!("/api/v1/rooms/{ready}/start");
+        server.post(&start, Some(&ann), json!({})).await;
+        let path = "/api/v1/me/dashboard";
+        let mine = server.get(path, Some(&ann)).await.body;
+        let ids = |list: &Value| -> Vec<String> {
+            let rooms = list.as_array().unwrap().iter();
+            rooms
+                .map(|room| room["id"].as_str().unwrap().to_owned())
+                .collect()
+        };
+        assert_eq!(ids(&mine["upcoming"]), [soon, late]);
+        assert_eq!(ids(&mine["ready"]), [ready]);
+        assert_eq!((ids(&mine["live"]), ids(&mine["past"])), (vec![], vec![]));
+        assert_eq!(mine["totals"]["events"], 0);
+        // Nobody else's rooms are in it.
+        let bob = server.token("Bob").await;
+        let his = server.get(path, Some(&bob)).await.body;
+        assert_eq!(
+            (ids(&his["upcoming"]), ids(&his["ready"])),
+            (vec![], vec![])
+        );
+        assert_eq!(server.get(path, None).await.status, 401);
         server.server.stop().await;
     }
 }

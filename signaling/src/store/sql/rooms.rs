@@ -2,12 +2,12 @@
 
 use sqlx::{QueryBuilder, Row as _};
 
-use super::row::{column, room_id, room_record};
+use super::row::{column, count, room_id, room_record};
 use super::{Connection, Database, Store, candidates};
 use crate::id::RoomId;
 use crate::store::{
     Created, CreationKey, RoomCursor, RoomOrder, RoomQuery, RoomRecord, RoomStatus, RoomStore,
-    SeenBy, StoreError, Stored, Visibility, promptly,
+    SeenBy, StoreError, Stored, Totals, Visibility, promptly,
 };
 use crate::time::Timestamp;
 
@@ -128,6 +128,32 @@ impl RoomStore for Store {
                     Ok((room_id(row, "room_id")?, row.try_get("identity")?, at))
                 })
                 .collect()
+        })
+    }
+
+    fn totals<'a>(&'a self, owner: &'a str) -> Stored<'a, Totals> {
+        promptly(async move {
+            // PostgreSQL adds up whole numbers as decimal ones.
+            let row = sqlx::query(
+                "SELECT COUNT(started_at) AS events,
+                        CAST(COALESCE(SUM(ended_at - started_at), 0) AS BIGINT) AS duration_ms,
+                        COALESCE(MAX(peak_viewers), 0) AS peak_viewers,
+                        CAST(COALESCE(SUM(total_viewers), 0) AS BIGINT) AS total_viewers,
+                        CAST(COALESCE(SUM(watch_ms), 0) AS BIGINT) AS watch_ms,
+                        CAST(COALESCE(SUM(message_count), 0) AS BIGINT) AS messages
+                 FROM rooms WHERE owner_id = $1",
+            )
+            .bind(owner)
+            .fetch_one(self.readers())
+            .await?;
+            Ok(Totals {
+                events: count(&row, "events")?,
+                duration_sec: count(&row, "duration_ms")? / 1000,
+                peak_viewers: count(&row, "peak_viewers")?,
+                total_viewers: count(&row, "total_viewers")?,
+                watch_time_sec: count(&row, "watch_ms")? / 1000,
+                messages: count(&row, "messages")?,
+            })
         })
     }
 

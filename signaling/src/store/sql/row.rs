@@ -85,7 +85,7 @@ pub(super) fn column(value: u64) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
 }
 
-fn count(row: &Row, name: &str) -> Result<u64, StoreError> {
+pub(super) fn count(row: &Row, name: &str) -> Result<u64, StoreError> {
     Ok(number(row.try_get(name)?))
 }
 
