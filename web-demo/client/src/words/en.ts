@@ -44,7 +44,6 @@ export const en = {
     audience_only: 'The chat is for some at present, and you are not among them.',
     link_refused: 'Links are not shown in this chat.',
     word_refused: 'A word of it is not said in this chat.',
-    invalid_value: 'What this refers to is not there any more.',
     emoji_unknown: 'That reaction is not known here.',
     queue_full: 'Too many messages wait to be sent. Try again in a moment.',
     credentials_wrong: 'The name or the password is wrong.',
