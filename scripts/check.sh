@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs the checks named, in order: check.sh fmt lint unit contract core deny pages browsers netlab interop
+# Runs the checks named, in order: check.sh fmt lint unit contract core deny pages browsers interop netlab
 # shellcheck source=common.sh
 . "$(dirname "$0")/common.sh"
 

@@ -1,26 +1,43 @@
 //! Compares what a publisher sent with what a server numbered.
 
+use std::time::{Duration, Instant};
+
 use crate::stamp::Stamp;
+
+/// What comes later than this was shown of the past: a server may bring such a viewer forward to a newer keyframe.
+const PAST: Duration = Duration::from_millis(300);
 
 /// Compares the publisher's count of packets with the numbers that the server gave them.
 #[derive(Debug, Default)]
 pub(super) struct Ledger {
-    /// The stream, its count, and the number of the last stamp.
-    last: Option<(u32, u64, i64)>,
+    /// The last stamp; `None` before the first, and after what was of the past.
+    last: Option<Entry>,
     /// What the publisher sent in between, and for which there was not even a number.
     pub(super) left_out: u64,
 }
 
+/// What a publisher had sent of a stream, and the number that the server gave to the last of it.
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    stream: u32,
+    count: u64,
+    number: i64,
+}
+
 impl Ledger {
-    /// Takes a stamp, and the number of the packet that it came in, extended by its wraps.
-    pub(super) fn handle(&mut self, stamp: &Stamp, number: i64) {
-        let now = (stamp.stream, stamp.count, number);
-        if let Some((stream, count, before)) = self.last.replace(now)
-            && stream == stamp.stream
-        {
+    /// Takes a stamp that came now, and the number of the packet that it came in, extended by its wraps.
+    pub(super) fn handle(&mut self, now: Instant, stamp: &Stamp, number: i64) {
+        let entry = Entry {
+            stream: stamp.stream,
+            count: stamp.count,
+            number,
+        };
+        let is_past = now.saturating_duration_since(stamp.packet_sent_at) > PAST;
+        let before = std::mem::replace(&mut self.last, Some(entry).filter(|_| !is_past));
+        if let Some(before) = before.filter(|before| before.stream == stamp.stream) {
             // Fewer numbers than packets is what counts: what is sent once more from a cache has new numbers.
-            let sent = i64::try_from(stamp.count.saturating_sub(count)).unwrap_or(0);
-            let missing = u64::try_from(sent - (number - before).max(0)).unwrap_or(0);
+            let sent = i64::try_from(stamp.count.saturating_sub(before.count)).unwrap_or(0);
+            let missing = u64::try_from(sent - (number - before.number).max(0)).unwrap_or(0);
             self.left_out += missing;
         }
     }
@@ -28,9 +45,31 @@ impl Ledger {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Instant;
-
     use super::*;
+
+    #[test]
+    fn whoever_is_shown_the_past_may_be_brought_forward() {
+        let mut ledger = Ledger::default();
+        let sent = Instant::now();
+        let mut handle = |late_ms, count, number| {
+            let stamp = Stamp {
+                frame_sent_at: sent,
+                packet_sent_at: sent,
+                stream: 1,
+                count,
+            };
+            ledger.handle(sent + Duration::from_millis(late_ms), &stamp, number);
+            ledger.left_out
+        };
+        assert_eq!(handle(900, 100, 1), 0);
+        assert_eq!(handle(700, 110, 11), 0);
+        assert_eq!(handle(20, 300, 20), 0, "a newer keyframe");
+        assert_eq!(
+            handle(20, 320, 30),
+            10,
+            "one who is shown what is live misses it"
+        );
+    }
 
     #[test]
     fn packets_without_a_number_are_missed_and_numbers_without_a_packet_are_not() {
@@ -43,7 +82,7 @@ mod tests {
                 stream,
                 count,
             };
-            ledger.handle(&stamp, number);
+            ledger.handle(now, &stamp, number);
             ledger.left_out
         };
         assert_eq!(handle(1, 100, 7), 0);

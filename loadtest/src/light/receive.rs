@@ -339,7 +339,7 @@ impl Viewer {
             .packet_delay
             .add(now.saturating_duration_since(packet));
         let number = self.tracks[VIDEO].track.extended(seq);
-        self.ledger.handle(stamp, number);
+        self.ledger.handle(now, stamp, number);
     }
 
     fn report(&mut self, now: Instant) -> Vec<u8> {
