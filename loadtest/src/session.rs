@@ -66,7 +66,9 @@ pub(crate) async fn visit(context: &Arc<Context>, viewer: u32, stay: Stay) -> Vi
         Some(Outcome::Viewer(seen)) => seen,
         Some(Outcome::Publisher(_)) | None => Seen::default(),
     };
-    let early = seen.over.filter(|(_, at)| *at < stay.ends.into_std());
+    // Who leaves because of a signal is said goodbye to, which is no early end.
+    let ends = stop.end_of(stay.ends).into_std();
+    let early = seen.over.filter(|(_, at)| *at < ends);
     let early = early.map(|(reason, _)| reason).or(seen.waits_for);
     let refused = result.err().map(|error| format!("{error:#}"));
     Visit {

@@ -7,13 +7,13 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 use tracing::info;
 
-/// Whether somebody wants the end now.
-pub(crate) struct Stop(watch::Sender<bool>);
+/// Since when somebody wants the end; `None` while nobody does.
+pub(crate) struct Stop(watch::Sender<Option<Instant>>);
 
 impl Stop {
     /// Ends with the first Ctrl-C or termination signal; the second ends the process at once.
     pub(crate) fn on_signals() -> anyhow::Result<Arc<Self>> {
-        let stop = Arc::new(Self(watch::Sender::new(false)));
+        let stop = Arc::new(Self(watch::Sender::new(None)));
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut terminate = signal(SignalKind::terminate())?;
         let shared = Arc::clone(&stop);
@@ -27,7 +27,7 @@ impl Stop {
                     std::process::exit(INTERRUPTED);
                 }
                 info!("ending; once more ends without a report");
-                shared.0.send_replace(true);
+                shared.0.send_replace(Some(Instant::now()));
             }
         });
         Ok(stop)
@@ -35,13 +35,18 @@ impl Stop {
 
     /// Returns whether somebody said so.
     pub(crate) fn is_wanted(&self) -> bool {
-        *self.0.borrow()
+        self.0.borrow().is_some()
+    }
+
+    /// Returns when what was to last until then ends: sooner where somebody said so.
+    pub(crate) fn end_of(&self, time: Instant) -> Instant {
+        self.0.borrow().map_or(time, |wanted| wanted.min(time))
     }
 
     /// Waits until somebody says so.
     pub(crate) async fn wanted(&self) {
         // Its other end is here as well, so this cannot fail.
-        let _ = self.0.subscribe().wait_for(|wanted| *wanted).await;
+        let _ = self.0.subscribe().wait_for(Option::is_some).await;
     }
 
     /// Waits until then, or until somebody says so.
