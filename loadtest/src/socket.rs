@@ -1,5 +1,7 @@
 //! A participant's WebSocket, subprotocol `klieg.v1` (docs/protocol.md).
 
+use std::collections::VecDeque;
+
 use anyhow::{Context as _, bail};
 use futures_util::{SinkExt as _, StreamExt as _};
 use serde::Deserialize;
@@ -18,6 +20,8 @@ pub(crate) struct Socket {
     stream: WebSocketStream<Connection>,
     /// Counts requests: the `id` of the next one.
     next_id: u64,
+    /// Messages that came in one frame with others: as many as a frame holds.
+    waiting: VecDeque<Message>,
 }
 
 /// One message of the server.
@@ -59,7 +63,11 @@ impl Socket {
         let (stream, _) = client_async_with_config(request, connection, Some(config))
             .await
             .with_context(|| format!("no WebSocket at {url}"))?;
-        let mut socket = Self { stream, next_id: 1 };
+        let mut socket = Self {
+            stream,
+            next_id: 1,
+            waiting: VecDeque::new(),
+        };
         socket.send("auth", json!({ "token": token })).await?;
         socket.send("join", json!({ "roomId": room })).await?;
         Ok(socket)
@@ -96,12 +104,18 @@ impl Socket {
     /// Waits for the next message of any kind.
     pub(crate) async fn next_or_refusal(&mut self) -> anyhow::Result<Message> {
         loop {
+            if let Some(message) = self.waiting.pop_front() {
+                return Ok(message);
+            }
             let frame = self
                 .stream
                 .next()
                 .await
                 .context("the server closed the socket")??;
             match frame {
+                Frame::Text(text) if text.starts_with('[') => {
+                    self.waiting = serde_json::from_str(&text)?;
+                }
                 Frame::Text(text) => {
                     return Ok(serde_json::from_str(&text)?);
                 }

@@ -15,8 +15,8 @@ use crate::id::{RoomId, SocketId};
 use crate::limit::Doors;
 use crate::media::Media;
 use crate::metrics::Metrics;
-use crate::room::Rooms;
-use crate::store::{RoomRecord, Stores};
+use crate::room::{Rooms, Seat, raised};
+use crate::store::{Membership, RoomRecord, Stores};
 use crate::wish::Resources;
 
 /// The server's parts, shared by every request and socket.
@@ -43,6 +43,23 @@ pub(crate) struct App {
     pub(crate) phase: watch::Receiver<Phase>,
     /// The next socket's id.
     pub(crate) next_socket: AtomicU64,
+}
+
+/// Somebody who may enter a room.
+#[derive(Clone, Debug)]
+pub(crate) struct Admitted {
+    pub(crate) record: RoomRecord,
+    /// What their token makes them.
+    pub(crate) own: (Role, Grants),
+    /// What they are with the role that they were given in the room.
+    pub(crate) now: (Role, Grants),
+}
+
+impl Admitted {
+    /// Returns the seat that is theirs.
+    pub(crate) fn seat(&self) -> Seat {
+        Seat::new(self.own, self.now)
+    }
 }
 
 /// How far the server is on its way to its end.
@@ -89,6 +106,20 @@ impl App {
         identity: &Identity,
         room: &str,
     ) -> Result<(RoomRecord, Role, Grants), ApiError> {
+        let admitted = self.admit(identity, room).await?;
+        let (role, grants) = admitted.now;
+        Ok((admitted.record, role, grants))
+    }
+
+    /// Finds a room, what somebody is in it by their token, and what with the role that they were given there.
+    ///
+    /// # Errors
+    /// As [`App::enter`]; `banned`.
+    pub(crate) async fn admit(
+        &self,
+        identity: &Identity,
+        room: &str,
+    ) -> Result<Admitted, ApiError> {
         identity.may_ask_for(room)?;
         let id = RoomId::parse(room).ok_or_else(ApiError::no_room)?;
         if self
@@ -101,18 +132,59 @@ impl App {
         }
         let open_to_all = self.config.dev && id.as_str() == DEMO_ROOM;
         // What is in memory is newer than the database, and there while the database is not.
-        if let Some(record) = self.rooms.record(&id) {
-            let entered = identity.enter(&record, open_to_all);
-            if matches!(&entered, Err(error) if error.code == Code::NotFound) {
+        let here = self.rooms.record(&id);
+        let in_memory = here.is_some();
+        let record = match here {
+            Some(record) => Some(record),
+            None => self.find(&id).await?,
+        };
+        let standing = self.standing(identity, &id).await?;
+        let record = record.ok_or_else(ApiError::no_room)?;
+        let own = match identity.enter(&record, open_to_all) {
+            // Who was given a role in a private room is invited.
+            Err(_) if standing.role.is_some() && matches!(identity.access, Access::Account(_)) => {
+                (Role::Viewer, Role::Viewer.grants(&record))
+            }
+            // A guest's token knows only how the room was set when it was minted.
+            Ok((Role::Guest, _)) if identity.is_guest() => {
+                (Role::Guest, Role::Guest.grants(&record))
+            }
+            Err(error) if error.code == Code::NotFound && in_memory => {
                 // A room that there is not is looked for in the database: one that may not be known of takes as long.
                 self.find(&id).await?;
+                self.stored_standing(identity, &id).await?;
+                return Err(error);
             }
-            let (role, grants) = entered?;
-            return Ok((record, role, grants));
+            entered => entered?,
+        };
+        if standing.banned && !matches!(own.0, Role::Owner | Role::Admin) {
+            let text = "You were shut out of this room.";
+            return Err(ApiError::new(Code::Banned, text));
         }
-        let record = self.find(&id).await?.ok_or_else(ApiError::no_room)?;
-        let (role, grants) = identity.enter(&record, open_to_all)?;
-        Ok((record, role, grants))
+        let now = raised(own, standing.role, &record);
+        Ok(Admitted { record, own, now })
+    }
+
+    /// Returns what somebody is in a room beside what their account makes them.
+    async fn standing(&self, identity: &Identity, room: &RoomId) -> Result<Membership, ApiError> {
+        match self.rooms.standing(room, &identity.id) {
+            Some(standing) => Ok(standing),
+            None => self.stored_standing(identity, room).await,
+        }
+    }
+
+    async fn stored_standing(
+        &self,
+        identity: &Identity,
+        room: &RoomId,
+    ) -> Result<Membership, ApiError> {
+        // A guest without a token is nobody yet.
+        if identity.access == Access::Guest {
+            return Ok(Membership::default());
+        }
+        let order = &self.stores.order;
+        let standing = order.standing(room, &identity.id).await;
+        standing.map_err(ApiError::store)
     }
 
     async fn find(&self, id: &RoomId) -> Result<Option<RoomRecord>, ApiError> {

@@ -68,6 +68,18 @@ pub(crate) enum Code {
     TextEmpty,
     /// The text has too many characters.
     TextTooLong,
+    /// A moderator took somebody the word.
+    Muted,
+    /// A moderator shut somebody out.
+    Banned,
+    /// The room's chat is slow at present.
+    SlowMode,
+    /// The room's chat is for some at present.
+    AudienceOnly,
+    /// The text has a link.
+    LinkRefused,
+    /// The text has a word that is not said here.
+    WordRefused,
     /// The emoji is not one of the allowed.
     EmojiUnknown,
     /// Too often.
@@ -95,14 +107,15 @@ impl Code {
             | Self::BadMessage
             | Self::UnknownType
             | Self::BadSdp
-            | Self::TextTooLong
             | Self::EmojiUnknown => StatusCode::BAD_REQUEST,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Unauthenticated
             | Self::TokenInvalid
             | Self::TokenExpired
             | Self::CredentialsWrong => StatusCode::UNAUTHORIZED,
-            Self::Forbidden => StatusCode::FORBIDDEN,
+            Self::Forbidden | Self::Muted | Self::Banned | Self::AudienceOnly => {
+                StatusCode::FORBIDDEN
+            }
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::NotJoined
@@ -117,12 +130,15 @@ impl Code {
             | Self::LayerUnknown
             | Self::TextEmpty
             | Self::PasswordRefused
+            | Self::TextTooLong
+            | Self::LinkRefused
+            | Self::WordRefused
             | Self::InvalidValue => StatusCode::UNPROCESSABLE_ENTITY,
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::NotAcceptable => StatusCode::NOT_ACCEPTABLE,
             Self::PreconditionRequired => StatusCode::PRECONDITION_REQUIRED,
             Self::PreconditionFailed => StatusCode::PRECONDITION_FAILED,
-            Self::RateLimited => StatusCode::TOO_MANY_REQUESTS,
+            Self::RateLimited | Self::SlowMode => StatusCode::TOO_MANY_REQUESTS,
             Self::TimedOut => StatusCode::REQUEST_TIMEOUT,
             Self::Busy | Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
@@ -158,6 +174,12 @@ impl Code {
             Self::PublisherExists => "The room has a publisher",
             Self::TextEmpty => "The text is empty",
             Self::TextTooLong => "The text is too long",
+            Self::Muted => "You may not write at present",
+            Self::Banned => "You may not enter",
+            Self::SlowMode => "The chat is slow at present",
+            Self::AudienceOnly => "The chat is for some at present",
+            Self::LinkRefused => "No links here",
+            Self::WordRefused => "Not said here",
             Self::EmojiUnknown => "Not one of the reactions",
             Self::RateLimited => "Too often",
             Self::TimedOut => "The request took too long",

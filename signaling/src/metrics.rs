@@ -41,6 +41,8 @@ pub(crate) struct Metrics {
     pub(crate) room_changes: IntCounterVec,
     /// Chat messages that were stored.
     pub(crate) chat_messages: IntCounter,
+    /// What is said, and what is done to it.
+    pub(crate) talk: Talk,
     /// Transactions of room events that failed.
     pub(crate) commit_failures: IntCounter,
     /// How long a transaction of room events took.
@@ -53,6 +55,19 @@ pub(crate) struct Metrics {
     pub(crate) handshakes: IntGauge,
     /// Sessions refused because too many were connecting.
     pub(crate) handshakes_refused: IntCounter,
+}
+
+/// What is said, and what is done to it; the field docs are the help texts.
+#[derive(Clone, Debug)]
+pub(crate) struct Talk {
+    /// Frames of room events that went to everybody in a room.
+    pub(crate) frames: IntCounter,
+    /// What those did who keep order, by what it was.
+    pub(crate) deeds: IntCounterVec,
+    /// Messages that a moderator looks at first.
+    pub(crate) held: IntCounter,
+    /// Messages that somebody told the moderators of.
+    pub(crate) reports: IntCounter,
 }
 
 impl Metrics {
@@ -94,6 +109,7 @@ impl Metrics {
                 "klieg_chat_messages_total",
                 "Chat messages that were stored",
             )?,
+            talk: make.talk()?,
             commit_failures: make.counter(
                 "klieg_commit_failures_total",
                 "Transactions of room events that failed",
@@ -160,6 +176,29 @@ impl Maker<'_> {
         let metric = IntCounter::new(name, help)?;
         self.0.register(Box::new(metric.clone()))?;
         Ok(metric)
+    }
+
+    fn talk(&self) -> Result<Talk, prometheus::Error> {
+        let make = self;
+        Ok(Talk {
+            frames: make.counter(
+                "klieg_event_frames_total",
+                "Frames of room events that went to everybody in a room",
+            )?,
+            deeds: make.counters_by(
+                "klieg_moderation_total",
+                "What those did who keep order, by what it was",
+                "deed",
+            )?,
+            held: make.counter(
+                "klieg_held_messages_total",
+                "Messages that a moderator looks at first",
+            )?,
+            reports: make.counter(
+                "klieg_reports_total",
+                "Messages that somebody told the moderators of",
+            )?,
+        })
     }
 
     fn counters(&self, name: &str, help: &str) -> Result<IntCounterVec, prometheus::Error> {

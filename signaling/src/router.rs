@@ -8,7 +8,7 @@ use axum::http::header::{self, HeaderName};
 use axum::http::{HeaderValue, Method, StatusCode};
 use axum::middleware::{from_fn, map_response_with_state};
 use axum::response::Response;
-use axum::routing::{get, post, put};
+use axum::routing::{delete, get, post, put};
 use tower_http::set_header::SetResponseHeaderLayer;
 use tracing::debug;
 
@@ -16,7 +16,7 @@ use crate::app::App;
 use crate::error::Refusal;
 use crate::http::origin::cors;
 use crate::http::request::name_and_time;
-use crate::http::rooms::{chat, edit, join, life, lists, people};
+use crate::http::rooms::{audit, chat, edit, helpers, join, life, lists, moderation, people};
 use crate::http::{
     accounts, admin, assets, dashboard, ingest, openapi, probes, unknown_method, unknown_route,
 };
@@ -71,6 +71,12 @@ fn api(app: &Arc<App>) -> Router<Arc<App>> {
         .route("/rooms/{id}/viewers", get(people::viewers))
         .route("/rooms/{id}/kicks", post(people::kick))
         .route("/rooms/{id}/chat", get(chat::list).post(chat::say))
+        .route("/rooms/{id}/chat/{message}", delete(chat::delete))
+        .route(
+            "/rooms/{id}/chat/{message}/pin",
+            put(chat::pin).delete(chat::unpin),
+        )
+        .merge(order())
         .route("/rooms/{id}/ingest", get(ingest::show))
         .route("/rooms/{id}/ingest/rotate", post(ingest::rotate))
         .route("/admin/rooms", get(lists::all))
@@ -90,6 +96,49 @@ fn api(app: &Arc<App>) -> Router<Arc<App>> {
             ],
         ))
         .layer(never_stored())
+}
+
+/// What keeps order in rooms.
+fn order() -> Router<Arc<App>> {
+    Router::new()
+        .route("/rooms/{id}/audit", get(audit::list))
+        .route(
+            "/rooms/{id}/mutes",
+            get(moderation::mutes)
+                .post(moderation::mute)
+                .delete(moderation::unmute),
+        )
+        .route(
+            "/rooms/{id}/bans",
+            get(moderation::bans)
+                .post(moderation::ban)
+                .delete(moderation::unban),
+        )
+        .route(
+            "/rooms/{id}/chat-settings",
+            get(moderation::settings).patch(moderation::change_settings),
+        )
+        .route(
+            "/rooms/{id}/roles",
+            get(helpers::roles)
+                .put(helpers::give_role)
+                .delete(helpers::take_role),
+        )
+        .route(
+            "/rooms/{id}/members",
+            put(helpers::add_member).delete(helpers::remove_member),
+        )
+        .route(
+            "/rooms/{id}/follow",
+            put(helpers::follow).delete(helpers::unfollow),
+        )
+        .route("/rooms/{id}/held", get(moderation::held))
+        .route("/rooms/{id}/held/{item}", post(moderation::review))
+        .route(
+            "/rooms/{id}/reports",
+            get(moderation::reports).post(moderation::report),
+        )
+        .route("/rooms/{id}/reports/{item}", delete(moderation::resolve))
 }
 
 /// WHIP and WHEP. What announces stands around the CORS layer, which answers `OPTIONS`, so that it is said there, too.

@@ -119,7 +119,9 @@ export function publishStatus(): string {
 }
 
 export function chatLines(): string[] {
-  return Array.from(document.querySelectorAll('[data-test=chat-line]'), (line) => line.textContent ?? '');
+  const words = ':scope > span:not([role=group])';
+  return Array.from(document.querySelectorAll('[data-test=chat-line]'), (line) =>
+    Array.from(line.querySelectorAll(words), (part) => part.textContent).join(''));
 }
 
 export function reactions(): string[] {

@@ -36,7 +36,7 @@ pub(crate) use token::{Authority, Issued, Others};
 
 use crate::error::{ApiError, Code};
 use crate::id::RoomId;
-use crate::store::{RoomRecord, Visibility};
+use crate::store::{Author, Deed, RoomRecord, Visibility};
 
 /// What somebody may do in a room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -67,6 +67,15 @@ impl Grants {
             react: self.react && other.react,
             moderate: self.moderate && other.moderate,
             watch: self.watch && other.watch,
+        }
+    }
+
+    /// Returns these and what a higher role adds to them: it gives nobody their voice back.
+    pub(crate) fn raised(self, higher: Self) -> Self {
+        Self {
+            publish: self.publish || higher.publish,
+            moderate: self.moderate || higher.moderate,
+            ..self
         }
     }
 
@@ -112,6 +121,17 @@ impl Role {
     /// `forbidden`.
     pub(crate) fn check(self, action: Action, room: &RoomRecord) -> Result<(), ApiError> {
         permit(self.may(action, room), action)
+    }
+
+    /// Says no to what moderators may not do: who helps to keep order is for the room's owner to say.
+    ///
+    /// # Errors
+    /// `forbidden`.
+    pub(crate) fn check_deed(self, deed: &Deed) -> Result<(), ApiError> {
+        if matches!(deed, Deed::Role { .. } | Deed::Member { .. }) {
+            return permit(self.may_in_any_room(Action::Manage), Action::Manage);
+        }
+        Ok(())
     }
 
     fn may(self, action: Action, room: &RoomRecord) -> bool {
@@ -195,6 +215,15 @@ impl Identity {
             granted_until: None,
             minted_at: 0,
             sign_in: None,
+        }
+    }
+
+    /// Returns it as who does something in a role.
+    pub(crate) fn author(&self, role: Role) -> Author {
+        Author {
+            id: self.id.clone(),
+            name: self.name.clone(),
+            role,
         }
     }
 

@@ -34,6 +34,25 @@ impl Role {
         Self::Guest,
     ];
 
+    /// Returns whether those who have it keep order, and are exempt from what keeps others in order.
+    pub(crate) fn keeps_order(self) -> bool {
+        self.may_in_any_room(Action::Moderate)
+    }
+
+    /// Returns whether it allows something whatever the room.
+    pub(crate) fn may_in_any_room(self, action: Action) -> bool {
+        let closed = Setting {
+            open: false,
+            guests_speak: false,
+        };
+        allows(self, action, closed)
+    }
+
+    /// Returns whether it stands above another in the order of the table.
+    pub(crate) fn outranks(self, other: Self) -> bool {
+        (self as usize) < (other as usize)
+    }
+
     /// Returns the name on the wire.
     pub fn as_str(self) -> &'static str {
         match self {

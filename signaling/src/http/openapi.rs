@@ -9,7 +9,7 @@ use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{ContentBuilder, Ref, ResponseBuilder, content::Content};
 use utoipa::{Modify, OpenApi, ToSchema};
 
-use super::rooms::{chat, edit, join, life, lists, people};
+use super::rooms::{audit, chat, edit, helpers, join, life, lists, moderation, people};
 use super::{accounts, admin, dashboard, ingest};
 use crate::store::RoomOrder;
 
@@ -24,6 +24,12 @@ use crate::store::RoomOrder;
         lists::list, lists::live, lists::past, edit::create, edit::show, edit::change, edit::remove, lists::related,
         life::start, life::end, life::status, join::join, people::viewers, people::kick, chat::list, chat::say,
         lists::all, admin::clean_up,
+        chat::delete, chat::pin, chat::unpin, audit::list,
+        moderation::mute, moderation::unmute, moderation::mutes, moderation::ban, moderation::unban, moderation::bans,
+        moderation::settings, moderation::change_settings, helpers::give_role, helpers::take_role,
+        helpers::roles, helpers::add_member, helpers::remove_member, helpers::follow,
+        helpers::unfollow, moderation::held, moderation::review, moderation::report, moderation::reports,
+        moderation::resolve,
     ),
     components(schemas(Problem, RoomOrder)),
     modifiers(&Everywhere),

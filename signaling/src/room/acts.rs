@@ -67,6 +67,11 @@ impl Room {
             ..new
         };
         self.stage.life_mut().set_reusable(self.record.reusable);
+        self.show_record();
+    }
+
+    /// Shows everybody what the room's record says.
+    pub(super) fn show_record(&mut self) {
         self.shown = Arc::new(self.record.clone());
         let shown = Arc::clone(&self.shown);
         let view = RoomUpdated {
@@ -78,6 +83,7 @@ impl Room {
 
     /// Puts somebody out, on every socket and session that they have.
     pub(super) fn expel(&mut self, identity: &str, reason: Option<&str>) {
+        self.flush();
         let theirs = self.members.iter();
         let theirs = theirs.filter(|(_, member)| member.identity.id == identity);
         let theirs: Vec<SocketId> = theirs.map(|(socket, _)| *socket).collect();

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use axum::extract::ws::Utf8Bytes;
 use serde::Serialize;
 
-use crate::store::{ChatMessage, Event};
+use crate::store::{Author, ChatMessage, Event};
 use crate::time::Timestamp;
 use crate::ws::protocol;
 
@@ -52,6 +52,24 @@ impl EventLog {
         text
     }
 
+    /// Takes away what a message said, here and from what is replayed.
+    pub(super) fn bury(&mut self, tomb: ChatMessage) {
+        let kept = self.chat.iter_mut();
+        let mut same = kept.filter(|message| message.message_id == tomb.message_id);
+        if let Some(message) = same.next() {
+            message.bury();
+        }
+        if let Ok(index) = self.events.binary_search_by_key(&tomb.seq, |(seq, _)| *seq) {
+            let (seq, text) = (tomb.seq, written(&Event::Chat(tomb)));
+            self.events[index] = (seq, text);
+        }
+    }
+
+    /// Returns the people who said something lately.
+    pub(super) fn speakers(&self) -> impl Iterator<Item = &Author> {
+        self.chat.iter().map(|message| &message.from)
+    }
+
     /// Returns the number of the last event.
     pub(super) fn last_seq(&self) -> u64 {
         self.last_seq
@@ -92,7 +110,10 @@ impl EventLog {
 /// Returns about what a chat message takes on the wire.
 fn size_bytes(message: &ChatMessage) -> usize {
     let from = &message.from;
-    MAX_ENVELOPE_BYTES + message.text.len() + from.id.len() + from.name.len()
+    let meant = message.details.mentions.iter();
+    let meant = meant.chain(message.details.reply_to.iter().map(|it| &it.from));
+    let meant: usize = meant.map(|it| 24 + it.id.len() + it.name.len()).sum();
+    MAX_ENVELOPE_BYTES + message.text.len() + from.id.len() + from.name.len() + meant
 }
 
 fn written(event: &Event) -> Utf8Bytes {
@@ -125,7 +146,7 @@ pub(super) const KEPT_CHAT: u32 = 100;
 const MAX_HISTORY_BYTES: usize = 128 * 1024;
 
 /// What a chat message on the wire has beside its texts.
-const MAX_ENVELOPE_BYTES: usize = 200;
+const MAX_ENVELOPE_BYTES: usize = 280;
 
 #[cfg(test)]
 mod tests {

@@ -9,7 +9,9 @@ use tokio::task::JoinHandle;
 
 use crate::error::{ApiError, Code};
 use crate::id::{RoomId, SocketId};
-use crate::store::{ChatMessage, Entry, JournalStore, Outcome, StoreError};
+use crate::store::{Entry, JournalStore, Outcome, StoreError};
+
+use super::Heard;
 
 /// One room's queue to the store.
 pub(super) struct Journal {
@@ -36,7 +38,7 @@ pub(super) enum Author {
     /// A socket, by the id of its message.
     Socket(SocketId, Option<String>),
     /// Who said it over REST.
-    Said(oneshot::Sender<Result<ChatMessage, ApiError>>),
+    Said(oneshot::Sender<Result<Heard, ApiError>>),
     /// Who changed the room's life.
     Acted(oneshot::Sender<Result<(), ApiError>>),
 }

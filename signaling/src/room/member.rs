@@ -1,6 +1,6 @@
 //! Somebody in a room: a socket, and the sessions it has open.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use klieg_sfu::{Format, PeerId};
 use serde::Serialize;
@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 
 use crate::auth::{Grants, Identity, Role};
 use crate::id::SocketId;
-use crate::store::Author;
+use crate::store::{Author, RoomRecord};
 use crate::ws::outbox::Outbox;
 use crate::ws::protocol::{Participant, WantedLayer};
 
@@ -18,17 +18,75 @@ use crate::ws::protocol::{Participant, WantedLayer};
 pub(crate) struct NewMember {
     pub(crate) socket: SocketId,
     pub(crate) identity: Identity,
-    pub(crate) role: Role,
-    pub(crate) grants: Grants,
+    pub(crate) seat: Seat,
     /// `None` for an encoder or a player that has media alone: it is told nothing.
     pub(crate) outbox: Option<Outbox>,
+}
+
+/// What somebody may do in a room. The room changes it, and who speaks to the socket reads it.
+#[derive(Clone, Debug)]
+pub(crate) struct Seat {
+    /// What their token makes them.
+    own: (Role, Grants),
+    now: Arc<Mutex<(Role, Grants)>>,
+}
+
+impl Seat {
+    /// Makes the seat of one whose token makes them something, and who is something now.
+    pub(crate) fn new(own: (Role, Grants), now: (Role, Grants)) -> Self {
+        Self {
+            own,
+            now: Arc::new(Mutex::new(now)),
+        }
+    }
+
+    pub(crate) fn role(&self) -> Role {
+        self.get().0
+    }
+
+    pub(crate) fn grants(&self) -> Grants {
+        self.get().1
+    }
+
+    /// Takes the role that somebody was given in the room, or lost.
+    pub(super) fn change(&self, given: Option<Role>, room: &RoomRecord) {
+        let mut own = self.own;
+        if own.0 == Role::Guest {
+            own.1 = Role::Guest.grants(room);
+        }
+        *self.now.lock().unwrap_or_else(PoisonError::into_inner) = raised(own, given, room);
+    }
+
+    pub(super) fn participant(&self, id: &str, name: &str) -> Participant {
+        Participant {
+            id: id.to_owned(),
+            name: name.to_owned(),
+            role: self.role(),
+        }
+    }
+
+    fn get(&self) -> (Role, Grants) {
+        *self.now.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Returns what somebody is who was given a role in a room.
+pub(crate) fn raised(
+    (role, grants): (Role, Grants),
+    given: Option<Role>,
+    room: &RoomRecord,
+) -> (Role, Grants) {
+    match given {
+        Some(given) if given.outranks(role) => (given, grants.raised(given.grants(room))),
+        Some(_) | None => (role, grants),
+    }
 }
 
 /// Somebody who is there.
 #[derive(Debug)]
 pub(super) struct Member {
     pub(super) identity: Identity,
-    pub(super) role: Role,
+    pub(super) seat: Seat,
     /// `None` for one who has media alone.
     pub(super) outbox: Option<Outbox>,
     /// `None` while they do not watch.
@@ -79,21 +137,11 @@ pub(crate) struct Progress {
     pub(crate) mismatch: Option<Format>,
 }
 
-impl NewMember {
-    pub(super) fn participant(&self) -> Participant {
-        Participant {
-            id: self.identity.id.clone(),
-            name: self.identity.name.clone(),
-            role: self.role,
-        }
-    }
-}
-
 impl Member {
     pub(super) fn new(member: NewMember) -> Self {
         Self {
             identity: member.identity,
-            role: member.role,
+            seat: member.seat,
             outbox: member.outbox,
             viewing: None,
         }
@@ -103,7 +151,7 @@ impl Member {
         Person {
             id: self.identity.id.clone(),
             name: self.identity.name.clone(),
-            role: self.role,
+            role: self.seat.role(),
             watching: self.viewing.is_some(),
         }
     }
@@ -112,7 +160,7 @@ impl Member {
         Author {
             id: self.identity.id.clone(),
             name: self.identity.name.clone(),
-            role: self.role,
+            role: self.seat.role(),
         }
     }
 }

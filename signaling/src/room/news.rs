@@ -33,8 +33,14 @@ impl Room {
         }
     }
 
-    /// Sends something to everybody, written once.
-    pub(super) fn broadcast(&self, text: &Utf8Bytes) {
+    /// Sends something to everybody, written once, after the events before it.
+    pub(super) fn broadcast(&mut self, text: &Utf8Bytes) {
+        self.flush();
+        self.deliver(text);
+    }
+
+    /// Puts a frame into everybody's queue.
+    pub(super) fn deliver(&self, text: &Utf8Bytes) {
         let outboxes = self
             .members
             .values()
@@ -217,15 +223,26 @@ impl Room {
                     kind,
                     content,
                 });
-                self.broadcast(&text);
+                self.publish(text);
                 if let Author::Acted(actor) = draft.author {
                     let _ = actor.send(Ok(()));
                 }
             }
             (Entry::Chat(chat), outcome) => self.handle_said(draft.author, &chat, outcome),
+            (Entry::Held(held), outcome) => self.handle_said(draft.author, &held.chat, outcome),
+            (Entry::Report(_), outcome) => self.handle_report(draft.author, outcome),
+            (Entry::Deed { deed, .. }, outcome) => self.handle_deed(draft.author, deed, outcome),
             (
                 Entry::Event { .. } | Entry::Row(_),
-                Outcome::Chat(_) | Outcome::Duplicate(_) | Outcome::Row | Outcome::Event { .. },
+                Outcome::Chat(_)
+                | Outcome::Duplicate(_)
+                | Outcome::Row
+                | Outcome::Event { .. }
+                | Outcome::Deed(_)
+                | Outcome::Held(_)
+                | Outcome::Report(_)
+                | Outcome::NotInAudience
+                | Outcome::Missing,
             ) => {}
         }
     }
@@ -235,11 +252,11 @@ impl Room {
         self.context.metrics.chat_messages.inc();
         self.tally.messages += 1;
         let text = self.log.push(Event::Chat(message));
-        self.broadcast(&text);
+        self.publish(text);
     }
 
     /// Tells those who are there what could not be stored; who comes back later learns it from the snapshot.
-    fn tell_unnumbered(&self, entry: &Entry) {
+    fn tell_unnumbered(&mut self, entry: &Entry) {
         if let Entry::Event { kind, content, .. } = entry {
             self.broadcast(&protocol::event_of_json(
                 kind,

@@ -4,23 +4,23 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use axum::extract::ws::Utf8Bytes;
 use klieg_sfu::PeerId;
 use tokio::sync::{mpsc, watch};
 use tracing::{Instrument, info, info_span, warn};
 
-use crate::chat::ChatLimiter;
 use crate::id::{RoomId, SocketId};
 use crate::store::{RoomRecord, StoreError};
-use crate::ws::protocol::{self, Ack, Joined, ReactionBatch, RoomView, Stats, You};
+use crate::ws::protocol::{self, Ack, ReactionBatch, Stats};
 
 use super::events::{EventLog, KEPT_CHAT, KEPT_EVENTS};
 use super::journal::Journal;
+use super::keeping::{Keeping, Standings};
 use super::life::{Life, Moment};
-use super::member::{Member, NewMember};
-use super::stage::{Changes, Exit, Stage};
+use super::member::Member;
+use super::post::Post;
+use super::stage::{Changes, Stage};
 use super::tally::Tally;
-use super::{Context, Departure, Entered, Outside, RoomMessage, RoomSummary};
+use super::{Context, Outside, RoomMessage, RoomSummary};
 
 /// Runs a room until nobody has needed it for a while.
 pub(super) async fn run(
@@ -50,7 +50,11 @@ pub(super) struct Room {
     pub(super) stage: Stage,
     pub(super) log: EventLog,
     pub(super) journal: Journal,
-    pub(super) chat_limiter: ChatLimiter,
+    pub(super) keeping: Keeping,
+    /// What of that others see; another with each change.
+    standings: Arc<Standings>,
+    /// Events that wait for others.
+    pub(super) post: Post,
     /// Reactions since the last batch.
     reactions: BTreeMap<&'static str, u64>,
     /// When the next batch goes; `None` while there are no reactions.
@@ -89,6 +93,7 @@ impl Room {
         let (last_seq, events) = context.stores.journal.tail(id, KEPT_EVENTS).await?;
         let mut chat = context.stores.journal.chat(id, u64::MAX, KEPT_CHAT).await?;
         chat.reverse();
+        let keeping = Keeping::restore(context.stores.order.order(id).await?);
         let journal = Journal::new(id.clone(), context.stores.journal.clone());
         let tally = Tally::restore(&record);
         let (life, lost) = Life::restore(&record, context.grace, Moment::now());
@@ -106,7 +111,9 @@ impl Room {
             stage: Stage::new(life),
             log: EventLog::new(last_seq, events, chat),
             journal,
-            chat_limiter: ChatLimiter::default(),
+            standings: Arc::new(keeping.standings()),
+            keeping,
+            post: Post::default(),
             reactions: BTreeMap::new(),
             reactions_due: None,
             reactions_sent: None,
@@ -147,6 +154,7 @@ impl Room {
             }
             self.note_idle();
             if self.stopping && self.journal.is_idle() {
+                self.flush();
                 break;
             }
         }
@@ -190,7 +198,7 @@ impl Room {
             } => {
                 let _ = reply.send(self.mute(socket, mute));
             }
-            RoomMessage::Chat { socket, re, text } => self.say(socket, re, text),
+            RoomMessage::Chat { socket, re, said } => self.say(socket, re, *said),
             RoomMessage::React { emoji } => self.react(emoji),
             RoomMessage::Stats { socket, re } => {
                 let ack = Ack {
@@ -209,10 +217,12 @@ impl Room {
         match message {
             Outside::Say {
                 from,
-                text,
+                said,
                 client_id,
                 reply,
-            } => self.say_for(from, &text, client_id, reply),
+            } => self.say_for(from, *said, client_id, reply),
+            Outside::Report { report, reply } => self.report(report, reply),
+            Outside::Deed { by, deed, reply } => self.keep_order(by, deed, reply),
             Outside::Act { input, reply } => self.act(input, reply),
             Outside::Changed(record) => self.change(*record),
             Outside::Expel { identity, reason } => self.expel(&identity, reason.as_deref()),
@@ -223,57 +233,6 @@ impl Room {
             } => {
                 let _ = reply.send(self.people(&after, limit));
             }
-        }
-    }
-
-    pub(super) fn join(&mut self, member: NewMember, last_seq: Option<u64>) -> Entered {
-        let missed = last_seq.and_then(|seq| self.log.after(seq));
-        let entered = missed.is_some().then(|| self.log.last_seq());
-        match (&member.outbox, missed) {
-            (Some(outbox), Some(events)) => outbox.replay(events),
-            (Some(outbox), None) => outbox.send(self.snapshot(&member)),
-            (None, _) => {}
-        }
-        self.members.insert(member.socket, Member::new(member));
-        entered
-    }
-
-    fn snapshot(&self, member: &NewMember) -> Utf8Bytes {
-        let room = RoomView::from(&self.record);
-        let now = std::time::SystemTime::now();
-        let joined = Joined {
-            room,
-            publisher: self.stage.view(),
-            stats: self.current_stats(),
-            seq: self.log.last_seq(),
-            chat_history: self.log.chat().collect(),
-            products: [],
-            ice_servers: self.context.ice.for_identity(&member.identity.id, now),
-            you: You {
-                participant: member.participant(),
-                grants: member.grants,
-            },
-        };
-        protocol::message("joined", &joined)
-    }
-
-    pub(super) fn leave(&mut self, socket: SocketId, why: Departure) {
-        let Some(mut member) = self.members.remove(&socket) else {
-            return;
-        };
-        if let Some(viewing) = member.viewing.take() {
-            self.viewer_gone(&viewing.session);
-        }
-        if self
-            .stage
-            .publisher()
-            .is_some_and(|publisher| publisher.socket == socket)
-        {
-            let exit = match why {
-                Departure::Left => Exit::Closed,
-                Departure::Lost => Exit::Lost,
-            };
-            self.publisher_gone(exit);
         }
     }
 
@@ -297,7 +256,7 @@ impl Room {
         u64::try_from(self.viewers.len()).unwrap_or(u64::MAX)
     }
 
-    fn current_stats(&self) -> Stats {
+    pub(super) fn current_stats(&self) -> Stats {
         Stats {
             viewer_count: self.viewer_count(),
             likes: 0,
@@ -314,6 +273,7 @@ impl Room {
             viewer_count: self.viewer_count(),
             formats: self.stage.formats(),
             layers: self.stage.layers(),
+            standings: Arc::clone(&self.standings),
         };
         // Every change wakes every reader of events.
         self.summary.send_if_modified(|shown| {
@@ -323,10 +283,17 @@ impl Room {
         });
     }
 
+    /// Shows others what people are here now.
+    pub(super) fn share_standings(&mut self) {
+        self.standings = Arc::new(self.keeping.standings());
+        self.summarize();
+    }
+
     fn next_wake(&self) -> Option<Instant> {
         let idle_ends = self.idle_since.map(|since| since + self.context.idle);
         [
             self.stage.grace_ends(),
+            self.post.due(),
             self.reactions_due,
             self.stats_due,
             self.row_due,
@@ -338,6 +305,9 @@ impl Room {
     }
 
     fn handle_timeout(&mut self, now: Instant) {
+        if self.post.due().is_some_and(|due| due <= now) {
+            self.flush();
+        }
         if self.reactions_due.is_some_and(|due| due <= now) {
             self.reactions_due = None;
             self.reactions_sent = Some(now);
@@ -369,6 +339,7 @@ impl Room {
         let needed = !self.members.is_empty()
             || !self.stage.is_empty()
             || !self.journal.is_idle()
+            || self.post.due().is_some()
             || self.row_due.is_some();
         self.idle_since = match (needed, self.idle_since) {
             (true, _) => None,

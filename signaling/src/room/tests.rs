@@ -19,7 +19,7 @@ use crate::ws::outbox::{Item, OutboxReader, outbox};
 use crate::ws::protocol::WantedLayer;
 
 use super::layers::VideoLayers;
-use super::member::NewMember;
+use super::member::{NewMember, Seat};
 use super::task::Room;
 use super::{Context, Departure, RoomSummary, SessionRef};
 
@@ -172,11 +172,11 @@ impl Scene {
             folder,
         };
         for (socket, outbox, role) in [(ANN, ann, Role::Owner), (BOB, bob, Role::Viewer)] {
+            let own = (role, role.grants(&record));
             let member = NewMember {
                 socket,
                 identity: Identity::owner(&record),
-                role,
-                grants: role.grants(&record),
+                seat: Seat::new(own, own),
                 outbox: Some(outbox),
             };
             scene.room.join(member, None);

@@ -12,7 +12,8 @@ use crate::app::Phase;
 use crate::store::{RoomStatus, StoreError};
 use crate::time::Timestamp;
 
-use super::{Input, ON_AIR, Reason, Rooms};
+use super::rooms::ON_AIR;
+use super::{Input, Reason, Rooms};
 
 /// How long rooms are kept for whom.
 #[derive(Clone, Copy, Debug)]

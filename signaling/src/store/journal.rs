@@ -1,12 +1,15 @@
 //! The numbered events of rooms, chat included.
 
+use std::fmt;
+use std::str::FromStr;
 use std::sync::Arc;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{RoomStatus, Stored};
+use super::{Deed, Done, Held, NewHeld, NewReport, Report, RoomStatus, Stored, User};
 use crate::auth::Role;
+use crate::chat::Audience;
 use crate::id::RoomId;
 use crate::time::Timestamp;
 
@@ -39,6 +42,17 @@ pub(crate) enum Entry {
         /// What it changes in the room's row.
         update: Option<RoomUpdate>,
     },
+    /// Somebody wants to say what a moderator looks at first.
+    Held(NewHeld),
+    /// Somebody tells the moderators of a message.
+    Report(NewReport),
+    /// Somebody kept order.
+    Deed {
+        /// What is done.
+        deed: Deed,
+        /// Who does it.
+        by: Author,
+    },
     /// Nothing happened, but the room's row is not as it should be.
     Row(RoomUpdate),
 }
@@ -47,7 +61,7 @@ impl Entry {
     /// Returns whether it changes the room's row.
     pub(crate) fn changes_row(&self) -> bool {
         match self {
-            Self::Chat(_) => false,
+            Self::Chat(_) | Self::Held(_) | Self::Report(_) | Self::Deed { .. } => false,
             Self::Event { update, .. } => update.is_some(),
             Self::Row(_) => true,
         }
@@ -78,10 +92,18 @@ pub(crate) struct RoomUpdate {
 pub(crate) struct NewChat {
     /// The sender's own id; with the sender's identity it makes the message unique in its room.
     pub client_id: Option<String>,
+    /// What it is.
+    pub kind: MessageKind,
     /// What was said.
     pub text: String,
     /// Who said it.
     pub from: Author,
+    /// Who is meant.
+    pub mentions: Vec<User>,
+    /// The id of the message that it answers.
+    pub reply_to: Option<String>,
+    /// Among whom of whose audience the sender has to be; `None`: anybody may say it.
+    pub audience: Option<(Audience, String)>,
 }
 
 /// What became of an entry.
@@ -98,8 +120,29 @@ pub(crate) enum Outcome {
     Chat(ChatMessage),
     /// It was in the chat already.
     Duplicate(ChatMessage),
+    /// Order was kept.
+    Deed(Box<Done>),
+    /// A moderator will look at it; `None`: it waited before.
+    Held(Option<Held>),
+    /// The moderators are told; `None`: they were before.
+    Report(Option<Box<Report>>),
+    /// The sender is not among those who may write.
+    NotInAudience,
+    /// There is nothing that it could be done to; nothing was done.
+    Missing,
     /// The row is as it should be.
     Row,
+}
+
+impl Outcome {
+    /// Returns what is in the chat now.
+    pub(crate) fn message(self) -> Option<ChatMessage> {
+        if let Self::Chat(message) = self {
+            Some(message)
+        } else {
+            None
+        }
+    }
 }
 
 /// A chat message, on the wire too.
@@ -112,12 +155,99 @@ pub(crate) struct ChatMessage {
     pub seq: u64,
     /// Milliseconds since 1970 (UTC).
     pub ts: i64,
-    /// `chat`.
-    pub kind: String,
-    /// What was said.
+    /// What it is.
+    pub kind: MessageKind,
+    /// What was said; empty once that was taken away.
     pub text: String,
     /// Who said it.
     pub from: Author,
+    /// What it refers to.
+    #[serde(flatten)]
+    pub details: Details,
+    /// Whether its text was taken away.
+    #[serde(skip_serializing_if = "is_false")]
+    pub deleted: bool,
+}
+
+impl ChatMessage {
+    /// Takes away what was said, and leaves that something was.
+    pub(crate) fn bury(&mut self) {
+        self.text = String::new();
+        self.details = Details::default();
+        self.deleted = true;
+    }
+}
+
+/// What a chat message is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum MessageKind {
+    /// Somebody's words.
+    #[default]
+    Chat,
+    /// An announcement of those who keep order.
+    System,
+    /// Somebody bought something.
+    Order,
+}
+
+impl MessageKind {
+    /// Returns the name on the wire and in the database.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Chat => "chat",
+            Self::System => "system",
+            Self::Order => "order",
+        }
+    }
+}
+
+impl fmt::Display for MessageKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// No message is of this kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("unknown kind of message")]
+pub(crate) struct UnknownKind;
+
+impl FromStr for MessageKind {
+    type Err = UnknownKind;
+
+    fn from_str(text: &str) -> Result<Self, UnknownKind> {
+        let all = [Self::Chat, Self::System, Self::Order];
+        let found = all.into_iter().find(|kind| kind.as_str() == text);
+        found.ok_or(UnknownKind)
+    }
+}
+
+/// What a chat message refers to, in the database and on the wire.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub(crate) struct Details {
+    /// Who is meant; ten at most.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub mentions: Vec<User>,
+    /// What it answers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub reply_to: Option<Answered>,
+}
+
+/// A message that was answered.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Answered {
+    /// Its id.
+    pub message_id: String,
+    /// Who said it.
+    pub from: User,
+}
+
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 /// Who said something, as of then.
@@ -132,7 +262,7 @@ pub(crate) struct Author {
 }
 
 /// A numbered event as it was sent.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Event {
     /// A chat message.
     Chat(ChatMessage),

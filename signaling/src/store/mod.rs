@@ -8,6 +8,8 @@ mod list;
 
 mod journal;
 
+mod deed;
+
 mod user;
 
 mod upkeep;
@@ -33,9 +35,14 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use sqlx::error::ErrorKind;
 
+pub(crate) use deed::{
+    Audit, Deed, Done, Held, Limit, LimitKind, MAX_REASON, Membership, NewHeld, NewReport, Order,
+    OrderStore, Report, SettingsView,
+};
 pub(crate) use identity::{IdentityStore, NewSignIn, Renewal, Renewed, StoredAccount};
 pub(crate) use journal::{
-    Author, ChatMessage, Entry, Event, JournalStore, NewChat, Outcome, RoomUpdate,
+    Answered, Author, ChatMessage, Details, Entry, Event, JournalStore, MessageKind, NewChat,
+    Outcome, RoomUpdate,
 };
 pub(crate) use list::{RoomCursor, RoomOrder, RoomQuery, SeenBy};
 pub(crate) use look::{Standing, look};
@@ -58,6 +65,8 @@ pub(crate) struct Stores {
     pub rooms: Arc<dyn RoomStore>,
     /// What happened in rooms, chat included.
     pub journal: Arc<dyn JournalStore>,
+    /// What those who keep order left behind.
+    pub order: Arc<dyn OrderStore>,
     /// What has had its time.
     pub upkeep: Arc<dyn UpkeepStore>,
 }

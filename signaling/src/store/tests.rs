@@ -50,6 +50,9 @@ on_each_database! {
 #[path = "identity_tests.rs"]
 mod identity;
 
+#[path = "order_tests.rs"]
+mod order;
+
 #[tokio::test]
 async fn a_database_that_is_away_is_told_from_one_that_fails() {
     let cluster = tokio::task::spawn_blocking(server::Cluster::start).await;
@@ -612,12 +615,12 @@ impl Base {
     async fn say(&self, room: &RoomId, client_id: &str, text: &str) -> Outcome {
         let entry = Entry::Chat(NewChat {
             client_id: Some(client_id.to_owned()),
+            kind: MessageKind::Chat,
             text: text.to_owned(),
-            from: Author {
-                id: "bob".to_owned(),
-                name: "Bob".to_owned(),
-                role: Role::Viewer,
-            },
+            from: bob(),
+            mentions: Vec::new(),
+            reply_to: None,
+            audience: None,
         });
         let outcomes = self.stores.journal.append(room, &[entry]).await;
         outcomes.unwrap().remove(0)
@@ -732,6 +735,14 @@ fn room(number: u64) -> RoomRecord {
     let title = (*name.unwrap_or(&"Many")).to_owned();
     let id = RoomId::parse(&format!("room-{number}")).unwrap();
     RoomRecord::new(id, title, owner, Timestamp::from_millis(at))
+}
+
+fn bob() -> Author {
+    Author {
+        id: "bob".to_owned(),
+        name: "Bob".to_owned(),
+        role: Role::Viewer,
+    }
 }
 
 fn number_of(id: &RoomId) -> u64 {

@@ -1,6 +1,6 @@
 //! People, as rooms and tokens name them.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::Stored;
@@ -12,7 +12,7 @@ pub(crate) trait UserStore: Send + Sync {
 }
 
 /// One who signed in.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub(crate) struct User {
     /// A UUID that rises with time.
     pub id: String,

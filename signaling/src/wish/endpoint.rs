@@ -19,7 +19,7 @@ use crate::http::remote::RemoteNetwork;
 use crate::http::{RoomInPath, bearer_token};
 use crate::id::RoomId;
 use crate::limit::{Door, Who};
-use crate::room::{Departure, NewMember, RoomHandle, RoomMessage, SessionRef, VideoLayers};
+use crate::room::{Departure, NewMember, RoomHandle, RoomMessage, Seat, SessionRef, VideoLayers};
 use crate::sdp::NegotiationError;
 use crate::session::{Negotiated, Session};
 use crate::store::RoomRecord;
@@ -121,8 +121,7 @@ async fn create(app: &Arc<App>, offered: Offered) -> Result<Response, ApiError> 
     let member = || NewMember {
         socket,
         identity: guest.identity.clone(),
-        role: guest.role,
-        grants: guest.grants,
+        seat: Seat::new((guest.role, guest.grants), (guest.role, guest.grants)),
         outbox: None,
     };
     let (room, _) = app.rooms.enter(&guest.record.id, member, None).await?;

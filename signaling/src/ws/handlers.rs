@@ -4,14 +4,16 @@ use std::sync::Arc;
 
 use crate::app::App;
 use crate::auth::{Action, Grants, Identity, Issued};
+use crate::chat::{Said, SaidKind};
 use crate::error::{ApiError, Code};
 use crate::id::{RoomId, SocketId};
-use crate::room::{Departure, NewMember, RoomHandle, RoomMessage};
+use crate::room::{Departure, NewMember, RoomHandle, RoomMessage, Seat, new_report};
+use crate::store::Deed;
 use crate::time::Timestamp;
 
 use super::outbox::Outbox;
 use super::protocol::{
-    self, Ack, Auth, ChatSend, ClientMessage, Participant, REACTIONS, ReactionSend, TokenRefresh,
+    self, Ack, Auth, ChatReport, ClientMessage, Participant, REACTIONS, ReactionSend, TokenRefresh,
 };
 use super::sessions::Sessions;
 
@@ -30,11 +32,18 @@ pub(super) struct Conversation {
 pub(super) struct Place {
     pub(super) id: RoomId,
     pub(super) room: RoomHandle,
-    pub(super) grants: Grants,
+    seat: Seat,
     pub(super) sessions: Sessions,
     /// When the newest token ends that the client has for the room, in seconds since 1970; rises with each that it is
     /// sent.
     token_ends: u64,
+}
+
+impl Place {
+    /// Returns what the client may do now.
+    pub(super) fn grants(&self) -> Grants {
+        self.seat.grants()
+    }
 }
 
 /// What a handler says when it has done its work.
@@ -154,7 +163,9 @@ impl Conversation {
                 Ok(Ack::default().into())
             }
             ClientMessage::RtcClose(session) => self.close_session(&session.session_id).await,
-            ClientMessage::ChatSend(chat) => self.say(re, chat),
+            ClientMessage::ChatSend(said) => self.say(re, said),
+            ClientMessage::ChatReport(report) => self.report(report).await,
+            ClientMessage::Deed(deed) => self.keep_order(*deed).await,
             ClientMessage::ReactionSend(reaction) => self.react(&reaction),
             ClientMessage::Stats => {
                 let re = re.map(str::to_owned);
@@ -175,11 +186,11 @@ impl Conversation {
         if place.token_ends > Timestamp::now().plus(ttl / 2).seconds() {
             return;
         }
-        let Ok((record, role, grants)) = self.app.enter(identity, place.id.as_str()).await else {
+        let Ok(admitted) = self.app.admit(identity, place.id.as_str()).await else {
             return;
         };
-        let (authority, role_and_grants) = (&self.app.authority, (role, grants));
-        match authority.rejoin(identity, &record.id, role_and_grants, ttl) {
+        let (authority, room) = (&self.app.authority, &admitted.record.id);
+        match authority.rejoin(identity, room, admitted.own, ttl) {
             Ok(Issued { token, expires_at }) if expires_at.seconds() > place.token_ends => {
                 place.token_ends = expires_at.seconds();
                 let refresh = TokenRefresh { token, expires_at };
@@ -232,19 +243,20 @@ impl Conversation {
             let text = "The socket is in a room; leave it first.";
             return Err(ApiError::new(Code::AlreadyJoined, text));
         }
-        let (record, role, grants) = self.app.enter(identity, room).await?;
+        let admitted = self.app.admit(identity, room).await?;
+        let seat = admitted.seat();
+        let record = admitted.record;
         let member = || NewMember {
             socket: self.socket,
             identity: identity.clone(),
-            role,
-            grants,
+            seat: seat.clone(),
             outbox: Some(self.outbox.clone()),
         };
         let (room, entered) = self.app.rooms.enter(&record.id, member, last_seq).await?;
         self.place = Some(Place {
             id: record.id,
             room,
-            grants,
+            seat,
             sessions: Sessions::default(),
             token_ends: identity.expires_at.unwrap_or(u64::MAX),
         });
@@ -267,22 +279,46 @@ impl Conversation {
         }
     }
 
-    fn say(&mut self, re: Option<&str>, chat: ChatSend) -> Result<Answer, ApiError> {
+    fn say(&mut self, re: Option<&str>, said: Said) -> Result<Answer, ApiError> {
         let socket = self.socket;
         let place = self.place()?;
-        place.grants.check(Action::Chat)?;
+        place.grants().check(Action::Chat)?;
+        if said.kind == SaidKind::System {
+            place.grants().check(Action::Moderate)?;
+        }
+        let said = Box::new(said.check()?);
         let re = re.map(str::to_owned);
-        place.room.tell(RoomMessage::Chat {
-            socket,
-            re,
-            text: chat.text,
-        })?;
+        place.room.tell(RoomMessage::Chat { socket, re, said })?;
         Ok(Answer::Given)
+    }
+
+    /// Lets the client do what is for those who keep order; answered once it is stored.
+    async fn keep_order(&mut self, deed: Deed) -> Result<Answer, ApiError> {
+        let place = self.place()?;
+        let (role, grants) = (place.seat.role(), place.grants());
+        let id = place.id.clone();
+        grants.check(Action::Moderate)?;
+        role.check_deed(&deed)?;
+        deed.check()?;
+        let by = self.identity()?.author(role);
+        self.app.rooms.keep_order(&id, by, deed).await?;
+        Ok(Ack::default().into())
+    }
+
+    /// Tells the moderators of a message; answered once it is stored.
+    async fn report(&mut self, report: ChatReport) -> Result<Answer, ApiError> {
+        let place = self.place()?;
+        place.grants().check(Action::Chat)?;
+        let (id, role) = (place.id.clone(), place.seat.role());
+        let by = self.identity()?.author(role);
+        let report = new_report(by, report.message_id, report.reason)?;
+        self.app.rooms.report(&id, report).await?;
+        Ok(Ack::default().into())
     }
 
     fn react(&mut self, reaction: &ReactionSend) -> Result<Answer, ApiError> {
         let place = self.place()?;
-        place.grants.check(Action::React)?;
+        place.grants().check(Action::React)?;
         let known = REACTIONS.into_iter().find(|emoji| *emoji == reaction.emoji);
         let emoji = known.ok_or_else(|| {
             ApiError::new(Code::EmojiUnknown, "This is not one of the reactions.")

@@ -57,7 +57,7 @@ impl Conversation {
     ) -> Result<Answer, ApiError> {
         let (socket, app) = (self.socket, self.app.clone());
         let place = self.place()?;
-        place.grants.check(Action::Watch)?;
+        place.grants().check(Action::Watch)?;
         place.room.summary().layers.check(&layer)?;
         if let Some(session) = place.sessions.viewing() {
             let session_id = Some(session.id.clone());
@@ -98,7 +98,7 @@ impl Conversation {
     ) -> Result<Answer, ApiError> {
         let (socket, app) = (self.socket, self.app.clone());
         let place = self.place()?;
-        place.grants.check(Action::Publish)?;
+        place.grants().check(Action::Publish)?;
         let room = place.room.clone();
         let known_as = room.new_session(&app.media, app.media.take_place()?);
         let negotiated =

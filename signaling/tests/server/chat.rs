@@ -163,8 +163,10 @@ async fn everybody_hears_everybody_in_the_same_order() {
 #[tokio::test]
 async fn five_messages_a_second_are_enough_for_one_identity_on_all_its_sockets() {
     let server = TestServer::start().await;
-    let (mut one, _) = server.join("Ann", "demo").await;
-    let (mut two, _) = server.join("Ann", "demo").await;
+    let host = server.token("Host").await;
+    let room = server.room(&host, json!({ "title": "R" })).await;
+    let (mut one, _) = server.join("Ann", &room).await;
+    let (mut two, _) = server.join("Ann", &room).await;
     for _ in 0..5 {
         one.ok("chat.send", json!({ "text": "x" })).await;
     }

@@ -262,9 +262,9 @@ impl Client {
             let Message::Text(text) = message else {
                 continue;
             };
-            let message: Value = serde_json::from_str(&text).ok()?;
-            if message["d"]["re"] == id {
-                return Some(message);
+            let mut messages = messages(&text).into_iter();
+            if let Some(answer) = messages.find(|message| message["d"]["re"] == id) {
+                return Some(answer);
             }
         }
     }
@@ -325,11 +325,12 @@ impl Client {
             loop {
                 match self.stream.next().await {
                     Some(Ok(Message::Text(text))) => {
-                        let message: Value = serde_json::from_str(&text).unwrap();
-                        if wanted(&message) {
-                            return message;
+                        let first = self.waiting.len();
+                        self.waiting.extend(messages(&text));
+                        let mut new = first..self.waiting.len();
+                        if let Some(index) = new.find(|index| wanted(&self.waiting[*index])) {
+                            return self.waiting.remove(index).unwrap();
                         }
-                        self.waiting.push_back(message);
                     }
                     Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
                     other => panic!(
@@ -350,7 +351,7 @@ impl Client {
         let gather = async {
             while let Some(Ok(message)) = self.stream.next().await {
                 if let Message::Text(text) = message {
-                    self.waiting.push_back(serde_json::from_str(&text).unwrap());
+                    self.waiting.extend(messages(&text));
                 }
             }
         };
@@ -372,7 +373,7 @@ impl Client {
                         return frame.map(|frame| u16::from(frame.code));
                     }
                     Some(Ok(Message::Text(text))) => {
-                        self.waiting.push_back(serde_json::from_str(&text).unwrap());
+                        self.waiting.extend(messages(&text));
                     }
                     Some(Ok(_)) => {}
                     Some(Err(_)) | None => return None,
@@ -387,6 +388,15 @@ impl Client {
     /// Goes away without a word.
     pub(crate) fn vanish(self) {
         drop(self.stream);
+    }
+}
+
+/// Returns the messages of a frame: one, or an array of them.
+fn messages(text: &str) -> Vec<Value> {
+    if text.starts_with('[') {
+        serde_json::from_str(text).unwrap()
+    } else {
+        vec![serde_json::from_str(text).unwrap()]
     }
 }
 

@@ -30,6 +30,10 @@ mod admin;
 
 mod chat;
 
+mod order;
+
+mod moderation;
+
 mod limits;
 
 mod breaks;

@@ -24,8 +24,11 @@ enum Need {
 
 use Need::{Nothing, Room, Server, Token};
 
-/// Every route of REST, with a body where one is needed.
-const ROUTES: &[(&str, &str, Need, &str)] = &[
+/// Method, path, what it is for, and a body or a query where one is needed.
+type Route = (&'static str, &'static str, Need, &'static str);
+
+/// Every route of REST.
+const ROUTES: &[Route] = &[
     ("GET", "/config", Nothing, ""),
     ("POST", "/auth/register", Nothing, ""),
     ("POST", "/auth/login", Nothing, ""),
@@ -70,6 +73,110 @@ const ROUTES: &[(&str, &str, Need, &str)] = &[
         Room(Action::Chat),
         r#"{"text":"hi"}"#,
     ),
+    (
+        "DELETE",
+        "/rooms/{id}/chat/{message}",
+        Room(Action::Moderate),
+        "",
+    ),
+    (
+        "PUT",
+        "/rooms/{id}/chat/{message}/pin",
+        Room(Action::Moderate),
+        "",
+    ),
+    (
+        "DELETE",
+        "/rooms/{id}/chat/{message}/pin",
+        Room(Action::Moderate),
+        "",
+    ),
+    ("GET", "/rooms/{id}/audit", Room(Action::Moderate), ""),
+    ("GET", "/rooms/{id}/mutes", Room(Action::Moderate), ""),
+    (
+        "POST",
+        "/rooms/{id}/mutes",
+        Room(Action::Moderate),
+        r#"{"identity":"nobody"}"#,
+    ),
+    (
+        "DELETE",
+        "/rooms/{id}/mutes",
+        Room(Action::Moderate),
+        "?identity=nobody",
+    ),
+    ("GET", "/rooms/{id}/bans", Room(Action::Moderate), ""),
+    (
+        "POST",
+        "/rooms/{id}/bans",
+        Room(Action::Moderate),
+        r#"{"identity":"nobody"}"#,
+    ),
+    (
+        "DELETE",
+        "/rooms/{id}/bans",
+        Room(Action::Moderate),
+        "?identity=nobody",
+    ),
+    (
+        "GET",
+        "/rooms/{id}/chat-settings",
+        Room(Action::Moderate),
+        "",
+    ),
+    (
+        "PATCH",
+        "/rooms/{id}/chat-settings",
+        Room(Action::Moderate),
+        "{}",
+    ),
+    ("GET", "/rooms/{id}/roles", Room(Action::Moderate), ""),
+    (
+        "PUT",
+        "/rooms/{id}/roles",
+        Room(Action::Manage),
+        r#"{"identity":"nobody","role":"moderator"}"#,
+    ),
+    (
+        "DELETE",
+        "/rooms/{id}/roles",
+        Room(Action::Manage),
+        "?identity=nobody",
+    ),
+    (
+        "PUT",
+        "/rooms/{id}/members",
+        Room(Action::Manage),
+        r#"{"identity":"nobody"}"#,
+    ),
+    (
+        "DELETE",
+        "/rooms/{id}/members",
+        Room(Action::Manage),
+        "?identity=nobody",
+    ),
+    ("PUT", "/rooms/{id}/follow", Room(Action::Chat), ""),
+    ("DELETE", "/rooms/{id}/follow", Room(Action::Chat), ""),
+    ("GET", "/rooms/{id}/held", Room(Action::Moderate), ""),
+    (
+        "POST",
+        "/rooms/{id}/held/{item}",
+        Room(Action::Moderate),
+        r#"{"approve":true}"#,
+    ),
+    ("GET", "/rooms/{id}/reports", Room(Action::Moderate), ""),
+    (
+        "POST",
+        "/rooms/{id}/reports",
+        Room(Action::Chat),
+        r#"{"messageId":"missing"}"#,
+    ),
+    (
+        "DELETE",
+        "/rooms/{id}/reports/{item}",
+        Room(Action::Moderate),
+        "",
+    ),
     ("GET", "/rooms/{id}/ingest", Room(Action::StreamKey), ""),
     ("GET", "/admin/rooms", Server(Action::Administer), ""),
     ("POST", "/admin/cleanup", Server(Action::Administer), ""),
@@ -82,7 +189,7 @@ const ROUTES: &[(&str, &str, Need, &str)] = &[
 ];
 
 /// Routes after which a room is another: each has a room of its own in the test.
-const LAST: &[(&str, &str, Need, &str)] = &[
+const LAST: &[Route] = &[
     ("POST", "/rooms/{id}/start", Room(Action::Manage), ""),
     ("POST", "/rooms/{id}/end", Room(Action::Manage), ""),
     ("DELETE", "/rooms/{id}", Room(Action::Manage), ""),
@@ -93,6 +200,15 @@ const MESSAGES: &[(&str, Need)] = &[
     ("rtc.subscribe", Room(Action::Watch)),
     ("stats", Room(Action::Watch)),
     ("chat.send", Room(Action::Chat)),
+    ("chat.pin", Room(Action::Moderate)),
+    ("chat.delete", Room(Action::Moderate)),
+    ("chat.report", Room(Action::Chat)),
+    ("mod.mute", Room(Action::Moderate)),
+    ("mod.kick", Room(Action::Moderate)),
+    ("mod.ban", Room(Action::Moderate)),
+    ("mod.slow", Room(Action::Moderate)),
+    ("mod.review", Room(Action::Moderate)),
+    ("mod.role", Room(Action::Manage)),
     ("reaction.send", Room(Action::React)),
     ("rtc.offer", Room(Action::Publish)),
 ];
@@ -153,10 +269,10 @@ async fn every_cell_of_the_table_is_what_the_server_does() {
                     )
                     .await;
                 let somebody = &everybody(&room, accounts)[index];
-                cells += check_routes(&server, somebody, &room, (setting, LAST)).await;
+                cells += check_routes(&server, somebody, &room, (setting, LAST, &owner)).await;
             }
             for somebody in everybody(&room, accounts) {
-                cells += check_rest(&server, &somebody, &room, setting).await;
+                cells += check_routes(&server, &somebody, &room, (setting, ROUTES, &owner)).await;
                 cells += check_socket(&server, &somebody, &room, setting).await;
                 cells += check_media(&server, &somebody, &room, setting).await;
             }
@@ -247,26 +363,24 @@ fn expected(somebody: &Somebody, need: Need, setting: Setting) -> Option<u16> {
     }
 }
 
-async fn check_rest(
-    server: &TestServer,
-    somebody: &Somebody,
-    room: &str,
-    setting: Setting,
-) -> usize {
-    check_routes(server, somebody, room, (setting, ROUTES)).await
-}
-
 async fn check_routes(
     server: &TestServer,
     somebody: &Somebody,
     room: &str,
-    (setting, routes): (Setting, &[(&str, &str, Need, &str)]),
+    (setting, routes, owner): (Setting, &[Route], &str),
 ) -> usize {
     for (method, route, need, body) in routes {
+        let message = if route.contains("{message}") {
+            said(server, room, owner).await
+        } else {
+            String::new()
+        };
+        let route = route.replace("{message}", &message);
         let path = |room: &str| format!("/api/v1{}", route.replace("{id}", room));
         let ask = async |room: &str| {
-            let body = (!body.is_empty()).then(|| (*body).to_owned());
-            let path = path(room);
+            let is_query = body.starts_with('?');
+            let path = path(room) + if is_query { body } else { "" };
+            let body = (!body.is_empty() && !is_query).then(|| (*body).to_owned());
             call(
                 server.http(),
                 method,
@@ -280,7 +394,7 @@ async fn check_routes(
         let what = format!("{} {method} {route} in {setting:?}", somebody.name);
         check(&what, expected(somebody, *need, setting), &reply);
         // Only a token for one room is told that another is not its own, whether there is one or not.
-        if reply.status == 404 {
+        if reply.status == 404 && reply.body["detail"] != NOTHING {
             let missing = ask("missing").await;
             assert_eq!(
                 (404, &reply.body),
@@ -292,8 +406,19 @@ async fn check_routes(
     routes.len()
 }
 
+/// Has the owner say something in a room; returns the id of the message.
+async fn said(server: &TestServer, room: &str, owner: &str) -> String {
+    let path = format!("/api/v1/rooms/{room}/chat");
+    let reply = server
+        .post(&path, Some(owner), json!({ "text": "hi" }))
+        .await;
+    reply.body["messageId"].as_str().unwrap().to_owned()
+}
+
 fn check(what: &str, expected: Option<u16>, reply: &Reply) {
-    let refused = matches!(reply.status, 401 | 403 | 404);
+    // Who may do it finds nothing to do it to.
+    let nothing = reply.body["detail"] == NOTHING;
+    let refused = matches!(reply.status, 401 | 403 | 404) && !nothing;
     // Routes that sign in or out say who may by themselves; the table is not asked.
     let by_itself = what.contains("/auth/") || what.contains("/password");
     let said = (refused && !by_itself).then_some(reply.status);
@@ -329,14 +454,27 @@ async fn check_socket(
         assert_eq!(joined["d"]["message"], missing["d"]["message"]);
         return 1;
     }
+    let mut said = json!("missing");
     for (message, need) in MESSAGES {
         let content = match *message {
             "chat.send" => json!({ "text": "hi" }),
+            "chat.pin" | "chat.delete" => json!({ "messageId": said }),
+            "chat.report" => json!({ "messageId": "missing" }),
+            "mod.mute" | "mod.ban" | "mod.kick" => json!({ "identity": "nobody" }),
+            "mod.slow" => json!({ "seconds": 0 }),
+            "mod.review" => json!({ "heldId": "missing", "approve": true }),
+            "mod.role" => json!({ "identity": "a helper", "role": "moderator" }),
             "reaction.send" => json!({ "emoji": "🔥" }),
             "rtc.offer" => json!({ "sdp": offer() }),
             _ => json!({}),
         };
-        let answer = client.request(message, content).await;
+        let mut answer = client.request(message, content).await;
+        if answer["d"]["message"] == NOTHING {
+            answer = json!({});
+        }
+        if *message == "chat.send" && answer["t"] == "ack" {
+            said = answer["d"]["messageId"].clone();
+        }
         let Room(action) = *need else {
             panic!("{message} is within a room")
         };
@@ -381,6 +519,8 @@ async fn check_media(
     2
 }
 
+const NOTHING: &str = "There is nothing that this could be done to.";
+
 async fn account(server: &TestServer, name: &str, role: AccountRole) -> String {
     let mut config = server.config.clone();
     config.new_account_role = role;
@@ -394,8 +534,11 @@ async fn account(server: &TestServer, name: &str, role: AccountRole) -> String {
 #[test]
 fn no_route_and_no_message_is_missing_here() {
     let router = include_str!("../../src/router.rs");
-    let rest = router.split("fn api(").nth(1).unwrap();
-    let rest = rest.split("\n}").next().unwrap();
+    let of = |function: &str| {
+        let rest = router.split(function).nth(1).unwrap();
+        rest.split("\n}").next().unwrap()
+    };
+    let rest = [of("fn api("), of("fn order(")].concat();
     let mut routes = BTreeSet::new();
     for route in rest.split(".route(").skip(1) {
         let path = route.split('"').nth(1).unwrap();

@@ -1,7 +1,9 @@
 /** The REST calls that come before a room: settings, sign-in, the list of rooms. */
 
 import { KliegError } from './error.js';
-import type { JoinToken, Page, RoomInfo, RoomStatus, ServerConfig, SignIn, Visibility } from './protocol.js';
+import type {
+  ChatMessage, ChatSettingsPatch, HeldMessage, JoinToken, ModeratorSettings, Page, Report, RoomInfo, RoomStatus, ServerConfig, SignIn, Visibility,
+} from './protocol.js';
 
 const ANSWER_WITHIN_MS = 10_000;
 
@@ -98,6 +100,41 @@ export class Api {
   /** Returns a token for one room; without a bearer, a guest's. */
   join(id: string): Promise<JoinToken> {
     return this.#call('POST', `rooms/${encodeURIComponent(id)}/join`, {});
+  }
+
+  /** Returns lines of the chat that are older than a number, the newest first. */
+  chat(id: string, before: number): Promise<Page<ChatMessage>> {
+    return this.#call('GET', `rooms/${encodeURIComponent(id)}/chat?before=${before}&limit=100`);
+  }
+
+  /** How a chat is set; for moderators. */
+  chatSettings(id: string): Promise<ModeratorSettings> {
+    return this.#call('GET', `rooms/${encodeURIComponent(id)}/chat-settings`);
+  }
+
+  /** Sets a chat; for moderators. */
+  setChat(id: string, patch: ChatSettingsPatch): Promise<void> {
+    return this.#call('PATCH', `rooms/${encodeURIComponent(id)}/chat-settings`, patch);
+  }
+
+  /** What waits for a moderator, oldest first. */
+  held(id: string): Promise<Page<HeldMessage>> {
+    return this.#call('GET', `rooms/${encodeURIComponent(id)}/held`);
+  }
+
+  /** What the moderators were told, the last first. */
+  reports(id: string): Promise<Page<Report>> {
+    return this.#call('GET', `rooms/${encodeURIComponent(id)}/reports`);
+  }
+
+  /** Has done with a report. */
+  resolve(id: string, reportId: string): Promise<void> {
+    return this.#call('DELETE', `rooms/${encodeURIComponent(id)}/reports/${encodeURIComponent(reportId)}`);
+  }
+
+  /** Follows the host of a room, or no more. */
+  follow(id: string, follows: boolean): Promise<void> {
+    return this.#call(follows ? 'PUT' : 'DELETE', `rooms/${encodeURIComponent(id)}/follow`);
   }
 
   async #call<Answer>(method: string, path: string, body?: object): Promise<Answer> {

@@ -3,7 +3,7 @@
 import { backoff } from './backoff.js';
 import { Emitter } from './emitter.js';
 import { KliegError } from './error.js';
-import type { ChatMessage } from './protocol.js';
+import type { ChatMessage, ChatOptions } from './protocol.js';
 import type { Room } from './room.js';
 
 /** Older lines are forgotten; paging brings them back. */
@@ -22,6 +22,8 @@ const REACTIONS_PER_SECOND = 8;
 export interface ChatEvents {
   /** The lines kept, oldest first; a new array at each change. */
   messages: readonly ChatMessage[];
+  /** What everybody sees first; `null` for nothing. */
+  pinned: ChatMessage | null;
   /** One new line, after it is in `messages`. */
   message: ChatMessage;
   /** How many of each reaction came since the last such event. */
@@ -32,6 +34,7 @@ export interface ChatEvents {
 export class Chat extends Emitter<ChatEvents> {
   #room: Room;
   #messages: readonly ChatMessage[] = [];
+  #pinned: ChatMessage | null = null;
   /** When the last reactions were sent, in milliseconds, oldest first. */
   #reactedAt: number[] = [];
   /** Settles when the line handed over last is sent or refused. */
@@ -47,22 +50,30 @@ export class Chat extends Emitter<ChatEvents> {
     this.#stop = [
       room.on('joined', ({ chatHistory }) => this.#set(merge(this.#messages, chatHistory))),
       room.on('message', (message) => this.#add(message)),
+      room.on('deleted', ({ messageId }) => this.#bury(messageId)),
+      room.on('pinned', (message) => this.#pin(message)),
       room.on('reactions', (counts) => this.emit('reactions', counts)),
     ];
   }
 
   get messages(): readonly ChatMessage[] { return this.#messages; }
+  get pinned(): ChatMessage | null { return this.#pinned; }
+
+  /** Puts older lines, as `Api.chat` returns them, before those that are here; no more are kept than before, the oldest first. */
+  prepend(older: readonly ChatMessage[]): void {
+    this.#set(merge(this.#messages, older, this.#messages.length + older.length));
+  }
 
   /**
    * Sends a line after those before it; resolves once it is on the server's disk. Waits out a lost connection. Fails with
-   * `queue_full` when too many lines wait already.
+   * `queue_full` when too many lines wait already. Resolves with whether a moderator looks at it first.
    */
-  send(text: string): Promise<void> {
+  send(text: string, options: ChatOptions = {}): Promise<boolean> {
     if (this.#unsent >= MAX_UNSENT) return Promise.reject(new KliegError('queue_full'));
     this.#unsent++;
     const by = this.#room.you?.id;
-    const sent = this.#last.then(() => this.#deliver(text, by)).finally(() => { this.#unsent--; });
-    this.#last = sent.catch(() => {}); // Told to whoever sent it; the next one may still be good.
+    const sent = this.#last.then(() => this.#deliver({ text, ...options }, by)).finally(() => { this.#unsent--; });
+    this.#last = sent.then(() => {}, () => {}); // Told to whoever sent it; the next one may still be good.
     return sent;
   }
 
@@ -82,14 +93,13 @@ export class Chat extends Emitter<ChatEvents> {
   }
 
   /** Sends a line that `by` wrote; `undefined` is whoever joins first. */
-  async #deliver(text: string, by: string | undefined): Promise<void> {
+  async #deliver(line: { text: string } & ChatOptions, by: string | undefined): Promise<boolean> {
     // One id for all attempts: the server stores the line once, for one person.
     const id = uniqueId();
     for (let attempt = 0; ;) {
       if (this.#closed || (by !== undefined && by !== this.#room.you?.id)) throw new KliegError('disconnected');
       try {
-        await this.#room.request('chat.send', { text }, id);
-        return;
+        return (await this.#room.request('chat.send', line, id)).held === true;
       } catch (thrown) {
         const error = KliegError.from(thrown);
         if (error.code === 'disconnected' && this.#room.connection !== 'joined') {
@@ -123,6 +133,18 @@ export class Chat extends Emitter<ChatEvents> {
     if (this.#messages !== before) this.emit('message', message);
   }
 
+  /** Takes away what a line said. */
+  #bury(messageId: string): void {
+    if (this.#pinned?.messageId === messageId) this.#pin(null);
+    if (!this.#messages.some((message) => message.messageId === messageId)) return;
+    this.#set(this.#messages.map((message) => message.messageId === messageId ? tombstone(message) : message));
+  }
+
+  #pin(message: ChatMessage | null): void {
+    this.#pinned = message;
+    this.emit('pinned', message);
+  }
+
   #set(messages: readonly ChatMessage[]): void {
     if (messages === this.#messages) return;
     this.#messages = messages;
@@ -130,12 +152,20 @@ export class Chat extends Emitter<ChatEvents> {
   }
 }
 
-/** Joins two lists by `messageId` in the order of `seq`; returns `kept` itself when nothing is new. */
-export function merge(kept: readonly ChatMessage[], more: readonly ChatMessage[]): readonly ChatMessage[] {
-  const known = new Set(kept.map(({ messageId }) => messageId));
-  const fresh = more.filter(({ messageId }) => !known.has(messageId));
+/**
+ * Joins two lists by `messageId` in the order of `seq`; returns `kept` itself when nothing is new. What was taken away since
+ * it was kept is taken from there, too.
+ */
+export function merge(kept: readonly ChatMessage[], more: readonly ChatMessage[], most = KEPT_MESSAGES): readonly ChatMessage[] {
+  const known = new Map(kept.map((message) => [message.messageId, message]));
+  const fresh = more.filter(({ messageId, deleted = false }) => (known.get(messageId)?.deleted ?? false) !== deleted || !known.has(messageId));
   if (fresh.length === 0) return kept;
-  return [...kept, ...fresh].sort((a, b) => a.seq - b.seq).slice(-KEPT_MESSAGES);
+  for (const message of fresh) known.set(message.messageId, message);
+  return [...known.values()].sort((a, b) => a.seq - b.seq).slice(-Math.max(most, KEPT_MESSAGES));
+}
+
+function tombstone({ mentions: _mentions, replyTo: _replyTo, ...message }: ChatMessage): ChatMessage {
+  return { ...message, text: '', deleted: true };
 }
 
 /** Whether a line that failed `attempt` times may get through the next time. */

@@ -57,9 +57,72 @@ export interface ChatMessage {
   seq: number;
   /** Milliseconds since 1970, UTC. */
   ts: number;
+  /** `system` is an announcement. */
   kind: 'chat' | 'system' | 'order';
+  /** Empty once a moderator took it away. */
   text: string;
   from: User & { role: Role };
+  /** Who is meant. */
+  mentions?: User[];
+  /** What it answers. */
+  replyTo?: { messageId: string; from: User };
+  /** Whether a moderator took the text away. */
+  deleted?: boolean;
+}
+
+/** What a line may be sent with. */
+export interface ChatOptions {
+  /** `system`: an announcement, for moderators. */
+  kind?: 'chat' | 'system';
+  /** Ids of people who are meant; ten at most. */
+  mentions?: string[];
+  /** Id of the message that is answered. */
+  replyTo?: string;
+}
+
+/** How a chat is set, as everybody may know. */
+export interface ChatSettings {
+  /** Seconds between two lines of one person; 0: no wait. */
+  slowModeSec: number;
+  /** Who may write. */
+  audience: 'everyone' | 'followers' | 'members';
+  /** What becomes of lines with links. */
+  links: 'allow' | 'hold' | 'refuse';
+  /** Whether guests may write. */
+  guests: boolean;
+}
+
+/** What moderators change in how a chat is set; what is left out stays. */
+export interface ChatSettingsPatch extends Partial<ChatSettings> {
+  /** All words and phrases that are not to be said here. */
+  words?: string[];
+  builtInWords?: boolean;
+  wordRule?: 'refuse' | 'hold';
+}
+
+/** How a chat is set, as moderators see it. */
+export interface ModeratorSettings extends Omit<ChatSettings, 'guests'> {
+  words: string[];
+  builtInWords: boolean;
+  wordRule: 'refuse' | 'hold';
+}
+
+/** A line that a moderator looks at first. */
+export interface HeldMessage {
+  heldId: string;
+  ts: number;
+  text: string;
+  from: User & { role: Role };
+  reason: 'link' | 'word';
+}
+
+/** What somebody told the moderators of a line. */
+export interface Report {
+  reportId: string;
+  ts: number;
+  by: User & { role: Role };
+  reason: string;
+  message: ChatMessage;
 }
 
 /** What this participant may do in the room. */
@@ -74,6 +137,10 @@ export interface Grants {
 export interface You extends User {
   role: Role;
   grants: Grants;
+  /** Whether a moderator keeps them from writing. */
+  muted?: boolean;
+  /** Until when, RFC 3339; absent: for good. */
+  mutedUntil?: string;
 }
 
 /** Everything a participant needs to begin with. */
@@ -83,6 +150,9 @@ export interface Snapshot {
   stats: RoomStats;
   seq: number;
   chatHistory: ChatMessage[];
+  /** What everybody sees first. */
+  pinned?: ChatMessage | null;
+  chatSettings?: ChatSettings;
   iceServers: RTCIceServer[];
   you: You;
 }
@@ -140,7 +210,16 @@ export interface ClientMessages {
   'rtc.restart': { sessionId: string };
   'rtc.mute': { kind: 'audio' | 'video'; muted: boolean };
   'rtc.close': { sessionId: string };
-  'chat.send': { text: string };
+  'chat.send': { text: string } & ChatOptions;
+  'chat.report': { messageId: string; reason?: string };
+  'chat.delete': { messageId: string };
+  'chat.pin': { messageId: string | null };
+  'mod.mute': { identity: string; name?: string; seconds?: number; reason?: string };
+  'mod.ban': { identity: string; name?: string; seconds?: number; reason?: string };
+  'mod.kick': { identity: string; reason?: string };
+  'mod.slow': { seconds: number };
+  'mod.role': { identity: string; name?: string; role: 'cohost' | 'moderator' | null };
+  'mod.review': { heldId: string; approve: boolean };
   'reaction.send': { emoji: string };
 }
 
@@ -152,7 +231,16 @@ export interface ServerMessages {
   'rtc.publisher': PublisherState;
   'rtc.layers': Layers;
   'rtc.state': SessionState;
+  'you': You;
+  'kicked': { reason?: string };
   'chat.message': ChatMessage;
+  'chat.deleted': { messageId: string };
+  'chat.pinned': { message: ChatMessage | null };
+  'chat.settings': ChatSettings;
+  'mod.held': HeldMessage;
+  'mod.reviewed': { heldId: string; approved: boolean };
+  'mod.report': Report;
+  'mod.resolved': { reportId: string };
   'reaction.batch': { counts: Record<string, number> };
   'stats': RoomStats;
   'room.status': { status: RoomStatus; startedAt?: string | null; message?: string };
@@ -166,6 +254,8 @@ export interface Ack {
   seq?: number;
   sessionId?: string;
   messageId?: string;
+  /** Whether a moderator looks at the line first. */
+  held?: boolean;
   viewerCount?: number;
   likes?: number;
   peak?: number;

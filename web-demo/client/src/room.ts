@@ -5,7 +5,8 @@ import { Emitter } from './emitter.js';
 import { KliegError } from './error.js';
 import { SUBPROTOCOL } from './protocol.js';
 import type {
-  Ack, ChatMessage, ClientMessages, Description, Layers, PublisherState, RoomInfo, RoomStats, ServerMessages, SessionState, Snapshot, You,
+  Ack, ChatMessage, ChatSettings, ClientMessages, Description, HeldMessage, Layers, PublisherState, Report, RoomInfo, RoomStats, ServerMessages,
+  SessionState, Snapshot, You,
 } from './protocol.js';
 import { Wire } from './wire.js';
 import type { ServerMessage } from './wire.js';
@@ -20,7 +21,7 @@ const FORMER_MS = 5_000;
 const ARRIVES_WITHIN_MS = 5_000;
 
 /** Answers that no further attempt can change. */
-const FINAL_CODES = new Set(['not_found', 'forbidden', 'unauthenticated', 'token_invalid', 'token_expired']);
+const FINAL_CODES = new Set(['banned', 'not_found', 'forbidden', 'unauthenticated', 'token_invalid', 'token_expired']);
 
 /** Where the connection with the room is. */
 export type Connection =
@@ -55,6 +56,19 @@ export interface RoomEvents {
   publisher: PublisherState;
   stats: RoomStats;
   message: ChatMessage;
+  /** What a moderator took away. */
+  deleted: { messageId: string };
+  /** What everybody sees first; `null` for nothing. */
+  pinned: ChatMessage | null;
+  chatSettings: ChatSettings;
+  /** What this participant may do now. */
+  you: You;
+  /** For moderators: a line that waits for one, and what became of it. */
+  held: HeldMessage;
+  reviewed: { heldId: string; approved: boolean };
+  /** For moderators: what was reported, and what is done with. */
+  report: Report;
+  resolved: { reportId: string };
   reactions: Record<string, number>;
   offer: Description;
   answer: Description;
@@ -261,6 +275,16 @@ export class Room extends Emitter<RoomEvents> {
       case 'rtc.publisher': return this.#setPublisher(message.d);
       case 'room.status': return this.#setStatus(message.d);
       case 'stats': return this.#setStats(message.d);
+      case 'you': return this.#setYou(message.d);
+      // On purpose: whoever comes back at once would only be put out again.
+      case 'kicked': return this.#end(new KliegError('kicked', message.d.reason));
+      case 'chat.deleted': return this.emit('deleted', message.d);
+      case 'chat.pinned': return this.emit('pinned', message.d.message);
+      case 'chat.settings': return this.emit('chatSettings', message.d);
+      case 'mod.held': return this.emit('held', message.d);
+      case 'mod.reviewed': return this.emit('reviewed', message.d);
+      case 'mod.report': return this.emit('report', message.d);
+      case 'mod.resolved': return this.emit('resolved', message.d);
       case 'chat.message': return this.emit('message', message.d);
       case 'reaction.batch': return this.emit('reactions', message.d.counts);
       case 'rtc.offer': return this.emit('offer', message.d);
@@ -281,6 +305,15 @@ export class Room extends Emitter<RoomEvents> {
     this.emit('info', snapshot.room);
     this.emit('publisher', snapshot.publisher);
     this.emit('stats', snapshot.stats);
+    this.emit('you', snapshot.you);
+    this.emit('pinned', snapshot.pinned ?? null);
+    if (snapshot.chatSettings !== undefined) this.emit('chatSettings', snapshot.chatSettings);
+  }
+
+  #setYou(you: You): void {
+    if (this.#snapshot === undefined) return;
+    this.#snapshot = { ...this.#snapshot, you };
+    this.emit('you', you);
   }
 
   #setPublisher(publisher: PublisherState): void {

@@ -80,8 +80,13 @@ export class Wire extends Emitter<WireEvents> {
   }
 
   #handleFrame(data: unknown): void {
-    const message = this.#closed ? undefined : parse(data);
-    if (message === undefined) return;
+    for (const message of parse(data)) {
+      // What one message led to may have ended the connection.
+      if (!this.#closed) this.#handleMessage(message);
+    }
+  }
+
+  #handleMessage(message: Envelope): void {
     if (message.t === 'ack' || message.t === 'error') {
       this.#handleAnswer(message.t, message.d);
     } else {
@@ -119,13 +124,21 @@ export class Wire extends Emitter<WireEvents> {
   }
 }
 
-/** Reads an envelope, or `undefined` when it is none. */
-function parse(data: unknown): { t: string; d: Record<string, unknown> } | undefined {
-  if (typeof data !== 'string') return undefined;
+interface Envelope {
+  t: string;
+  d: Record<string, unknown>;
+}
+
+/** Reads a frame: one envelope, or several in an array; what is none is left out. */
+function parse(data: unknown): Envelope[] {
+  if (typeof data !== 'string') return [];
   try {
-    const { d = {}, ...envelope } = JSON.parse(data) as { t?: unknown; d?: Record<string, unknown> };
-    return typeof envelope.t === 'string' ? { ...envelope, t: envelope.t, d } : undefined;
+    const frame = JSON.parse(data) as unknown;
+    return (Array.isArray(frame) ? frame : [frame]).flatMap((one: { t?: unknown; d?: Record<string, unknown> } | null) => {
+      const { d = {}, ...envelope } = one ?? {};
+      return typeof envelope.t === 'string' ? [{ ...envelope, t: envelope.t, d }] : [];
+    });
   } catch {
-    return undefined;
+    return [];
   }
 }

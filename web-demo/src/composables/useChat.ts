@@ -1,44 +1,76 @@
 /** The chat and the reactions of a room, as values. */
 
 import { Chat, KliegError, describeError } from '@klieg/client';
-import type { ChatMessage, Room } from '@klieg/client';
+import type { ChatMessage, ChatOptions, ChatSettings, Page, Room } from '@klieg/client';
 import { onScopeDispose, ref, shallowRef } from 'vue';
 
 /** A line that the visitor wrote and that is not in the chat. */
 export interface UnsentLine {
   key: number;
   text: string;
+  /** What it was sent with. */
+  options: ChatOptions;
+  /** When it may be sent again, in milliseconds since 1970, where the server said so. */
+  again?: number;
   /** Why it was refused, in words; empty while it is on its way. */
   reason: string;
 }
 
-/** Joins the chat of a room. */
-export function useChat(room: Room) {
+/** Joins the chat of a room; `older` fetches lines from before a number. */
+export function useChat(room: Room, older: (before: number) => Promise<Page<ChatMessage>>) {
   const chat = new Chat(room);
   const messages = shallowRef<readonly ChatMessage[]>([]);
   /** Oldest first. */
   const unsent = shallowRef<readonly UnsentLine[]>([]);
+  const pinned = shallowRef<ChatMessage | null>(null);
+  const settings = shallowRef<ChatSettings>();
+  /** Whether the last line waits for a moderator. */
+  const held = ref(false);
+  /** Whether there may be older lines than those here. */
+  const more = ref(true);
+  const loading = ref(false);
   /** Whether lines have to wait for the connection. */
   const lost = ref(false);
   let lines = 0;
 
   chat.on('messages', (value) => { messages.value = value; });
-  const stop = room.on('connection', ({ connection }) => { lost.value = connection === 'reconnecting'; });
+  chat.on('pinned', (value) => { pinned.value = value; });
+  const stops = [
+    room.on('connection', ({ connection }) => { lost.value = connection === 'reconnecting'; }),
+    room.on('chatSettings', (value) => { settings.value = value; }),
+  ];
   onScopeDispose(() => {
-    stop();
+    for (const stop of stops) stop();
     chat.close();
   });
 
   /** Takes a line to be sent after those before it. */
-  async function send(text: string): Promise<void> {
+  async function send(text: string, options: ChatOptions = {}): Promise<void> {
     const key = lines++;
-    unsent.value = [...unsent.value, { key, text, reason: '' }];
+    unsent.value = [...unsent.value, { key, text, options, reason: '' }];
     try {
-      await chat.send(text);
+      held.value = await chat.send(text, options);
       forget(key);
     } catch (thrown) {
-      const reason = describeError(KliegError.from(thrown));
-      unsent.value = unsent.value.map((line) => line.key === key ? { ...line, reason } : line);
+      const error = KliegError.from(thrown);
+      const refused = { reason: describeError(error), ...error.retryAfterMs !== undefined && { again: Date.now() + error.retryAfterMs } };
+      unsent.value = unsent.value.map((line) => line.key === key ? { ...line, ...refused } : line);
+    }
+  }
+
+  /** Fetches lines from before those that are here. */
+  async function earlier(): Promise<void> {
+    const [first] = messages.value;
+    if (loading.value || first === undefined) return;
+    loading.value = true;
+    try {
+      const page = await older(first.seq);
+      chat.prepend(page.items);
+      more.value = page.nextCursor !== null;
+    } catch {
+      // The button stays: the visitor presses it again.
+    } finally {
+      loading.value = false;
     }
   }
 
@@ -47,5 +79,8 @@ export function useChat(room: Room) {
     unsent.value = unsent.value.filter((line) => line.key !== key);
   }
 
-  return { chat, messages, unsent, lost, send, forget, react: (emoji: string) => chat.react(emoji) };
+  return {
+    chat, messages, pinned, settings, held, more, loading, unsent, lost, send, earlier, forget,
+    react: (emoji: string) => chat.react(emoji),
+  };
 }

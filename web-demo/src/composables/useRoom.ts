@@ -37,7 +37,7 @@ export function useRoom(roomId: string) {
     connection.value = change.connection;
     error.value = change.error;
   });
-  room.on('joined', (snapshot) => { you.value = snapshot.you; });
+  room.on('you', (value) => { you.value = value; });
   room.on('info', (value) => { info.value = value; });
   room.on('publisher', (value) => { publisher.value = value; });
   room.on('stats', (value) => { stats.value = value; });

@@ -3,19 +3,22 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::State;
+use axum::extract::{FromRequestParts, Path, State};
 use axum::http::StatusCode;
+use axum::http::request::Parts;
+use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use super::nobody;
+use super::{keep_order, nobody};
 use crate::app::App;
 use crate::auth::Action;
-use crate::chat;
+use crate::chat::{Said, SaidKind, is_name};
 use crate::error::{ApiError, Code};
 use crate::http::page::{Page, Parameters, bad_query, page_size};
 use crate::http::{Bearer, Body, RoomInPath};
-use crate::store::{Author, ChatMessage};
+use crate::room::Heard;
+use crate::store::{ChatMessage, Deed};
 
 #[derive(Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
@@ -55,41 +58,119 @@ pub(crate) async fn list(
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct NewMessage {
-    #[schema(min_length = 1, max_length = 500)]
+    /// At most 500 characters as people count them (grapheme clusters, UAX #29).
+    #[schema(min_length = 1, max_length = 2000)]
     text: String,
+    /// `chat` where it is left out.
+    #[serde(default)]
+    kind: SaidKind,
+    /// The ids of those who are meant, of whom the room knows.
+    #[serde(default)]
+    #[schema(max_items = 10)]
+    mentions: Vec<Id>,
+    /// The id of the message that it answers.
+    #[schema(min_length = 1, max_length = 64)]
+    reply_to: Option<String>,
     /// The sender's own id of it: saying it again under the same one says nothing more.
     #[schema(min_length = 1, max_length = 64)]
     client_id: Option<String>,
 }
 
+/// The id of somebody.
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(min_length = 1, max_length = 128)]
+pub(crate) struct Id(String);
+
 /// Says something; answered once it is stored.
 #[utoipa::path(post, path = "/rooms/{id}/chat", tag = "chat", params(RoomInPath), request_body = NewMessage,
-    responses((status = 201, body = ChatMessage)), security(("bearer" = [])))]
+    responses((status = 201, body = ChatMessage), (status = 202, description = "A moderator looks at it first.")),
+    security(("bearer" = [])))]
 pub(crate) async fn say(
     State(app): State<Arc<App>>,
     bearer: Bearer,
     RoomInPath(room): RoomInPath,
     Body(new): Body<NewMessage>,
-) -> Result<(StatusCode, Json<ChatMessage>), ApiError> {
+) -> Result<Response, ApiError> {
     let identity = bearer.required()?;
     let (record, role, grants) = app.enter(&identity, &room).await?;
     grants.check(Action::Chat)?;
-    if new.text.chars().count() > chat::MAX_LENGTH {
-        let text = "The text has more than 500 characters.";
-        return Err(ApiError::new(Code::TextTooLong, text));
+    if new.kind == SaidKind::System {
+        grants.check(Action::Moderate)?;
     }
-    let named = |id: &String| (1..=64).contains(&id.chars().count()) && !id.contains('\0');
+    let named = |id: &String| is_name(id, 64);
     if !new.client_id.as_ref().is_none_or(named) {
         let text = "`clientId` has 1 to 64 characters.";
         return Err(ApiError::new(Code::BadMessage, text));
     }
-    let from = Author {
-        id: identity.id,
-        name: identity.name,
-        role,
+    let said = Said {
+        text: new.text,
+        kind: new.kind,
+        mentions: new.mentions.into_iter().map(|Id(id)| id).collect(),
+        reply_to: new.reply_to,
     };
-    let message = app.rooms.say(&record.id, from, new.text, new.client_id);
-    Ok((StatusCode::CREATED, Json(message.await?)))
+    let said = Box::new(said.check()?);
+    let from = identity.author(role);
+    let heard = app.rooms.say(&record.id, from, said, new.client_id);
+    Ok(match heard.await? {
+        Heard::Said(message) => (StatusCode::CREATED, Json(message)).into_response(),
+        Heard::Held => StatusCode::ACCEPTED.into_response(),
+    })
+}
+
+/// Takes away what a message says. That there was one stays.
+#[utoipa::path(delete, path = "/rooms/{id}/chat/{messageId}", tag = "chat", params(MessageInPath),
+    responses((status = 204)), security(("bearer" = [])))]
+pub(crate) async fn delete(
+    State(app): State<Arc<App>>,
+    bearer: Bearer,
+    MessageInPath(room, message): MessageInPath,
+) -> Result<StatusCode, ApiError> {
+    keep_order(&app, bearer, &room, Deed::Delete { message }).await
+}
+
+/// Puts a message where everybody sees it first.
+#[utoipa::path(put, path = "/rooms/{id}/chat/{messageId}/pin", tag = "chat", params(MessageInPath),
+    responses((status = 204)), security(("bearer" = [])))]
+pub(crate) async fn pin(
+    State(app): State<Arc<App>>,
+    bearer: Bearer,
+    MessageInPath(room, message): MessageInPath,
+) -> Result<StatusCode, ApiError> {
+    let message = Some(message);
+    keep_order(&app, bearer, &room, Deed::Pin { message }).await
+}
+
+/// Takes the pinned message down, whichever it is.
+#[utoipa::path(delete, path = "/rooms/{id}/chat/{messageId}/pin", tag = "chat", params(MessageInPath),
+    responses((status = 204)), security(("bearer" = [])))]
+pub(crate) async fn unpin(
+    State(app): State<Arc<App>>,
+    bearer: Bearer,
+    MessageInPath(room, _): MessageInPath,
+) -> Result<StatusCode, ApiError> {
+    keep_order(&app, bearer, &room, Deed::Pin { message: None }).await
+}
+
+/// A room and a message in it, as an address names them.
+#[derive(utoipa::IntoParams)]
+#[into_params(parameter_in = Path, names("id", "messageId"))]
+pub(crate) struct MessageInPath(
+    /// The room.
+    #[param(pattern = "^[A-Za-z0-9_-]{1,64}$")]
+    String,
+    /// The message.
+    #[param(min_length = 1, max_length = 64)]
+    String,
+);
+
+impl FromRequestParts<Arc<App>> for MessageInPath {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, ApiError> {
+        let path = Path::<(String, String)>::from_request_parts(parts, app).await;
+        path.map(|Path((room, message))| Self(room, message))
+            .map_err(|_| ApiError::no_room())
+    }
 }
 
 /// What the database counts to.

@@ -64,13 +64,15 @@ pub(crate) async fn join(
         Some(identity) => identity,
         None => Identity::guest(name.unwrap_or_else(|| "Guest".to_owned())),
     };
-    let (record, role, grants) = app.enter(&identity, &room).await?;
+    let admitted = app.admit(&identity, &room).await?;
+    let (role, grants) = admitted.now;
+    let record = admitted.record;
     if record.status == RoomStatus::Cancelled {
         return Err(ApiError::new(Code::RoomOver, "The room was cancelled."));
     }
     let issued = app
         .authority
-        .join(&identity, &record.id, (role, grants), app.join_ttl())?;
+        .join(&identity, &record.id, admitted.own, app.join_ttl())?;
     let base = base_url(&app, &headers);
     Ok(Json(JoinAnswer {
         token: issued.token,

@@ -16,12 +16,19 @@ pub(crate) mod people;
 
 pub(crate) mod chat;
 
-use axum::http::{HeaderMap, header};
+pub(crate) mod audit;
+
+pub(crate) mod moderation;
+
+pub(crate) mod helpers;
+
+use axum::http::{HeaderMap, StatusCode, header};
 
 use crate::app::App;
 use crate::auth::{Action, Grants, Identity};
 use crate::error::ApiError;
-use crate::store::RoomRecord;
+use crate::http::Bearer;
+use crate::store::{Deed, RoomRecord};
 
 /// One who shows no token may look at what guests may.
 pub(super) fn nobody() -> Identity {
@@ -54,6 +61,26 @@ pub(super) async fn moderate(
     let (record, _, grants) = app.enter(identity, room).await?;
     grants.check(Action::Moderate)?;
     Ok((record, grants))
+}
+
+/// Keeps order in a room for somebody who may; answered once it is stored.
+///
+/// # Errors
+/// As [`moderate`]; `not_found` when there is nothing that it could be done to.
+pub(super) async fn keep_order(
+    app: &App,
+    bearer: Bearer,
+    room: &str,
+    deed: Deed,
+) -> Result<StatusCode, ApiError> {
+    let identity = bearer.required()?;
+    let (record, role, grants) = app.enter(&identity, room).await?;
+    grants.check(Action::Moderate)?;
+    role.check_deed(&deed)?;
+    deed.check()?;
+    let by = identity.author(role);
+    app.rooms.keep_order(&record.id, by, deed).await?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 /// Says how this server is reached, as seen by who asks: `https://live.example`.

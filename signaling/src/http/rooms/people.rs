@@ -6,17 +6,16 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
-use tracing::info;
 use utoipa::ToSchema;
 
 use super::fields::line;
-use super::{moderate, nobody};
+use super::{keep_order, nobody};
 use crate::app::App;
-use crate::auth::Role;
-use crate::error::{ApiError, Code};
+use crate::error::ApiError;
 use crate::http::page::{Parameters, bad_query, page_size};
 use crate::http::{Bearer, Body, RoomInPath};
 use crate::room::Person;
+use crate::store::Deed;
 
 #[derive(Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
@@ -102,20 +101,8 @@ pub(crate) async fn kick(
     RoomInPath(room): RoomInPath,
     Body(kick): Body<Kick>,
 ) -> Result<StatusCode, ApiError> {
-    let identity = bearer.required()?;
-    if !(1..=128).contains(&kick.identity.chars().count()) || kick.identity.contains('\0') {
-        let text = "`identity` has 1 to 128 characters.";
-        return Err(ApiError::new(Code::BadMessage, text));
-    }
     let reason = kick.reason.map(|text| line("reason", &text, 200));
     let reason = reason.transpose()?;
-    let (record, _) = moderate(&app, &identity, &room).await?;
-    let (_, role, _) = app.enter(&identity, &room).await?;
-    if kick.identity == record.owner.id && role != Role::Admin {
-        let text = "Nobody puts the room's owner out.";
-        return Err(ApiError::new(Code::Forbidden, text));
-    }
-    app.rooms.expel(&record.id, kick.identity, reason).await?;
-    info!(room = %record.id, by = %identity.id, "somebody was put out");
-    Ok(StatusCode::NO_CONTENT)
+    let identity = kick.identity;
+    keep_order(&app, bearer, &room, Deed::Kick { identity, reason }).await
 }

@@ -7,8 +7,8 @@ use super::row::{chat_message, column, number, other_event};
 use super::{Connection, Store};
 use crate::id::RoomId;
 use crate::store::{
-    ChatMessage, Entry, Event, JournalStore, NewChat, Outcome, RoomUpdate, StoreError, Stored,
-    promptly,
+    Answered, ChatMessage, Details, Done, Entry, Event, JournalStore, NewChat, Outcome, RoomUpdate,
+    StoreError, Stored, User, promptly,
 };
 use crate::time::Timestamp;
 
@@ -46,6 +46,9 @@ impl JournalStore for Store {
                             .event(&mut transaction, (kind, content), to_others)
                             .await?
                     }
+                    Entry::Held(held) => batch.hold(&mut transaction, held).await?,
+                    Entry::Report(report) => batch.report(&mut transaction, report).await?,
+                    Entry::Deed { deed, by } => batch.deed(&mut transaction, deed, by).await?,
                     Entry::Row(update) => {
                         batch.update(&mut transaction, update).await?;
                         Outcome::Row
@@ -119,61 +122,144 @@ impl JournalStore for Store {
 }
 
 /// One transaction of the journal.
-struct Batch<'a> {
-    room: &'a str,
+pub(super) struct Batch<'a> {
+    pub(super) room: &'a str,
     /// The last number given.
     last_seq: i64,
     /// The time of all its entries.
-    ts: Timestamp,
+    pub(super) ts: Timestamp,
     /// Chat messages among them.
     messages: i64,
 }
 
 impl Batch<'_> {
-    async fn chat(
+    pub(super) async fn chat(
         &mut self,
         connection: &mut Connection,
         chat: &NewChat,
     ) -> Result<Outcome, StoreError> {
-        let earlier = sqlx::query(
-            "SELECT * FROM chat_messages WHERE room_id = $1 AND sender_id = $2 AND client_id = $3",
-        )
-        .bind(self.room)
-        .bind(&chat.from.id)
-        .bind(&chat.client_id)
-        .fetch_optional(&mut *connection)
-        .await?;
-        if let Some(row) = earlier {
-            return Ok(Outcome::Duplicate(chat_message(&row)?));
+        if let Some(earlier) = self.earlier(connection, chat).await? {
+            return Ok(Outcome::Duplicate(earlier));
         }
+        if !self.may_write(connection, chat).await? {
+            return Ok(Outcome::NotInAudience);
+        }
+        let Some(details) = self.details(connection, chat).await? else {
+            return Ok(Outcome::Missing);
+        };
         self.last_seq += 1;
         let message = ChatMessage {
             message_id: Uuid::now_v7().to_string(),
             seq: number(self.last_seq),
             ts: self.ts.millis(),
-            kind: "chat".to_owned(),
+            kind: chat.kind,
             text: chat.text.clone(),
             from: chat.from.clone(),
+            details,
+            deleted: false,
         };
+        self.insert(connection, &message, chat.client_id.as_deref())
+            .await?;
+        self.messages += 1;
+        Ok(Outcome::Chat(message))
+    }
+
+    /// Returns the same message, where it was said before.
+    pub(super) async fn earlier(
+        &self,
+        connection: &mut Connection,
+        chat: &NewChat,
+    ) -> Result<Option<ChatMessage>, StoreError> {
+        let Some(client_id) = &chat.client_id else {
+            return Ok(None);
+        };
+        let row = sqlx::query(
+            "SELECT * FROM chat_messages WHERE room_id = $1 AND sender_id = $2 AND client_id = $3",
+        )
+        .bind(self.room)
+        .bind(&chat.from.id)
+        .bind(client_id)
+        .fetch_optional(connection)
+        .await?;
+        row.as_ref().map(chat_message).transpose()
+    }
+
+    /// Puts together what a message refers to; `None` when what it answers is not there.
+    async fn details(
+        &self,
+        connection: &mut Connection,
+        chat: &NewChat,
+    ) -> Result<Option<Details>, StoreError> {
+        let reply_to = match &chat.reply_to {
+            Some(id) => {
+                let Some(answered) = self.message(connection, id).await? else {
+                    return Ok(None);
+                };
+                Some(Answered {
+                    message_id: answered.message_id,
+                    from: User {
+                        id: answered.from.id,
+                        name: answered.from.name,
+                    },
+                })
+            }
+            None => None,
+        };
+        Ok(Some(Details {
+            mentions: chat.mentions.clone(),
+            reply_to,
+        }))
+    }
+
+    async fn insert(
+        &self,
+        connection: &mut Connection,
+        message: &ChatMessage,
+        client_id: Option<&str>,
+    ) -> Result<(), StoreError> {
+        let details = (message.details != Details::default()).then_some(&message.details);
+        let details = details.and_then(|it| serde_json::to_string(it).ok());
         sqlx::query(
             "INSERT INTO chat_messages (room_id, seq, id, ts, kind, body, sender_id, sender_name,
-                                        sender_role, client_id)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+                                        sender_role, client_id, details)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
         )
         .bind(self.room)
         .bind(self.last_seq)
         .bind(&message.message_id)
         .bind(message.ts)
-        .bind(&message.kind)
+        .bind(message.kind.as_str())
         .bind(&message.text)
         .bind(&message.from.id)
         .bind(&message.from.name)
         .bind(message.from.role.as_str())
-        .bind(&chat.client_id)
+        .bind(client_id)
+        .bind(details)
         .execute(connection)
         .await?;
-        self.messages += 1;
-        Ok(Outcome::Chat(message))
+        Ok(())
+    }
+
+    /// Writes an event that a deed causes.
+    pub(super) async fn told(
+        &mut self,
+        connection: &mut Connection,
+        kind: &'static str,
+        content: &serde_json::Value,
+        message: Option<ChatMessage>,
+    ) -> Result<Outcome, StoreError> {
+        let content = content.to_string();
+        self.event(connection, (kind, &content), false).await?;
+        Ok(Outcome::Deed(Box::new(Done {
+            event: Some(Event::Other {
+                seq: number(self.last_seq),
+                ts: self.ts,
+                kind: kind.to_owned(),
+                content,
+            }),
+            message,
+            settings: None,
+        })))
     }
 
     async fn event(

@@ -24,10 +24,10 @@ pub(super) fn room_record(row: &Row) -> Result<RoomRecord, StoreError> {
         category: row.try_get("category")?,
         visibility: named(row, "visibility")?,
         quality: named(row, "quality")?,
-        documents: json("documents", row.try_get("documents")?)?,
+        documents: json_value("documents", row.try_get("documents")?)?,
         host_avatar_url: row.try_get("host_avatar_url")?,
         external_link: external_link
-            .map(|text| json("external_link", &text))
+            .map(|text| json_value("external_link", &text))
             .transpose()?,
         allow_guest_chat: row.try_get("allow_guest_chat")?,
         reusable: row.try_get("reusable")?,
@@ -50,19 +50,29 @@ pub(super) fn room_record(row: &Row) -> Result<RoomRecord, StoreError> {
 }
 
 pub(super) fn chat_message(row: &Row) -> Result<ChatMessage, StoreError> {
-    let role = Role::from_str(row.try_get("sender_role")?)
-        .map_err(|_| StoreError::Unreadable("chat_messages.sender_role"))?;
+    let details: Option<&str> = row.try_get("details")?;
+    let details = details.map(|text| json_value("chat_messages.details", text));
+    let deleted_at: Option<i64> = row.try_get("deleted_at")?;
     Ok(ChatMessage {
         message_id: row.try_get("id")?,
         seq: count(row, "seq")?,
         ts: row.try_get("ts")?,
-        kind: row.try_get("kind")?,
+        kind: named(row, "kind")?,
         text: row.try_get("body")?,
-        from: Author {
-            id: row.try_get("sender_id")?,
-            name: row.try_get("sender_name")?,
-            role,
-        },
+        from: author(row, "sender")?,
+        details: details.transpose()?.unwrap_or_default(),
+        deleted: deleted_at.is_some(),
+    })
+}
+
+/// Reads who did something, from three columns whose names begin alike.
+pub(super) fn author(row: &Row, who: &'static str) -> Result<Author, StoreError> {
+    let column = |part: &str| format!("{who}_{part}");
+    let role = Role::from_str(row.try_get(column("role").as_str())?);
+    Ok(Author {
+        id: row.try_get(column("id").as_str())?,
+        name: row.try_get(column("name").as_str())?,
+        role: role.map_err(|_| StoreError::Unreadable(who))?,
     })
 }
 
@@ -89,16 +99,19 @@ pub(super) fn count(row: &Row, name: &str) -> Result<u64, StoreError> {
     Ok(number(row.try_get(name)?))
 }
 
-fn moment(row: &Row, name: &str) -> Result<Option<Timestamp>, StoreError> {
+pub(super) fn moment(row: &Row, name: &str) -> Result<Option<Timestamp>, StoreError> {
     let millis: Option<i64> = row.try_get(name)?;
     Ok(millis.map(Timestamp::from_millis))
 }
 
-fn named<T: FromStr>(row: &Row, name: &'static str) -> Result<T, StoreError> {
+pub(super) fn named<T: FromStr>(row: &Row, name: &'static str) -> Result<T, StoreError> {
     let text: &str = row.try_get(name)?;
     text.parse().map_err(|_| StoreError::Unreadable(name))
 }
 
-fn json<T: DeserializeOwned>(name: &'static str, text: &str) -> Result<T, StoreError> {
+pub(super) fn json_value<T: DeserializeOwned>(
+    name: &'static str,
+    text: &str,
+) -> Result<T, StoreError> {
     serde_json::from_str(text).map_err(|_| StoreError::Unreadable(name))
 }

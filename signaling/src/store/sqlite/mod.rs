@@ -12,6 +12,15 @@ mod rooms;
 #[path = "../sql/journal.rs"]
 mod journal;
 
+#[path = "../sql/deeds.rs"]
+mod deeds;
+
+#[path = "../sql/order.rs"]
+mod order;
+
+#[path = "../sql/held.rs"]
+mod held;
+
 #[path = "../sql/upkeep.rs"]
 mod upkeep;
 
@@ -48,6 +57,7 @@ pub(super) async fn open(file: &Path) -> Result<Stores, StoreError> {
         identities: store.clone(),
         rooms: store.clone(),
         journal: store.clone(),
+        order: store.clone(),
         upkeep: store,
     })
 }

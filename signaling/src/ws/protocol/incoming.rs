@@ -4,8 +4,12 @@ use klieg_sfu::Kind;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use crate::chat::Said;
 use crate::error::{ApiError, Code};
 use crate::sdp::is_rid;
+use crate::store::Deed;
+
+use super::deeds;
 
 /// What a client may send.
 #[derive(Debug)]
@@ -23,7 +27,10 @@ pub(crate) enum ClientMessage {
     RtcRestart(SessionName),
     RtcMute(RtcMute),
     RtcClose(SessionName),
-    ChatSend(ChatSend),
+    ChatSend(Said),
+    ChatReport(ChatReport),
+    /// What is for those who keep order.
+    Deed(Box<Deed>),
     ReactionSend(ReactionSend),
     Stats,
 }
@@ -195,10 +202,13 @@ impl From<MediaKind> for Kind {
     }
 }
 
-/// `chat.send`.
+/// `chat.report`.
 #[derive(Debug, Deserialize)]
-pub(crate) struct ChatSend {
-    pub(crate) text: String,
+#[serde(rename_all = "camelCase")]
+pub(crate) struct ChatReport {
+    pub(crate) message_id: String,
+    #[serde(default)]
+    pub(crate) reason: String,
 }
 
 /// `reaction.send`.
@@ -253,6 +263,15 @@ fn content(t: &str, d: &str) -> Result<ClientMessage, ApiError> {
         "rtc.mute" => ClientMessage::RtcMute(parse(d)?),
         "rtc.close" => ClientMessage::RtcClose(parse(d)?),
         "chat.send" => ClientMessage::ChatSend(parse(d)?),
+        "chat.report" => ClientMessage::ChatReport(parse(d)?),
+        "chat.delete" => ClientMessage::from(parse::<deeds::Delete>(d)?),
+        "chat.pin" => ClientMessage::from(parse::<deeds::Pin>(d)?),
+        "mod.mute" => ClientMessage::from(parse::<deeds::Mute>(d)?),
+        "mod.kick" => ClientMessage::from(parse::<deeds::Kick>(d)?),
+        "mod.ban" => ClientMessage::from(parse::<deeds::Ban>(d)?),
+        "mod.slow" => ClientMessage::from(parse::<deeds::Slow>(d)?.check()?),
+        "mod.role" => ClientMessage::from(parse::<deeds::Role>(d)?),
+        "mod.review" => ClientMessage::from(parse::<deeds::Review>(d)?),
         "reaction.send" => ClientMessage::ReactionSend(parse(d)?),
         "stats" => empty(d, ClientMessage::Stats)?,
         _ => {

@@ -4,6 +4,8 @@ mod incoming;
 
 mod outgoing;
 
+pub(crate) mod deeds;
+
 pub(crate) use incoming::*;
 pub(crate) use outgoing::*;
 

@@ -12,7 +12,9 @@ use serde_json::value::RawValue;
 use crate::auth::{Grants, Role};
 use crate::error::{ApiError, Code};
 use crate::room::{Reason, Summary};
-use crate::store::{ChatMessage, Document, ExternalLink, RoomRecord, RoomStatus, User, Visibility};
+use crate::store::{
+    ChatMessage, Document, ExternalLink, RoomRecord, RoomStatus, SettingsView, User, Visibility,
+};
 use crate::time::Timestamp;
 
 /// The answer to a message that was carried out. What is `None` is not in the answer.
@@ -27,6 +29,9 @@ pub(crate) struct Ack {
     pub(crate) message_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) seq: Option<u64>,
+    /// Whether a moderator looks at the message first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) held: Option<bool>,
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     pub(crate) stats: Option<Stats>,
 }
@@ -50,18 +55,27 @@ pub(crate) struct Joined<'a> {
     pub(crate) seq: u64,
     /// Oldest first.
     pub(crate) chat_history: Vec<&'a ChatMessage>,
+    /// What everybody sees first.
+    pub(crate) pinned: Option<&'a ChatMessage>,
+    pub(crate) chat_settings: SettingsView,
     /// The room's shop; rooms have none before the shop exists, and clients get an empty list.
     pub(crate) products: [(); 0],
     pub(crate) ice_servers: Vec<IceServer>,
     pub(crate) you: You,
 }
 
-/// The receiver of `joined`.
+/// `you`, and the receiver of `joined`.
 #[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub(crate) struct You {
     #[serde(flatten)]
     pub(crate) participant: Participant,
     pub(crate) grants: Grants,
+    /// Whether a moderator took them the word.
+    pub(crate) muted: bool,
+    /// Until when; `None`: for good, or not at all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) muted_until: Option<Timestamp>,
 }
 
 /// A room on the socket.
@@ -281,6 +295,18 @@ pub(crate) fn event_of_json(t: &str, seq: Option<u64>, ts: Timestamp, json: &str
         Ok(d) => event(t, seq, ts, &d),
         Err(_) => event(t, seq, ts, &serde_json::Map::new()),
     }
+}
+
+/// Puts messages that are written into one frame.
+pub(crate) fn batch(messages: &[Utf8Bytes]) -> Utf8Bytes {
+    let length: usize = messages.iter().map(|it| it.len() + 1).sum();
+    let mut frame = String::with_capacity(length + 1);
+    for (index, message) in messages.iter().enumerate() {
+        frame.push(if index == 0 { '[' } else { ',' });
+        frame.push_str(message);
+    }
+    frame.push(']');
+    frame.into()
 }
 
 /// Writes the answer to a message that was carried out.

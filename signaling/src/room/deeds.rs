@@ -1,0 +1,224 @@
+//! What those who keep order do, from their wish to what everybody sees.
+
+use std::time::Instant;
+
+use axum::extract::ws::Utf8Bytes;
+use serde_json::json;
+use tracing::info;
+
+use crate::auth::Role;
+use crate::error::{ApiError, Code};
+use crate::store::{self, Deed, Done, Entry, LimitKind, NewReport, Outcome};
+use crate::time::Timestamp;
+use crate::ws::protocol::{You, message};
+
+use super::journal::{Author, Draft};
+use super::member::{Member, Seat};
+use super::news::Actor;
+use super::task::Room;
+
+impl Room {
+    /// Takes a wish of somebody who may keep order.
+    pub(super) fn keep_order(&mut self, by: store::Author, deed: Deed, actor: Actor) {
+        if let Err(error) = self.check_deed(&by, &deed) {
+            let _ = actor.send(Err(error));
+            return;
+        }
+        info!(by = %by.id, deed = deed.name(), "order is kept");
+        // When the queue is full the asker finds its reply gone, and says that the server is busy.
+        let _ = self.write(Draft {
+            entry: Entry::Deed { deed, by },
+            author: Author::Acted(actor),
+        });
+    }
+
+    /// Says no to what is done to somebody of the same role or a higher one.
+    fn check_deed(&self, by: &store::Author, deed: &Deed) -> Result<(), ApiError> {
+        let person = match deed {
+            Deed::Limit(limit) => &limit.who.id,
+            Deed::Kick { identity, .. } => identity,
+            Deed::Role { who, .. } => &who.id,
+            Deed::Delete { .. }
+            | Deed::Pin { .. }
+            | Deed::Lift { .. }
+            | Deed::Member { .. }
+            | Deed::Settings(_)
+            | Deed::Review { .. }
+            | Deed::Resolve { .. } => return Ok(()),
+        };
+        if !matches!(deed, Deed::Kick { .. }) {
+            self.keeping.check_room()?;
+        }
+        let theirs = self.role_of(person);
+        if by.role == Role::Admin || by.role.outranks(theirs) {
+            return Ok(());
+        }
+        let text = "This is not done to somebody of the same role or a higher one.";
+        Err(ApiError::new(Code::Forbidden, text))
+    }
+
+    /// Returns what somebody is in the room, as far as it is known: they may not be here.
+    fn role_of(&self, identity: &str) -> Role {
+        let owner = (self.record.owner.id == identity).then_some(Role::Owner);
+        let here = self.members.values();
+        let here = here.filter(|member| member.identity.id == identity);
+        let here = here.map(|member| member.seat.role());
+        let known = here.chain(owner).chain(self.keeping.role(identity));
+        known
+            .min_by_key(|role| *role as usize)
+            .unwrap_or(Role::Viewer)
+    }
+
+    /// Takes what somebody tells the moderators of a message.
+    pub(super) fn report(&mut self, report: NewReport, actor: Actor) {
+        if let Err(error) = self.keeping.take_report(&report.by.id, Instant::now()) {
+            let _ = actor.send(Err(error));
+            return;
+        }
+        let _ = self.write(Draft {
+            entry: Entry::Report(report),
+            author: Author::Acted(actor),
+        });
+    }
+
+    /// Tells the moderators what was reported.
+    pub(super) fn handle_report(&mut self, author: Author, outcome: Outcome) {
+        let answer = if let Outcome::Report(report) = outcome {
+            if let Some(report) = report {
+                self.context.metrics.talk.reports.inc();
+                self.tell_moderators(&message("mod.report", &*report));
+            }
+            Ok(())
+        } else {
+            Err(ApiError::new(Code::NotFound, NOTHING))
+        };
+        if let Author::Acted(actor) = author {
+            let _ = actor.send(answer);
+        }
+    }
+
+    /// Shows what came of a deed.
+    pub(super) fn handle_deed(&mut self, author: Author, deed: Deed, outcome: Outcome) {
+        let answer = if let Outcome::Deed(done) = outcome {
+            let metrics = &self.context.metrics;
+            metrics.talk.deeds.with_label_values(&[deed.name()]).inc();
+            self.apply(deed, *done);
+            Ok(())
+        } else {
+            Err(ApiError::new(Code::NotFound, NOTHING))
+        };
+        if let Author::Acted(actor) = author {
+            let _ = actor.send(answer);
+        }
+    }
+
+    fn apply(&mut self, deed: Deed, done: Done) {
+        match done.event {
+            Some(store::Event::Chat(message)) => self.publish_chat(message),
+            Some(event) => {
+                let text = self.log.push(event);
+                self.publish(text);
+            }
+            None => {}
+        }
+        match deed {
+            Deed::Delete { message: id } => {
+                if let Some(message) = done.message {
+                    self.log.bury(message);
+                }
+                self.keeping
+                    .pinned
+                    .take_if(|pinned| pinned.message_id == id);
+            }
+            Deed::Pin { .. } => self.keeping.pinned = done.message,
+            Deed::Limit(limit) => {
+                self.keeping.limit(&limit);
+                self.limited(limit.kind, &limit.who.id);
+            }
+            Deed::Lift { kind, identity } => {
+                self.keeping.lift(kind, &identity);
+                self.limited(kind, &identity);
+            }
+            Deed::Role { who, role } => {
+                self.keeping.give(&who.id, role);
+                self.share_standings();
+                self.reseat(|member| member.identity.id == who.id);
+            }
+            Deed::Settings(patch) => {
+                if let Some(settings) = done.settings {
+                    self.keeping.set(*settings);
+                }
+                if let Some(guests) = patch.guests {
+                    self.let_guests_speak(guests);
+                }
+            }
+            Deed::Review { held, approve } => {
+                self.keeping.release(&held);
+                let view = json!({ "heldId": held, "approved": approve });
+                self.tell_moderators(&message("mod.reviewed", &view));
+            }
+            Deed::Resolve { report } => {
+                let view = json!({ "reportId": report });
+                self.tell_moderators(&message("mod.resolved", &view));
+            }
+            Deed::Kick { .. } | Deed::Member { .. } => {}
+        }
+    }
+
+    /// Tells those whom it concerns that somebody may not write or enter, or may again.
+    fn limited(&mut self, kind: LimitKind, identity: &str) {
+        match kind {
+            LimitKind::Mute => self.tell_who_they_are(|member| member.identity.id == identity),
+            LimitKind::Ban => self.share_standings(),
+        }
+    }
+
+    fn let_guests_speak(&mut self, guests: bool) {
+        self.record.allow_guest_chat = guests;
+        self.record.version += 1;
+        self.show_record();
+        self.reseat(|member| member.identity.is_guest());
+    }
+
+    /// Gives people here what they may do now, and tells them.
+    fn reseat(&mut self, whom: impl Fn(&Member) -> bool) {
+        for member in self.members.values().filter(|member| whom(member)) {
+            let given = self.keeping.role(&member.identity.id);
+            member.seat.change(given, &self.record);
+        }
+        self.tell_who_they_are(whom);
+    }
+
+    fn tell_who_they_are(&self, whom: impl Fn(&Member) -> bool) {
+        for member in self.members.values().filter(|member| whom(member)) {
+            if let Some(outbox) = &member.outbox {
+                let you = self.you(&member.identity.id, &member.identity.name, &member.seat);
+                outbox.send(message("you", &you));
+            }
+        }
+    }
+
+    /// Returns what somebody is told of themselves.
+    pub(super) fn you(&self, id: &str, name: &str, seat: &Seat) -> You {
+        let now = Timestamp::now();
+        let muted = self.keeping.muted(id, now);
+        let muted = muted.filter(|_| !seat.role().keeps_order());
+        You {
+            participant: seat.participant(id, name),
+            grants: seat.grants(),
+            muted: muted.is_some(),
+            muted_until: muted.flatten(),
+        }
+    }
+
+    /// Sends something to those who keep order.
+    pub(super) fn tell_moderators(&self, text: &Utf8Bytes) {
+        let theirs = self.members.values();
+        let theirs = theirs.filter(|member| member.seat.grants().moderate);
+        for outbox in theirs.filter_map(|member| member.outbox.as_ref()) {
+            outbox.send(text.clone());
+        }
+    }
+}
+
+const NOTHING: &str = "There is nothing that this could be done to.";

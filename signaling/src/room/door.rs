@@ -1,0 +1,69 @@
+//! Who comes into a room and goes.
+
+use axum::extract::ws::Utf8Bytes;
+
+use crate::id::SocketId;
+use crate::store::SettingsView;
+use crate::ws::protocol::{self, Joined, RoomView};
+
+use super::member::{Member, NewMember};
+use super::stage::Exit;
+use super::task::Room;
+use super::{Departure, Entered};
+
+impl Room {
+    pub(super) fn join(&mut self, member: NewMember, last_seq: Option<u64>) -> Entered {
+        // Or who comes would get what waits once more.
+        self.flush();
+        let missed = last_seq.and_then(|seq| self.log.after(seq));
+        let entered = missed.is_some().then(|| self.log.last_seq());
+        match (&member.outbox, missed) {
+            (Some(outbox), Some(events)) => outbox.replay(events),
+            (Some(outbox), None) => outbox.send(self.snapshot(&member)),
+            (None, _) => {}
+        }
+        self.members.insert(member.socket, Member::new(member));
+        entered
+    }
+
+    fn snapshot(&self, member: &NewMember) -> Utf8Bytes {
+        let room = RoomView::from(&self.record);
+        let now = std::time::SystemTime::now();
+        let joined = Joined {
+            room,
+            publisher: self.stage.view(),
+            stats: self.current_stats(),
+            seq: self.log.last_seq(),
+            chat_history: self.log.chat().collect(),
+            pinned: self.keeping.pinned.as_ref(),
+            chat_settings: SettingsView {
+                public: self.keeping.settings.public,
+                guests: self.record.allow_guest_chat,
+            },
+            products: [],
+            ice_servers: self.context.ice.for_identity(&member.identity.id, now),
+            you: self.you(&member.identity.id, &member.identity.name, &member.seat),
+        };
+        protocol::message("joined", &joined)
+    }
+
+    pub(super) fn leave(&mut self, socket: SocketId, why: Departure) {
+        let Some(mut member) = self.members.remove(&socket) else {
+            return;
+        };
+        if let Some(viewing) = member.viewing.take() {
+            self.viewer_gone(&viewing.session);
+        }
+        if self
+            .stage
+            .publisher()
+            .is_some_and(|publisher| publisher.socket == socket)
+        {
+            let exit = match why {
+                Departure::Left => Exit::Closed,
+                Departure::Lost => Exit::Lost,
+            };
+            self.publisher_gone(exit);
+        }
+    }
+}

@@ -1,0 +1,335 @@
+//! The rooms in memory, and the way to each.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use dashmap::DashMap;
+use dashmap::mapref::entry::Entry as Slot;
+use klieg_sfu::RoomKey;
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::chat::{MAX_MESSAGE_ID, Said, is_name};
+use crate::error::{ApiError, Code};
+use crate::id::RoomId;
+use crate::store::{
+    Author, Deed, MAX_REASON, Membership, NewReport, RoomRecord, RoomStatus, StoreError,
+};
+use crate::time::Timestamp;
+
+use super::{
+    Context, Entered, Heard, Input, NewMember, Outside, Person, RoomHandle, RoomMessage,
+    RoomSummary, task,
+};
+
+/// The rooms in memory.
+#[derive(Debug)]
+pub(crate) struct Rooms {
+    open: DashMap<RoomId, RoomHandle>,
+    /// When somebody was put out of a room. As many as kicks within [`EXPELLED_FOR`], which the clean-up forgets.
+    pub(super) expelled: DashMap<(RoomId, String), Timestamp>,
+    /// The next room's number for the forwarding unit.
+    next_key: AtomicU64,
+    pub(super) context: Context,
+}
+
+impl Rooms {
+    pub(crate) fn new(context: Context) -> Self {
+        Self {
+            open: DashMap::new(),
+            expelled: DashMap::new(),
+            next_key: AtomicU64::new(1),
+            context,
+        }
+    }
+
+    /// Returns a room that is known to exist, bringing it into memory when it is not.
+    pub(crate) fn open(self: &Arc<Self>, id: &RoomId) -> RoomHandle {
+        match self.open.entry(id.clone()) {
+            Slot::Occupied(slot) if !slot.get().is_closed() => slot.get().clone(),
+            Slot::Occupied(mut slot) => {
+                let handle = self.start(id);
+                slot.insert(handle.clone());
+                handle
+            }
+            Slot::Vacant(slot) => slot.insert(self.start(id)).clone(),
+        }
+    }
+
+    /// Brings somebody into a room that is known to exist.
+    ///
+    /// # Errors
+    /// `busy`.
+    pub(crate) async fn enter(
+        self: &Arc<Self>,
+        id: &RoomId,
+        member: impl Fn() -> NewMember,
+        last_seq: Option<u64>,
+    ) -> Result<(RoomHandle, Entered), ApiError> {
+        let enter = async || {
+            let room = self.open(id);
+            let member = Box::new(member());
+            let entered = room
+                .ask(|reply| RoomMessage::Join {
+                    member,
+                    last_seq,
+                    reply,
+                })
+                .await;
+            entered.map(|entered| (room, entered))
+        };
+        // A room that was just leaving memory gives no reply; the next attempt opens it anew.
+        match enter().await {
+            Ok(entered) => Ok(entered),
+            Err(_) => enter().await,
+        }
+    }
+
+    /// Asks a room that is known to exist.
+    async fn ask<T>(
+        self: &Arc<Self>,
+        id: &RoomId,
+        question: impl Fn(oneshot::Sender<T>) -> Outside,
+    ) -> Result<T, ApiError> {
+        let question = |reply| RoomMessage::Outside(question(reply));
+        match self.open(id).ask(question).await {
+            Ok(reply) => Ok(reply),
+            // As above.
+            Err(_) => self.open(id).ask(question).await,
+        }
+    }
+
+    /// Starts, ends or cancels a room; returns once that is stored.
+    ///
+    /// # Errors
+    /// What the room's life does not allow; `busy`; `unavailable` when the change may be stored later.
+    pub(crate) async fn act(self: &Arc<Self>, id: &RoomId, input: Input) -> Result<(), ApiError> {
+        self.ask(id, |reply| Outside::Act { input, reply }).await?
+    }
+
+    /// Says something in a room; returns once it is stored.
+    ///
+    /// # Errors
+    /// What may not be said; `busy`; `unavailable`.
+    pub(crate) async fn say(
+        self: &Arc<Self>,
+        id: &RoomId,
+        from: Author,
+        said: Box<Said>,
+        client_id: Option<String>,
+    ) -> Result<Heard, ApiError> {
+        let said = self.ask(id, |reply| Outside::Say {
+            from: from.clone(),
+            said: said.clone(),
+            client_id: client_id.clone(),
+            reply,
+        });
+        said.await?
+    }
+
+    /// Keeps order in a room; returns once that is stored.
+    ///
+    /// # Errors
+    /// `not_found` when there is nothing to do it to; `forbidden`; `busy`; `unavailable`.
+    pub(crate) async fn keep_order(
+        self: &Arc<Self>,
+        id: &RoomId,
+        by: Author,
+        deed: Deed,
+    ) -> Result<(), ApiError> {
+        let puts_out = deed.puts_out();
+        self.ask(id, Outside::deed(by, deed)).await??;
+        match puts_out {
+            Some((identity, reason)) => self.expel(id, identity, reason).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Tells the moderators of a message; returns once that is stored.
+    ///
+    /// # Errors
+    /// `not_found` when there is no such message; `rate_limited`; `busy`; `unavailable`.
+    pub(crate) async fn report(
+        self: &Arc<Self>,
+        id: &RoomId,
+        report: NewReport,
+    ) -> Result<(), ApiError> {
+        let told = self.ask(id, |reply| Outside::Report {
+            report: report.clone(),
+            reply,
+        });
+        told.await?
+    }
+
+    /// Returns what somebody is in a room that is in memory, beside what their account makes them.
+    pub(crate) fn standing(&self, id: &RoomId, identity: &str) -> Option<Membership> {
+        let summary = self.summary(id)?;
+        Some(summary.standings.of(identity, Timestamp::now()))
+    }
+
+    /// Returns who is in a room, those after one by their ids.
+    ///
+    /// # Errors
+    /// `busy`.
+    pub(crate) async fn people(
+        self: &Arc<Self>,
+        id: &RoomId,
+        after: String,
+        limit: usize,
+    ) -> Result<Vec<Person>, ApiError> {
+        let Some(room) = self.here(id) else {
+            return Ok(Vec::new());
+        };
+        let question = |reply| Outside::People {
+            after,
+            limit,
+            reply,
+        };
+        room.ask(|reply| question(reply).into()).await
+    }
+
+    /// Tells a room what its owner wrote.
+    pub(crate) async fn changed(&self, record: &RoomRecord) {
+        if let Some(room) = self.here(&record.id) {
+            let record = Box::new(record.clone());
+            room.tell_surely(Outside::Changed(record).into()).await;
+        }
+    }
+
+    /// Puts somebody out of a room, and ends the tokens that they have for it.
+    ///
+    /// # Errors
+    /// `unavailable`: the tokens end nevertheless, but would hold again after a restart.
+    pub(crate) async fn expel(
+        &self,
+        id: &RoomId,
+        identity: String,
+        reason: Option<String>,
+    ) -> Result<(), ApiError> {
+        let now = Timestamp::now();
+        self.expelled.insert((id.clone(), identity.clone()), now);
+        if let Some(room) = self.here(id) {
+            let identity = identity.clone();
+            room.tell_surely(Outside::Expel { identity, reason }.into())
+                .await;
+        }
+        let rooms = &self.context.stores.rooms;
+        let stored = rooms.expel(id, &identity, now).await;
+        stored.map_err(ApiError::store)
+    }
+
+    /// Returns whether somebody was put out of a room since their token was minted, in seconds since 1970.
+    pub(crate) fn is_expelled(&self, id: &RoomId, identity: &str, minted_at: u64) -> bool {
+        let key = (id.clone(), identity.to_owned());
+        let at = self.expelled.get(&key);
+        at.is_some_and(|at| minted_at <= at.seconds())
+    }
+
+    /// Closes a room that is about to be removed.
+    pub(crate) async fn remove(&self, id: &RoomId) {
+        if let Some(room) = self.here(id) {
+            room.tell_surely(RoomMessage::Stop).await;
+            let closed = tokio::time::timeout(CLOSE, room.mailbox.closed());
+            if closed.await.is_err() {
+                tracing::warn!(room = %id, "a room did not end in time");
+            }
+        }
+    }
+
+    /// Returns the way to a room that is in memory.
+    pub(super) fn here(&self, id: &RoomId) -> Option<RoomHandle> {
+        let room = self.open.get(id).map(|room| room.clone());
+        room.filter(|room| !room.is_closed())
+    }
+
+    /// Returns a room as it stands in memory.
+    pub(crate) fn record(&self, id: &RoomId) -> Option<RoomRecord> {
+        let record = self.summary(id)?.record?;
+        Some(RoomRecord::clone(&record))
+    }
+
+    /// Returns what a list shows of a room that is in memory.
+    pub(crate) fn summary(&self, id: &RoomId) -> Option<RoomSummary> {
+        let summary = self.here(id)?.summary();
+        summary.record.is_some().then_some(summary)
+    }
+
+    fn start(self: &Arc<Self>, id: &RoomId) -> RoomHandle {
+        let key = RoomKey(self.next_key.fetch_add(1, Ordering::Relaxed));
+        let (mailbox, messages) = mpsc::channel(MAILBOX);
+        let (shown, summary) = watch::channel(RoomSummary::empty());
+        let rooms = Arc::clone(self);
+        let id = id.clone();
+        tokio::spawn(async move {
+            task::run(&id, rooms.context.clone(), messages, shown).await;
+            rooms.open.remove_if(&id, |_, room| room.key == key);
+        });
+        RoomHandle {
+            key,
+            mailbox,
+            summary,
+        }
+    }
+
+    /// Ends every room, once what it has to say is stored; waits for that, but not for ever.
+    pub(crate) async fn close(&self, at_most: Duration) {
+        let rooms: Vec<RoomHandle> = self.open.iter().map(|room| room.clone()).collect();
+        let ended = async {
+            for room in rooms {
+                room.tell_surely(RoomMessage::Stop).await;
+                room.mailbox.closed().await;
+            }
+        };
+        if tokio::time::timeout(at_most, ended).await.is_err() {
+            tracing::warn!("a room did not end in time");
+        }
+    }
+
+    /// Takes up what the last process left: rooms that were on air wait for their publishers, and who was put out
+    /// stays out.
+    ///
+    /// # Errors
+    /// The store does not answer.
+    pub(crate) async fn recover(self: &Arc<Self>) -> Result<(), StoreError> {
+        let stores = &self.context.stores;
+        for (room, identity, at) in stores.rooms.expelled().await? {
+            self.expelled.insert((room, identity), at);
+        }
+        for status in [RoomStatus::Live, RoomStatus::Interrupted] {
+            for due in stores.upkeep.due(status, Timestamp::MAX, ON_AIR).await? {
+                self.open(&due);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Checks what somebody tells the moderators of a message.
+///
+/// # Errors
+/// `bad_message`.
+pub(crate) fn new_report(
+    by: Author,
+    message: String,
+    reason: String,
+) -> Result<NewReport, ApiError> {
+    let reason = crate::text::clean(&reason);
+    if !is_name(&message, MAX_MESSAGE_ID) || reason.chars().nth(MAX_REASON).is_some() {
+        let text = "The id of the message, or the reason, is too long.";
+        return Err(ApiError::new(Code::BadMessage, text));
+    }
+    Ok(NewReport {
+        by,
+        message,
+        reason,
+    })
+}
+
+/// How many rooms on air are taken up at once; the clean-up finds the others.
+pub(super) const ON_AIR: u32 = 10_000;
+
+/// How long a room may take to end.
+const CLOSE: Duration = Duration::from_secs(3);
+
+/// Messages that may wait for a room.
+const MAILBOX: usize = 1024;

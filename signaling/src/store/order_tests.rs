@@ -1,0 +1,128 @@
+//! What those who keep order leave behind, on each database.
+
+use super::*;
+
+on_each_database! {
+    a_message_that_was_deleted_leaves_a_tombstone_and_is_pinned_no_more
+    an_answer_names_what_it_answers
+    every_deed_is_in_the_audit_log
+}
+
+async fn a_message_that_was_deleted_leaves_a_tombstone_and_is_pinned_no_more(base: Base) {
+    let id = room(1).id;
+    base.create(&room(1), "key").await;
+    let Outcome::Chat(said) = base.say(&id, "1", "a secret").await else {
+        panic!("it was not stored")
+    };
+    let id_of = said.message_id.clone();
+    let pin = Deed::Pin {
+        message: Some(id_of.clone()),
+    };
+    let Outcome::Deed(done) = base.deed(&id, pin).await else {
+        panic!("it was not pinned")
+    };
+    let Done { event, message, .. } = *done;
+    assert_eq!(message, Some(said.clone()));
+    let Some(Event::Other {
+        seq, kind, content, ..
+    }) = event
+    else {
+        panic!("nobody is told")
+    };
+    assert_eq!((seq, kind.as_str()), (2, "chat.pinned"));
+    assert!(content.contains("a secret"));
+    let order = base.stores.order.order(&id).await.unwrap();
+    assert_eq!(order.pinned, Some(said.clone()));
+
+    let delete = Deed::Delete { message: id_of };
+    let Outcome::Deed(done) = base.deed(&id, delete.clone()).await else {
+        panic!("it was not deleted")
+    };
+    let mut buried = said;
+    buried.bury();
+    assert_eq!(done.message, Some(buried.clone()));
+    assert_eq!(base.deed(&id, delete).await, Outcome::Missing);
+    let order = base.stores.order.order(&id).await.unwrap();
+    assert_eq!(order.pinned, None);
+    let history = base.stores.journal.chat(&id, u64::MAX, 10).await.unwrap();
+    assert_eq!(history, [buried.clone()]);
+    // Said again, it is known, and says nothing more.
+    assert_eq!(
+        base.say(&id, "1", "a secret").await,
+        Outcome::Duplicate(buried)
+    );
+}
+
+async fn an_answer_names_what_it_answers(base: Base) {
+    let id = room(1).id;
+    base.create(&room(1), "key").await;
+    let Outcome::Chat(said) = base.say(&id, "1", "who is there?").await else {
+        panic!("it was not stored")
+    };
+    let meant = User {
+        id: "bob".to_owned(),
+        name: "Bob".to_owned(),
+    };
+    let answer = |reply_to: &str| {
+        Entry::Chat(NewChat {
+            client_id: None,
+            kind: MessageKind::System,
+            text: "we are".to_owned(),
+            from: bob(),
+            mentions: vec![meant.clone()],
+            reply_to: Some(reply_to.to_owned()),
+            audience: None,
+        })
+    };
+    let entries = [answer(&said.message_id), answer("missing")];
+    let outcomes = base.stores.journal.append(&id, &entries).await.unwrap();
+    let Outcome::Chat(answered) = &outcomes[0] else {
+        panic!("it was not stored")
+    };
+    let reply_to = answered.details.reply_to.as_ref().unwrap();
+    assert_eq!(
+        (&reply_to.message_id, &reply_to.from),
+        (&said.message_id, &meant)
+    );
+    assert_eq!(answered.details.mentions, [meant]);
+    assert_eq!(outcomes[1], Outcome::Missing);
+    let history = base.stores.journal.chat(&id, u64::MAX, 1).await.unwrap();
+    assert_eq!(history[0], *answered);
+}
+
+async fn every_deed_is_in_the_audit_log(base: Base) {
+    let id = room(1).id;
+    base.create(&room(1), "key").await;
+    for number in 0..5 {
+        let Outcome::Chat(said) = base.say(&id, &number.to_string(), "x").await else {
+            panic!("it was not stored")
+        };
+        let message = said.message_id;
+        base.deed(&id, Deed::Delete { message }).await;
+    }
+    base.deed(&id, Deed::Pin { message: None }).await;
+    base.deed(
+        &id,
+        Deed::Delete {
+            message: "missing".to_owned(),
+        },
+    )
+    .await;
+    let order = &base.stores.order;
+    let first = order.audit(&id, None, 4).await.unwrap();
+    let last = first.last().map(|deed| deed.id.as_str());
+    let rest = order.audit(&id, last, 10).await.unwrap();
+    let actions =
+        |deeds: &[Audit]| -> Vec<String> { deeds.iter().map(|deed| deed.action.clone()).collect() };
+    assert_eq!(actions(&first), ["unpin", "delete", "delete", "delete"]);
+    assert_eq!(actions(&rest), ["delete", "delete"]);
+    assert_eq!((&rest[0].by, &first[0].target), (&bob(), &None));
+}
+
+impl Base {
+    pub(super) async fn deed(&self, room: &RoomId, deed: Deed) -> Outcome {
+        let entry = Entry::Deed { deed, by: bob() };
+        let outcomes = self.stores.journal.append(room, &[entry]).await;
+        outcomes.unwrap().remove(0)
+    }
+}
