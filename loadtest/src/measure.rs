@@ -1,5 +1,6 @@
 //! What a test costs the server and the generator, between two moments.
 
+use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
@@ -59,6 +60,8 @@ pub(crate) struct Measurement {
     pub(crate) repeated: u64,
     /// Packets that the server left out without leaving a gap.
     pub(crate) left_out: u64,
+    /// How evenly viewers were served; `None` where nobody was there all the time.
+    pub(crate) packets_per_viewer: Option<Shares>,
     /// Opened, and those that could not be.
     pub(crate) opened: u64,
     pub(crate) unreadable: u64,
@@ -67,6 +70,33 @@ pub(crate) struct Measurement {
     pub(crate) packet_delay_us: Option<Spread>,
     pub(crate) server: Option<ServerCost>,
     pub(crate) generator: GeneratorCost,
+}
+
+/// Different packets that one viewer got, of those that were there all the time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Shares {
+    pub(crate) least: u64,
+    pub(crate) median: u64,
+    pub(crate) most: u64,
+}
+
+impl Shares {
+    /// Compares what each viewer had got at two moments.
+    fn between(before: &[(u32, u64)], after: &[(u32, u64)]) -> Option<Self> {
+        let before: HashMap<u32, u64> = before.iter().copied().collect();
+        let got = after.iter().filter_map(|(id, now)| {
+            let then = before.get(id)?;
+            Some(now.saturating_sub(*then))
+        });
+        let mut got: Vec<u64> = got.collect();
+        got.sort_unstable();
+        Some(Self {
+            least: *got.first()?,
+            median: *got.get(got.len() / 2)?,
+            most: *got.last()?,
+        })
+    }
 }
 
 /// What the server spent.
@@ -121,6 +151,7 @@ impl Measurement {
             reordered: faults.reordered.saturating_sub(old.reordered),
             repeated: faults.repeated.saturating_sub(old.repeated),
             left_out: faults.left_out.saturating_sub(old.left_out),
+            packets_per_viewer: Shares::between(&before.shares, &after.shares),
             opened: after.opened - before.opened,
             unreadable: after.unreadable - before.unreadable,
             frame_delay_us: after.frame_delay.since(&before.frame_delay).spread(),
@@ -179,6 +210,19 @@ mod tests {
         assert!((server.viewers_per_core - 1000.0).abs() < 1.0);
         assert!((server.kib_per_viewer - 20.48).abs() < 0.01);
         assert_eq!(figures.generator.bottlenecks, Vec::<String>::new());
+    }
+
+    #[test]
+    fn who_came_or_went_meanwhile_is_not_compared_with_the_others() {
+        let before = [(1, 100), (2, 50), (3, 0), (4, 9)];
+        let after = [(2, 250), (1, 400), (3, 210), (5, 7)];
+        let shares = Shares {
+            least: 200,
+            median: 210,
+            most: 300,
+        };
+        assert_eq!(Shares::between(&before, &after), Some(shares));
+        assert_eq!(Shares::between(&[], &after), None);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use crate::light::Counts;
 use crate::light::tally::Spread;
-use crate::measure::{ServerCost, float};
+use crate::measure::{ServerCost, Shares, float};
 use crate::report::{Conformance, Joins, Report};
 use crate::talk::Chat;
 
@@ -139,6 +139,16 @@ fn costs(report: &Report, lines: &mut Vec<String>) {
         steady.seconds, steady.connected, steady.packets_per_second, steady.megabits_per_second,
         steady.lost, steady.opened, steady.unreadable
     ));
+    lines.extend(steady.packets_per_viewer.map(|shares| {
+        let Shares {
+            least,
+            median,
+            most,
+        } = shares;
+        format!(
+            "packets of one viewer there: {least} at least, {median} in the middle, {most} at most"
+        )
+    }));
     lines.push(steady.server.as_ref().map_or_else(
         || "server: its CPU time and memory are not known (--server-pid, --metrics)".into(),
         server,

@@ -197,10 +197,12 @@ impl Engine {
     /// Lets others see the counts.
     fn publish(&mut self) {
         let (mut faults, mut connected) = (self.past_faults, 0);
-        for peer in self.peers.values() {
+        self.tally.shares.clear();
+        for (id, peer) in &self.peers {
             let End::Viewer(viewer) = &peer.end else {
                 continue;
             };
+            self.tally.shares.push((*id, viewer.packets()));
             connected += u64::from(peer.link.keys.is_some() && peer.link.over.is_none());
             faults.add(viewer.faults());
         }

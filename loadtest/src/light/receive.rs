@@ -249,6 +249,12 @@ impl Viewer {
         }
     }
 
+    /// Returns how many different packets of both tracks came.
+    pub(crate) fn packets(&self) -> u64 {
+        let packets = self.tracks.iter().map(|it| it.track.counts().packets);
+        packets.sum()
+    }
+
     /// Returns what was wrong on both tracks together.
     pub(crate) fn faults(&self) -> Faults {
         let [audio, video] = self.tracks.each_ref().map(|stream| stream.track.counts());

@@ -35,6 +35,8 @@ pub(crate) struct Tally {
     /// How much later than due the thread had its turn, and a frame or a step of the pacer was sent.
     pub(crate) turns: Histogram,
     pub(crate) sends: Histogram,
+    /// The number of each viewer that is there, and the different packets that it has got.
+    pub(crate) shares: Vec<(u32, u64)>,
 }
 
 /// What was wrong with the packets of streams.
@@ -82,6 +84,7 @@ impl Tally {
         self.packet_delay.merge(&other.packet_delay);
         self.turns.merge(&other.turns);
         self.sends.merge(&other.sends);
+        self.shares.extend(&other.shares);
     }
 }
 
