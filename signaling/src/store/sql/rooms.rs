@@ -230,27 +230,31 @@ impl Store {
 
 #[cfg(test)]
 impl Store {
-    /// Adds many rooms of all kinds.
+    /// Adds many rooms of all kinds, so many at a time that no statement takes too long.
     pub(in crate::store) async fn fill(&self, count: u64) -> Result<(), StoreError> {
-        sqlx::query(
-            "WITH RECURSIVE numbers (n) AS (
-               SELECT CAST(1 AS BIGINT) UNION ALL SELECT n + 1 FROM numbers WHERE n < $1
-             )
-             INSERT INTO rooms (id, title, category, visibility, allow_guest_chat, owner_id, owner_name,
-                                stream_key_hash, status, created_at, scheduled_at, changed_at,
-                                peak_viewers, rank, since, search_text)
-             SELECT 'filled-' || n, 'Room ' || n, 'c' || (n % 20),
-                    CASE n % 10 WHEN 9 THEN 'private' WHEN 8 THEN 'unlisted' ELSE 'public' END, FALSE,
-                    'owner ' || (n % 5000), 'Host', 'key ' || n,
-                    CASE n % 100 WHEN 0 THEN 'live' WHEN 1 THEN 'scheduled' ELSE 'ended' END, n,
-                    CASE WHEN n % 100 = 1 THEN n END, n, n * 7919 % 10007,
-                    CASE n % 100 WHEN 0 THEN 2 WHEN 1 THEN 1 ELSE 0 END, n,
-                    'room ' || n || ' host c' || (n % 20)
-             FROM numbers",
-        )
-        .bind(column(count))
-        .execute(self.writer())
-        .await?;
+        for first in (1..=count).step_by(20_000) {
+            let last = count.min(first + 19_999);
+            sqlx::query(
+                "WITH RECURSIVE numbers (n) AS (
+                   SELECT CAST($1 AS BIGINT) UNION ALL SELECT n + 1 FROM numbers WHERE n < $2
+                 )
+                 INSERT INTO rooms (id, title, category, visibility, allow_guest_chat, owner_id, owner_name,
+                                    stream_key_hash, status, created_at, scheduled_at, changed_at,
+                                    peak_viewers, rank, since, search_text)
+                 SELECT 'filled-' || n, 'Room ' || n, 'c' || (n % 20),
+                        CASE n % 10 WHEN 9 THEN 'private' WHEN 8 THEN 'unlisted' ELSE 'public' END, FALSE,
+                        'owner ' || (n % 5000), 'Host', 'key ' || n,
+                        CASE n % 100 WHEN 0 THEN 'live' WHEN 1 THEN 'scheduled' ELSE 'ended' END, n,
+                        CASE WHEN n % 100 = 1 THEN n END, n, n * 7919 % 10007,
+                        CASE n % 100 WHEN 0 THEN 2 WHEN 1 THEN 1 ELSE 0 END, n,
+                        'room ' || n || ' host c' || (n % 20)
+                 FROM numbers",
+            )
+            .bind(column(first))
+            .bind(column(last))
+            .execute(self.writer())
+            .await?;
+        }
         super::settle(self.writer()).await?;
         Ok(())
     }
