@@ -166,16 +166,16 @@ fn spawn(
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
+    // Here, and not on the thread: a server that cannot use its port does not start.
+    let socket = {
+        let _within = runtime.enter();
+        ShardSocket::new(socket, wiring.offload)?
+    };
     let name = format!("klieg-shard-{}", wiring.index);
     std::thread::Builder::new().name(name).spawn(move || {
         pin(core);
         let run = || {
-            runtime.block_on(async move {
-                match ShardSocket::new(socket, wiring.offload) {
-                    Ok(socket) => Shard::new(node, socket, wiring).run().await,
-                    Err(error) => tracing::error!(%error, "media socket unusable"),
-                }
-            });
+            runtime.block_on(Shard::new(node, socket, wiring).run());
         };
         if catch_unwind(AssertUnwindSafe(run)).is_err() {
             // Its peers would hang without a word while everything else looks well: a supervisor's

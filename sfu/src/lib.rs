@@ -5,6 +5,8 @@
 
 mod config;
 
+mod events;
+
 mod handle;
 
 mod shard;

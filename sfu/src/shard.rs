@@ -12,6 +12,7 @@ use klieg_sfu_core::{Command, Event};
 use tokio::sync::mpsc;
 
 use crate::config::Offload;
+use crate::events::Events;
 use crate::helpers::{Helpers, Work};
 use crate::load::{Load, Loads};
 use crate::metrics::{Latency, Metrics};
@@ -87,10 +88,10 @@ pub(crate) struct Shard {
     /// The run being sent; always the same buffer.
     run: Vec<u8>,
     outbox: Outbox,
-    /// Handshake steps that found no thread.
+    /// Handshake steps that found no thread, one of a peer at most.
     jobs: VecDeque<PeerHandshake<HandshakeJob>>,
-    /// Events that found no room; bounded by the number of peers times the events of one.
-    events: VecDeque<Event>,
+    /// Events that found no room.
+    events: Events,
     /// What was counted since the start, and as much of it as the metrics have.
     totals: Totals,
     shown: Totals,
@@ -116,7 +117,7 @@ impl Shard {
             run: Vec::with_capacity(64 * 1024),
             outbox: Outbox::default(),
             jobs: VecDeque::new(),
-            events: VecDeque::new(),
+            events: Events::new(),
             totals: Totals::default(),
             shown: Totals::default(),
             next_metrics: now,
@@ -292,15 +293,8 @@ impl Shard {
 
     fn pass_events(&mut self) {
         self.events
-            .extend(std::iter::from_fn(|| self.node.poll_event()));
-        while let Some(event) = self.events.pop_front() {
-            self.wiring.metrics.observe(&event);
-            if let Err(mpsc::error::TrySendError::Full(event)) = self.wiring.events.try_send(event)
-            {
-                self.events.push_front(event);
-                return;
-            }
-        }
+            .add(std::iter::from_fn(|| self.node.poll_event()));
+        self.events.pass(&self.wiring.events, &self.wiring.metrics);
     }
 }
 

@@ -82,11 +82,16 @@ pub(crate) fn bind(listen: SocketAddr) -> io::Result<std::net::UdpSocket> {
 }
 
 impl ShardSocket {
-    /// Takes over a bound socket; to be called on the shard's own runtime.
+    /// Takes over a bound socket; to be called within the shard's own runtime.
+    ///
+    /// # Errors
+    /// The kernel does not let a socket be used so at all. What it merely lacks is done without.
     pub(crate) fn new(socket: std::net::UdpSocket, offload: Offload) -> io::Result<Self> {
         let state = UdpSocketState::new(UdpSockRef::from(&socket))?;
         // Without them the kernel keeps to itself what the queues behind the socket dropped.
-        state.enable_transport_errors(UdpSockRef::from(&socket))?;
+        if let Err(error) = state.enable_transport_errors(UdpSockRef::from(&socket)) {
+            tracing::warn!(%error, "packets that this machine's own queues drop will not be counted");
+        }
         let is_ipv6 = socket.local_addr()?.is_ipv6();
         let runs = Runs::new(offload, state.max_gso_segments());
         Ok(Self {
@@ -281,11 +286,9 @@ impl ReceiveBuffers {
         }
     }
 
-    fn slices(&mut self) -> Vec<IoSliceMut<'_>> {
-        self.bytes
-            .chunks_exact_mut(MAX_DATAGRAM)
-            .map(IoSliceMut::new)
-            .collect()
+    fn slices(&mut self) -> [IoSliceMut<'_>; BATCH_SIZE] {
+        let mut chunks = self.bytes.chunks_exact_mut(MAX_DATAGRAM);
+        std::array::from_fn(|_| IoSliceMut::new(chunks.next().unwrap_or_default()))
     }
 
     fn chunks(&self) -> impl Iterator<Item = &[u8]> {
