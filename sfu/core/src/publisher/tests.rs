@@ -231,6 +231,26 @@ fn keyframes_are_asked_for_once_a_second_until_one_comes() {
 }
 
 #[test]
+fn what_was_asked_of_a_stream_that_is_over_is_asked_of_its_successor_at_once() {
+    let start = Instant::now();
+    let mut publisher = publisher(start);
+    publisher
+        .handle_rtp(start, &packet(96, 1, 7, INTERFRAME))
+        .unwrap();
+    publisher.request_keyframe(None);
+    assert_eq!(feedback(&mut publisher, start), ["pli 7"]);
+    let now = start + Duration::from_millis(300);
+    publisher
+        .handle_rtp(now, &packet(96, 1, 9, INTERFRAME))
+        .unwrap();
+    publisher.request_keyframe(None);
+    assert_eq!(feedback(&mut publisher, now), ["pli 9"]);
+    let soon = now + Duration::from_millis(600);
+    publisher.request_keyframe(None);
+    assert!(feedback(&mut publisher, soon).is_empty());
+}
+
+#[test]
 fn sound_and_picture_of_one_ssrc_are_told_apart_by_what_they_carry() {
     let start = Instant::now();
     let opus = PayloadFormat {
