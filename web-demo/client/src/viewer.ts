@@ -11,6 +11,9 @@ import type { ViewerStats } from './stats.js';
 import { Watchdog } from './watchdog.js';
 
 const SAMPLE_EVERY_MS = 1_000;
+/** While a session is so young its network is still being learnt: until frames wait for repairs, each loss is a hole. */
+const YOUNG_MS = 6_000;
+const SAMPLE_YOUNG_MS = 250;
 /** A picture that moved so lately goes on. */
 const MOVING_MS = 1_500;
 /** A successor whose first frames came goes on smoothly; it takes the place of a moving picture then. */
@@ -226,7 +229,8 @@ export class Viewer extends Emitter<ViewerEvents> {
     if (remedy === 'renew') this.#renew();
     this.#judge();
     const pending = this.#status.kind === 'connecting' || this.#status.kind === 'starting' || this.#next !== undefined;
-    this.#sampleIn(pending ? SAMPLE_FIRST_MS : SAMPLE_EVERY_MS);
+    const isYoung = performance.now() - this.#askedAt < YOUNG_MS;
+    this.#sampleIn(pending ? SAMPLE_FIRST_MS : isYoung ? SAMPLE_YOUNG_MS : SAMPLE_EVERY_MS);
   }
 
   async #count(session: Session): Promise<void> {

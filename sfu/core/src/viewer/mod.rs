@@ -10,6 +10,8 @@ mod span;
 
 mod thin;
 
+mod stamps;
+
 mod resend;
 
 mod sendable;
@@ -40,7 +42,9 @@ use bandwidth::Bandwidth;
 pub(crate) use catch_up::{CatchUp, Start};
 use catch_up::{Joins, SETTLING};
 pub(crate) use sendable::Sendable;
-use track::{Track, number_id};
+use sendable::number_id;
+pub(crate) use stamps::Past;
+use track::Track;
 
 /// Between two sender reports.
 const REPORT_INTERVAL: Duration = Duration::from_secs(1);
@@ -314,6 +318,7 @@ impl Viewer {
         self.next_report = now + REPORT_INTERVAL;
         self.bandwidth.handle_timeout(now);
         for track in &mut self.tracks {
+            track.forget_old(now);
             let source = track.source();
             let clock = source.and_then(|source| room?.clock(source));
             if let Some(clock) = clock {

@@ -14,7 +14,8 @@ use crate::rtp::seq::SeqNo;
 use crate::viewer::Again;
 use crate::viewer::resend::Resend;
 use crate::viewer::rewrite::{Numbers, Origin, Rewrite};
-use crate::viewer::sendable::Sendable;
+use crate::viewer::sendable::{Sendable, number_id};
+use crate::viewer::stamps::Past;
 
 /// The state of one sending m-line.
 #[derive(Debug)]
@@ -121,16 +122,17 @@ impl Track {
         self.rewrite.is_next(burst, packet)
     }
 
-    /// Prepares a packet of the source that is shown. `number` is its transport-wide number.
+    /// Prepares a packet of the source that is shown. `number` is its transport-wide number, `past` where the source
+    /// is by now if it goes with that time.
     pub(super) fn prepare(
         &mut self,
         burst: &Burst,
         packet: &MediaPacket,
-        number: u16,
+        (number, past): (u16, Option<Past>),
     ) -> Option<Sendable> {
         let first = self.sent_packets == 0;
         let format = self.format?;
-        let numbers = self.rewrite.number(burst, packet)?;
+        let numbers = self.rewrite.number(burst, packet, past)?;
         let bytes = u32::try_from(packet.payload.len()).unwrap_or(u32::MAX);
         self.sent_packets = self.sent_packets.wrapping_add(1);
         self.sent_bytes = self.sent_bytes.wrapping_add(bytes);
@@ -143,15 +145,26 @@ impl Track {
     }
 
     /// Goes over to the source of `burst` at `packet`; `None` when a decoder cannot start there, or not play it.
-    pub(super) fn begin(&mut self, room: &Room, burst: &Burst, packet: &MediaPacket) -> Option<()> {
+    pub(super) fn begin(
+        &mut self,
+        room: &Room,
+        burst: &Burst,
+        packet: &MediaPacket,
+        past: Option<Past>,
+    ) -> Option<()> {
         let format = self.payload_format(&burst.format)?;
         if !packet.keyframe {
             return None;
         }
         let meeting = self.meeting(room, burst);
         self.format = Some(format);
-        self.rewrite.switch(burst, packet, meeting);
+        self.rewrite.switch(burst, packet, meeting, past);
         Some(())
+    }
+
+    /// Forgets what nobody asks for any more.
+    pub(super) fn forget_old(&mut self, now: Instant) {
+        self.rewrite.forget_old(now);
     }
 
     /// Returns whether it can go over to a packet in the cache and time goes on.
@@ -369,22 +382,6 @@ impl Track {
             begins: false,
         }
     }
-}
-
-/// Returns the identifier of the transport-wide number on an m-line, where it is to be written.
-///
-/// Where packets are repaired without a stream of their own they go again as they were, number and all: another number
-/// in them would be other bytes under one nonce. So there it is left out.
-pub(super) fn number_id(track: &SendTrack) -> Option<u8> {
-    let mut formats = track.formats.iter();
-    let is_fit = |format: &PayloadFormat| {
-        let repairs_alone = track.ssrc.rtx.is_some() && format.rtx_payload_type.is_some();
-        format.feedback.transport_cc && (repairs_alone || !format.feedback.nack)
-    };
-    track
-        .extensions
-        .transport_cc
-        .filter(|_| formats.all(is_fit))
 }
 
 /// Returns a duration in units of 2^-32 s.
