@@ -26,7 +26,7 @@ use crate::rtp::rtcp::{self, Compound, Rtcp};
 use crate::rtp::seq::SeqNo;
 
 use ladder::Ladder;
-pub(crate) use stream::{middle, ticks};
+pub(crate) use stream::{middle, ntp_units, ticks};
 use track::{Incoming, Track};
 
 /// Our canonical name in feedback to publishers. Not every client agrees to RTCP of reduced size

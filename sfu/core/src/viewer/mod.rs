@@ -76,6 +76,8 @@ pub struct Viewer {
     tier: Tier,
     /// What it is shown of its target.
     picture: Shown,
+    /// When what a layer that was too much has left in a queue will have passed; `None` before the first.
+    drained: Option<Instant>,
     /// What its path carries, and the pace of what goes there.
     bandwidth: Bandwidth,
     /// What its path makes of its choice.
@@ -173,6 +175,7 @@ impl Viewer {
             target: None,
             tier: Tier::BEST,
             picture: Shown::Goes,
+            drained: None,
             bandwidth,
             limit: Limit::None,
             told_limit: Limit::None,
@@ -221,6 +224,7 @@ impl Viewer {
         if follows {
             let is_first = self.shown().is_none();
             let due = if is_first { now + SETTLING } else { now };
+            let due = self.drained.map_or(due, |drained| drained.max(due));
             if self.catch_up.is_some_and(|catch_up| !catch_up.begins) {
                 // It is behind in what it is shown: what comes of that now would leave a gap, and be too much.
                 self.picture = Shown::Ended;

@@ -5,7 +5,7 @@ use std::time::Instant;
 use crate::command::Kind;
 use crate::relay::{Burst, MediaPacket};
 use crate::room::Room;
-use crate::viewer::catch_up::CatchUp;
+use crate::viewer::catch_up::{CatchUp, Start};
 use crate::viewer::track::Track;
 use crate::viewer::{Again, DEFAULT_ROUND_TRIP, Past, Sendable, Shown, Viewer, pacer, track_of};
 
@@ -34,6 +34,10 @@ impl Viewer {
             if !is_wanted {
                 return None;
             }
+            if is_video && packet.keyframe && self.drained.is_some_and(|drained| drained > now) {
+                self.wait_for_queue(burst, packet);
+                return None;
+            }
             track.begin(room, burst, packet, None)?;
         } else if track.leaves_out(burst, packet) {
             return None;
@@ -57,6 +61,19 @@ impl Viewer {
         }
         let begins = begins || track_of(&mut self.tracks, burst.kind())?.spatial() != before;
         Some(Sendable { begins, ..sendable })
+    }
+
+    /// Leaves a keyframe to be taken from the cache once a queue has passed, where it is played at all.
+    fn wait_for_queue(&mut self, burst: &Burst, packet: &MediaPacket) {
+        if let Some(due) = self.drained.filter(|_| self.plays(&burst.format)) {
+            let start = Start {
+                source: burst.source,
+                layer: burst.layer,
+                keyframe: packet.seq,
+            };
+            self.catch_up = Some(CatchUp::new(start, due));
+            self.has_fallen_behind = true;
+        }
     }
 
     /// Leaves a packet and all behind it to be taken from the cache, at the pace of the path.

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::codec::{Shift, Tier};
 use crate::command::{Format, Kind, PayloadFormat, PeerId, SendTrack};
-use crate::publisher::{middle, ticks};
+use crate::publisher::{middle, ntp_units, ticks};
 use crate::relay::{Burst, MediaPacket, SourceClock, SourceId};
 use crate::room::Room;
 use crate::rtp::ext;
@@ -30,6 +30,8 @@ pub(super) struct Track {
     resend: Resend,
     /// The payload type in use; `None` until a source is shown.
     format: Option<PayloadFormat>,
+    /// The timestamp of the frame with which the source that is shown began here; `None` before the first.
+    opening: Option<u64>,
     /// Packets and payload bytes sent, modulo 2^32, for sender reports.
     sent_packets: u32,
     sent_bytes: u32,
@@ -46,6 +48,7 @@ impl Track {
             rewrite,
             resend: Resend::new(SeqNo(0)),
             format: None,
+            opening: None,
             sent_packets: 0,
             sent_bytes: 0,
             last_report: None,
@@ -136,7 +139,11 @@ impl Track {
         let bytes = u32::try_from(packet.payload.len()).unwrap_or(u32::MAX);
         self.sent_packets = self.sent_packets.wrapping_add(1);
         self.sent_bytes = self.sent_bytes.wrapping_add(bytes);
-        self.resend.earn(bytes);
+        if self.opening == Some(packet.timestamp) {
+            self.resend.earn_whole(bytes);
+        } else {
+            self.resend.earn(bytes);
+        }
         Some(Sendable {
             first,
             transport_sequence: self.transport_sequence(number),
@@ -157,9 +164,14 @@ impl Track {
             return None;
         }
         let meeting = self.meeting(room, burst);
-        self.format = Some(format);
+        (self.format, self.opening) = (Some(format), Some(packet.timestamp));
         self.rewrite.switch(burst, packet, meeting, past);
         Some(())
+    }
+
+    /// Sends nothing again of what was sent until now: it is over.
+    pub(super) fn forsake(&mut self) {
+        self.resend.forsake(SeqNo(self.rewrite.highest().0 + 1));
     }
 
     /// Forgets what nobody asks for any more.
@@ -382,10 +394,4 @@ impl Track {
             begins: false,
         }
     }
-}
-
-/// Returns a duration in units of 2^-32 s.
-fn ntp_units(duration: Duration) -> u64 {
-    let units = (duration.as_nanos() << 32) / 1_000_000_000;
-    u64::try_from(units).unwrap_or(u64::MAX)
 }
