@@ -3,10 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
+use klieg_sfu_core::publisher::WallTime;
 use klieg_sfu_core::rtp::packet::Header;
 
-use crate::sim::Link;
+use crate::sim::run::layers;
 use crate::sim::stage::Stage;
+use crate::sim::{Link, epoch};
 
 const SECOND: Duration = Duration::from_secs(1);
 /// The time of the first frame of the simulated publisher, and how far its frames are apart.
@@ -112,4 +114,28 @@ fn sender_reports_tell_where_the_live_picture_is_while_the_past_is_shown() {
     let frames = u32::try_from(stage.elapsed().as_millis() / 33).unwrap();
     let off = millis(told, own_time(frames));
     assert!(off.abs() < 150.0, "{off} ms");
+}
+
+#[test]
+fn sender_reports_tell_the_time_on_the_servers_clock() {
+    let mut stage = Stage::new(76, 2);
+    let ntp = 4_000_000_000 << 32;
+    for node in &mut stage.nodes {
+        node.set_wall(WallTime { at: epoch(), ntp });
+    }
+    // The publisher's own clock began to count a minute ago.
+    stage.simulcast(1, Link::round_trip(20), layers());
+    stage.run(3 * SECOND);
+    let viewer = stage.watch(2, Link::round_trip(20));
+    for _ in 0..4 {
+        let before = stage.watching(viewer).reports.len();
+        stage.run_until(2 * SECOND, |stage| {
+            stage.watching(viewer).reports.len() > before
+        });
+        let (told, _) = *stage.watching(viewer).reports.last().unwrap();
+        let told = (told - ntp) as f64 / f64::from(u32::MAX);
+        let off = stage.elapsed().as_secs_f64() - told;
+        // What is on its way takes 10 ms, twice.
+        assert!((-0.01..0.1).contains(&off), "{off} s");
+    }
 }

@@ -136,6 +136,7 @@ impl Stream {
             kind,
             layer: 0,
             ntp: info.ntp,
+            to_server: 0,
             timestamp,
             received: now,
         })

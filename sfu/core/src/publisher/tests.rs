@@ -307,7 +307,7 @@ fn a_sender_report_tells_where_the_source_stands_on_the_wall_clock() {
     };
     rtcp::write_sender_report(&mut report, &info, 1, 1);
 
-    let clocks = publisher.handle_rtcp(start, &report);
+    let clocks = publisher.handle_rtcp(start, None, &report);
 
     let timestamp = (1 << 32) + 3090;
     let kind = Kind::Video;
@@ -318,6 +318,7 @@ fn a_sender_report_tells_where_the_source_stands_on_the_wall_clock() {
             kind,
             layer: 0,
             ntp: 5 << 32,
+            to_server: 0,
             timestamp,
             received: start
         }]

@@ -552,6 +552,7 @@ mod tests {
             kind: crate::command::Kind::Video,
             layer: 0,
             ntp: (9 << 32) + (ntp_ms << 32) / 1000,
+            to_server: 0,
             timestamp,
             received,
         }

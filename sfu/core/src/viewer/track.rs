@@ -325,7 +325,8 @@ impl Track {
     }
 
     /// Appends a sender report and the canonical name, once the source's clock is known: with the
-    /// publisher's own wall clock, so that sound and picture stay together.
+    /// publisher's wall clock, moved to the server's, so that sound and picture stay together and players can tell
+    /// how old they are.
     pub(super) fn write_report(&mut self, now: Instant, clock: &SourceClock, out: &mut Vec<u8>) {
         if self.rewrite.source() != Some(clock.source) {
             return;
@@ -338,7 +339,8 @@ impl Track {
         let Some(rtp_timestamp) = self.rewrite.timestamp(clock.source, timestamp) else {
             return;
         };
-        let ntp = clock.ntp.wrapping_add(ntp_units(elapsed));
+        let ntp = clock.ntp.wrapping_add(clock.to_server);
+        let ntp = ntp.wrapping_add(ntp_units(elapsed));
         let info = SenderInfo {
             ssrc: self.ssrc(),
             ntp,
