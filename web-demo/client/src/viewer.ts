@@ -119,7 +119,7 @@ export class Viewer extends Emitter<ViewerEvents> {
   /** Reads the numbers of the picture and sound that are shown. */
   async stats(): Promise<ViewerStats | undefined> {
     const session = this.#session;
-    return session && viewerStats(await session.pc.getStats() as unknown as Map<string, unknown>, session.meter);
+    return session && viewerStats(await session.pc.getStats() as unknown as Map<string, unknown>, session.meter, this.#room.clock.now());
   }
 
   /** Stops watching; the room stays open. */
@@ -235,7 +235,10 @@ export class Viewer extends Emitter<ViewerEvents> {
 
   async #count(session: Session): Promise<void> {
     const report = await session.pc.getStats() as unknown as Map<string, Record<string, unknown>>;
-    this.#wait(session, session.playout.sample(performance.now(), repairs(report)));
+    const counted = repairs(report);
+    // On a lossy path it takes a while until the browser has measured.
+    const roundTripMs = counted.roundTripMs ?? this.#room.clock.roundTripMs;
+    this.#wait(session, session.playout.sample(performance.now(), { ...counted, roundTripMs }));
     for (const entry of report.values()) {
       if (entry['type'] !== 'inbound-rtp' || entry['kind'] !== 'video') continue;
       const frames = Number(entry['framesDecoded'] ?? 0);
