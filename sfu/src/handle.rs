@@ -4,9 +4,10 @@ use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use klieg_sfu_core::node::{Node, NodeConfig};
+use klieg_sfu_core::publisher::WallTime;
 use klieg_sfu_core::transport::Identity;
 use klieg_sfu_core::{Command, Event, Fingerprint, ShardIndex};
 use tokio::sync::{mpsc, oneshot};
@@ -20,6 +21,8 @@ use crate::udp::{self, ShardSocket};
 
 /// Events that wait for signaling. Beyond it they wait in the shards.
 const EVENTS: usize = 4096;
+/// From the beginning of NTP's time to that of the system's (RFC 5905, section 6).
+const SINCE_1900: Duration = Duration::from_secs(2_208_988_800);
 /// How long a stop may take.
 const STOP_DEADLINE: Duration = Duration::from_secs(5);
 
@@ -65,6 +68,7 @@ impl Sfu {
         let helpers = Helpers::start(usize::from(count).div_ceil(2)).map_err(StartError::Thread)?;
         let (events, events_out) = mpsc::channel(EVENTS);
         let (shards, inboxes): (Vec<_>, Vec<_>) = (0..count).map(|_| mpsc::channel(INBOX)).unzip();
+        let wall = wall_time();
         let (mut ended, loads) = (Vec::new(), Loads::new(count));
         for (index, (socket, inbox)) in (0..count).zip(sockets.into_iter().zip(inboxes)) {
             let mut node = Node::new(NodeConfig {
@@ -84,6 +88,7 @@ impl Sfu {
                 offload: config.offload,
             };
             node.set_hold(config.hold.unwrap_or_default());
+            node.set_wall(wall);
             let core = config.pin_threads.then_some(usize::from(index));
             let (done, end) = oneshot::channel();
             spawn(core, node, socket, wiring, done).map_err(StartError::Thread)?;
@@ -142,6 +147,17 @@ impl Handle {
         if tokio::time::timeout(STOP_DEADLINE, all).await.is_err() {
             tracing::warn!("a forwarding thread did not end in time");
         }
+    }
+}
+
+/// Returns what the wall clock says, once for all shards: what sets it later moves no media.
+fn wall_time() -> WallTime {
+    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH);
+    let since_1900 = since_1970.unwrap_or_default() + SINCE_1900;
+    let fraction = u64::from(since_1900.subsec_nanos()) << 32;
+    WallTime {
+        at: Instant::now(),
+        ntp: (since_1900.as_secs() << 32) + fraction / 1_000_000_000,
     }
 }
 

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, expect, onTestFailed, test } from 'vitest';
 import { launchChromium, launchFirefox, until } from './browsers.js';
 import type { Browser, Tab } from './browsers.js';
-import { risenMs, viewerCount } from './probe.js';
+import { latencyMs, risenMs, viewerCount } from './probe.js';
 import { startServer } from './server.js';
 import type { Server } from './server.js';
 import { frames, goLive, isTold, listen, openStudio, prepareCamera, reads, seesReaction, signIn, stopIsAnEnd, watch } from './visitors.js';
@@ -43,6 +43,12 @@ test('viewers in Chromium and Firefox see 100 frames and hear', async () => {
   await Promise.all(viewers.map((viewer) => watch(viewer, server.url, roomId)));
   await Promise.all(viewers.map((viewer) => frames(viewer, 100)));
   await Promise.all(viewers.map(listen));
+});
+
+test('viewers in Chromium are told how old the picture is', async () => {
+  showLogOnFailure();
+  const told = viewers.slice(0, 2).map((viewer) => until(`${viewer.name} is told`, () => viewer.look(latencyMs), (ms) => ms > 0 && ms < 5_000));
+  console.log(`${(await Promise.all(told)).join(' and ')} ms from camera to screen`);
 });
 
 test('everybody reads how many watch', async () => {

@@ -143,6 +143,11 @@ export function firstFrameAfter(): number | undefined {
   return window.kliegPlayingAt;
 }
 
+/** How old the picture is, as the player says, in milliseconds; -1 while it does not. */
+export function latencyMs(): number {
+  return Number(document.querySelector<HTMLElement>('[data-test=latency]')?.dataset['ms'] ?? -1);
+}
+
 export function statusWords(): string {
   return document.querySelector('[data-test=status]')?.textContent ?? '';
 }

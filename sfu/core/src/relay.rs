@@ -144,6 +144,8 @@ pub struct SourceClock {
     pub layer: u8,
     /// NTP format, 32.32 seconds since 1900, as the publisher says.
     pub ntp: u64,
+    /// What is added to that to have the server's wall clock, modulo 2^64: the same for all streams of a publisher.
+    pub to_server: u64,
     /// The same moment as an extended timestamp of the source.
     pub timestamp: u64,
     /// When the report arrived.

@@ -5,13 +5,14 @@
 use std::time::Duration;
 
 use klieg_sfu_core::command::{Command, Event, LayerChoice, Limit, PeerId};
+use klieg_sfu_core::rtp::packet::Header;
 use klieg_sfu_core::rtp::rtcp::{self, ReceptionReport};
 
-use crate::sim::Link;
 use crate::sim::bottleneck::{Bottleneck, Cross};
 use crate::sim::run::{Run, VIEWER, layers, longest_gap, own_estimate};
-use crate::sim::simulcast::SentLayer;
+use crate::sim::simulcast::{Seen, SentLayer};
 use crate::sim::stage::{Stage, count};
+use crate::sim::{Link, epoch};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -37,6 +38,34 @@ fn a_bottleneck_that_narrows_and_widens_costs_half_a_second_and_gives_the_best_l
         assert!(run.freeze(14, 20) <= Duration::from_millis(500));
         assert!(run.dropped(18, 35) * 50 <= run.came(18, 35));
         assert_eq!(run.layer_at(50.0), Some(2), "{:?}", run.layers());
+    }
+}
+
+#[test]
+fn what_was_lost_of_a_layer_that_was_too_much_does_not_stand_before_the_keyframe_of_the_next() {
+    for (seed, queue_ms) in [(304, 200), (305, 300), (306, 400), (307, 300), (308, 250)] {
+        let bottleneck = Bottleneck::new(3000, queue_ms).then(15, 600);
+        let mut run = Run::simulcast(seed, Link::round_trip(50), bottleneck);
+        run.until(20);
+        let lowered = run.layers().iter().find(|(at, _)| *at > 15.0).unwrap().0;
+        let lowered = epoch() + Duration::from_secs_f64(lowered);
+        let packets = run.stage.actors[run.viewer].peer.rtp.iter();
+        let arrivals = run.stage.watching(run.viewer).bytes.iter();
+        let mut repaired = 0;
+        for (packet, (at, _)) in packets.zip(arrivals) {
+            let header = Header::parse(packet).unwrap();
+            let is_repair = header.ssrc == 2003 && !header.payload.is_empty();
+            if is_repair && *at > lowered + SECOND / 2 {
+                repaired += u32::from(Seen::read_repair(packet).layer == 2);
+            }
+        }
+        let dropped = run.dropped(15, 20);
+        println!(
+            "{repaired} repaired, {dropped} dropped, freeze {:?}",
+            run.freeze(14, 20)
+        );
+        assert_eq!(repaired, 0, "of the layer that is over");
+        assert!(run.freeze(14, 20) <= Duration::from_millis(500));
     }
 }
 

@@ -20,6 +20,8 @@ mod publishers;
 
 mod interop;
 
+mod joins;
+
 mod simulcast;
 
 mod layers;

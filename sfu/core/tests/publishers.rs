@@ -140,7 +140,6 @@ fn a_publisher_that_changes_its_ssrc_is_followed() {
     let publisher = stage.publish(1, Link::bad(2, 40));
     let viewers = [2, 3, 4].map(|id| stage.watch(id, Link::round_trip(20)));
     stage.run(3 * SECOND);
-    let mut seen = Vec::new();
     // Forward eight times, then to and fro.
     for change in 1..14 {
         let before = viewers.map(|viewer| stage.watching(viewer).frames);
@@ -158,13 +157,9 @@ fn a_publisher_that_changes_its_ssrc_is_followed() {
         stage.run(4 * SECOND);
         for (viewer, before) in viewers.into_iter().zip(before) {
             let frames = stage.watching(viewer).frames - before;
-            // Where the request for a keyframe is lost, another one goes a second later.
-            assert!(frames > 25, "{frames} frames after change {change}");
-            seen.push(frames);
+            assert!(frames >= 65, "{frames} frames after change {change}");
         }
     }
-    let whole = seen.iter().filter(|frames| **frames > 65).count();
-    assert!(whole >= 30, "{seen:?}");
 }
 
 #[test]

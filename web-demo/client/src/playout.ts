@@ -12,6 +12,8 @@ const NOTICE_MS = 60;
 const LEAST_ROUND_MS = 100;
 /** What is worth waiting for; more would be felt in a conversation. */
 export const LONGEST_WAIT_MS = 500;
+/** Over a longer way it is one round: with less, every loss would be a hole. Nobody converses there anyway. */
+const LONGEST_ROUND_MS = 1000;
 
 /** What a browser has counted of a picture's packets. */
 export interface Repairs {
@@ -51,5 +53,7 @@ export class PlayoutDelay {
 function waitFor(loss: number, roundTripMs: number): number {
   const rounds = loss < 0.002 ? 0 : loss < 0.02 ? 1 : loss < 0.06 ? 2 : 3;
   if (rounds === 0) return 0;
-  return Math.min(LONGEST_WAIT_MS, Math.round(rounds * Math.max(roundTripMs, LEAST_ROUND_MS) + NOTICE_MS));
+  const round = Math.max(roundTripMs, LEAST_ROUND_MS);
+  const longest = Math.max(LONGEST_WAIT_MS, Math.min(LONGEST_ROUND_MS, round + NOTICE_MS));
+  return Math.min(longest, Math.round(rounds * round + NOTICE_MS));
 }

@@ -1,6 +1,7 @@
 /** A room as one participant sees it: the socket, its return after a loss, and the events that come over it. */
 
 import { backoff } from './backoff.js';
+import { ServerClock } from './clock.js';
 import { Emitter } from './emitter.js';
 import { KliegError } from './error.js';
 import { SUBPROTOCOL } from './protocol.js';
@@ -80,6 +81,8 @@ export interface RoomEvents {
 export class Room extends Emitter<RoomEvents> {
   #options: RoomOptions;
   /** The socket in use; `undefined` between two. */
+  /** The server's clock, known from the first answer on. */
+  readonly clock = new ServerClock();
   #wire: Wire | undefined;
   /** The one before a `rejoin`, until `releaseFormer`; `undefined` at all other times. */
   #former: Wire | undefined;
@@ -171,7 +174,7 @@ export class Room extends Emitter<RoomEvents> {
 
   #connect(): void {
     const { url, socket = (to, protocol) => new WebSocket(to, protocol) } = this.#options;
-    const wire = new Wire(socket(url, SUBPROTOCOL));
+    const wire = new Wire(socket(url, SUBPROTOCOL), this.clock);
     this.#wire = wire;
     const opened = new Promise<void>((resolve) => wire.on('open', resolve));
     wire.on('message', (message) => {

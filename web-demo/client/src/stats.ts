@@ -13,6 +13,11 @@ export interface ViewerStats {
   /** Such as `VP8`; `undefined` until something came. */
   codec: string | undefined;
   roundTripMs: number | undefined;
+  /**
+   * How old the picture is that is shown: from its capture, by the server's clock, until now. The way from the publisher to the server is not in it.
+   * `undefined` where the browser or the publisher does not tell.
+   */
+  latencyMs: number | undefined;
   /** Mean wait of a frame before it is shown. */
   jitterBufferMs: number | undefined;
   packetsLost: number;
@@ -55,8 +60,13 @@ export class RateMeter {
   }
 }
 
-/** Summarises a viewer's report. */
-export function viewerStats(report: Iterable<readonly [string, unknown]>, meter: RateMeter): ViewerStats {
+/** From the beginning of NTP's time to that of JavaScript's. */
+const SINCE_1900_MS = 2_208_988_800_000;
+/** More than that is no latency: a clock was set. */
+const MAX_LATENCY_MS = 60_000;
+
+/** Summarises a viewer's report. `serverNow` is what the server's clock says. */
+export function viewerStats(report: Iterable<readonly [string, unknown]>, meter: RateMeter, serverNow?: number): ViewerStats {
   const entries = read(report);
   const video = entries.find((entry) => entry.type === 'inbound-rtp' && entry['kind'] === 'video');
   const audio = entries.find((entry) => entry.type === 'inbound-rtp' && entry['kind'] === 'audio');
@@ -70,6 +80,7 @@ export function viewerStats(report: Iterable<readonly [string, unknown]>, meter:
     height: number(video?.['frameHeight']),
     codec: codecOf(entries, video),
     roundTripMs: milliseconds(activePair(entries)?.['currentRoundTripTime']),
+    latencyMs: latency(video?.['estimatedPlayoutTimestamp'], serverNow),
     jitterBufferMs: emitted > 0 ? (number(video?.['jitterBufferDelay']) / emitted) * 1000 : undefined,
     packetsLost: number(video?.['packetsLost']) + number(audio?.['packetsLost']),
     freezes: number(video?.['freezeCount']),
@@ -123,6 +134,12 @@ function codecOf(entries: Entry[], stream: Entry | undefined): string | undefine
 
 function activePair(entries: Entry[]): Entry | undefined {
   return entries.find((entry) => entry.type === 'candidate-pair' && entry['nominated'] === true && entry['state'] === 'succeeded');
+}
+
+function latency(shown: unknown, serverNow: number | undefined): number | undefined {
+  if (typeof shown !== 'number' || shown === 0 || serverNow === undefined) return undefined;
+  const latencyMs = serverNow - (shown - SINCE_1900_MS);
+  return latencyMs >= 0 && latencyMs <= MAX_LATENCY_MS ? latencyMs : undefined;
 }
 
 function number(value: unknown): number {

@@ -11,6 +11,9 @@ import type { ViewerStats } from './stats.js';
 import { Watchdog } from './watchdog.js';
 
 const SAMPLE_EVERY_MS = 1_000;
+/** While a session is so young its network is still being learnt: until frames wait for repairs, each loss is a hole. */
+const YOUNG_MS = 6_000;
+const SAMPLE_YOUNG_MS = 250;
 /** A picture that moved so lately goes on. */
 const MOVING_MS = 1_500;
 /** A successor whose first frames came goes on smoothly; it takes the place of a moving picture then. */
@@ -116,7 +119,7 @@ export class Viewer extends Emitter<ViewerEvents> {
   /** Reads the numbers of the picture and sound that are shown. */
   async stats(): Promise<ViewerStats | undefined> {
     const session = this.#session;
-    return session && viewerStats(await session.pc.getStats() as unknown as Map<string, unknown>, session.meter);
+    return session && viewerStats(await session.pc.getStats() as unknown as Map<string, unknown>, session.meter, this.#room.clock.now());
   }
 
   /** Stops watching; the room stays open. */
@@ -226,12 +229,16 @@ export class Viewer extends Emitter<ViewerEvents> {
     if (remedy === 'renew') this.#renew();
     this.#judge();
     const pending = this.#status.kind === 'connecting' || this.#status.kind === 'starting' || this.#next !== undefined;
-    this.#sampleIn(pending ? SAMPLE_FIRST_MS : SAMPLE_EVERY_MS);
+    const isYoung = performance.now() - this.#askedAt < YOUNG_MS;
+    this.#sampleIn(pending ? SAMPLE_FIRST_MS : isYoung ? SAMPLE_YOUNG_MS : SAMPLE_EVERY_MS);
   }
 
   async #count(session: Session): Promise<void> {
     const report = await session.pc.getStats() as unknown as Map<string, Record<string, unknown>>;
-    this.#wait(session, session.playout.sample(performance.now(), repairs(report)));
+    const counted = repairs(report);
+    // On a lossy path it takes a while until the browser has measured.
+    const roundTripMs = counted.roundTripMs ?? this.#room.clock.roundTripMs;
+    this.#wait(session, session.playout.sample(performance.now(), { ...counted, roundTripMs }));
     for (const entry of report.values()) {
       if (entry['type'] !== 'inbound-rtp' || entry['kind'] !== 'video') continue;
       const frames = Number(entry['framesDecoded'] ?? 0);

@@ -1,5 +1,6 @@
 /** One WebSocket to the server: pairs requests with their answers and notices when the other end is gone. */
 
+import { localNow, ServerClock } from './clock.js';
 import { Emitter } from './emitter.js';
 import { KliegError } from './error.js';
 import type { Ack, ClientMessages, ServerMessages } from './protocol.js';
@@ -22,11 +23,14 @@ interface WireEvents {
 interface Waiting {
   resolve: (ack: Ack) => void;
   reject: (error: KliegError) => void;
+  sentAt: number;
   timer: ReturnType<typeof setTimeout>;
 }
 
 /** A socket from its opening to its end; it is not opened again. */
 export class Wire extends Emitter<WireEvents> {
+  /** What answers tell of the server's clock. */
+  readonly clock: ServerClock;
   #socket: WebSocket;
   /** Requests without an answer yet, by id. */
   #waiting = new Map<string, Waiting>();
@@ -36,8 +40,9 @@ export class Wire extends Emitter<WireEvents> {
   #ping: ReturnType<typeof setInterval> | undefined;
   #closed = false;
 
-  constructor(socket: WebSocket) {
+  constructor(socket: WebSocket, clock = new ServerClock()) {
     super();
+    this.clock = clock;
     this.#socket = socket;
     this.#opening = setTimeout(() => this.#end(1006), ANSWER_WITHIN_MS);
     socket.addEventListener('open', () => this.#handleOpen());
@@ -57,7 +62,7 @@ export class Wire extends Emitter<WireEvents> {
         this.#waiting.delete(key);
         reject(new KliegError('timeout'));
       }, ANSWER_WITHIN_MS);
-      this.#waiting.set(key, { resolve, reject, timer });
+      this.#waiting.set(key, { resolve, reject, sentAt: localNow(), timer });
       this.#socket.send(JSON.stringify({ t, id: key, d }));
     });
   }
@@ -88,19 +93,20 @@ export class Wire extends Emitter<WireEvents> {
 
   #handleMessage(message: Envelope): void {
     if (message.t === 'ack' || message.t === 'error') {
-      this.#handleAnswer(message.t, message.d);
+      this.#handleAnswer(message.t, message.d, message.ts);
     } else {
       // Unknown types reach nobody: a newer server may send more than this client knows.
       this.emit('message', message as unknown as ServerMessage);
     }
   }
 
-  #handleAnswer(t: 'ack' | 'error', d: Record<string, unknown>): void {
+  #handleAnswer(t: 'ack' | 'error', d: Record<string, unknown>, ts: unknown): void {
     const re = String(d['re']);
     const waiting = this.#waiting.get(re);
     if (waiting === undefined) return;
     this.#waiting.delete(re);
     clearTimeout(waiting.timer);
+    if (typeof ts === 'number') this.clock.sample(waiting.sentAt, localNow(), ts);
     if (t === 'ack') {
       waiting.resolve(d as unknown as Ack);
     } else {
@@ -126,6 +132,7 @@ export class Wire extends Emitter<WireEvents> {
 
 interface Envelope {
   t: string;
+  ts?: unknown;
   d: Record<string, unknown>;
 }
 
@@ -134,7 +141,7 @@ function parse(data: unknown): Envelope[] {
   if (typeof data !== 'string') return [];
   try {
     const frame = JSON.parse(data) as unknown;
-    return (Array.isArray(frame) ? frame : [frame]).flatMap((one: { t?: unknown; d?: Record<string, unknown> } | null) => {
+    return (Array.isArray(frame) ? frame : [frame]).flatMap((one: { t?: unknown; ts?: unknown; d?: Record<string, unknown> } | null) => {
       const { d = {}, ...envelope } = one ?? {};
       return typeof envelope.t === 'string' ? [{ ...envelope, t: envelope.t, d }] : [];
     });

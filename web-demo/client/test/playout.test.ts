@@ -17,7 +17,7 @@ test('a clean path has the browser decide', () => {
 });
 
 test.each([
-  [1, 100, 160], [5, 100, 260], [10, 100, 360], [5, 20, 260], [10, 400, LONGEST_WAIT_MS],
+  [1, 100, 160], [5, 100, 260], [10, 100, 360], [5, 20, 260], [10, 400, LONGEST_WAIT_MS], [10, 500, 560], [10, 3000, 1000],
 ])('with %i %% of packets repaired at %i ms, frames wait for %i ms', (percent, roundTripMs, wait) => {
   expect(watch(new PlayoutDelay(), 0, 10, percent, roundTripMs)).toBe(wait);
 });

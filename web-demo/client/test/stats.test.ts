@@ -27,6 +27,17 @@ test('a viewer reads size, codec, round trip and sound', () => {
   });
 });
 
+test('the picture is as old as the server and the browser say together', () => {
+  const shown = { id: 'v', type: 'inbound-rtp', kind: 'video', estimatedPlayoutTimestamp: 2_208_988_800_000 + 1_000_000 };
+  const latency = (serverNow?: number) => viewerStats(report(shown), new RateMeter(), serverNow).latencyMs;
+  expect(latency(1_000_250)).toBe(250);
+  expect(latency()).toBeUndefined();
+  // The clock was set meanwhile, or the publisher tells no time.
+  expect(latency(1_000_000 + 3_600_000)).toBeUndefined();
+  expect(latency(999_000)).toBeUndefined();
+  expect(viewerStats(report({ ...shown, estimatedPlayoutTimestamp: undefined }), new RateMeter(), 1_000_250).latencyMs).toBeUndefined();
+});
+
 test('a publisher with layers shows the largest', () => {
   const stats = publisherStats(report(
     { id: 'l', type: 'outbound-rtp', kind: 'video', frameWidth: 320, bytesSent: 1 },

@@ -2,6 +2,7 @@
 
 const number = new Intl.NumberFormat('en');
 const compact = new Intl.NumberFormat('en', { notation: 'compact', maximumFractionDigits: 1 });
+const hundredths = new Intl.NumberFormat('en', { minimumFractionDigits: 2, maximumFractionDigits: 2 });
 const time = new Intl.DateTimeFormat('en', { hour: 'numeric', minute: '2-digit' });
 
 export const en = {
@@ -122,6 +123,8 @@ export const en = {
     fullscreen: 'Full screen (f)',
     exitFullscreen: 'Leave full screen (f)',
     video: 'Live video',
+    latency: (ms: number) => `${hundredths.format(ms / 1000)} s behind`,
+    latencyTitle: 'From the host’s camera to here, without the host’s own upload',
     hostedBy: 'Hosted by',
     share: 'Copy link',
     shared: 'Link copied',

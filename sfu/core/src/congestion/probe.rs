@@ -28,6 +28,8 @@ const PATIENCE: Duration = Duration::from_secs(1);
 const WAIT_REACHED: Duration = Duration::from_millis(50);
 const WAIT_MISSED: Duration = Duration::from_secs(2);
 const MAX_WAIT: Duration = Duration::from_secs(8);
+/// A path that carries so many hundredths of what was known has become wider.
+const WIDER: u64 = 130;
 /// What must have arrived of a cluster, in hundredths, to say anything.
 const ARRIVED: u64 = 80;
 /// A cluster that arrives at so many hundredths of its rate has not met the limit of the path.
@@ -59,6 +61,8 @@ pub(crate) enum Outcome {
 #[derive(Debug)]
 struct Cluster {
     rate: Bitrate,
+    /// What the path was known to carry before.
+    known: Bitrate,
     began: Instant,
     /// The transport-wide numbers of its packets; the end is `None` while it is being sent.
     first: u64,
@@ -106,6 +110,7 @@ impl Prober {
         let rate = goal.min(known.percent(MAX_STEP)).min(MAX_RATE);
         self.cluster = Some(Cluster {
             rate,
+            known,
             began: now,
             first,
             end: None,
@@ -215,6 +220,10 @@ impl Prober {
         let outcome = cluster.outcome();
         let (wait, next) = match outcome {
             Outcome::Reached(_) => (WAIT_REACHED, WAIT_MISSED),
+            // It met a limit, but not the one before.
+            Outcome::Missed(rate) if rate > cluster.known.percent(WIDER) => {
+                (WAIT_MISSED, WAIT_MISSED)
+            }
             Outcome::Missed(_) | Outcome::Nothing => (self.wait, (self.wait * 2).min(MAX_WAIT)),
         };
         self.earliest = now + wait;
@@ -268,8 +277,16 @@ mod tests {
     /// Sends a cluster over a bottleneck; returns what went, in bytes, and what came of it.
     fn probe(goal: Bitrate, bottleneck: Bitrate) -> (u64, Outcome) {
         let start = Instant::now();
-        let mut prober = Prober::new(start);
-        assert!(prober.begin(start, 100, (goal, goal)));
+        send(&mut Prober::new(start), start, (goal, goal), bottleneck)
+    }
+
+    fn send(
+        prober: &mut Prober,
+        start: Instant,
+        rates: (Bitrate, Bitrate),
+        bottleneck: Bitrate,
+    ) -> (u64, Outcome) {
+        assert!(prober.begin(start, 100, rates));
         let (mut now, mut next, mut free_at) = (start, 100, 0);
         let mut bytes = 0;
         while prober.cluster.as_ref().is_some_and(|it| it.end.is_none()) {
@@ -290,6 +307,22 @@ mod tests {
             now = prober.poll_timeout().unwrap();
         }
         (bytes, prober.poll_outcome(now, next - 1).unwrap())
+    }
+
+    #[test]
+    fn a_path_that_has_become_wider_is_probed_again_soon() {
+        let start = Instant::now();
+        let mut prober = Prober::new(start);
+        prober.wait = MAX_WAIT;
+        let [known, goal, wider] = [600, 1300, 900].map(Bitrate::kbps);
+        let (_, outcome) = send(&mut prober, start, (known, goal), wider);
+        assert!(matches!(outcome, Outcome::Missed(_)), "{outcome:?}");
+        assert!(prober.earliest <= start + WAIT_MISSED * 2);
+        assert_eq!(prober.wait, WAIT_MISSED);
+        let later = start + MAX_WAIT;
+        let (_, outcome) = send(&mut prober, later, (known, goal), known);
+        assert!(matches!(outcome, Outcome::Missed(_)), "{outcome:?}");
+        assert_eq!(prober.wait, WAIT_MISSED * 2);
     }
 
     #[test]

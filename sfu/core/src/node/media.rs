@@ -217,7 +217,7 @@ impl Node {
         match &mut peer.role {
             Role::Unknown => {}
             Role::Publisher(publisher) => {
-                for clock in publisher.handle_rtcp(now, compound) {
+                for clock in publisher.handle_rtcp(now, self.wall.as_ref(), compound) {
                     if let Some(room) = self.rooms.get_mut(&key) {
                         room.set_clock(clock);
                         let wanted = room.wanted_by.iter();

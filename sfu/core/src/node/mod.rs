@@ -39,6 +39,7 @@ use rustc_hash::FxHashMap;
 
 use crate::command::{Event, Path, RoomKey, ShardIndex};
 use crate::demux::{self, Protocol};
+use crate::publisher::WallTime;
 use crate::relay::{Burst, ShardMessage};
 use crate::room::{FanOut, Room};
 use crate::transport::{HandshakeDone, HandshakeJob, Identity, Received};
@@ -75,6 +76,8 @@ pub struct PeerHandshake<T> {
 #[derive(Debug)]
 pub struct Node {
     config: NodeConfig,
+    /// The server's wall clock; `None` where nobody has told it.
+    wall: Option<WallTime>,
     /// Who may come, and what leads where.
     directory: Directory,
     /// Who is here.
@@ -124,6 +127,7 @@ impl Node {
     pub fn new(config: NodeConfig) -> Self {
         Self {
             config,
+            wall: None,
             directory: Directory::default(),
             peers: Peers::default(),
             rooms: FxHashMap::default(),
@@ -208,6 +212,11 @@ impl Node {
     /// much as five packets. At most 10 ms; nothing by default. What completes a frame is never waited behind.
     pub fn set_hold(&mut self, hold: Duration) {
         self.gathering.set_hold(hold);
+    }
+
+    /// Tells what the server's wall clock says, so that sender reports to viewers tell the time on that.
+    pub fn set_wall(&mut self, wall: WallTime) {
+        self.wall = Some(wall);
     }
 
     /// Does what has become due.

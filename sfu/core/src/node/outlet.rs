@@ -10,7 +10,7 @@ use crate::node::ready::Ready;
 use crate::publisher::cache::Cache;
 use crate::room::{self, Body, Room};
 use crate::transport::Transport;
-use crate::viewer::{Again, CatchUp, Sendable, Start, Viewer};
+use crate::viewer::{Again, CatchUp, Past, Sendable, Start, Viewer};
 
 /// Packets of one step of a catch-up, at the most.
 const MAX_STEP: usize = 16;
@@ -84,7 +84,13 @@ impl Outlet<'_> {
                 if !self.viewer.has_room(now) {
                     break;
                 }
-                if let Some(sendable) = self.viewer.prepare_cached(room, found, step.begins) {
+                if step.begins {
+                    step.is_past = cache.is_past(found.0);
+                }
+                let past = cache.newest().filter(|_| step.is_past);
+                let past = past.map(|newest| Past { newest, now });
+                let how = (step.begins, past);
+                if let Some(sendable) = self.viewer.prepare_cached(room, found, how) {
                     step.begins = false;
                     let (burst, packet) = found;
                     if self.send(now, &sendable, Body::of(burst, packet)) {

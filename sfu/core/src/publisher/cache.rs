@@ -15,6 +15,8 @@ const KEPT: Duration = Duration::from_secs(3);
 /// What a viewer is given at once when it joins, at the most: packets, and age of the keyframe.
 const MAX_REPLAY: u64 = 600;
 const MAX_REPLAY_AGE: Duration = Duration::from_secs(6);
+/// What came so much before the newest packet goes with the time at which it is sent.
+const MIN_PAST: Duration = Duration::from_millis(100);
 /// How long after nobody can begin at a keyframe any more those who did may take to catch up from there.
 const CATCHING_UP: Duration = Duration::from_secs(4);
 /// A stream silent for longer has ended: nobody is shown its last seconds.
@@ -76,6 +78,17 @@ impl Cache {
             && keyframe.is_within(MAX_REPLAY_AGE, now)
             && newest.is_within(MAX_SILENCE, now);
         self.source.filter(|_| fits).zip(Some(keyframe.seq))
+    }
+
+    /// Returns the timestamp of the newest packet, and when that came; `None` before the first.
+    pub(crate) fn newest(&self) -> Option<(u64, Instant)> {
+        self.newest.map(|newest| (newest.timestamp, newest.at))
+    }
+
+    /// Returns whether who begins with a burst begins in the past.
+    pub(crate) fn is_past(&self, burst: &Burst) -> bool {
+        let newest = self.newest.map_or(burst.arrived, |newest| newest.at);
+        newest.saturating_duration_since(burst.arrived) >= MIN_PAST
     }
 
     /// Returns whether the source has come as far as `seq`.

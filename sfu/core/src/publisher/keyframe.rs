@@ -10,7 +10,7 @@ pub(super) const MIN_INTERVAL: Duration = Duration::from_secs(1);
 pub(crate) struct KeyframeRequester {
     /// Whether somebody waits for a keyframe.
     wanted: bool,
-    /// When it was last asked for; `None` before the first time.
+    /// When the stream that carries the layer was last asked for it; `None` before the first time.
     asked: Option<Instant>,
 }
 
@@ -23,6 +23,11 @@ impl KeyframeRequester {
     /// Notes that a keyframe has come.
     pub(crate) fn satisfy(&mut self) {
         self.wanted = false;
+    }
+
+    /// Another stream takes the layer over: it was asked for nothing yet.
+    pub(crate) fn begin_anew(&mut self) {
+        self.asked = None;
     }
 
     /// Returns whether to ask now, and takes it as done.

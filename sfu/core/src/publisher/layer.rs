@@ -105,6 +105,8 @@ impl Layer {
     fn begin_source(&mut self, now: Instant, stream: Stream) {
         let ssrc = stream.ssrc();
         self.begun = Some(now);
+        // Of the one before, one may have been asked for that never came: it cannot come any more.
+        self.keyframes.begin_anew();
         (self.scaling, self.descriptors) = Default::default();
         self.retired.retain(|&retired| retired != ssrc);
         let replaced = self.stream.replace(stream).map(|stream| stream.ssrc());

@@ -12,6 +12,8 @@ mod nack;
 
 mod keyframe;
 
+mod wall;
+
 pub(crate) mod cache;
 
 use std::time::{Duration, Instant};
@@ -26,8 +28,10 @@ use crate::rtp::rtcp::{self, Compound, Rtcp};
 use crate::rtp::seq::SeqNo;
 
 use ladder::Ladder;
-pub(crate) use stream::{middle, ticks};
+pub(crate) use stream::{middle, ntp_units, ticks};
 use track::{Incoming, Track};
+use wall::WallOffset;
+pub use wall::WallTime;
 
 /// Our canonical name in feedback to publishers. Not every client agrees to RTCP of reduced size
 /// (RFC 5506), and without that a compound begins with a report and a name (RFC 3550, section 6.1).
@@ -121,6 +125,8 @@ pub struct Publisher {
     arrivals: Option<Arrivals>,
     /// The layers of the picture.
     ladder: Ladder,
+    /// Its wall clock beside the server's.
+    wall_offset: WallOffset,
     /// Numbers the sources.
     next_source: SourceId,
     /// When it was created.
@@ -143,6 +149,7 @@ impl Publisher {
             arrivals: tracks.iter().any(reports_arrivals).then(Arrivals::default),
             tracks: tracks.into_iter().map(Track::new).collect(),
             ladder: Ladder::default(),
+            wall_offset: WallOffset::default(),
             next_source: SourceId { peer, number: 0 },
             created: now,
             next_report: None,
@@ -187,13 +194,23 @@ impl Publisher {
         Ok(arrived)
     }
 
-    /// Takes a decrypted compound of RTCP packets and returns the clocks that it tells.
-    pub fn handle_rtcp(&mut self, now: Instant, compound: &[u8]) -> Vec<SourceClock> {
+    /// Takes a decrypted compound of RTCP packets and returns the clocks that it tells. `wall` is the server's clock;
+    /// without it clocks stay the publisher's own.
+    pub fn handle_rtcp(
+        &mut self,
+        now: Instant,
+        wall: Option<&WallTime>,
+        compound: &[u8],
+    ) -> Vec<SourceClock> {
         let mut clocks = Vec::new();
         for item in Compound::read(compound) {
             if let Rtcp::SenderReport(info) = item {
                 let told = |track: &mut Track| track.handle_sender_report(now, &info);
-                clocks.extend(self.tracks.iter_mut().find_map(told));
+                let told = self.tracks.iter_mut().find_map(told);
+                clocks.extend(told.map(|clock| SourceClock {
+                    to_server: wall.map_or(0, |wall| self.wall_offset.note(now, wall, clock.ntp)),
+                    ..clock
+                }));
             }
         }
         clocks

@@ -136,6 +136,7 @@ impl Stream {
             kind,
             layer: 0,
             ntp: info.ntp,
+            to_server: 0,
             timestamp,
             received: now,
         })
@@ -246,6 +247,12 @@ pub(crate) fn middle(ntp: u64) -> u32 {
 pub(crate) fn ticks(duration: Duration, clock_rate_hz: u32) -> u64 {
     let ticks = duration.as_nanos() * u128::from(clock_rate_hz) / 1_000_000_000;
     u64::try_from(ticks).unwrap_or(u64::MAX)
+}
+
+/// Returns a duration in units of 2^-32 s.
+pub(crate) fn ntp_units(duration: Duration) -> u64 {
+    let units = (duration.as_nanos() << 32) / 1_000_000_000;
+    u64::try_from(units).unwrap_or(u64::MAX)
 }
 
 fn saturate(number: u64) -> u32 {

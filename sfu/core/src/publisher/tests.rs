@@ -231,6 +231,26 @@ fn keyframes_are_asked_for_once_a_second_until_one_comes() {
 }
 
 #[test]
+fn what_was_asked_of_a_stream_that_is_over_is_asked_of_its_successor_at_once() {
+    let start = Instant::now();
+    let mut publisher = publisher(start);
+    publisher
+        .handle_rtp(start, &packet(96, 1, 7, INTERFRAME))
+        .unwrap();
+    publisher.request_keyframe(None);
+    assert_eq!(feedback(&mut publisher, start), ["pli 7"]);
+    let now = start + Duration::from_millis(300);
+    publisher
+        .handle_rtp(now, &packet(96, 1, 9, INTERFRAME))
+        .unwrap();
+    publisher.request_keyframe(None);
+    assert_eq!(feedback(&mut publisher, now), ["pli 9"]);
+    let soon = now + Duration::from_millis(600);
+    publisher.request_keyframe(None);
+    assert!(feedback(&mut publisher, soon).is_empty());
+}
+
+#[test]
 fn sound_and_picture_of_one_ssrc_are_told_apart_by_what_they_carry() {
     let start = Instant::now();
     let opus = PayloadFormat {
@@ -287,7 +307,7 @@ fn a_sender_report_tells_where_the_source_stands_on_the_wall_clock() {
     };
     rtcp::write_sender_report(&mut report, &info, 1, 1);
 
-    let clocks = publisher.handle_rtcp(start, &report);
+    let clocks = publisher.handle_rtcp(start, None, &report);
 
     let timestamp = (1 << 32) + 3090;
     let kind = Kind::Video;
@@ -298,6 +318,7 @@ fn a_sender_report_tells_where_the_source_stands_on_the_wall_clock() {
             kind,
             layer: 0,
             ntp: 5 << 32,
+            to_server: 0,
             timestamp,
             received: start
         }]

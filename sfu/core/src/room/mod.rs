@@ -205,6 +205,13 @@ impl Room {
     /// shard that wants the media late it does.
     pub(crate) fn set_clock(&mut self, clock: SourceClock) {
         let hears = self.hears(clock.source);
+        if hears {
+            // Sound and picture stay together only if both are moved alike.
+            let clocks = std::iter::once(&mut self.audio).chain(&mut self.video);
+            for known in clocks.filter_map(|stream| stream.clock.as_mut()) {
+                known.to_server = clock.to_server;
+            }
+        }
         let Some(stream) = self.stream_mut(clock.kind, clock.layer) else {
             return;
         };

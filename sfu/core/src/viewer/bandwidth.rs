@@ -62,6 +62,8 @@ pub(super) struct Choice {
     pub(super) picked: Picked,
     /// Whether what is shown now takes so much more than there is that it should end at once.
     pub(super) is_far_over: bool,
+    /// How long what was sent stands in a queue.
+    pub(super) queue: Duration,
     /// What the path should be probed for; `None` when there is nothing to win.
     pub(super) goal: Option<Bitrate>,
     /// What became of the picture; `None` when nothing did.
@@ -236,6 +238,10 @@ impl Bandwidth {
         Choice {
             picked,
             is_far_over,
+            queue: self
+                .estimator
+                .as_ref()
+                .map_or(Duration::ZERO, Estimator::queue),
             goal: Allocator::goal(rungs, pick).map(|goal| goal + sound),
             moved: before.and_then(|before| moved(before, pick)),
         }

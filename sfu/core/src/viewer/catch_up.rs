@@ -27,6 +27,8 @@ pub(crate) struct CatchUp {
     pub(crate) next: SeqNo,
     /// Whether none has been sent.
     pub(crate) begins: bool,
+    /// Whether it began so far back that its frames carry the times at which they are sent.
+    pub(crate) is_past: bool,
     /// When the next step is due.
     due: Instant,
 }
@@ -71,6 +73,7 @@ impl CatchUp {
             layer: start.layer,
             next: start.keyframe,
             begins: true,
+            is_past: false,
             due,
         }
     }
@@ -82,6 +85,7 @@ impl CatchUp {
             layer: burst.layer,
             next: packet.seq,
             begins: false,
+            is_past: false,
             due,
         }
     }

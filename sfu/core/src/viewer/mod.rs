@@ -10,6 +10,8 @@ mod span;
 
 mod thin;
 
+mod stamps;
+
 mod resend;
 
 mod sendable;
@@ -40,7 +42,9 @@ use bandwidth::Bandwidth;
 pub(crate) use catch_up::{CatchUp, Start};
 use catch_up::{Joins, SETTLING};
 pub(crate) use sendable::Sendable;
-use track::{Track, number_id};
+use sendable::number_id;
+pub(crate) use stamps::Past;
+use track::Track;
 
 /// Between two sender reports.
 const REPORT_INTERVAL: Duration = Duration::from_secs(1);
@@ -72,6 +76,8 @@ pub struct Viewer {
     tier: Tier,
     /// What it is shown of its target.
     picture: Shown,
+    /// When what a layer that was too much has left in a queue will have passed; `None` before the first.
+    drained: Option<Instant>,
     /// What its path carries, and the pace of what goes there.
     bandwidth: Bandwidth,
     /// What its path makes of its choice.
@@ -169,6 +175,7 @@ impl Viewer {
             target: None,
             tier: Tier::BEST,
             picture: Shown::Goes,
+            drained: None,
             bandwidth,
             limit: Limit::None,
             told_limit: Limit::None,
@@ -217,6 +224,7 @@ impl Viewer {
         if follows {
             let is_first = self.shown().is_none();
             let due = if is_first { now + SETTLING } else { now };
+            let due = self.drained.map_or(due, |drained| drained.max(due));
             if self.catch_up.is_some_and(|catch_up| !catch_up.begins) {
                 // It is behind in what it is shown: what comes of that now would leave a gap, and be too much.
                 self.picture = Shown::Ended;
@@ -314,6 +322,7 @@ impl Viewer {
         self.next_report = now + REPORT_INTERVAL;
         self.bandwidth.handle_timeout(now);
         for track in &mut self.tracks {
+            track.forget_old(now);
             let source = track.source();
             let clock = source.and_then(|source| room?.clock(source));
             if let Some(clock) = clock {

@@ -9,6 +9,7 @@ use crate::publisher::ticks;
 use crate::relay::{Burst, MediaPacket, SourceClock, SourceId};
 use crate::rtp::seq::SeqNo;
 use crate::viewer::span::{Passed, Span, lower};
+use crate::viewer::stamps::{Past, Stamps};
 
 /// Sources remembered, so that what a viewer misses from before a switch can still be found.
 const REMEMBERED: usize = 4;
@@ -32,7 +33,7 @@ pub(super) struct Rewrite {
     earlier: Vec<Span>,
     /// The highest sequence number given out.
     highest: SeqNo,
-    /// The latest timestamp given out, and when its packet arrived; `None` before the first.
+    /// The latest timestamp given out, and when its packet arrived, or what was live then; `None` before the first.
     latest: Option<(u32, Instant)>,
     /// Which of the last numbers were given out. A number that went twice would be a nonce used twice.
     given: Given,
@@ -162,15 +163,27 @@ impl Rewrite {
         packet: &MediaPacket,
         meeting: Option<u32>,
     ) -> bool {
-        self.latest.is_none_or(|(latest, at)| {
+        let shown = self.current.as_ref().and_then(Span::shown_from_past);
+        shown.or(self.latest).is_none_or(|(latest, at)| {
             let meeting = meeting.map(|offset| lower(packet.timestamp).wrapping_add(offset));
             burst.arrived > at && meeting.is_none_or(|time| ahead(time, latest) > 0)
         })
     }
 
     /// Goes over to the source of `burst`, starting with `packet`. `meeting` is what
-    /// [`Self::meeting`] says of the two sources, where it is known.
-    pub(super) fn switch(&mut self, burst: &Burst, packet: &MediaPacket, meeting: Option<u32>) {
+    /// [`Self::meeting`] says of the two sources, where it is known. `past` is where the source is by now if the
+    /// packet is so old that it goes with that time.
+    pub(super) fn switch(
+        &mut self,
+        burst: &Burst,
+        packet: &MediaPacket,
+        meeting: Option<u32>,
+        past: Option<Past>,
+    ) {
+        let rate_hz = burst.format.codec.clock_rate_hz();
+        let begin = past.map_or(packet.timestamp, |past| {
+            past.time_for(packet.timestamp, rate_hz)
+        });
         let shown = self.current.as_ref();
         let shown = shown.filter(|span| span.source == burst.source);
         let next = Span {
@@ -179,23 +192,32 @@ impl Rewrite {
             first: packet.seq,
             sent_as: SeqNo(self.highest.0 + 1),
             time_offset: 0,
-            begin: packet.timestamp,
+            begin,
             lead: 0,
             shift: self.next_shift(packet),
             tier: self.wanted,
             thinned: None,
+            stamps: None,
         };
-        let span = match shown {
-            // The same source from another packet on: shown again, at the same times.
+        let mut span = match shown {
+            // The same source from another packet on: what is live keeps its times.
             Some(shown) => Span {
                 first: next.first,
                 sent_as: next.sent_as,
                 tier: next.tier,
                 thinned: None,
-                ..shown.clone()
+                stamps: None,
+                ..*shown
             },
-            None => self.follow(burst, next, meeting),
+            None => {
+                let live = past.map_or((packet.timestamp, burst.arrived), |past| past.newest);
+                self.follow(next, (live, rate_hz), meeting)
+            }
         };
+        span.stamps = past.map(|past| {
+            let time = self.later(span.timestamp(begin));
+            Box::new(Stamps::new(past.now, (packet.timestamp, time)))
+        });
         if let Some(before) = self.current.replace(span) {
             if self.earlier.len() + 1 == REMEMBERED {
                 self.earlier.remove(0);
@@ -204,16 +226,26 @@ impl Rewrite {
         }
     }
 
-    /// Lets the time of a source go on from what was sent before.
-    fn follow(&self, burst: &Burst, next: Span, meeting: Option<u32>) -> Span {
+    /// Returns a time, or the first one behind what was given out where that is later.
+    fn later(&self, time: u32) -> u32 {
+        let next = self.latest.map(|(latest, _)| latest.wrapping_add(1));
+        next.filter(|next| ahead(*next, time) > 0).unwrap_or(time)
+    }
+
+    /// Lets the time of a source go on from what was sent before. `live` is a timestamp of it and when that came.
+    fn follow(
+        &self,
+        next: Span,
+        (live, rate_hz): ((u64, Instant), u32),
+        meeting: Option<u32>,
+    ) -> Span {
         let Some((latest, at)) = self.latest else {
             return next;
         };
-        let rate_hz = burst.format.codec.clock_rate_hz();
-        let gap = burst.arrived.saturating_duration_since(at).max(MIN_STEP);
+        let gap = live.1.saturating_duration_since(at).max(MIN_STEP);
         let by_arrival = latest
             .wrapping_add(lower(ticks(gap, rate_hz)))
-            .wrapping_sub(lower(next.begin));
+            .wrapping_sub(lower(live.0));
         let max_apart = ticks(MAX_APART, rate_hz);
         let believed = meeting
             .filter(|offset| u64::from(ahead(*offset, by_arrival).unsigned_abs()) <= max_apart);
@@ -235,8 +267,13 @@ impl Rewrite {
     }
 
     /// Numbers a packet of the current source; `None` for one from before its start here, and for one that was
-    /// numbered before or left out.
-    pub(super) fn number(&mut self, burst: &Burst, packet: &MediaPacket) -> Option<Numbers> {
+    /// numbered before or left out. `past` is where the source is by now if the packet goes with that time.
+    pub(super) fn number(
+        &mut self,
+        burst: &Burst,
+        packet: &MediaPacket,
+        past: Option<Past>,
+    ) -> Option<Numbers> {
         let span = self.current.as_mut();
         let span = span.filter(|span| span.source == burst.source)?;
         let passed = span.pass(packet)?;
@@ -244,11 +281,15 @@ impl Rewrite {
         if !self.given.give(seq, self.highest) {
             return None;
         }
-        let mut numbers = span.numbers(seq, packet);
+        if seq > self.highest {
+            span.stamp(burst, packet, past);
+        }
+        let mut numbers = span.numbers(seq, packet)?;
         numbers.is_blank = passed == Passed::Blank(seq);
         if seq > self.highest {
             self.highest = seq;
-            self.latest = Some((numbers.timestamp, burst.arrived));
+            let at = past.map_or(burst.arrived, |past| past.at());
+            self.latest = Some((numbers.timestamp, at));
             if let Some(picture) = packet.picture {
                 self.picture = Some((picture, numbers.shift));
             }
@@ -272,7 +313,14 @@ impl Rewrite {
     /// Returns what the packet of this number was sent with: a number never goes with anything else,
     /// since all of it is sealed with the number.
     pub(super) fn numbers_of(&self, sent_as: SeqNo, packet: &MediaPacket) -> Option<Numbers> {
-        Some(self.span_of(sent_as)?.numbers(sent_as, packet))
+        self.span_of(sent_as)?.numbers(sent_as, packet)
+    }
+
+    /// Forgets what nobody asks for any more.
+    pub(super) fn forget_old(&mut self, now: Instant) {
+        for span in self.current.iter_mut().chain(&mut self.earlier) {
+            span.forget_old(now);
+        }
     }
 
     /// Returns whether the dependency descriptor of a packet of the current source may have to say what is left out.
@@ -338,7 +386,7 @@ impl Given {
 }
 
 /// Returns how far one timestamp is ahead of another.
-fn ahead(time: u32, other: u32) -> i32 {
+pub(super) fn ahead(time: u32, other: u32) -> i32 {
     time.wrapping_sub(other).cast_signed()
 }
 
@@ -387,27 +435,32 @@ mod tests {
         let start = Instant::now();
         let mut rewrite = Rewrite::new(PeerId(7));
         let first = burst(0, start);
-        rewrite.switch(&first, &packet(70_000, 1_000), None);
+        rewrite.switch(&first, &packet(70_000, 1_000), None, None);
         let Numbers {
             seq,
             timestamp: time,
             ..
-        } = rewrite.number(&first, &packet(70_000, 1_000)).unwrap();
-        let last = rewrite.number(&first, &packet(70_004, 1_000)).unwrap().seq;
+        } = rewrite
+            .number(&first, &packet(70_000, 1_000), None)
+            .unwrap();
+        let last = rewrite
+            .number(&first, &packet(70_004, 1_000), None)
+            .unwrap()
+            .seq;
         assert_eq!(last.0, seq.0 + 4);
 
         let second = burst(1, start + Duration::from_secs(2));
-        rewrite.switch(&second, &packet(90_000, 5), None);
+        rewrite.switch(&second, &packet(90_000, 5), None, None);
         let Numbers {
             seq: next,
             timestamp: later,
             ..
-        } = rewrite.number(&second, &packet(90_000, 5)).unwrap();
+        } = rewrite.number(&second, &packet(90_000, 5), None).unwrap();
 
         assert_eq!(next.0, last.0 + 1);
         assert_eq!(later.wrapping_sub(time), 180_000);
         assert_eq!(
-            rewrite.number(&first, &packet(70_005, 1_000)),
+            rewrite.number(&first, &packet(70_005, 1_000), None),
             None,
             "the old source is over"
         );
@@ -418,8 +471,8 @@ mod tests {
         let start = Instant::now();
         let mut rewrite = Rewrite::new(PeerId(7));
         let source = burst(0, start);
-        rewrite.switch(&source, &packet(70_000, 0), None);
-        assert_eq!(rewrite.number(&source, &packet(69_999, 0)), None);
+        rewrite.switch(&source, &packet(70_000, 0), None, None);
+        assert_eq!(rewrite.number(&source, &packet(69_999, 0), None), None);
     }
 
     #[test]
@@ -427,11 +480,14 @@ mod tests {
         let start = Instant::now();
         let mut rewrite = Rewrite::new(PeerId(7));
         let first = burst(0, start);
-        rewrite.switch(&first, &packet(70_000, 0), None);
-        let before = rewrite.number(&first, &packet(70_003, 0)).unwrap().seq;
+        rewrite.switch(&first, &packet(70_000, 0), None, None);
+        let before = rewrite
+            .number(&first, &packet(70_003, 0), None)
+            .unwrap()
+            .seq;
         let second = burst(1, start);
-        rewrite.switch(&second, &packet(10, 0), None);
-        let after = rewrite.number(&second, &packet(11, 0)).unwrap().seq;
+        rewrite.switch(&second, &packet(10, 0), None, None);
+        let after = rewrite.number(&second, &packet(11, 0), None).unwrap().seq;
 
         assert_eq!(
             rewrite.origin(before.wire()),
@@ -463,18 +519,20 @@ mod tests {
         let start = Instant::now();
         let mut rewrite = Rewrite::new(PeerId(7));
         let first = burst(0, start);
-        rewrite.switch(&first, &packet(70_000, 1_000), None);
+        rewrite.switch(&first, &packet(70_000, 1_000), None, None);
         let Numbers {
             seq,
             timestamp: time,
             ..
-        } = rewrite.number(&first, &packet(70_000, 1_000)).unwrap();
+        } = rewrite
+            .number(&first, &packet(70_000, 1_000), None)
+            .unwrap();
         let second = burst(1, start + Duration::from_secs(1));
-        rewrite.switch(&second, &packet(10, 77), None);
-        rewrite.number(&second, &packet(10, 77)).unwrap();
+        rewrite.switch(&second, &packet(10, 77), None, None);
+        rewrite.number(&second, &packet(10, 77), None).unwrap();
         let back = burst(0, start + Duration::from_secs(2));
-        rewrite.switch(&back, &packet(70_001, 2_000), None);
-        rewrite.number(&back, &packet(70_001, 2_000)).unwrap();
+        rewrite.switch(&back, &packet(70_001, 2_000), None, None);
+        rewrite.number(&back, &packet(70_001, 2_000), None).unwrap();
 
         let again = rewrite.numbers_of(seq, &packet(70_000, 1_000)).unwrap();
         assert_eq!((again.seq, again.timestamp), (seq, time));
@@ -494,6 +552,7 @@ mod tests {
             kind: crate::command::Kind::Video,
             layer: 0,
             ntp: (9 << 32) + (ntp_ms << 32) / 1000,
+            to_server: 0,
             timestamp,
             received,
         }
@@ -505,11 +564,11 @@ mod tests {
         let mut rewrite = Rewrite::new(PeerId(7));
         let burst = burst(0, start);
         let first = packet(70_000, 90_000);
-        rewrite.switch(&burst, &first, None);
+        rewrite.switch(&burst, &first, None, None);
         let order = [0, 3, 1, 1, 3, 2000, 1500, 1500, 1, 1999, 2063, 2000, 1040];
         let given = order.map(|step| {
             let packet = packet(70_000 + step, 90_000);
-            rewrite.number(&burst, &packet).is_some()
+            rewrite.number(&burst, &packet, None).is_some()
         });
         assert_eq!(
             given,
@@ -524,8 +583,10 @@ mod tests {
         let start = Instant::now();
         let mut rewrite = Rewrite::new(PeerId(7));
         let first = burst(0, start);
-        rewrite.switch(&first, &packet(70_000, 90_000), None);
-        let shown = rewrite.number(&first, &packet(70_000, 90_000)).unwrap();
+        rewrite.switch(&first, &packet(70_000, 90_000), None, None);
+        let shown = rewrite
+            .number(&first, &packet(70_000, 90_000), None)
+            .unwrap();
         // The second source's 450 000 is the first one's 90 000, and it arrives 20 ms later.
         let (one, other) = (
             clock(0, 500, 135_000, start),
@@ -533,14 +594,16 @@ mod tests {
         );
         let meeting = rewrite.meeting(&one, &other, 90_000);
         let second = burst(1, start + Duration::from_millis(53));
-        rewrite.switch(&second, &packet(10, 453_000), meeting);
-        let next = rewrite.number(&second, &packet(10, 453_000)).unwrap();
+        rewrite.switch(&second, &packet(10, 453_000), meeting, None);
+        let next = rewrite.number(&second, &packet(10, 453_000), None).unwrap();
         assert_eq!(next.timestamp.wrapping_sub(shown.timestamp), 3_000);
         // And back.
         let meeting = rewrite.meeting(&other, &one, 90_000);
         let back = burst(0, start + Duration::from_millis(66));
-        rewrite.switch(&back, &packet(70_010, 96_000), meeting);
-        let last = rewrite.number(&back, &packet(70_010, 96_000)).unwrap();
+        rewrite.switch(&back, &packet(70_010, 96_000), meeting, None);
+        let last = rewrite
+            .number(&back, &packet(70_010, 96_000), None)
+            .unwrap();
         assert_eq!(last.timestamp.wrapping_sub(shown.timestamp), 6_000);
     }
 
@@ -549,15 +612,17 @@ mod tests {
         let start = Instant::now();
         let mut rewrite = Rewrite::new(PeerId(7));
         let first = burst(0, start);
-        rewrite.switch(&first, &packet(70_000, 90_000), None);
-        let shown = rewrite.number(&first, &packet(70_000, 90_000)).unwrap();
+        rewrite.switch(&first, &packet(70_000, 90_000), None, None);
+        let shown = rewrite
+            .number(&first, &packet(70_000, 90_000), None)
+            .unwrap();
         // The other layer's keyframe is 100 ms older than what was shown.
         let second = burst(1, start + Duration::from_millis(1));
-        rewrite.switch(&second, &packet(10, 81_000), Some(0));
+        rewrite.switch(&second, &packet(10, 81_000), Some(0), None);
         let mut latest = shown.timestamp;
         for frame in 0..20 {
             let packet = packet(10 + frame, 81_000 + frame * 3_000);
-            let numbers = rewrite.number(&second, &packet).unwrap();
+            let numbers = rewrite.number(&second, &packet, None).unwrap();
             assert!(ahead(numbers.timestamp, latest) > 0, "frame {frame}");
             assert_eq!(rewrite.numbers_of(numbers.seq, &packet), Some(numbers));
             latest = numbers.timestamp;
@@ -570,12 +635,14 @@ mod tests {
         let start = Instant::now();
         let mut rewrite = Rewrite::new(PeerId(7));
         let first = burst(0, start);
-        rewrite.switch(&first, &packet(70_000, 90_000), None);
-        rewrite.number(&first, &packet(70_000, 90_000)).unwrap();
+        rewrite.switch(&first, &packet(70_000, 90_000), None, None);
+        rewrite
+            .number(&first, &packet(70_000, 90_000), None)
+            .unwrap();
         for meeting in [1_000_000, 0x8000_0000, u32::MAX / 4 * 3] {
             let second = burst(1, start + Duration::from_millis(10));
-            rewrite.switch(&second, &packet(10, 90_000), Some(meeting));
-            let next = rewrite.number(&second, &packet(10, 90_000)).unwrap();
+            rewrite.switch(&second, &packet(10, 90_000), Some(meeting), None);
+            let next = rewrite.number(&second, &packet(10, 90_000), None).unwrap();
             assert_eq!(next.timestamp, 90_900);
             rewrite.current = rewrite.earlier.pop();
             rewrite.latest = Some((90_000, start));

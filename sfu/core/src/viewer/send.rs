@@ -5,9 +5,9 @@ use std::time::Instant;
 use crate::command::Kind;
 use crate::relay::{Burst, MediaPacket};
 use crate::room::Room;
-use crate::viewer::catch_up::CatchUp;
+use crate::viewer::catch_up::{CatchUp, Start};
 use crate::viewer::track::Track;
-use crate::viewer::{Again, DEFAULT_ROUND_TRIP, Sendable, Shown, Viewer, pacer, track_of};
+use crate::viewer::{Again, DEFAULT_ROUND_TRIP, Past, Sendable, Shown, Viewer, pacer, track_of};
 
 impl Viewer {
     /// Prepares one packet of a burst; `None` when this viewer does not get it. It goes over to another
@@ -34,7 +34,11 @@ impl Viewer {
             if !is_wanted {
                 return None;
             }
-            track.begin(room, burst, packet)?;
+            if is_video && packet.keyframe && self.drained.is_some_and(|drained| drained > now) {
+                self.wait_for_queue(burst, packet);
+                return None;
+            }
+            track.begin(room, burst, packet, None)?;
         } else if track.leaves_out(burst, packet) {
             return None;
         } else if is_video
@@ -46,7 +50,7 @@ impl Viewer {
             self.fall_behind(now, burst, packet);
             return None;
         }
-        let sendable = track.prepare(burst, packet, number)?;
+        let sendable = track.prepare(burst, packet, (number, None))?;
         if begins && is_video {
             // What is left of the last source is of no use.
             self.catch_up = None;
@@ -57,6 +61,19 @@ impl Viewer {
         }
         let begins = begins || track_of(&mut self.tracks, burst.kind())?.spatial() != before;
         Some(Sendable { begins, ..sendable })
+    }
+
+    /// Leaves a keyframe to be taken from the cache once a queue has passed, where it is played at all.
+    fn wait_for_queue(&mut self, burst: &Burst, packet: &MediaPacket) {
+        if let Some(due) = self.drained.filter(|_| self.plays(&burst.format)) {
+            let start = Start {
+                source: burst.source,
+                layer: burst.layer,
+                keyframe: packet.seq,
+            };
+            self.catch_up = Some(CatchUp::new(start, due));
+            self.has_fallen_behind = true;
+        }
     }
 
     /// Leaves a packet and all behind it to be taken from the cache, at the pace of the path.
@@ -103,19 +120,20 @@ impl Viewer {
         track.is_some_and(|track| track.leaves_out(burst, packet))
     }
 
-    /// Prepares a packet from the cache; the first one begins the picture, again if need be.
+    /// Prepares a packet from the cache; the first one begins the picture, again if need be. `past` is where its
+    /// source is by now if it goes with that time.
     pub(crate) fn prepare_cached(
         &mut self,
         room: &Room,
         (burst, packet): (&Burst, &MediaPacket),
-        begins: bool,
+        (begins, past): (bool, Option<Past>),
     ) -> Option<Sendable> {
         let number = self.bandwidth.next_number();
         let track = track_of(&mut self.tracks, burst.kind())?;
         if begins {
-            track.begin(room, burst, packet)?;
+            track.begin(room, burst, packet, past)?;
         }
-        let sendable = track.prepare(burst, packet, number)?;
+        let sendable = track.prepare(burst, packet, (number, past))?;
         self.bandwidth.note_step(packet.payload.len());
         if begins {
             self.picture = Shown::Goes;

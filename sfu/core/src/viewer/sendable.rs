@@ -1,6 +1,7 @@
 //! A packet as one viewer gets it, before it is put together and sealed.
 
 use crate::codec::{Picture, Shift};
+use crate::command::{PayloadFormat, SendTrack};
 use crate::rtp::packet::{OutgoingHeader, TransportSequence};
 
 /// A packet ready to be put together and sealed.
@@ -27,4 +28,20 @@ pub(crate) struct Sendable {
     pub(crate) first: bool,
     /// Whether the viewer goes over to another source with it.
     pub(crate) begins: bool,
+}
+
+/// Returns the identifier of the transport-wide number on an m-line, where it is to be written.
+///
+/// Where packets are repaired without a stream of their own they go again as they were, number and all: another number
+/// in them would be other bytes under one nonce. So there it is left out.
+pub(super) fn number_id(track: &SendTrack) -> Option<u8> {
+    let mut formats = track.formats.iter();
+    let is_fit = |format: &PayloadFormat| {
+        let repairs_alone = track.ssrc.rtx.is_some() && format.rtx_payload_type.is_some();
+        format.feedback.transport_cc && (repairs_alone || !format.feedback.nack)
+    };
+    track
+        .extensions
+        .transport_cc
+        .filter(|_| formats.all(is_fit))
 }

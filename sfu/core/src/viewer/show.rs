@@ -1,6 +1,6 @@
 //! Which layer a viewer is to be shown, which one it is shown, and what there is to tell of both.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::codec::Tier;
 use crate::command::{Kind, LayerChoice, LayerInfo, Limit};
@@ -12,6 +12,8 @@ use crate::viewer::bandwidth::Picked;
 use crate::viewer::track::Track;
 use crate::viewer::{Selected, Shown, TELL_LAYER, Viewer, select, track_of};
 
+/// How long the keyframe of a lower layer waits at most until a queue is empty: what does not fit into it is lost.
+const MAX_DRAIN: Duration = Duration::from_millis(300);
 /// Layers, and frame rates of the least of them.
 const MAX_RUNGS: usize = MAX_LAYERS + 3;
 
@@ -62,11 +64,20 @@ impl Viewer {
         }
         if chosen.is_far_over && shown != Some(target) && self.picture == Shown::Goes {
             // What is left of the old one would only stand in the way of the keyframe.
-            self.picture = Shown::Ended;
-            self.catch_up = None;
+            self.end_too_much(now, chosen.queue);
         }
         let layer = self.go_to(target).or_else(|| resumes.then_some(target));
         Selected { layer, ..selected }
+    }
+
+    /// Ends a picture that is too much by far: nothing of it goes any more, and what it left in a queue passes first.
+    fn end_too_much(&mut self, now: Instant, queue: Duration) {
+        self.picture = Shown::Ended;
+        self.catch_up = None;
+        self.drained = Some(now + queue.min(MAX_DRAIN));
+        if let Some(track) = track_of(&mut self.tracks, Kind::Video) {
+            track.forsake();
+        }
     }
 
     /// Takes the tier to be shown; returns the layer if a keyframe of it is needed to begin that.

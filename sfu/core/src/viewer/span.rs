@@ -1,9 +1,12 @@
 //! The packets of one source as one viewer gets them: from which one on, which of its layers, and with which numbers.
 
+use std::time::Instant;
+
 use crate::codec::{Picture, Shift, Tier};
-use crate::relay::{MediaPacket, SourceId};
+use crate::relay::{Burst, MediaPacket, SourceId};
 use crate::rtp::seq::SeqNo;
 use crate::viewer::rewrite::Numbers;
+use crate::viewer::stamps::{Past, Stamps};
 use crate::viewer::thin::Thin;
 
 /// Tiers shown one after the other that are remembered, for packets that come late.
@@ -26,7 +29,7 @@ pub(super) struct Span {
     pub(super) sent_as: SeqNo,
     /// What is added to its timestamps, modulo 2^32.
     pub(super) time_offset: u32,
-    /// The timestamp of its first packet here.
+    /// The timestamp of its first packet here, or that with which this goes from the past.
     pub(super) begin: u64,
     /// How much later than that its first packet goes, because the source before it was ahead. From
     /// there time runs at half its speed until it is right again.
@@ -37,6 +40,8 @@ pub(super) struct Span {
     pub(super) tier: Tier,
     /// What is left out of it; `None` as long as nothing is.
     pub(super) thinned: Option<Box<Thinned>>,
+    /// The times of what was shown from the past; `None` where it began live.
+    pub(super) stamps: Option<Box<Stamps>>,
 }
 
 /// What is left out of a source.
@@ -171,8 +176,45 @@ impl Span {
         Some(Passed::Blank(seq))
     }
 
-    /// Returns what a packet goes with under one of the viewer's numbers.
-    pub(super) fn numbers(&self, seq: SeqNo, packet: &MediaPacket) -> Numbers {
+    /// Decides with which time a packet goes that comes next.
+    pub(super) fn stamp(&mut self, burst: &Burst, packet: &MediaPacket, past: Option<Past>) {
+        let own = self.timestamp(packet.timestamp);
+        let Some(stamps) = &self.stamps else {
+            return;
+        };
+        let time = match past {
+            Some(past) => {
+                let rate_hz = burst.format.codec.clock_rate_hz();
+                Some(self.timestamp(past.time_for(packet.timestamp, rate_hz)))
+            }
+            // Live again, and the one before was not quite as far back as it should have been.
+            None => Some(own).filter(|_| stamps.are_ahead(packet.timestamp, own)),
+        };
+        let now = past.map_or(burst.arrived, |past| past.now);
+        if let Some(stamps) = &mut self.stamps {
+            if let Some(time) = time {
+                stamps.push(now, (packet.timestamp, time));
+            }
+            stamps.note_shown(past.map(|_| (packet.timestamp, burst.arrived)));
+        }
+    }
+
+    /// Returns the viewer's time of what was sent last had it gone when it came, and when that was; `None` where
+    /// it did.
+    pub(super) fn shown_from_past(&self) -> Option<(u32, Instant)> {
+        let (timestamp, at) = self.stamps.as_ref()?.shown()?;
+        Some((self.timestamp(timestamp), at))
+    }
+
+    /// Forgets what nobody asks for any more.
+    pub(super) fn forget_old(&mut self, now: Instant) {
+        if let Some(stamps) = &mut self.stamps {
+            stamps.forget_old(now);
+        }
+    }
+
+    /// Returns what a packet goes with under one of the viewer's numbers; `None` when that is not known any more.
+    pub(super) fn numbers(&self, seq: SeqNo, packet: &MediaPacket) -> Option<Numbers> {
         let thinned = self.thinned.as_deref();
         let tier = thinned.and_then(|thinned| thinned.tier_at(packet.seq));
         let tier = tier.unwrap_or(self.tier);
@@ -181,14 +223,14 @@ impl Span {
             |scale: crate::codec::Scale| scale.ends && scale.tier.spatial() == tier.spatial();
         let is_last = thinned.is_some() && packet.scale.is_some_and(ends);
         let delta = thinned.and_then(|thinned| thinned.picture_delta(packet));
-        Numbers {
+        Some(Numbers {
             seq,
-            timestamp: self.timestamp(packet.timestamp),
+            timestamp: self.time_of(packet)?,
             marker: packet.marker || is_last,
             is_blank: false,
             active: thinned.filter(|it| it.tells_active(packet)).map(|_| tier),
             shift: delta.map_or(self.shift, |delta| self.shift.and(delta)),
-        }
+        })
     }
 
     /// Returns which packet the viewer has under a number, `None` for padding and for what is not known any more.
@@ -215,7 +257,16 @@ impl Span {
         Some(SeqNo(self.sent_as.0 + behind))
     }
 
-    fn timestamp(&self, timestamp: u64) -> u32 {
+    fn time_of(&self, packet: &MediaPacket) -> Option<u32> {
+        let stamps = self.stamps.as_ref();
+        match stamps.filter(|stamps| !stamps.are_before(packet.timestamp)) {
+            Some(stamps) => stamps.time_of(packet.timestamp),
+            None => Some(self.timestamp(packet.timestamp)),
+        }
+    }
+
+    /// Returns the viewer's time for one of the source.
+    pub(super) fn timestamp(&self, timestamp: u64) -> u32 {
         let passed = timestamp.saturating_sub(self.begin) / 2;
         let lead = u64::from(self.lead).saturating_sub(passed);
         lower(timestamp)

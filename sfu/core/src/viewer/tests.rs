@@ -152,7 +152,7 @@ fn a_switch_that_waits_for_its_turn_in_the_cache_is_not_forgotten_by_one_that_fa
     let (room, viewer) = (&scene.room, &mut scene.viewer);
     let found = room.cache(Kind::Video, 1).unwrap();
     let found = found.find(step.source, step.next).unwrap();
-    assert!(viewer.prepare_cached(room, found, true).is_some());
+    assert!(viewer.prepare_cached(room, found, (true, None)).is_some());
     assert_eq!(viewer.shown().map(|(_, layer)| layer), Some(1));
 }
 

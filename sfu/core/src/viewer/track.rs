@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::codec::{Shift, Tier};
 use crate::command::{Format, Kind, PayloadFormat, PeerId, SendTrack};
-use crate::publisher::{middle, ticks};
+use crate::publisher::{middle, ntp_units, ticks};
 use crate::relay::{Burst, MediaPacket, SourceClock, SourceId};
 use crate::room::Room;
 use crate::rtp::ext;
@@ -14,7 +14,8 @@ use crate::rtp::seq::SeqNo;
 use crate::viewer::Again;
 use crate::viewer::resend::Resend;
 use crate::viewer::rewrite::{Numbers, Origin, Rewrite};
-use crate::viewer::sendable::Sendable;
+use crate::viewer::sendable::{Sendable, number_id};
+use crate::viewer::stamps::Past;
 
 /// The state of one sending m-line.
 #[derive(Debug)]
@@ -29,6 +30,8 @@ pub(super) struct Track {
     resend: Resend,
     /// The payload type in use; `None` until a source is shown.
     format: Option<PayloadFormat>,
+    /// The timestamp of the frame with which the source that is shown began here; `None` before the first.
+    opening: Option<u64>,
     /// Packets and payload bytes sent, modulo 2^32, for sender reports.
     sent_packets: u32,
     sent_bytes: u32,
@@ -45,6 +48,7 @@ impl Track {
             rewrite,
             resend: Resend::new(SeqNo(0)),
             format: None,
+            opening: None,
             sent_packets: 0,
             sent_bytes: 0,
             last_report: None,
@@ -121,20 +125,25 @@ impl Track {
         self.rewrite.is_next(burst, packet)
     }
 
-    /// Prepares a packet of the source that is shown. `number` is its transport-wide number.
+    /// Prepares a packet of the source that is shown. `number` is its transport-wide number, `past` where the source
+    /// is by now if it goes with that time.
     pub(super) fn prepare(
         &mut self,
         burst: &Burst,
         packet: &MediaPacket,
-        number: u16,
+        (number, past): (u16, Option<Past>),
     ) -> Option<Sendable> {
         let first = self.sent_packets == 0;
         let format = self.format?;
-        let numbers = self.rewrite.number(burst, packet)?;
+        let numbers = self.rewrite.number(burst, packet, past)?;
         let bytes = u32::try_from(packet.payload.len()).unwrap_or(u32::MAX);
         self.sent_packets = self.sent_packets.wrapping_add(1);
         self.sent_bytes = self.sent_bytes.wrapping_add(bytes);
-        self.resend.earn(bytes);
+        if self.opening == Some(packet.timestamp) {
+            self.resend.earn_whole(bytes);
+        } else {
+            self.resend.earn(bytes);
+        }
         Some(Sendable {
             first,
             transport_sequence: self.transport_sequence(number),
@@ -143,15 +152,31 @@ impl Track {
     }
 
     /// Goes over to the source of `burst` at `packet`; `None` when a decoder cannot start there, or not play it.
-    pub(super) fn begin(&mut self, room: &Room, burst: &Burst, packet: &MediaPacket) -> Option<()> {
+    pub(super) fn begin(
+        &mut self,
+        room: &Room,
+        burst: &Burst,
+        packet: &MediaPacket,
+        past: Option<Past>,
+    ) -> Option<()> {
         let format = self.payload_format(&burst.format)?;
         if !packet.keyframe {
             return None;
         }
         let meeting = self.meeting(room, burst);
-        self.format = Some(format);
-        self.rewrite.switch(burst, packet, meeting);
+        (self.format, self.opening) = (Some(format), Some(packet.timestamp));
+        self.rewrite.switch(burst, packet, meeting, past);
         Some(())
+    }
+
+    /// Sends nothing again of what was sent until now: it is over.
+    pub(super) fn forsake(&mut self) {
+        self.resend.forsake(SeqNo(self.rewrite.highest().0 + 1));
+    }
+
+    /// Forgets what nobody asks for any more.
+    pub(super) fn forget_old(&mut self, now: Instant) {
+        self.rewrite.forget_old(now);
     }
 
     /// Returns whether it can go over to a packet in the cache and time goes on.
@@ -300,7 +325,8 @@ impl Track {
     }
 
     /// Appends a sender report and the canonical name, once the source's clock is known: with the
-    /// publisher's own wall clock, so that sound and picture stay together.
+    /// publisher's wall clock, moved to the server's, so that sound and picture stay together and players can tell
+    /// how old they are.
     pub(super) fn write_report(&mut self, now: Instant, clock: &SourceClock, out: &mut Vec<u8>) {
         if self.rewrite.source() != Some(clock.source) {
             return;
@@ -313,7 +339,8 @@ impl Track {
         let Some(rtp_timestamp) = self.rewrite.timestamp(clock.source, timestamp) else {
             return;
         };
-        let ntp = clock.ntp.wrapping_add(ntp_units(elapsed));
+        let ntp = clock.ntp.wrapping_add(clock.to_server);
+        let ntp = ntp.wrapping_add(ntp_units(elapsed));
         let info = SenderInfo {
             ssrc: self.ssrc(),
             ntp,
@@ -369,26 +396,4 @@ impl Track {
             begins: false,
         }
     }
-}
-
-/// Returns the identifier of the transport-wide number on an m-line, where it is to be written.
-///
-/// Where packets are repaired without a stream of their own they go again as they were, number and all: another number
-/// in them would be other bytes under one nonce. So there it is left out.
-pub(super) fn number_id(track: &SendTrack) -> Option<u8> {
-    let mut formats = track.formats.iter();
-    let is_fit = |format: &PayloadFormat| {
-        let repairs_alone = track.ssrc.rtx.is_some() && format.rtx_payload_type.is_some();
-        format.feedback.transport_cc && (repairs_alone || !format.feedback.nack)
-    };
-    track
-        .extensions
-        .transport_cc
-        .filter(|_| formats.all(is_fit))
-}
-
-/// Returns a duration in units of 2^-32 s.
-fn ntp_units(duration: Duration) -> u64 {
-    let units = (duration.as_nanos() << 32) / 1_000_000_000;
-    u64::try_from(units).unwrap_or(u64::MAX)
 }

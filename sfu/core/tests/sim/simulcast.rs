@@ -304,7 +304,16 @@ impl Seen {
     /// Reads what arrived; nothing but the numbers of the picture may have changed.
     pub(crate) fn read(packet: &[u8]) -> Self {
         let header = Header::parse(packet).unwrap();
-        let payload = &packet[header.payload.clone()];
+        Self::of(&header, &packet[header.payload.clone()])
+    }
+
+    /// Reads what arrived on the stream of retransmissions.
+    pub(crate) fn read_repair(packet: &[u8]) -> Self {
+        let header = Header::parse(packet).unwrap();
+        Self::of(&header, &packet[header.payload.clone()][2..])
+    }
+
+    fn of(header: &Header, payload: &[u8]) -> Self {
         assert_eq!(payload.len(), PAYLOAD_LEN);
         let [layer, f0, f1, f2, f3, part] = *payload[MARKS..].first_chunk().unwrap();
         let frame = u32::from_be_bytes([f0, f1, f2, f3]);
