@@ -134,6 +134,14 @@ impl Role {
         Ok(())
     }
 
+    /// Says no to who may not change what a room sells.
+    ///
+    /// # Errors
+    /// `forbidden`.
+    pub(crate) fn check_selling(self) -> Result<(), ApiError> {
+        permit(self.may_in_any_room(Action::Sell), Action::Sell)
+    }
+
     fn may(self, action: Action, room: &RoomRecord) -> bool {
         let setting = Setting {
             open: room.visibility != Visibility::Private,

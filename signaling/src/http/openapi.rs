@@ -9,8 +9,8 @@ use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{ContentBuilder, Ref, ResponseBuilder, content::Content};
 use utoipa::{Modify, OpenApi, ToSchema};
 
-use super::rooms::{audit, chat, edit, helpers, join, life, lists, moderation, people};
-use super::{accounts, admin, dashboard, ingest};
+use super::rooms::{audit, chat, edit, helpers, join, life, lists, moderation, people, products};
+use super::{accounts, admin, dashboard, hooks, ingest};
 use crate::store::RoomOrder;
 
 /// The API.
@@ -30,6 +30,8 @@ use crate::store::RoomOrder;
         helpers::roles, helpers::add_member, helpers::remove_member, helpers::follow,
         helpers::unfollow, moderation::held, moderation::review, moderation::report, moderation::reports,
         moderation::resolve,
+        products::list, products::add, products::edit, products::remove, products::feature, products::withdraw,
+        products::arrange, hooks::order,
     ),
     components(schemas(Problem, RoomOrder)),
     modifiers(&Everywhere),

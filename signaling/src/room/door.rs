@@ -18,7 +18,10 @@ impl Room {
         let missed = last_seq.and_then(|seq| self.log.after(seq));
         let entered = missed.is_some().then(|| self.log.last_seq());
         match (&member.outbox, missed) {
-            (Some(outbox), Some(events)) => outbox.replay(events),
+            (Some(outbox), Some(events)) => {
+                outbox.replay(events);
+                outbox.send(protocol::message("products", &*self.shelf));
+            }
             (Some(outbox), None) => outbox.send(self.snapshot(&member)),
             (None, _) => {}
         }
@@ -40,7 +43,7 @@ impl Room {
                 public: self.keeping.settings.public,
                 guests: self.record.allow_guest_chat,
             },
-            products: [],
+            products: &self.shelf,
             ice_servers: self.context.ice.for_identity(&member.identity.id, now),
             you: self.you(&member.identity.id, &member.identity.name, &member.seat),
         };

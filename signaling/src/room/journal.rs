@@ -12,6 +12,7 @@ use crate::id::{RoomId, SocketId};
 use crate::store::{Entry, JournalStore, Outcome, StoreError};
 
 use super::Heard;
+use super::shop::{Seller, Shop};
 
 /// One room's queue to the store.
 pub(super) struct Journal {
@@ -41,6 +42,10 @@ pub(super) enum Author {
     Said(oneshot::Sender<Result<Heard, ApiError>>),
     /// Who changed the room's life.
     Acted(oneshot::Sender<Result<(), ApiError>>),
+    /// Who changed what is sold.
+    Sold(Seller),
+    /// The shop in which something was bought.
+    Ordered(Shop),
 }
 
 /// What became of a transaction.

@@ -26,6 +26,12 @@ mod task;
 
 mod news;
 
+mod pace;
+
+mod numbers;
+
+mod shop;
+
 mod talk;
 
 mod keeping;
@@ -60,6 +66,7 @@ use crate::error::ApiError;
 use crate::id::SocketId;
 use crate::media::Media;
 use crate::metrics::Metrics;
+use crate::shop::{Change, NewOrder, Shelf};
 use crate::store::{Author, ChatMessage, Deed, NewReport, RoomRecord, RoomStatus, Stores};
 use crate::time::Timestamp;
 use crate::ws::protocol::{RtcMute, WantedLayer};
@@ -181,6 +188,16 @@ pub(crate) enum Outside {
         by: Author,
         deed: Deed,
         reply: oneshot::Sender<Result<(), ApiError>>,
+    },
+    /// Somebody changes what is sold; the reply comes once it is stored.
+    Sell {
+        change: Change,
+        reply: oneshot::Sender<Result<Arc<Shelf>, ApiError>>,
+    },
+    /// Somebody bought something; the reply comes once it is stored, and says whether that is new.
+    Order {
+        order: Box<NewOrder>,
+        reply: oneshot::Sender<Result<bool, ApiError>>,
     },
     /// Somebody starts, ends or cancels the room; the reply comes once it is stored.
     Act {

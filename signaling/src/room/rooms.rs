@@ -12,6 +12,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use crate::chat::{MAX_MESSAGE_ID, Said, is_name};
 use crate::error::{ApiError, Code};
 use crate::id::RoomId;
+use crate::shop::{Change, NewOrder, Shelf};
 use crate::store::{
     Author, Deed, MAX_REASON, Membership, NewReport, RoomRecord, RoomStatus, StoreError,
 };
@@ -143,6 +144,38 @@ impl Rooms {
             Some((identity, reason)) => self.expel(id, identity, reason).await,
             None => Ok(()),
         }
+    }
+
+    /// Changes what a room sells; returns it once that is stored.
+    ///
+    /// # Errors
+    /// `not_found` when there is no such product; `invalid_value`; `busy`; `unavailable`.
+    pub(crate) async fn sell(
+        self: &Arc<Self>,
+        id: &RoomId,
+        change: Change,
+    ) -> Result<Arc<Shelf>, ApiError> {
+        let sold = self.ask(id, |reply| Outside::Sell {
+            change: change.clone(),
+            reply,
+        });
+        sold.await?
+    }
+
+    /// Takes an order; returns once it is stored, with whether it is a new one.
+    ///
+    /// # Errors
+    /// `invalid_value`; `busy`; `unavailable`.
+    pub(crate) async fn order(
+        self: &Arc<Self>,
+        id: &RoomId,
+        order: NewOrder,
+    ) -> Result<bool, ApiError> {
+        let taken = self.ask(id, |reply| Outside::Order {
+            order: Box::new(order.clone()),
+            reply,
+        });
+        taken.await?
     }
 
     /// Tells the moderators of a message; returns once that is stored.

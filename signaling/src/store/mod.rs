@@ -10,6 +10,8 @@ mod journal;
 
 mod deed;
 
+mod shop;
+
 mod user;
 
 mod upkeep;
@@ -50,6 +52,7 @@ pub(crate) use room::{
     Created, CreationKey, Document, ExternalLink, Quality, RoomRecord, RoomStatus, RoomStore,
     Totals, Visibility,
 };
+pub(crate) use shop::{Ordered, ProductName, ShopStore};
 pub(crate) use upkeep::UpkeepStore;
 pub(crate) use user::{User, UserStore};
 pub(crate) use words::words;
@@ -67,6 +70,8 @@ pub(crate) struct Stores {
     pub journal: Arc<dyn JournalStore>,
     /// What those who keep order left behind.
     pub order: Arc<dyn OrderStore>,
+    /// What rooms sell.
+    pub shop: Arc<dyn ShopStore>,
     /// What has had its time.
     pub upkeep: Arc<dyn UpkeepStore>,
 }

@@ -8,6 +8,7 @@ use crate::chat::{Said, SaidKind};
 use crate::error::{ApiError, Code};
 use crate::id::{RoomId, SocketId};
 use crate::room::{Departure, NewMember, RoomHandle, RoomMessage, Seat, new_report};
+use crate::shop::Change;
 use crate::store::Deed;
 use crate::time::Timestamp;
 
@@ -166,6 +167,7 @@ impl Conversation {
             ClientMessage::ChatSend(said) => self.say(re, said),
             ClientMessage::ChatReport(report) => self.report(report).await,
             ClientMessage::Deed(deed) => self.keep_order(*deed).await,
+            ClientMessage::Sell(change) => self.sell(change).await,
             ClientMessage::ReactionSend(reaction) => self.react(&reaction),
             ClientMessage::Stats => {
                 let re = re.map(str::to_owned);
@@ -302,6 +304,15 @@ impl Conversation {
         deed.check()?;
         let by = self.identity()?.author(role);
         self.app.rooms.keep_order(&id, by, deed).await?;
+        Ok(Ack::default().into())
+    }
+
+    /// Lets the client change what is sold; answered once it is stored.
+    async fn sell(&mut self, change: Change) -> Result<Answer, ApiError> {
+        let place = self.place()?;
+        place.seat.role().check_selling()?;
+        let id = place.id.clone();
+        self.app.rooms.sell(&id, change).await?;
         Ok(Ack::default().into())
     }
 

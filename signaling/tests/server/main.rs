@@ -34,6 +34,8 @@ mod order;
 
 mod moderation;
 
+mod shop;
+
 mod limits;
 
 mod breaks;

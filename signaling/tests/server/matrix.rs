@@ -177,6 +177,44 @@ const ROUTES: &[Route] = &[
         Room(Action::Moderate),
         "",
     ),
+    ("GET", "/rooms/{id}/products", Room(Action::Watch), ""),
+    (
+        "POST",
+        "/rooms/{id}/products",
+        Room(Action::Sell),
+        r#"{"name":"Tea","price":450,"currency":"EUR"}"#,
+    ),
+    (
+        "PATCH",
+        "/rooms/{id}/products/{item}",
+        Room(Action::Sell),
+        "{}",
+    ),
+    (
+        "DELETE",
+        "/rooms/{id}/products/{item}",
+        Room(Action::Sell),
+        "",
+    ),
+    (
+        "PUT",
+        "/rooms/{id}/products/{item}/feature",
+        Room(Action::Sell),
+        "",
+    ),
+    (
+        "DELETE",
+        "/rooms/{id}/products/{item}/feature",
+        Room(Action::Sell),
+        "",
+    ),
+    (
+        "PUT",
+        "/rooms/{id}/products/order",
+        Room(Action::Sell),
+        r#"{"ids":[]}"#,
+    ),
+    ("POST", "/hooks/orders", Nothing, "{}"),
     ("GET", "/rooms/{id}/ingest", Room(Action::StreamKey), ""),
     ("GET", "/admin/rooms", Server(Action::Administer), ""),
     ("POST", "/admin/cleanup", Server(Action::Administer), ""),
@@ -209,6 +247,7 @@ const MESSAGES: &[(&str, Need)] = &[
     ("mod.slow", Room(Action::Moderate)),
     ("mod.review", Room(Action::Moderate)),
     ("mod.role", Room(Action::Manage)),
+    ("product.feature", Room(Action::Sell)),
     ("reaction.send", Room(Action::React)),
     ("rtc.offer", Room(Action::Publish)),
 ];
@@ -464,6 +503,7 @@ async fn check_socket(
             "mod.slow" => json!({ "seconds": 0 }),
             "mod.review" => json!({ "heldId": "missing", "approve": true }),
             "mod.role" => json!({ "identity": "a helper", "role": "moderator" }),
+            "product.feature" => json!({ "productId": "missing" }),
             "reaction.send" => json!({ "emoji": "🔥" }),
             "rtc.offer" => json!({ "sdp": offer() }),
             _ => json!({}),
@@ -538,7 +578,7 @@ fn no_route_and_no_message_is_missing_here() {
         let rest = router.split(function).nth(1).unwrap();
         rest.split("\n}").next().unwrap()
     };
-    let rest = [of("fn api("), of("fn order(")].concat();
+    let rest = [of("fn api("), of("fn order("), of("fn shop(")].concat();
     let mut routes = BTreeSet::new();
     for route in rest.split(".route(").skip(1) {
         let path = route.split('"').nth(1).unwrap();

@@ -2,7 +2,8 @@
 
 import { KliegError } from './error.js';
 import type {
-  ChatMessage, ChatSettingsPatch, HeldMessage, JoinToken, ModeratorSettings, Page, Report, RoomInfo, RoomStatus, ServerConfig, SignIn, Visibility,
+  ChatMessage, ChatSettingsPatch, HeldMessage, JoinToken, ModeratorSettings, NewProduct, Page, Product, ProductPatch, Report,
+  RoomInfo, RoomStatus, ServerConfig, SignIn, Visibility,
 } from './protocol.js';
 
 const ANSWER_WITHIN_MS = 10_000;
@@ -135,6 +136,24 @@ export class Api {
   /** Follows the host of a room, or no more. */
   follow(id: string, follows: boolean): Promise<void> {
     return this.#call(follows ? 'PUT' : 'DELETE', `rooms/${encodeURIComponent(id)}/follow`);
+  }
+
+  /** Adds a product behind the others; this and what follows is for those who sell in the room. */
+  addProduct(id: string, product: NewProduct): Promise<Product> {
+    return this.#call('POST', `rooms/${encodeURIComponent(id)}/products`, product);
+  }
+
+  editProduct(id: string, productId: string, patch: ProductPatch): Promise<Product> {
+    return this.#call('PATCH', `rooms/${encodeURIComponent(id)}/products/${encodeURIComponent(productId)}`, patch);
+  }
+
+  removeProduct(id: string, productId: string): Promise<void> {
+    return this.#call('DELETE', `rooms/${encodeURIComponent(id)}/products/${encodeURIComponent(productId)}`);
+  }
+
+  /** Puts the products into the order of their ids. */
+  arrangeProducts(id: string, ids: string[]): Promise<void> {
+    return this.#call('PUT', `rooms/${encodeURIComponent(id)}/products/order`, { ids });
   }
 
   async #call<Answer>(method: string, path: string, body?: object): Promise<Answer> {

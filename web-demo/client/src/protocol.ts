@@ -57,7 +57,7 @@ export interface ChatMessage {
   seq: number;
   /** Milliseconds since 1970, UTC. */
   ts: number;
-  /** `system` is an announcement. */
+  /** `system` is an announcement; `order` says that somebody bought what `text` names. */
   kind: 'chat' | 'system' | 'order';
   /** Empty once a moderator took it away. */
   text: string;
@@ -66,6 +66,8 @@ export interface ChatMessage {
   mentions?: User[];
   /** What it answers. */
   replyTo?: { messageId: string; from: User };
+  /** The product that it is about. */
+  product?: { id: string; name: string };
   /** Whether a moderator took the text away. */
   deleted?: boolean;
 }
@@ -78,6 +80,52 @@ export interface ChatOptions {
   mentions?: string[];
   /** Id of the message that is answered. */
   replyTo?: string;
+  /** Id of the product that it is about. */
+  productId?: string;
+}
+
+/** A product; prices are in the smallest unit of their currency. */
+export interface Product {
+  id: string;
+  name: string;
+  imageUrl?: string;
+  buyUrl?: string;
+  price: number;
+  /** What it cost before. */
+  originalPrice?: number;
+  discountPercent: number;
+  /** Three letters (ISO 4217). */
+  currency: string;
+  /** What is left; absent where nobody counts. */
+  stock?: number;
+  /** The most that one order may have of it. */
+  quantityLimit?: number;
+  sold: number;
+  /** What the shop calls it. */
+  externalId?: string;
+}
+
+/** A product to be added. */
+export type NewProduct = Omit<Product, 'id' | 'discountPercent' | 'sold'>;
+
+/** What to change in a product: what is left out stays, `null` takes away what may be missing. */
+export type ProductPatch = { [Field in keyof NewProduct]?: NewProduct[Field] | null };
+
+/** What a room sells, in its order. */
+export interface Products {
+  list: Product[];
+  /** The one that is shown large. */
+  featuredId: string | null;
+}
+
+/** Somebody bought something. */
+export interface Order {
+  /** Of the line that says so in the chat. */
+  messageId: string;
+  displayName: string;
+  /** Absent for what the room does not list. */
+  productId?: string;
+  productName: string;
 }
 
 /** How a chat is set, as everybody may know. */
@@ -153,6 +201,7 @@ export interface Snapshot {
   /** What everybody sees first. */
   pinned?: ChatMessage | null;
   chatSettings?: ChatSettings;
+  products?: Products;
   iceServers: RTCIceServer[];
   you: You;
 }
@@ -220,6 +269,7 @@ export interface ClientMessages {
   'mod.slow': { seconds: number };
   'mod.role': { identity: string; name?: string; role: 'cohost' | 'moderator' | null };
   'mod.review': { heldId: string; approve: boolean };
+  'product.feature': { productId: string | null };
   'reaction.send': { emoji: string };
 }
 
@@ -241,6 +291,8 @@ export interface ServerMessages {
   'mod.reviewed': { heldId: string; approved: boolean };
   'mod.report': Report;
   'mod.resolved': { reportId: string };
+  'products': Products;
+  'order': Order;
   'reaction.batch': { counts: Record<string, number> };
   'stats': RoomStats;
   'room.status': { status: RoomStatus; startedAt?: string | null; message?: string };

@@ -5,7 +5,7 @@ import { Emitter } from './emitter.js';
 import { KliegError } from './error.js';
 import { SUBPROTOCOL } from './protocol.js';
 import type {
-  Ack, ChatMessage, ChatSettings, ClientMessages, Description, HeldMessage, Layers, PublisherState, Report, RoomInfo, RoomStats, ServerMessages,
+  Ack, ChatMessage, ChatSettings, ClientMessages, Description, HeldMessage, Layers, Order, Products, PublisherState, Report, RoomInfo, RoomStats, ServerMessages,
   SessionState, Snapshot, You,
 } from './protocol.js';
 import { Wire } from './wire.js';
@@ -69,6 +69,10 @@ export interface RoomEvents {
   /** For moderators: what was reported, and what is done with. */
   report: Report;
   resolved: { reportId: string };
+  /** What the room sells, at first and after each change. */
+  products: Products;
+  /** Somebody bought something. */
+  order: Order;
   reactions: Record<string, number>;
   offer: Description;
   answer: Description;
@@ -286,6 +290,8 @@ export class Room extends Emitter<RoomEvents> {
       case 'mod.report': return this.emit('report', message.d);
       case 'mod.resolved': return this.emit('resolved', message.d);
       case 'chat.message': return this.emit('message', message.d);
+      case 'products': return this.emit('products', message.d);
+      case 'order': return this.emit('order', message.d);
       case 'reaction.batch': return this.emit('reactions', message.d.counts);
       case 'rtc.offer': return this.emit('offer', message.d);
       case 'rtc.answer': return this.emit('answer', message.d);
@@ -307,6 +313,7 @@ export class Room extends Emitter<RoomEvents> {
     this.emit('stats', snapshot.stats);
     this.emit('you', snapshot.you);
     this.emit('pinned', snapshot.pinned ?? null);
+    if (snapshot.products !== undefined) this.emit('products', snapshot.products);
     if (snapshot.chatSettings !== undefined) this.emit('chatSettings', snapshot.chatSettings);
   }
 

@@ -4,6 +4,20 @@ const number = new Intl.NumberFormat('en');
 const compact = new Intl.NumberFormat('en', { notation: 'compact', maximumFractionDigits: 1 });
 const time = new Intl.DateTimeFormat('en', { hour: 'numeric', minute: '2-digit' });
 
+/** Formats by currency: making one takes longer than using it. */
+const formats = new Map<string, Intl.NumberFormat>();
+
+function money(currency: string): Intl.NumberFormat {
+  const known = formats.get(currency) ?? new Intl.NumberFormat('en', { style: 'currency', currency });
+  formats.set(currency, known);
+  return known;
+}
+
+/** Returns how many digits of an amount stand behind the point: the rest of its smallest units. */
+export function digits(currency: string): number {
+  return money(currency).resolvedOptions().maximumFractionDigits ?? 2;
+}
+
 export const en = {
   name: 'Klieg',
   number: (value: number) => number.format(value),
@@ -197,6 +211,59 @@ export const en = {
     wordRules: { refuse: 'Refuse', hold: 'Show me first' },
     guests: 'Guests may write',
     save: 'Save',
+  },
+
+  shop: {
+    tabs: 'Beside the picture',
+    products: 'Products',
+    count: (products: number) => products === 1 ? '1 product' : `${number.format(products)} products`,
+    featured: 'Featured now',
+    price: (minor: number, currency: string) => money(currency).format(minor / 10 ** digits(currency)),
+    before: (price: string) => `before ${price}`,
+    discount: (percent: number) => `−${percent} %`,
+    buy: 'Buy',
+    buyNamed: (name: string) => `Buy ${name} (opens the shop)`,
+    left: (stock: number) => stock === 0 ? 'Sold out' : stock <= 10 ? `Only ${number.format(stock)} left` : `${number.format(stock)} left`,
+    sold: (count: number) => `${compact.format(count)} sold`,
+    limit: (quantity: number) => `${number.format(quantity)} at most for each order`,
+    ordered: (name: string, product: string) => `${name} bought ${product}`,
+    about: (product: string) => `About ${product}`,
+    none: 'Nothing is on sale',
+  },
+
+  sell: {
+    heading: 'Products',
+    empty: 'Nothing is on sale yet',
+    emptyLead: 'Add what you show. Viewers see it beside the chat, with a link to your shop.',
+    add: 'Add a product',
+    addHeading: 'Add a product',
+    editHeading: 'Edit the product',
+    feature: (name: string) => `Show ${name} large to everyone`,
+    featured: (name: string) => `${name} is shown large. Press to stop`,
+    up: (name: string) => `Move ${name} up`,
+    down: (name: string) => `Move ${name} down`,
+    edit: (name: string) => `Edit ${name}`,
+    remove: (name: string) => `Remove ${name}`,
+    removeHeading: 'Remove this product?',
+    removeLead: 'Viewers no longer see it. What was sold stays in the numbers.',
+    removeYes: 'Remove',
+    stock: (stock: number | undefined, sold: number) => stock === undefined ? `${number.format(sold)} sold` : `${number.format(sold)} sold, ${number.format(stock)} left`,
+    name: 'Name',
+    price: 'Price',
+    originalPrice: 'Price before',
+    currency: 'Currency',
+    stockLabel: 'In stock',
+    stockHint: 'Empty: not counted',
+    limitLabel: 'Most in one order',
+    imageUrl: 'Address of a picture',
+    buyUrl: 'Address in your shop',
+    externalId: 'Id in your shop',
+    externalIdHint: 'Orders that your shop reports are matched by it.',
+    optional: 'optional',
+    save: 'Save',
+    wrongPrice: (fraction: number) => fraction === 0 ? 'A price is a whole number in this currency.' : `A price is a number with at most ${fraction} decimals.`,
+    wrongCount: 'A count is a whole number.',
+    dearer: 'The price before is less than the price now.',
   },
 
   reactions: {

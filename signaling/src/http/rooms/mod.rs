@@ -22,6 +22,8 @@ pub(crate) mod moderation;
 
 pub(crate) mod helpers;
 
+pub(crate) mod products;
+
 use axum::http::{HeaderMap, StatusCode, header};
 
 use crate::app::App;

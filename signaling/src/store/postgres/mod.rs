@@ -26,6 +26,9 @@ mod order;
 #[path = "../sql/held.rs"]
 mod held;
 
+#[path = "../sql/shop.rs"]
+mod shop;
+
 #[path = "../sql/upkeep.rs"]
 mod upkeep;
 
@@ -82,6 +85,7 @@ pub(super) async fn open(url: &str) -> Result<Stores, StoreError> {
         rooms: store.clone(),
         journal: store.clone(),
         order: store.clone(),
+        shop: store.clone(),
         upkeep: store,
     })
 }

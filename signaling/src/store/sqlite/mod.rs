@@ -21,6 +21,9 @@ mod order;
 #[path = "../sql/held.rs"]
 mod held;
 
+#[path = "../sql/shop.rs"]
+mod shop;
+
 #[path = "../sql/upkeep.rs"]
 mod upkeep;
 
@@ -58,6 +61,7 @@ pub(super) async fn open(file: &Path) -> Result<Stores, StoreError> {
         rooms: store.clone(),
         journal: store.clone(),
         order: store.clone(),
+        shop: store.clone(),
         upkeep: store,
     })
 }

@@ -7,6 +7,7 @@ use serde_json::value::RawValue;
 use crate::chat::Said;
 use crate::error::{ApiError, Code};
 use crate::sdp::is_rid;
+use crate::shop::Change;
 use crate::store::Deed;
 
 use super::deeds;
@@ -31,6 +32,8 @@ pub(crate) enum ClientMessage {
     ChatReport(ChatReport),
     /// What is for those who keep order.
     Deed(Box<Deed>),
+    /// What is for those who sell.
+    Sell(Change),
     ReactionSend(ReactionSend),
     Stats,
 }
@@ -272,6 +275,7 @@ fn content(t: &str, d: &str) -> Result<ClientMessage, ApiError> {
         "mod.slow" => ClientMessage::from(parse::<deeds::Slow>(d)?.check()?),
         "mod.role" => ClientMessage::from(parse::<deeds::Role>(d)?),
         "mod.review" => ClientMessage::from(parse::<deeds::Review>(d)?),
+        "product.feature" => ClientMessage::Sell(parse::<deeds::Feature>(d)?.into()),
         "reaction.send" => ClientMessage::ReactionSend(parse(d)?),
         "stats" => empty(d, ClientMessage::Stats)?,
         _ => {

@@ -12,6 +12,7 @@ use serde_json::value::RawValue;
 use crate::auth::{Grants, Role};
 use crate::error::{ApiError, Code};
 use crate::room::{Reason, Summary};
+use crate::shop::Shelf;
 use crate::store::{
     ChatMessage, Document, ExternalLink, RoomRecord, RoomStatus, SettingsView, User, Visibility,
 };
@@ -58,8 +59,8 @@ pub(crate) struct Joined<'a> {
     /// What everybody sees first.
     pub(crate) pinned: Option<&'a ChatMessage>,
     pub(crate) chat_settings: SettingsView,
-    /// The room's shop; rooms have none before the shop exists, and clients get an empty list.
-    pub(crate) products: [(); 0],
+    /// What the room sells.
+    pub(crate) products: &'a Shelf,
     pub(crate) ice_servers: Vec<IceServer>,
     pub(crate) you: You,
 }
@@ -260,6 +261,18 @@ pub(crate) struct TokenRefresh {
 #[derive(Debug, Serialize)]
 pub(crate) struct ReactionBatch<'a> {
     pub(crate) counts: &'a BTreeMap<&'static str, u64>,
+}
+
+/// `order`: somebody bought something.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct OrderView<'a> {
+    /// What the chat says of it.
+    pub(crate) message_id: &'a str,
+    pub(crate) display_name: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) product_id: Option<&'a str>,
+    pub(crate) product_name: &'a str,
 }
 
 /// `server.draining`.
