@@ -70,6 +70,10 @@ pub(crate) struct Talk {
     pub(crate) held: IntCounter,
     /// Messages that somebody told the moderators of.
     pub(crate) reports: IntCounter,
+    /// Times that somebody said whether they like a room.
+    pub(crate) likes: IntCounter,
+    /// What was done to polls and questions, by what it was.
+    pub(crate) floor: IntCounterVec,
 }
 
 /// What is sold, and what is bought; the field docs are the help texts.
@@ -209,6 +213,15 @@ impl Maker<'_> {
             reports: make.counter(
                 "klieg_reports_total",
                 "Messages that somebody told the moderators of",
+            )?,
+            likes: make.counter(
+                "klieg_likes_total",
+                "Times that somebody said whether they like a room",
+            )?,
+            floor: make.counters_by(
+                "klieg_floor_total",
+                "What was done to polls and questions, by what it was",
+                "deed",
             )?,
         })
     }

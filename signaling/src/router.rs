@@ -17,7 +17,7 @@ use crate::error::Refusal;
 use crate::http::origin::cors;
 use crate::http::request::name_and_time;
 use crate::http::rooms::{
-    audit, chat, edit, helpers, join, life, lists, moderation, people, products,
+    audit, chat, edit, floor, helpers, join, life, like, lists, moderation, people, products,
 };
 use crate::http::{
     accounts, admin, assets, dashboard, hooks, ingest, openapi, probes, unknown_method,
@@ -73,6 +73,10 @@ fn api(app: &Arc<App>) -> Router<Arc<App>> {
         .route("/rooms/{id}/join", post(join::join))
         .route("/rooms/{id}/viewers", get(people::viewers))
         .route("/rooms/{id}/kicks", post(people::kick))
+        .route(
+            "/rooms/{id}/like",
+            get(like::show).put(like::like).delete(like::unlike),
+        )
         .route("/rooms/{id}/chat", get(chat::list).post(chat::say))
         .route("/rooms/{id}/chat/{message}", delete(chat::delete))
         .route(
@@ -81,6 +85,7 @@ fn api(app: &Arc<App>) -> Router<Arc<App>> {
         )
         .merge(order())
         .merge(shop())
+        .merge(polls())
         .route("/rooms/{id}/ingest", get(ingest::show))
         .route("/rooms/{id}/ingest/rotate", post(ingest::rotate))
         .route("/admin/rooms", get(lists::all))
@@ -143,6 +148,29 @@ fn order() -> Router<Arc<App>> {
             get(moderation::reports).post(moderation::report),
         )
         .route("/rooms/{id}/reports/{item}", delete(moderation::resolve))
+}
+
+/// What hosts ask their audience, and are asked.
+fn polls() -> Router<Arc<App>> {
+    Router::new()
+        .route(
+            "/rooms/{id}/polls",
+            get(floor::polls).post(floor::open_poll),
+        )
+        .route("/rooms/{id}/polls/{item}/close", post(floor::close_poll))
+        .route("/rooms/{id}/polls/{item}/vote", put(floor::vote_poll))
+        .route(
+            "/rooms/{id}/questions",
+            get(floor::questions).post(floor::ask),
+        )
+        .route(
+            "/rooms/{id}/questions/{item}",
+            patch(floor::answer).delete(floor::remove),
+        )
+        .route(
+            "/rooms/{id}/questions/{item}/vote",
+            put(floor::vote_question).delete(floor::unvote_question),
+        )
 }
 
 /// What rooms sell.

@@ -95,6 +95,7 @@ impl Grants {
             | Action::StreamKey
             | Action::Record
             | Action::Sell
+            | Action::Poll
             | Action::Analyse
             | Action::Administer => false,
         };
@@ -134,12 +135,12 @@ impl Role {
         Ok(())
     }
 
-    /// Says no to who may not change what a room sells.
+    /// Says no to what the role may not do, whatever the room.
     ///
     /// # Errors
     /// `forbidden`.
-    pub(crate) fn check_selling(self) -> Result<(), ApiError> {
-        permit(self.may_in_any_room(Action::Sell), Action::Sell)
+    pub(crate) fn check_anywhere(self, action: Action) -> Result<(), ApiError> {
+        permit(self.may_in_any_room(action), action)
     }
 
     fn may(self, action: Action, room: &RoomRecord) -> bool {

@@ -9,7 +9,9 @@ use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{ContentBuilder, Ref, ResponseBuilder, content::Content};
 use utoipa::{Modify, OpenApi, ToSchema};
 
-use super::rooms::{audit, chat, edit, helpers, join, life, lists, moderation, people, products};
+use super::rooms::{
+    audit, chat, edit, floor, helpers, join, life, like, lists, moderation, people, products,
+};
 use super::{accounts, admin, dashboard, hooks, ingest};
 use crate::store::RoomOrder;
 
@@ -31,7 +33,9 @@ use crate::store::RoomOrder;
         helpers::unfollow, moderation::held, moderation::review, moderation::report, moderation::reports,
         moderation::resolve,
         products::list, products::add, products::edit, products::remove, products::feature, products::withdraw,
-        products::arrange, hooks::order,
+        products::arrange, hooks::order, like::show, like::like, like::unlike,
+        floor::polls, floor::open_poll, floor::close_poll, floor::vote_poll, floor::questions, floor::ask,
+        floor::vote_question, floor::unvote_question, floor::answer, floor::remove,
     ),
     components(schemas(Problem, RoomOrder)),
     modifiers(&Everywhere),

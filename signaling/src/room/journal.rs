@@ -12,6 +12,8 @@ use crate::id::{RoomId, SocketId};
 use crate::store::{Entry, JournalStore, Outcome, StoreError};
 
 use super::Heard;
+use super::audience::Liker;
+use super::floor::Asker;
 use super::shop::{Seller, Shop};
 
 /// One room's queue to the store.
@@ -46,6 +48,10 @@ pub(super) enum Author {
     Sold(Seller),
     /// The shop in which something was bought.
     Ordered(Shop),
+    /// Who says whether they like the room.
+    Likes(Liker),
+    /// Who does something to a poll or a question.
+    Floor(Asker),
 }
 
 /// What became of a transaction.

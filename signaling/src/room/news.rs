@@ -121,6 +121,7 @@ impl Room {
         self.record.total_viewers = self.tally.total;
         self.record.watch_ms = self.tally.watch_ms(Instant::now());
         self.record.message_count = self.tally.messages;
+        self.record.like_count = self.tally.likes;
         self.record.order_count = self.tally.orders;
         self.record.revenue = self.tally.revenue.clone();
         self.shown = Arc::new(self.record.clone());
@@ -218,6 +219,12 @@ impl Room {
             Author::Ordered(shop) => {
                 let _ = shop.send(Err(error.again()));
             }
+            Author::Likes(liker) => {
+                let _ = liker.send(Err(error.again()));
+            }
+            Author::Floor(asker) => {
+                let _ = asker.send(Err(error.again()));
+            }
         }
     }
 
@@ -241,6 +248,11 @@ impl Room {
             (Entry::Report(_), outcome) => self.handle_report(draft.author, outcome),
             (Entry::Deed { deed, .. }, outcome) => self.handle_deed(draft.author, deed, outcome),
             (Entry::Shop(change), outcome) => self.handle_shop(draft.author, &change, outcome),
+            (Entry::Poll(deed), outcome) => self.handle_floor(draft.author, deed.name(), outcome),
+            (Entry::Question(deed), outcome) => {
+                self.handle_floor(draft.author, deed.name(), outcome);
+            }
+            (Entry::Like { .. }, outcome) => self.handle_like(draft.author, outcome),
             (Entry::Order(_), outcome) => self.handle_order(draft.author, outcome),
             (Entry::Event { .. } | Entry::Row(_), _) => {}
         }

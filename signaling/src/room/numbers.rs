@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use axum::extract::ws::Utf8Bytes;
+
 use crate::ws::protocol::{self, ReactionBatch, Stats};
 
 use super::pace::Pace;
@@ -19,6 +21,13 @@ pub(super) struct Numbers {
     stats_pace: Pace,
     /// What is sold has changed.
     pub(super) shelf_pace: Pace,
+    /// A poll or a question has changed.
+    pub(super) floor_pace: Pace,
+    /// Who came and went, for those who keep order: at most a hundred of them at a time.
+    pub(super) people: Vec<Utf8Bytes>,
+    pub(super) people_pace: Pace,
+    /// When those are looked for whose sockets are gone; `None` while nobody is here.
+    pub(super) sweep_due: Option<Instant>,
 }
 
 impl Numbers {
@@ -29,13 +38,24 @@ impl Numbers {
             stats,
             stats_pace: Pace::new(SECOND),
             shelf_pace: Pace::new(QUARTER),
+            floor_pace: Pace::new(QUARTER),
+            people: Vec::new(),
+            people_pace: Pace::new(QUARTER),
+            sweep_due: None,
         }
     }
 
     /// Returns when something goes next; `None` while there is nothing new.
     pub(super) fn due(&self) -> Option<Instant> {
-        let paces = [&self.reactions_pace, &self.stats_pace, &self.shelf_pace];
-        paces.into_iter().filter_map(Pace::due).min()
+        let paces = [
+            &self.reactions_pace,
+            &self.stats_pace,
+            &self.shelf_pace,
+            &self.people_pace,
+            &self.floor_pace,
+        ];
+        let paces = paces.into_iter().filter_map(Pace::due);
+        paces.chain(self.sweep_due).min()
     }
 }
 
@@ -48,24 +68,31 @@ impl Room {
 
     /// Takes note of viewers that came or went.
     pub(super) fn note_viewers(&mut self) {
+        self.tally.peak = self.tally.peak.max(self.presence.watching());
         self.summarize();
         self.numbers.stats_pace.note(Instant::now());
     }
 
     pub(super) fn viewer_count(&self) -> u64 {
-        u64::try_from(self.viewers.len()).unwrap_or(u64::MAX)
+        self.presence.watching()
     }
 
     pub(super) fn current_stats(&self) -> Stats {
         Stats {
             viewer_count: self.viewer_count(),
-            likes: 0,
+            likes: self.tally.likes,
             peak: self.tally.peak,
         }
     }
 
+    /// Takes note of likes that came or went.
+    pub(super) fn note_likes(&mut self) {
+        self.numbers.stats_pace.note(Instant::now());
+    }
+
     /// Sends what is due.
     pub(super) fn tell_numbers(&mut self, now: Instant) {
+        self.check_presence(now);
         if self.numbers.reactions_pace.take(now) {
             let counts = std::mem::take(&mut self.numbers.reactions);
             let batch = ReactionBatch { counts: &counts };
@@ -78,6 +105,12 @@ impl Room {
                 self.broadcast(&protocol::message("stats", &stats));
             }
         }
+        if self.numbers.people_pace.take(now) {
+            self.tell_people();
+        }
+        if self.numbers.floor_pace.take(now) {
+            self.tell_floor();
+        }
         if self.numbers.shelf_pace.take(now) {
             self.tell_shelf();
         }
@@ -89,3 +122,21 @@ const QUARTER: Duration = Duration::from_millis(250);
 
 /// One set of numbers a second at most.
 const SECOND: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ws::protocol::{REACTIONS, message};
+
+    #[test]
+    fn a_thousand_who_react_five_times_a_second_cost_a_viewer_four_kib_a_second_at_most() {
+        let each = 1_000 * 5 / 4;
+        let counts = REACTIONS.iter().map(|emoji| (*emoji, each)).collect();
+        let batch = message("reaction.batch", &ReactionBatch { counts: &counts });
+        let batches = SECOND.as_millis() / QUARTER.as_millis();
+        // A frame of a server has four bytes before its text (RFC 6455, section 5.2).
+        let bytes = (batch.len() + 4) * usize::try_from(batches).unwrap();
+        println!("{bytes} bytes a second");
+        assert!(bytes <= 4 * 1024, "{bytes}");
+    }
+}

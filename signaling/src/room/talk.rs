@@ -117,7 +117,12 @@ impl Room {
                 };
                 let _ = reply.send(heard.map_err(said));
             }
-            Author::Room | Author::Acted(_) | Author::Sold(_) | Author::Ordered(_) => {}
+            Author::Room
+            | Author::Acted(_)
+            | Author::Sold(_)
+            | Author::Ordered(_)
+            | Author::Likes(_)
+            | Author::Floor(_) => {}
         }
     }
 
@@ -159,6 +164,8 @@ impl Room {
             | Outcome::Shop(_)
             | Outcome::Ordered(_)
             | Outcome::OrderedBefore
+            | Outcome::Liked(_)
+            | Outcome::Floor(_)
             | Outcome::Unfit(_) => Err(ApiError::internal("an outcome of something else")),
         }
     }

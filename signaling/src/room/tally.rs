@@ -20,6 +20,8 @@ pub(super) struct Tally {
     pub(super) peak: u64,
     /// Chat messages that are stored.
     pub(super) messages: u64,
+    /// Who like the room.
+    pub(super) likes: u64,
     /// Orders that are stored.
     pub(super) orders: u64,
     /// What they came to.
@@ -37,6 +39,7 @@ impl Tally {
             total: room.total_viewers,
             peak: room.peak_viewers,
             messages: room.message_count,
+            likes: room.like_count,
             orders: room.order_count,
             revenue: room.revenue.clone(),
             watched: Duration::from_millis(room.watch_ms),
@@ -82,6 +85,8 @@ pub(crate) struct Summary {
     total_viewers: u64,
     /// What all of them watched, together.
     watch_time_sec: u64,
+    /// Who like the room.
+    likes: u64,
     /// Chat messages, those about orders included.
     messages: u64,
     /// Orders.
@@ -99,6 +104,7 @@ impl Summary {
             peak_viewers: room.peak_viewers,
             total_viewers: room.total_viewers,
             watch_time_sec: room.watch_ms / 1000,
+            likes: room.like_count,
             messages: room.message_count,
             orders: room.order_count,
             revenue: room.revenue.clone(),

@@ -9,17 +9,21 @@ use tokio::sync::{mpsc, watch};
 use tracing::{Instrument, info, info_span, warn};
 
 use crate::id::{RoomId, SocketId};
+use crate::limit::{Rate, TokenBuckets};
 use crate::shop::Shelf;
 use crate::store::{RoomRecord, StoreError};
 use crate::ws::protocol::{Ack, Stats};
 
+use super::audience::LIKES_PER_MINUTE;
 use super::events::{EventLog, KEPT_CHAT, KEPT_EVENTS};
+use super::floor::Podium;
 use super::journal::Journal;
 use super::keeping::{Keeping, Standings};
 use super::life::{Life, Moment};
 use super::member::Member;
 use super::numbers::Numbers;
 use super::post::Post;
+use super::presence::Presence;
 use super::stage::{Changes, Stage};
 use super::tally::Tally;
 use super::{Context, Outside, RoomMessage, RoomSummary};
@@ -61,6 +65,12 @@ pub(super) struct Room {
     pub(super) numbers: Numbers,
     /// What is sold here.
     pub(super) shelf: Arc<Shelf>,
+    /// What the host asked, and was asked.
+    pub(super) podium: Podium,
+    /// Who is here, and who watches.
+    pub(super) presence: Presence,
+    /// How often somebody may say whether they like the room.
+    pub(super) likers: TokenBuckets<String>,
     pub(super) tally: Tally,
     /// The record as others see it; another with each change of what it says.
     pub(super) shown: Arc<RoomRecord>,
@@ -88,11 +98,13 @@ impl Room {
         let mut chat = context.stores.journal.chat(id, u64::MAX, KEPT_CHAT).await?;
         chat.reverse();
         let shelf = context.stores.shop.shelf(id).await?;
+        let poll = context.stores.floor.last_poll(id).await?;
         let keeping = Keeping::restore(context.stores.order.order(id).await?);
         let journal = Journal::new(id.clone(), context.stores.journal.clone());
         let tally = Tally::restore(&record);
         let (life, lost) = Life::restore(&record, context.grace, Moment::now());
         let stats = Stats {
+            likes: tally.likes,
             peak: tally.peak,
             ..Stats::default()
         };
@@ -111,6 +123,9 @@ impl Room {
             post: Post::default(),
             numbers: Numbers::new(stats),
             shelf: Arc::new(shelf),
+            podium: Podium::new(poll),
+            presence: Presence::default(),
+            likers: TokenBuckets::new(Rate::per_minute(LIKES_PER_MINUTE)),
             tally,
             row_due: None,
             viewers: HashMap::new(),
@@ -216,6 +231,13 @@ impl Room {
             Outside::Deed { by, deed, reply } => self.keep_order(by, deed, reply),
             Outside::Sell { change, reply } => self.sell(change, reply),
             Outside::Order { order, reply } => self.order(*order, reply),
+            Outside::Like {
+                identity,
+                liking,
+                reply,
+            } => self.like(identity, liking, reply),
+            Outside::Poll { deed, reply } => self.poll(deed, reply),
+            Outside::Question { deed, reply } => self.question(deed, reply),
             Outside::Act { input, reply } => self.act(input, reply),
             Outside::Changed(record) => self.change(*record),
             Outside::Expel { identity, reason } => self.expel(&identity, reason.as_deref()),
@@ -236,6 +258,7 @@ impl Room {
             ended_at: self.stage.life().ended_at(),
             record: Some(Arc::clone(&self.shown)),
             viewer_count: self.viewer_count(),
+            unique: self.presence.unique(),
             formats: self.stage.formats(),
             layers: self.stage.layers(),
             standings: Arc::clone(&self.standings),
@@ -260,6 +283,7 @@ impl Room {
             self.stage.grace_ends(),
             self.post.due(),
             self.numbers.due(),
+            self.presence.due(),
             self.row_due,
             idle_ends,
         ]

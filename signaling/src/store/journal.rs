@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{
-    Deed, Done, Held, NewHeld, NewReport, Ordered, ProductName, Report, RoomStatus, Stored, User,
+    Deed, Done, Floor, Held, Liked, Liking, NewHeld, NewReport, Ordered, PollDeed, ProductName,
+    QuestionDeed, Report, RoomStatus, Stored, User,
 };
 use crate::auth::Role;
 use crate::chat::Audience;
@@ -60,6 +61,17 @@ pub(crate) enum Entry {
     Shop(Change),
     /// Somebody bought something.
     Order(NewOrder),
+    /// Somebody says whether they like the room.
+    Like {
+        /// Who.
+        identity: String,
+        /// Whether they do.
+        liking: Liking,
+    },
+    /// Somebody does something to a poll.
+    Poll(PollDeed),
+    /// Somebody does something to a question.
+    Question(QuestionDeed),
     /// Nothing happened, but the room's row is not as it should be.
     Row(RoomUpdate),
 }
@@ -73,7 +85,10 @@ impl Entry {
             | Self::Report(_)
             | Self::Deed { .. }
             | Self::Shop(_)
-            | Self::Order(_) => false,
+            | Self::Order(_)
+            | Self::Like { .. }
+            | Self::Poll(_)
+            | Self::Question(_) => false,
             Self::Event { update, .. } => update.is_some(),
             Self::Row(_) => true,
         }
@@ -152,6 +167,10 @@ pub(crate) enum Outcome {
     OrderedBefore,
     /// What the room sells cannot be so; nothing was done.
     Unfit(Unfit),
+    /// So many like the room.
+    Liked(Liked),
+    /// This came of it.
+    Floor(Box<Floor>),
     /// The row is as it should be.
     Row,
 }

@@ -12,6 +12,10 @@ mod deed;
 
 mod shop;
 
+mod like;
+
+mod floor;
+
 mod user;
 
 mod upkeep;
@@ -41,11 +45,16 @@ pub(crate) use deed::{
     Audit, Deed, Done, Held, Limit, LimitKind, MAX_REASON, Membership, NewHeld, NewReport, Order,
     OrderStore, Report, SettingsView,
 };
+pub(crate) use floor::{
+    Floor, FloorStore, MAX_POLLS, MAX_QUESTIONS, OwnPoll, OwnQuestion, Poll, PollDeed, PollOption,
+    Question, QuestionDeed, Refused,
+};
 pub(crate) use identity::{IdentityStore, NewSignIn, Renewal, Renewed, StoredAccount};
 pub(crate) use journal::{
     Answered, Author, ChatMessage, Details, Entry, Event, JournalStore, MessageKind, NewChat,
     Outcome, RoomUpdate,
 };
+pub(crate) use like::{LikeStore, Liked, Liking};
 pub(crate) use list::{RoomCursor, RoomOrder, RoomQuery, SeenBy};
 pub(crate) use look::{Standing, look};
 pub(crate) use room::{
@@ -72,6 +81,10 @@ pub(crate) struct Stores {
     pub order: Arc<dyn OrderStore>,
     /// What rooms sell.
     pub shop: Arc<dyn ShopStore>,
+    /// Who likes which.
+    pub likes: Arc<dyn LikeStore>,
+    /// Polls and questions.
+    pub floor: Arc<dyn FloorStore>,
     /// What has had its time.
     pub upkeep: Arc<dyn UpkeepStore>,
 }

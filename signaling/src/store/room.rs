@@ -169,6 +169,8 @@ pub(crate) struct RoomRecord {
     pub watch_ms: u64,
     /// Chat messages.
     pub message_count: u64,
+    /// Who like it.
+    pub like_count: u64,
     /// Orders.
     pub order_count: u64,
     /// What they came to.
@@ -220,6 +222,7 @@ impl RoomRecord {
             total_viewers: 0,
             watch_ms: 0,
             message_count: 0,
+            like_count: 0,
             order_count: 0,
             revenue: Revenue::default(),
         }

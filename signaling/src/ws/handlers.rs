@@ -3,12 +3,11 @@
 use std::sync::Arc;
 
 use crate::app::App;
-use crate::auth::{Action, Grants, Identity, Issued};
+use crate::auth::{Action, Grants, Identity, Issued, Role};
 use crate::chat::{Said, SaidKind};
 use crate::error::{ApiError, Code};
 use crate::id::{RoomId, SocketId};
 use crate::room::{Departure, NewMember, RoomHandle, RoomMessage, Seat, new_report};
-use crate::shop::Change;
 use crate::store::Deed;
 use crate::time::Timestamp;
 
@@ -44,6 +43,17 @@ impl Place {
     /// Returns what the client may do now.
     pub(super) fn grants(&self) -> Grants {
         self.seat.grants()
+    }
+
+    /// Returns where the client is and as what, if it may do something. What has no grant goes by the role alone.
+    pub(super) fn check(&self, action: Action) -> Result<(RoomId, Role), ApiError> {
+        let role = self.seat.role();
+        if matches!(action, Action::Sell | Action::Poll) {
+            role.check_anywhere(action)?;
+        } else {
+            self.grants().check(action)?;
+        }
+        Ok((self.id.clone(), role))
     }
 }
 
@@ -168,6 +178,9 @@ impl Conversation {
             ClientMessage::ChatReport(report) => self.report(report).await,
             ClientMessage::Deed(deed) => self.keep_order(*deed).await,
             ClientMessage::Sell(change) => self.sell(change).await,
+            ClientMessage::Poll(message) => self.poll(message).await,
+            ClientMessage::Question(message) => self.question(message).await,
+            ClientMessage::LikeToggle => self.like().await,
             ClientMessage::ReactionSend(reaction) => self.react(&reaction),
             ClientMessage::Stats => {
                 let re = re.map(str::to_owned);
@@ -206,7 +219,7 @@ impl Conversation {
     }
 
     /// Returns who it is.
-    fn identity(&self) -> Result<&Identity, ApiError> {
+    pub(super) fn identity(&self) -> Result<&Identity, ApiError> {
         self.identity
             .as_ref()
             .ok_or_else(|| ApiError::new(Code::Unauthenticated, "Send `auth` with a token first."))
@@ -304,15 +317,6 @@ impl Conversation {
         deed.check()?;
         let by = self.identity()?.author(role);
         self.app.rooms.keep_order(&id, by, deed).await?;
-        Ok(Ack::default().into())
-    }
-
-    /// Lets the client change what is sold; answered once it is stored.
-    async fn sell(&mut self, change: Change) -> Result<Answer, ApiError> {
-        let place = self.place()?;
-        place.seat.role().check_selling()?;
-        let id = place.id.clone();
-        self.app.rooms.sell(&id, change).await?;
         Ok(Ack::default().into())
     }
 

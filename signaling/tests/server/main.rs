@@ -36,6 +36,8 @@ mod moderation;
 
 mod shop;
 
+mod audience;
+
 mod limits;
 
 mod breaks;

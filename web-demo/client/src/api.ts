@@ -2,7 +2,7 @@
 
 import { KliegError } from './error.js';
 import type {
-  ChatMessage, ChatSettingsPatch, HeldMessage, JoinToken, ModeratorSettings, NewProduct, Page, Product, ProductPatch, Report,
+  Audience, ChatMessage, ChatSettingsPatch, HeldMessage, JoinToken, Likes, Limit, ModeratorSettings, NewProduct, OwnPoll, OwnQuestion, Page, Product, ProductPatch, Report,
   RoomInfo, RoomStatus, ServerConfig, SignIn, Visibility,
 } from './protocol.js';
 
@@ -136,6 +136,37 @@ export class Api {
   /** Follows the host of a room, or no more. */
   follow(id: string, follows: boolean): Promise<void> {
     return this.#call(follows ? 'PUT' : 'DELETE', `rooms/${encodeURIComponent(id)}/follow`);
+  }
+
+  /** Whether the bearer likes a room, and how many do. */
+  likes(id: string): Promise<Likes> {
+    return this.#call('GET', `rooms/${encodeURIComponent(id)}/like`);
+  }
+
+  /** Who is in a room, from behind one person on. */
+  audience(id: string, cursor = ''): Promise<Audience> {
+    const after = cursor === '' ? '' : `&cursor=${encodeURIComponent(cursor)}`;
+    return this.#call('GET', `rooms/${encodeURIComponent(id)}/viewers?limit=100${after}`);
+  }
+
+  /** The polls of a room, the last first. */
+  polls(id: string): Promise<Page<OwnPoll>> {
+    return this.#call('GET', `rooms/${encodeURIComponent(id)}/polls`);
+  }
+
+  /** What a room was asked: what is not answered first. */
+  questions(id: string): Promise<Page<OwnQuestion>> {
+    return this.#call('GET', `rooms/${encodeURIComponent(id)}/questions`);
+  }
+
+  /** Who may not write, or not enter; for moderators. */
+  limits(id: string, kind: 'mutes' | 'bans'): Promise<Page<Limit>> {
+    return this.#call('GET', `rooms/${encodeURIComponent(id)}/${kind}`);
+  }
+
+  /** Lets somebody write or enter again. */
+  lift(id: string, kind: 'mutes' | 'bans', identity: string): Promise<void> {
+    return this.#call('DELETE', `rooms/${encodeURIComponent(id)}/${kind}?identity=${encodeURIComponent(identity)}`);
   }
 
   /** Adds a product behind the others; this and what follows is for those who sell in the room. */

@@ -191,6 +191,74 @@ export interface You extends User {
   mutedUntil?: string;
 }
 
+/** What a host asks the audience. */
+export interface Poll {
+  pollId: string;
+  question: string;
+  options: { text: string; votes: number }[];
+  /** Whether it takes votes. */
+  open: boolean;
+  /** Milliseconds since 1970, UTC. */
+  openedAt: number;
+  closedAt?: number;
+}
+
+/** A poll, and which option the bearer chose, from 0 on. */
+export interface OwnPoll extends Poll {
+  chosen?: number;
+}
+
+/** What somebody asks the host. */
+export interface Question {
+  questionId: string;
+  ts: number;
+  text: string;
+  from: User & { role: Role };
+  /** How many want to know it, too. */
+  votes: number;
+  answered: boolean;
+}
+
+/** A question, and whether the bearer wants to know it, too. */
+export interface OwnQuestion extends Question {
+  voted: boolean;
+}
+
+/** Somebody who may not write, or not enter. */
+export interface Limit extends User {
+  reason?: string;
+  /** RFC 3339; absent: for good. */
+  until?: string;
+}
+
+/** Somebody who is in the room, as moderators see them. */
+export interface Participant extends User {
+  role: Role;
+  /** Whether they have a picture, or are about to. */
+  watching: boolean;
+}
+
+/** Somebody came or went. */
+export interface Attendance extends Participant {
+  /** How many people are here now. */
+  present: number;
+}
+
+/** Who is in a room: how many, and for moderators who. */
+export interface Audience {
+  viewerCount: number;
+  /** People among them: who watches twice counts once. */
+  unique: number;
+  items?: Participant[];
+  nextCursor?: string | null;
+}
+
+/** Whether somebody likes a room, and how many do. */
+export interface Likes {
+  liked: boolean;
+  likes: number;
+}
+
 /** Everything a participant needs to begin with. */
 export interface Snapshot {
   room: RoomInfo;
@@ -202,6 +270,8 @@ export interface Snapshot {
   pinned?: ChatMessage | null;
   chatSettings?: ChatSettings;
   products?: Products;
+  /** The last one. */
+  poll?: Poll | null;
   iceServers: RTCIceServer[];
   you: You;
 }
@@ -270,6 +340,14 @@ export interface ClientMessages {
   'mod.role': { identity: string; name?: string; role: 'cohost' | 'moderator' | null };
   'mod.review': { heldId: string; approve: boolean };
   'product.feature': { productId: string | null };
+  'poll.open': { question: string; options: string[] };
+  'poll.close': { pollId: string };
+  'poll.vote': { pollId: string; option: number };
+  'question.ask': { text: string; clientId?: string };
+  'question.vote': { questionId: string; up: boolean };
+  'question.answer': { questionId: string; answered: boolean };
+  'question.remove': { questionId: string };
+  'like.toggle': Record<string, never>;
   'reaction.send': { emoji: string };
 }
 
@@ -293,6 +371,11 @@ export interface ServerMessages {
   'mod.resolved': { reportId: string };
   'products': Products;
   'order': Order;
+  'poll': Poll;
+  'question': Question;
+  'question.removed': { questionId: string };
+  'participant.joined': Attendance;
+  'participant.left': Attendance;
   'reaction.batch': { counts: Record<string, number> };
   'stats': RoomStats;
   'room.status': { status: RoomStatus; startedAt?: string | null; message?: string };
@@ -309,6 +392,8 @@ export interface Ack {
   /** Whether a moderator looks at the line first. */
   held?: boolean;
   viewerCount?: number;
+  /** Whether this participant likes the room now. */
+  liked?: boolean;
   likes?: number;
   peak?: number;
 }

@@ -5,7 +5,7 @@ import { Emitter } from './emitter.js';
 import { KliegError } from './error.js';
 import { SUBPROTOCOL } from './protocol.js';
 import type {
-  Ack, ChatMessage, ChatSettings, ClientMessages, Description, HeldMessage, Layers, Order, Products, PublisherState, Report, RoomInfo, RoomStats, ServerMessages,
+  Ack, Attendance, ChatMessage, ChatSettings, ClientMessages, Description, HeldMessage, Layers, Order, Poll, Products, PublisherState, Question, Report, RoomInfo, RoomStats, ServerMessages,
   SessionState, Snapshot, You,
 } from './protocol.js';
 import { Wire } from './wire.js';
@@ -73,6 +73,14 @@ export interface RoomEvents {
   products: Products;
   /** Somebody bought something. */
   order: Order;
+  /** The last poll, at first and as its votes come. */
+  poll: Poll;
+  /** A question that is new or another. */
+  question: Question;
+  questionRemoved: { questionId: string };
+  /** For moderators: somebody came or went. */
+  came: Attendance;
+  went: Attendance;
   reactions: Record<string, number>;
   offer: Description;
   answer: Description;
@@ -292,6 +300,11 @@ export class Room extends Emitter<RoomEvents> {
       case 'chat.message': return this.emit('message', message.d);
       case 'products': return this.emit('products', message.d);
       case 'order': return this.emit('order', message.d);
+      case 'poll': return this.emit('poll', message.d);
+      case 'question': return this.emit('question', message.d);
+      case 'question.removed': return this.emit('questionRemoved', message.d);
+      case 'participant.joined': return this.emit('came', message.d);
+      case 'participant.left': return this.emit('went', message.d);
       case 'reaction.batch': return this.emit('reactions', message.d.counts);
       case 'rtc.offer': return this.emit('offer', message.d);
       case 'rtc.answer': return this.emit('answer', message.d);
@@ -313,6 +326,7 @@ export class Room extends Emitter<RoomEvents> {
     this.emit('stats', snapshot.stats);
     this.emit('you', snapshot.you);
     this.emit('pinned', snapshot.pinned ?? null);
+    if (snapshot.poll) this.emit('poll', snapshot.poll);
     if (snapshot.products !== undefined) this.emit('products', snapshot.products);
     if (snapshot.chatSettings !== undefined) this.emit('chatSettings', snapshot.chatSettings);
   }

@@ -61,7 +61,13 @@ export function useShop(room: Room) {
     const to = from + by;
     if (from < 0 || to < 0 || to >= ids.length) return false;
     [ids[from], ids[to]] = [ids[to]!, ids[from]!];
-    return await attempt(() => api.arrangeProducts(room.id, ids));
+    const done = await attempt(() => api.arrangeProducts(room.id, ids));
+    if (done) {
+      // Before the server tells everybody, so that whoever moves it sees it move at once.
+      const byId = new Map(products.value.list.map((product) => [product.id, product]));
+      products.value = { ...products.value, list: ids.flatMap((one) => byId.get(one) ?? []) };
+    }
+    return done;
   }
 
   return { products, toasts, problem, add, edit, remove, feature, move };

@@ -3,6 +3,7 @@
 const number = new Intl.NumberFormat('en');
 const compact = new Intl.NumberFormat('en', { notation: 'compact', maximumFractionDigits: 1 });
 const time = new Intl.DateTimeFormat('en', { hour: 'numeric', minute: '2-digit' });
+const day = new Intl.DateTimeFormat('en', { month: 'short', day: 'numeric', hour: 'numeric', minute: '2-digit' });
 
 /** Formats by currency: making one takes longer than using it. */
 const formats = new Map<string, Intl.NumberFormat>();
@@ -197,6 +198,13 @@ export const en = {
     reportedBy: (name: string, reason: string) => reason === '' ? `Reported by ${name}` : `Reported by ${name}: ${reason}`,
     resolve: 'Done',
     remove: 'Delete the message',
+    muted: 'Muted',
+    noneMuted: 'Nobody is muted.',
+    banned: 'Shut out',
+    noneBanned: 'Nobody is shut out.',
+    until: (until: Date | undefined) => until === undefined ? 'for good' : `until ${day.format(until)}`,
+    lift: (name: string) => `Lift it for ${name}`,
+    liftShort: 'Lift',
     settings: 'Rules of the chat',
     slow: 'Slow mode',
     slowOff: 'Off',
@@ -231,6 +239,54 @@ export const en = {
     none: 'Nothing is on sale',
   },
 
+  floor: {
+    questions: 'Questions',
+    none: 'No questions yet',
+    noneLead: 'Ask the host. Others vote for what they want to know, too.',
+    ask: 'Ask a question',
+    send: 'Ask',
+    signIn: 'Sign in to ask',
+    vote: (text: string) => `I want to know this, too: ${text}`,
+    votes: (votes: number) => votes === 1 ? '1 vote' : `${number.format(votes)} votes`,
+    answered: 'Answered',
+    markAnswered: 'Answered',
+    notAnswered: 'Open again',
+    remove: 'Delete',
+    poll: 'Poll',
+    open: 'Open a poll',
+    pollHeading: 'Ask the audience',
+    question: 'Question',
+    option: (index: number) => `Answer ${index}`,
+    moreOptions: 'One more answer',
+    start: 'Open the poll',
+    close: 'Close the poll',
+    closed: 'The poll is closed',
+    percent: (percent: number) => `${percent} %`,
+    choose: 'Choose an answer',
+    chosen: 'your answer',
+  },
+
+  people: {
+    open: 'People',
+    heading: 'Who is here',
+    count: (people: number, watching: number) => `${people === 1 ? '1 person' : `${number.format(people)} people`}, ${number.format(watching)} watching`,
+    none: 'Nobody is here.',
+    you: 'you',
+    watching: 'Watching',
+    notWatching: 'Not watching',
+    roles: { admin: 'Looks after the server', owner: 'Host', cohost: 'Co-host', moderator: 'Moderator', viewer: 'Signed in', guest: 'Guest' },
+    more: 'Show more',
+    refresh: 'Refresh',
+  },
+
+  like: {
+    like: 'Like',
+    unlike: 'Take your like back',
+    count: (likes: number) => likes === 1 ? '1 like' : `${compact.format(likes)} likes`,
+    short: (likes: number) => compact.format(likes),
+    signIn: 'Sign in to like',
+  },
+
   sell: {
     heading: 'Products',
     empty: 'Nothing is on sale yet',
@@ -253,7 +309,7 @@ export const en = {
     originalPrice: 'Price before',
     currency: 'Currency',
     stockLabel: 'In stock',
-    stockHint: 'Empty: not counted',
+    stockHint: 'not counted',
     limitLabel: 'Most in one order',
     imageUrl: 'Address of a picture',
     buyUrl: 'Address in your shop',

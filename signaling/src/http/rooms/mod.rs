@@ -24,6 +24,10 @@ pub(crate) mod helpers;
 
 pub(crate) mod products;
 
+pub(crate) mod like;
+
+pub(crate) mod floor;
+
 use axum::http::{HeaderMap, StatusCode, header};
 
 use crate::app::App;

@@ -29,6 +29,15 @@ mod held;
 #[path = "../sql/shop.rs"]
 mod shop;
 
+#[path = "../sql/likes.rs"]
+mod likes;
+
+#[path = "../sql/polls.rs"]
+mod polls;
+
+#[path = "../sql/questions.rs"]
+mod questions;
+
 #[path = "../sql/upkeep.rs"]
 mod upkeep;
 
@@ -86,6 +95,8 @@ pub(super) async fn open(url: &str) -> Result<Stores, StoreError> {
         journal: store.clone(),
         order: store.clone(),
         shop: store.clone(),
+        likes: store.clone(),
+        floor: store.clone(),
         upkeep: store,
     })
 }

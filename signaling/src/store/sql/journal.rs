@@ -51,6 +51,11 @@ impl JournalStore for Store {
                     Entry::Deed { deed, by } => batch.deed(&mut transaction, deed, by).await?,
                     Entry::Shop(change) => batch.sell(&mut transaction, change).await?,
                     Entry::Order(order) => batch.order(&mut transaction, order).await?,
+                    Entry::Like { identity, liking } => {
+                        batch.like(&mut transaction, identity, *liking).await?
+                    }
+                    Entry::Poll(deed) => batch.poll(&mut transaction, deed).await?,
+                    Entry::Question(deed) => batch.question(&mut transaction, deed).await?,
                     Entry::Row(update) => {
                         batch.update(&mut transaction, update).await?;
                         Outcome::Row

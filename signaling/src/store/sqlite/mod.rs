@@ -24,6 +24,15 @@ mod held;
 #[path = "../sql/shop.rs"]
 mod shop;
 
+#[path = "../sql/likes.rs"]
+mod likes;
+
+#[path = "../sql/polls.rs"]
+mod polls;
+
+#[path = "../sql/questions.rs"]
+mod questions;
+
 #[path = "../sql/upkeep.rs"]
 mod upkeep;
 
@@ -62,6 +71,8 @@ pub(super) async fn open(file: &Path) -> Result<Stores, StoreError> {
         journal: store.clone(),
         order: store.clone(),
         shop: store.clone(),
+        likes: store.clone(),
+        floor: store.clone(),
         upkeep: store,
     })
 }

@@ -11,6 +11,7 @@ use crate::shop::Change;
 use crate::store::Deed;
 
 use super::deeds;
+use super::floor::{PollMessage, QuestionMessage};
 
 /// What a client may send.
 #[derive(Debug)]
@@ -34,6 +35,9 @@ pub(crate) enum ClientMessage {
     Deed(Box<Deed>),
     /// What is for those who sell.
     Sell(Change),
+    Poll(PollMessage),
+    Question(QuestionMessage),
+    LikeToggle,
     ReactionSend(ReactionSend),
     Stats,
 }
@@ -276,6 +280,14 @@ fn content(t: &str, d: &str) -> Result<ClientMessage, ApiError> {
         "mod.role" => ClientMessage::from(parse::<deeds::Role>(d)?),
         "mod.review" => ClientMessage::from(parse::<deeds::Review>(d)?),
         "product.feature" => ClientMessage::Sell(parse::<deeds::Feature>(d)?.into()),
+        "poll.open" => ClientMessage::Poll(PollMessage::Open(parse(d)?)),
+        "poll.close" => ClientMessage::Poll(PollMessage::Close(parse(d)?)),
+        "poll.vote" => ClientMessage::Poll(PollMessage::Vote(parse(d)?)),
+        "question.ask" => ClientMessage::Question(QuestionMessage::Ask(parse(d)?)),
+        "question.vote" => ClientMessage::Question(QuestionMessage::Vote(parse(d)?)),
+        "question.answer" => ClientMessage::Question(QuestionMessage::Answer(parse(d)?)),
+        "question.remove" => ClientMessage::Question(QuestionMessage::Remove(parse(d)?)),
+        "like.toggle" => empty(d, ClientMessage::LikeToggle)?,
         "reaction.send" => ClientMessage::ReactionSend(parse(d)?),
         "stats" => empty(d, ClientMessage::Stats)?,
         _ => {

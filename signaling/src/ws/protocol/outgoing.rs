@@ -14,7 +14,8 @@ use crate::error::{ApiError, Code};
 use crate::room::{Reason, Summary};
 use crate::shop::Shelf;
 use crate::store::{
-    ChatMessage, Document, ExternalLink, RoomRecord, RoomStatus, SettingsView, User, Visibility,
+    ChatMessage, Document, ExternalLink, Poll, RoomRecord, RoomStatus, SettingsView, User,
+    Visibility,
 };
 use crate::time::Timestamp;
 
@@ -33,6 +34,16 @@ pub(crate) struct Ack {
     /// Whether a moderator looks at the message first.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) held: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) poll_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) question_id: Option<String>,
+    /// Whether the client likes the room now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) liked: Option<bool>,
+    /// How many do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) likes: Option<u64>,
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     pub(crate) stats: Option<Stats>,
 }
@@ -61,6 +72,8 @@ pub(crate) struct Joined<'a> {
     pub(crate) chat_settings: SettingsView,
     /// What the room sells.
     pub(crate) products: &'a Shelf,
+    /// The last poll.
+    pub(crate) poll: Option<&'a Poll>,
     pub(crate) ice_servers: Vec<IceServer>,
     pub(crate) you: You,
 }
