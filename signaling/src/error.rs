@@ -28,6 +28,10 @@ pub(crate) enum Code {
     TokenInvalid,
     /// The token held once.
     TokenExpired,
+    /// What a shop sent is not signed as it has to be.
+    SignatureInvalid,
+    /// What it needs is not set on this server.
+    NotConfigured,
     /// Name and password do not belong together.
     CredentialsWrong,
     /// Somebody has the name.
@@ -112,6 +116,7 @@ impl Code {
             Self::Unauthenticated
             | Self::TokenInvalid
             | Self::TokenExpired
+            | Self::SignatureInvalid
             | Self::CredentialsWrong => StatusCode::UNAUTHORIZED,
             Self::Forbidden | Self::Muted | Self::Banned | Self::AudienceOnly => {
                 StatusCode::FORBIDDEN
@@ -141,6 +146,7 @@ impl Code {
             Self::RateLimited | Self::SlowMode => StatusCode::TOO_MANY_REQUESTS,
             Self::TimedOut => StatusCode::REQUEST_TIMEOUT,
             Self::Busy | Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+            Self::NotConfigured => StatusCode::NOT_IMPLEMENTED,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -154,6 +160,8 @@ impl Code {
             Self::Unauthenticated => "Sign in first",
             Self::TokenInvalid => "The token does not hold",
             Self::TokenExpired => "The token has expired",
+            Self::SignatureInvalid => "The signature does not hold",
+            Self::NotConfigured => "Not set on this server",
             Self::CredentialsWrong => "The name or the password is wrong",
             Self::NameTaken => "The name is taken",
             Self::PasswordRefused => "Another password is needed",

@@ -25,6 +25,8 @@ mod room;
 
 mod chat;
 
+mod shop;
+
 mod media;
 
 mod admission;

@@ -43,6 +43,8 @@ pub(crate) struct Metrics {
     pub(crate) chat_messages: IntCounter,
     /// What is said, and what is done to it.
     pub(crate) talk: Talk,
+    /// What is sold, and what is bought.
+    pub(crate) shop: Shop,
     /// Transactions of room events that failed.
     pub(crate) commit_failures: IntCounter,
     /// How long a transaction of room events took.
@@ -68,6 +70,19 @@ pub(crate) struct Talk {
     pub(crate) held: IntCounter,
     /// Messages that somebody told the moderators of.
     pub(crate) reports: IntCounter,
+    /// Times that somebody said whether they like a room.
+    pub(crate) likes: IntCounter,
+    /// What was done to polls and questions, by what it was.
+    pub(crate) floor: IntCounterVec,
+}
+
+/// What is sold, and what is bought; the field docs are the help texts.
+#[derive(Clone, Debug)]
+pub(crate) struct Shop {
+    /// Changes of what rooms sell, by what changed.
+    pub(crate) changes: IntCounterVec,
+    /// Orders that shops told of, by what became of them: `new`, `again` (it was known), `refused`, `unsigned`.
+    pub(crate) orders: IntCounterVec,
 }
 
 impl Metrics {
@@ -110,6 +125,7 @@ impl Metrics {
                 "Chat messages that were stored",
             )?,
             talk: make.talk()?,
+            shop: make.shop()?,
             commit_failures: make.counter(
                 "klieg_commit_failures_total",
                 "Transactions of room events that failed",
@@ -197,6 +213,30 @@ impl Maker<'_> {
             reports: make.counter(
                 "klieg_reports_total",
                 "Messages that somebody told the moderators of",
+            )?,
+            likes: make.counter(
+                "klieg_likes_total",
+                "Times that somebody said whether they like a room",
+            )?,
+            floor: make.counters_by(
+                "klieg_floor_total",
+                "What was done to polls and questions, by what it was",
+                "deed",
+            )?,
+        })
+    }
+
+    fn shop(&self) -> Result<Shop, prometheus::Error> {
+        Ok(Shop {
+            changes: self.counters_by(
+                "klieg_product_changes_total",
+                "Changes of what rooms sell, by what changed",
+                "change",
+            )?,
+            orders: self.counters_by(
+                "klieg_orders_total",
+                "Orders that shops told of, by what became of them",
+                "outcome",
             )?,
         })
     }

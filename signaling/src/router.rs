@@ -8,7 +8,7 @@ use axum::http::header::{self, HeaderName};
 use axum::http::{HeaderValue, Method, StatusCode};
 use axum::middleware::{from_fn, map_response_with_state};
 use axum::response::Response;
-use axum::routing::{delete, get, post, put};
+use axum::routing::{delete, get, patch, post, put};
 use tower_http::set_header::SetResponseHeaderLayer;
 use tracing::debug;
 
@@ -16,9 +16,12 @@ use crate::app::App;
 use crate::error::Refusal;
 use crate::http::origin::cors;
 use crate::http::request::name_and_time;
-use crate::http::rooms::{audit, chat, edit, helpers, join, life, lists, moderation, people};
+use crate::http::rooms::{
+    audit, chat, edit, floor, helpers, join, life, like, lists, moderation, people, products,
+};
 use crate::http::{
-    accounts, admin, assets, dashboard, ingest, openapi, probes, unknown_method, unknown_route,
+    accounts, admin, assets, dashboard, hooks, ingest, openapi, probes, unknown_method,
+    unknown_route,
 };
 use crate::wish::{endpoint, events, layer, resource};
 use crate::ws;
@@ -70,6 +73,10 @@ fn api(app: &Arc<App>) -> Router<Arc<App>> {
         .route("/rooms/{id}/join", post(join::join))
         .route("/rooms/{id}/viewers", get(people::viewers))
         .route("/rooms/{id}/kicks", post(people::kick))
+        .route(
+            "/rooms/{id}/like",
+            get(like::show).put(like::like).delete(like::unlike),
+        )
         .route("/rooms/{id}/chat", get(chat::list).post(chat::say))
         .route("/rooms/{id}/chat/{message}", delete(chat::delete))
         .route(
@@ -77,6 +84,8 @@ fn api(app: &Arc<App>) -> Router<Arc<App>> {
             put(chat::pin).delete(chat::unpin),
         )
         .merge(order())
+        .merge(shop())
+        .merge(polls())
         .route("/rooms/{id}/ingest", get(ingest::show))
         .route("/rooms/{id}/ingest/rotate", post(ingest::rotate))
         .route("/admin/rooms", get(lists::all))
@@ -139,6 +148,48 @@ fn order() -> Router<Arc<App>> {
             get(moderation::reports).post(moderation::report),
         )
         .route("/rooms/{id}/reports/{item}", delete(moderation::resolve))
+}
+
+/// What hosts ask their audience, and are asked.
+fn polls() -> Router<Arc<App>> {
+    Router::new()
+        .route(
+            "/rooms/{id}/polls",
+            get(floor::polls).post(floor::open_poll),
+        )
+        .route("/rooms/{id}/polls/{item}/close", post(floor::close_poll))
+        .route("/rooms/{id}/polls/{item}/vote", put(floor::vote_poll))
+        .route(
+            "/rooms/{id}/questions",
+            get(floor::questions).post(floor::ask),
+        )
+        .route(
+            "/rooms/{id}/questions/{item}",
+            patch(floor::answer).delete(floor::remove),
+        )
+        .route(
+            "/rooms/{id}/questions/{item}/vote",
+            put(floor::vote_question).delete(floor::unvote_question),
+        )
+}
+
+/// What rooms sell.
+fn shop() -> Router<Arc<App>> {
+    Router::new()
+        .route(
+            "/rooms/{id}/products",
+            get(products::list).post(products::add),
+        )
+        .route("/rooms/{id}/products/order", put(products::arrange))
+        .route(
+            "/rooms/{id}/products/{item}",
+            patch(products::edit).delete(products::remove),
+        )
+        .route(
+            "/rooms/{id}/products/{item}/feature",
+            put(products::feature).delete(products::withdraw),
+        )
+        .route("/hooks/orders", post(hooks::order))
 }
 
 /// WHIP and WHEP. What announces stands around the CORS layer, which answers `OPTIONS`, so that it is said there, too.
@@ -216,11 +267,12 @@ fn announce(name: &'static str, media_type: &'static str) -> SetResponseHeaderLa
 
 const MAX_BODY_BYTES: usize = 1024 * 1024;
 
-/// The pages load nothing from elsewhere, show what a camera or a blob holds, and are in nobody's frame.
+/// The pages load nothing from elsewhere but pictures of products, show what a camera or a blob holds, and are in nobody's
+/// frame.
 const SECURITY_HEADERS: [(&str, &str); 5] = [
     (
         "content-security-policy",
-        "default-src 'self'; connect-src 'self' ws: wss:; img-src 'self' data: blob:; \
+        "default-src 'self'; connect-src 'self' ws: wss:; img-src 'self' data: blob: https:; \
          media-src 'self' blob: mediastream:; worker-src 'self' blob:; \
          style-src 'self' 'unsafe-inline'; object-src 'none'; base-uri 'none'; \
          form-action 'self'; frame-ancestors 'none'",

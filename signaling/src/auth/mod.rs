@@ -95,6 +95,7 @@ impl Grants {
             | Action::StreamKey
             | Action::Record
             | Action::Sell
+            | Action::Poll
             | Action::Analyse
             | Action::Administer => false,
         };
@@ -132,6 +133,14 @@ impl Role {
             return permit(self.may_in_any_room(Action::Manage), Action::Manage);
         }
         Ok(())
+    }
+
+    /// Says no to what the role may not do, whatever the room.
+    ///
+    /// # Errors
+    /// `forbidden`.
+    pub(crate) fn check_anywhere(self, action: Action) -> Result<(), ApiError> {
+        permit(self.may_in_any_room(action), action)
     }
 
     fn may(self, action: Action, room: &RoomRecord) -> bool {

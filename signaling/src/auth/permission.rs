@@ -101,6 +101,8 @@ pub enum Action {
     Record,
     /// Add, remove, order and feature products.
     Sell,
+    /// Open and close polls.
+    Poll,
     /// Delete and pin messages, mute, kick, ban, slow mode; see who is there.
     Moderate,
     /// Look at a room, enter it and receive media.
@@ -138,7 +140,7 @@ pub struct Setting {
 }
 
 /// Every action and, in the order of [`Role::ALL`], when each role may do it.
-pub const TABLE: [(Action, [Rule; 6]); 12] = {
+pub const TABLE: [(Action, [Rule; 6]); 13] = {
     use Rule::{InOpenRooms as Open, No, WhereGuestsSpeak as Speak, Yes};
     [
         //                    admin owner cohost moderator viewer guest
@@ -148,6 +150,7 @@ pub const TABLE: [(Action, [Rule; 6]); 12] = {
         (Action::StreamKey, [No, Yes, No, No, No, No]),
         (Action::Record, [Yes, Yes, Yes, No, No, No]),
         (Action::Sell, [Yes, Yes, Yes, No, No, No]),
+        (Action::Poll, [Yes, Yes, Yes, No, No, No]),
         (Action::Moderate, [Yes, Yes, Yes, Yes, No, No]),
         (Action::Watch, [Yes, Yes, Yes, Yes, Yes, Open]),
         (Action::Chat, [Yes, Yes, Yes, Yes, Yes, Speak]),
@@ -185,6 +188,7 @@ impl Action {
             Self::StreamKey => "The stream key is for the room's owner.",
             Self::Record => "You may not record this room.",
             Self::Sell => "You may not change the products of this room.",
+            Self::Poll => "You may not ask the audience of this room.",
             Self::Moderate => "You may not keep order in this room.",
             Self::Watch => "You may not watch this room.",
             Self::Chat => "You may not write in this room.",

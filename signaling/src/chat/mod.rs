@@ -37,6 +37,9 @@ pub(crate) struct Said {
     /// The id of the message that it answers.
     #[schema(min_length = 1, max_length = 64)]
     pub(crate) reply_to: Option<String>,
+    /// The id of the product that it is about, where the room sells it.
+    #[schema(min_length = 1, max_length = 64)]
+    pub(crate) product_id: Option<String>,
 }
 
 /// What somebody may say.
@@ -73,6 +76,9 @@ impl Said {
         let named = |id: &String| is_name(id, MAX_MESSAGE_ID);
         if !self.reply_to.as_ref().is_none_or(named) {
             return Err(ApiError::new(Code::BadMessage, "`replyTo` is no id."));
+        }
+        if !self.product_id.as_ref().is_none_or(named) {
+            return Err(ApiError::new(Code::BadMessage, "`productId` is no id."));
         }
         let text = clean(&self.text)?;
         Ok(Self { text, ..self })

@@ -134,6 +134,11 @@ impl Config {
                 &self.metrics_token_file,
             ),
             (
+                "order_hook_secret_file",
+                &mut self.order_hook_secret,
+                &self.order_hook_secret_file,
+            ),
+            (
                 "ice.turn_secret_file",
                 &mut ice.turn_secret,
                 &ice.turn_secret_file,
@@ -307,10 +312,11 @@ fn invalid(setting: &'static str, reason: impl Into<String>) -> ConfigError {
 }
 
 /// Settings whose values no message repeats.
-const SECRETS: [&str; 4] = [
+const SECRETS: [&str; 5] = [
     "api_keys",
     "database_url",
     "metrics_token",
+    "order_hook_secret",
     "ice.turn_secret",
 ];
 

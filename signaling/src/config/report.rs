@@ -127,6 +127,8 @@ mod tests {
         new.registration = false;
         new.api_key_files = BTreeMap::from([("k".into(), "/k".into())]);
         new.oidc = vec![crate::config::OidcProvider::default()];
+        new.order_hook_secret = Some(Secret::new("x"));
+        new.order_hook_secret_file = Some("/s".into());
         new.log = "debug".into();
         let mut taken = Config::default();
         taken.take_live(&new);

@@ -156,6 +156,13 @@ settings! {
         /// OpenID providers whose tokens are taken, see [below](#openid-providers)
         [live]
         pub oidc: Vec<OidcProvider> = Vec::new(),
+        /// what a shop signs its orders with (`POST /api/v1/hooks/orders`); at least 32 characters. Without it no orders
+        /// are taken
+        [live]
+        pub order_hook_secret: Option<Secret> = None,
+        /// the file that holds it
+        [live]
+        pub order_hook_secret_file: Option<PathBuf> = None,
         /// bearer token that lets `/metrics` be read from elsewhere than this machine, and behind a proxy (`public_url`)
         /// at all; at least 16 characters
         pub metrics_token: Option<Secret> = None,
@@ -272,6 +279,9 @@ impl Config {
         self.api_keys.clone_from(&from.api_keys);
         self.api_key_files.clone_from(&from.api_key_files);
         self.oidc.clone_from(&from.oidc);
+        self.order_hook_secret.clone_from(&from.order_hook_secret);
+        self.order_hook_secret_file
+            .clone_from(&from.order_hook_secret_file);
         self.log.clone_from(&from.log);
         self.limits.clone_from(&from.limits);
     }

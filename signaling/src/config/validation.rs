@@ -33,6 +33,10 @@ impl Config {
         if token.is_some_and(|token| token.expose().len() < 16) {
             return Err(invalid("metrics_token", "shorter than 16 characters"));
         }
+        let secret = self.order_hook_secret.as_ref();
+        if secret.is_some_and(|secret| secret.expose().len() < 32) {
+            return Err(invalid("order_hook_secret", "shorter than 32 characters"));
+        }
         if self.dev && !self.http.ip().is_loopback() {
             return Err(invalid(
                 "http",

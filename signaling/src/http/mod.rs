@@ -20,6 +20,8 @@ pub(crate) mod dashboard;
 
 pub(crate) mod admin;
 
+pub(crate) mod hooks;
+
 pub(crate) mod page;
 
 pub(crate) mod openapi;

@@ -9,8 +9,10 @@ use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{ContentBuilder, Ref, ResponseBuilder, content::Content};
 use utoipa::{Modify, OpenApi, ToSchema};
 
-use super::rooms::{audit, chat, edit, helpers, join, life, lists, moderation, people};
-use super::{accounts, admin, dashboard, ingest};
+use super::rooms::{
+    audit, chat, edit, floor, helpers, join, life, like, lists, moderation, people, products,
+};
+use super::{accounts, admin, dashboard, hooks, ingest};
 use crate::store::RoomOrder;
 
 /// The API.
@@ -30,6 +32,10 @@ use crate::store::RoomOrder;
         helpers::roles, helpers::add_member, helpers::remove_member, helpers::follow,
         helpers::unfollow, moderation::held, moderation::review, moderation::report, moderation::reports,
         moderation::resolve,
+        products::list, products::add, products::edit, products::remove, products::feature, products::withdraw,
+        products::arrange, hooks::order, like::show, like::like, like::unlike,
+        floor::polls, floor::open_poll, floor::close_poll, floor::vote_poll, floor::questions, floor::ask,
+        floor::vote_question, floor::unvote_question, floor::answer, floor::remove,
     ),
     components(schemas(Problem, RoomOrder)),
     modifiers(&Everywhere),

@@ -64,6 +64,9 @@ impl Room {
             total_viewers: self.record.total_viewers,
             watch_ms: self.record.watch_ms,
             message_count: self.record.message_count,
+            like_count: self.record.like_count,
+            order_count: self.record.order_count,
+            revenue: self.record.revenue.clone(),
             ..new
         };
         self.stage.life_mut().set_reusable(self.record.reusable);

@@ -1,11 +1,14 @@
 //! Who comes into a room and goes.
 
+use std::time::Instant;
+
 use axum::extract::ws::Utf8Bytes;
 
 use crate::id::SocketId;
 use crate::store::SettingsView;
 use crate::ws::protocol::{self, Joined, RoomView};
 
+use super::audience::SWEEP_EVERY;
 use super::member::{Member, NewMember};
 use super::stage::Exit;
 use super::task::Room;
@@ -18,11 +21,25 @@ impl Room {
         let missed = last_seq.and_then(|seq| self.log.after(seq));
         let entered = missed.is_some().then(|| self.log.last_seq());
         match (&member.outbox, missed) {
-            (Some(outbox), Some(events)) => outbox.replay(events),
+            (Some(outbox), Some(events)) => {
+                outbox.replay(events);
+                outbox.send(protocol::message("products", &*self.shelf));
+                if let Some(poll) = &self.podium.poll {
+                    outbox.send(protocol::message("poll", poll));
+                }
+            }
             (Some(outbox), None) => outbox.send(self.snapshot(&member)),
             (None, _) => {}
         }
-        self.members.insert(member.socket, Member::new(member));
+        let socket = member.socket;
+        let first = self.presence.enter(socket, &member.identity.id);
+        self.members.insert(socket, Member::new(member));
+        if first {
+            self.note_person("participant.joined", socket);
+        }
+        self.numbers
+            .sweep_due
+            .get_or_insert_with(|| Instant::now() + SWEEP_EVERY);
         entered
     }
 
@@ -40,7 +57,8 @@ impl Room {
                 public: self.keeping.settings.public,
                 guests: self.record.allow_guest_chat,
             },
-            products: [],
+            products: &self.shelf,
+            poll: self.podium.poll.as_ref(),
             ice_servers: self.context.ice.for_identity(&member.identity.id, now),
             you: self.you(&member.identity.id, &member.identity.name, &member.seat),
         };
@@ -48,6 +66,13 @@ impl Room {
     }
 
     pub(super) fn leave(&mut self, socket: SocketId, why: Departure) {
+        let watching = self.presence.watching();
+        if self.presence.leave(socket) {
+            self.note_person("participant.left", socket);
+        }
+        if self.presence.watching() != watching {
+            self.note_viewers();
+        }
         let Some(mut member) = self.members.remove(&socket) else {
             return;
         };

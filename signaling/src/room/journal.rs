@@ -12,6 +12,9 @@ use crate::id::{RoomId, SocketId};
 use crate::store::{Entry, JournalStore, Outcome, StoreError};
 
 use super::Heard;
+use super::audience::Liker;
+use super::floor::Asker;
+use super::shop::{Seller, Shop};
 
 /// One room's queue to the store.
 pub(super) struct Journal {
@@ -41,6 +44,14 @@ pub(super) enum Author {
     Said(oneshot::Sender<Result<Heard, ApiError>>),
     /// Who changed the room's life.
     Acted(oneshot::Sender<Result<(), ApiError>>),
+    /// Who changed what is sold.
+    Sold(Seller),
+    /// The shop in which something was bought.
+    Ordered(Shop),
+    /// Who says whether they like the room.
+    Likes(Liker),
+    /// Who does something to a poll or a question.
+    Floor(Asker),
 }
 
 /// What became of a transaction.

@@ -26,6 +26,18 @@ mod task;
 
 mod news;
 
+mod pace;
+
+mod numbers;
+
+mod shop;
+
+mod presence;
+
+mod audience;
+
+mod floor;
+
 mod talk;
 
 mod keeping;
@@ -60,7 +72,11 @@ use crate::error::ApiError;
 use crate::id::SocketId;
 use crate::media::Media;
 use crate::metrics::Metrics;
-use crate::store::{Author, ChatMessage, Deed, NewReport, RoomRecord, RoomStatus, Stores};
+use crate::shop::{Change, NewOrder, Shelf};
+use crate::store::{
+    Author, ChatMessage, Deed, Floor, Liked, Liking, NewReport, PollDeed, QuestionDeed, RoomRecord,
+    RoomStatus, Stores,
+};
 use crate::time::Timestamp;
 use crate::ws::protocol::{RtcMute, WantedLayer};
 
@@ -95,6 +111,8 @@ pub(crate) struct RoomSummary {
     /// The room itself; `None` until it has been read.
     pub(crate) record: Option<Arc<RoomRecord>>,
     pub(crate) viewer_count: u64,
+    /// People among them, each counted once.
+    pub(crate) unique: u64,
     /// What the publisher sends, sound and video; `None` while nothing comes.
     pub(crate) formats: [Option<Format>; 2],
     /// What there is of its video.
@@ -182,6 +200,32 @@ pub(crate) enum Outside {
         deed: Deed,
         reply: oneshot::Sender<Result<(), ApiError>>,
     },
+    /// Somebody changes what is sold; the reply comes once it is stored.
+    Sell {
+        change: Change,
+        reply: oneshot::Sender<Result<Arc<Shelf>, ApiError>>,
+    },
+    /// Somebody bought something; the reply comes once it is stored, and says whether that is new.
+    Order {
+        order: Box<NewOrder>,
+        reply: oneshot::Sender<Result<bool, ApiError>>,
+    },
+    /// Somebody says whether they like the room; the reply comes once it is stored.
+    Like {
+        identity: String,
+        liking: Liking,
+        reply: oneshot::Sender<Result<Liked, ApiError>>,
+    },
+    /// Somebody does something to a poll; the reply comes once it is stored.
+    Poll {
+        deed: PollDeed,
+        reply: oneshot::Sender<Result<Floor, ApiError>>,
+    },
+    /// Somebody does something to a question; the reply comes once it is stored.
+    Question {
+        deed: QuestionDeed,
+        reply: oneshot::Sender<Result<Floor, ApiError>>,
+    },
     /// Somebody starts, ends or cancels the room; the reply comes once it is stored.
     Act {
         input: Input,
@@ -263,6 +307,7 @@ impl RoomSummary {
             ended_at: None,
             record: None,
             viewer_count: 0,
+            unique: 0,
             formats: [None; 2],
             layers: VideoLayers::default(),
             standings: Arc::default(),

@@ -121,6 +121,9 @@ impl Room {
         self.record.total_viewers = self.tally.total;
         self.record.watch_ms = self.tally.watch_ms(Instant::now());
         self.record.message_count = self.tally.messages;
+        self.record.like_count = self.tally.likes;
+        self.record.order_count = self.tally.orders;
+        self.record.revenue = self.tally.revenue.clone();
         self.shown = Arc::new(self.record.clone());
     }
 
@@ -210,6 +213,18 @@ impl Room {
             Author::Acted(actor) => {
                 let _ = actor.send(Err(error.again()));
             }
+            Author::Sold(seller) => {
+                let _ = seller.send(Err(error.again()));
+            }
+            Author::Ordered(shop) => {
+                let _ = shop.send(Err(error.again()));
+            }
+            Author::Likes(liker) => {
+                let _ = liker.send(Err(error.again()));
+            }
+            Author::Floor(asker) => {
+                let _ = asker.send(Err(error.again()));
+            }
         }
     }
 
@@ -232,18 +247,14 @@ impl Room {
             (Entry::Held(held), outcome) => self.handle_said(draft.author, &held.chat, outcome),
             (Entry::Report(_), outcome) => self.handle_report(draft.author, outcome),
             (Entry::Deed { deed, .. }, outcome) => self.handle_deed(draft.author, deed, outcome),
-            (
-                Entry::Event { .. } | Entry::Row(_),
-                Outcome::Chat(_)
-                | Outcome::Duplicate(_)
-                | Outcome::Row
-                | Outcome::Event { .. }
-                | Outcome::Deed(_)
-                | Outcome::Held(_)
-                | Outcome::Report(_)
-                | Outcome::NotInAudience
-                | Outcome::Missing,
-            ) => {}
+            (Entry::Shop(change), outcome) => self.handle_shop(draft.author, &change, outcome),
+            (Entry::Poll(deed), outcome) => self.handle_floor(draft.author, deed.name(), outcome),
+            (Entry::Question(deed), outcome) => {
+                self.handle_floor(draft.author, deed.name(), outcome);
+            }
+            (Entry::Like { .. }, outcome) => self.handle_like(draft.author, outcome),
+            (Entry::Order(_), outcome) => self.handle_order(draft.author, outcome),
+            (Entry::Event { .. } | Entry::Row(_), _) => {}
         }
     }
 

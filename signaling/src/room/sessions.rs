@@ -68,14 +68,17 @@ impl Room {
             return;
         };
         debug!(peer = session.peer.0, "viewer came");
-        self.viewers.insert(session.peer, socket);
-        self.tally.begin(session.peer, Instant::now());
+        let peer = session.peer;
         let earlier = member.viewing.replace(Viewing::new(session, wanted));
-        self.context.metrics.viewers.inc();
-        self.note_viewers();
+        self.presence.watch(socket);
+        // The one before ends first: nobody watches twice at once by one socket.
         if let Some(earlier) = earlier {
             self.viewer_gone(&earlier.session);
         }
+        self.viewers.insert(peer, socket);
+        self.tally.begin(peer, Instant::now());
+        self.context.metrics.viewers.inc();
+        self.note_viewers();
         self.tell_layers(socket);
     }
 
@@ -84,6 +87,7 @@ impl Room {
         if publishes.is_some_and(|it| it.socket == socket && it.session.peer == peer) {
             self.publisher_gone(Exit::Closed);
         } else if let Some(session) = self.take_viewing(socket, peer) {
+            self.presence.stop(socket);
             self.viewer_gone(&session);
         }
     }
@@ -141,6 +145,7 @@ impl Room {
                 } else if let Some(socket) = self.viewers.get(&peer).copied()
                     && let Some(session) = self.take_viewing(socket, peer)
                 {
+                    self.presence.lapse(socket, Instant::now());
                     self.viewer_gone(&session);
                 }
             }

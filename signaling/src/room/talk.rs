@@ -74,6 +74,7 @@ impl Room {
             from,
             mentions: self.known(&said.mentions),
             reply_to: said.reply_to,
+            product: self.product_name(said.product_id.as_deref()),
             audience: audience.map(|it| (it, host.clone())),
         };
         Ok(match verdict {
@@ -116,7 +117,12 @@ impl Room {
                 };
                 let _ = reply.send(heard.map_err(said));
             }
-            Author::Room | Author::Acted(_) => {}
+            Author::Room
+            | Author::Acted(_)
+            | Author::Sold(_)
+            | Author::Ordered(_)
+            | Author::Likes(_)
+            | Author::Floor(_) => {}
         }
     }
 
@@ -151,9 +157,16 @@ impl Room {
                 let text = "The message that it answers is not there.";
                 Err(ApiError::new(Code::InvalidValue, text))
             }
-            Outcome::Event { .. } | Outcome::Row | Outcome::Deed(_) | Outcome::Report(_) => {
-                Err(ApiError::internal("an outcome of something else"))
-            }
+            Outcome::Event { .. }
+            | Outcome::Row
+            | Outcome::Deed(_)
+            | Outcome::Report(_)
+            | Outcome::Shop(_)
+            | Outcome::Ordered(_)
+            | Outcome::OrderedBefore
+            | Outcome::Liked(_)
+            | Outcome::Floor(_)
+            | Outcome::Unfit(_) => Err(ApiError::internal("an outcome of something else")),
         }
     }
 

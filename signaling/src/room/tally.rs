@@ -7,6 +7,7 @@ use klieg_sfu::PeerId;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::shop::Revenue;
 use crate::store::RoomRecord;
 use crate::time::Timestamp;
 
@@ -19,6 +20,12 @@ pub(super) struct Tally {
     pub(super) peak: u64,
     /// Chat messages that are stored.
     pub(super) messages: u64,
+    /// Who like the room.
+    pub(super) likes: u64,
+    /// Orders that are stored.
+    pub(super) orders: u64,
+    /// What they came to.
+    pub(super) revenue: Revenue,
     /// What the sessions that are over watched, together.
     watched: Duration,
     /// When those that are open began.
@@ -32,6 +39,9 @@ impl Tally {
             total: room.total_viewers,
             peak: room.peak_viewers,
             messages: room.message_count,
+            likes: room.like_count,
+            orders: room.order_count,
+            revenue: room.revenue.clone(),
             watched: Duration::from_millis(room.watch_ms),
             open: HashMap::new(),
         }
@@ -64,7 +74,7 @@ impl Tally {
 }
 
 /// What is said of a room once it is over.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Summary {
     /// From the first media to the end.
@@ -75,8 +85,14 @@ pub(crate) struct Summary {
     total_viewers: u64,
     /// What all of them watched, together.
     watch_time_sec: u64,
-    /// Chat messages.
+    /// Who like the room.
+    likes: u64,
+    /// Chat messages, those about orders included.
     messages: u64,
+    /// Orders.
+    orders: u64,
+    /// What they came to, by currency, in the smallest unit of each.
+    revenue: Revenue,
 }
 
 impl Summary {
@@ -88,7 +104,10 @@ impl Summary {
             peak_viewers: room.peak_viewers,
             total_viewers: room.total_viewers,
             watch_time_sec: room.watch_ms / 1000,
+            likes: room.like_count,
             messages: room.message_count,
+            orders: room.order_count,
+            revenue: room.revenue.clone(),
         }
     }
 }

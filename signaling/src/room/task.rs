@@ -1,23 +1,29 @@
 //! The task of one room: its mailbox, its clock and what follows from them.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use klieg_sfu::PeerId;
 use tokio::sync::{mpsc, watch};
 use tracing::{Instrument, info, info_span, warn};
 
 use crate::id::{RoomId, SocketId};
+use crate::limit::{Rate, TokenBuckets};
+use crate::shop::Shelf;
 use crate::store::{RoomRecord, StoreError};
-use crate::ws::protocol::{self, Ack, ReactionBatch, Stats};
+use crate::ws::protocol::{Ack, Stats};
 
+use super::audience::LIKES_PER_MINUTE;
 use super::events::{EventLog, KEPT_CHAT, KEPT_EVENTS};
+use super::floor::Podium;
 use super::journal::Journal;
 use super::keeping::{Keeping, Standings};
 use super::life::{Life, Moment};
 use super::member::Member;
+use super::numbers::Numbers;
 use super::post::Post;
+use super::presence::Presence;
 use super::stage::{Changes, Stage};
 use super::tally::Tally;
 use super::{Context, Outside, RoomMessage, RoomSummary};
@@ -55,18 +61,16 @@ pub(super) struct Room {
     standings: Arc<Standings>,
     /// Events that wait for others.
     pub(super) post: Post,
-    /// Reactions since the last batch.
-    reactions: BTreeMap<&'static str, u64>,
-    /// When the next batch goes; `None` while there are no reactions.
-    reactions_due: Option<Instant>,
-    /// `None` until the first batch went.
-    reactions_sent: Option<Instant>,
-    /// The numbers as they were sent last.
-    stats: Stats,
-    /// When the numbers are compared and sent; `None` while nothing changed.
-    stats_due: Option<Instant>,
-    /// `None` until they went first.
-    stats_sent: Option<Instant>,
+    /// What is told by and by.
+    pub(super) numbers: Numbers,
+    /// What is sold here.
+    pub(super) shelf: Arc<Shelf>,
+    /// What the host asked, and was asked.
+    pub(super) podium: Podium,
+    /// Who is here, and who watches.
+    pub(super) presence: Presence,
+    /// How often somebody may say whether they like the room.
+    pub(super) likers: TokenBuckets<String>,
     pub(super) tally: Tally,
     /// The record as others see it; another with each change of what it says.
     pub(super) shown: Arc<RoomRecord>,
@@ -93,11 +97,14 @@ impl Room {
         let (last_seq, events) = context.stores.journal.tail(id, KEPT_EVENTS).await?;
         let mut chat = context.stores.journal.chat(id, u64::MAX, KEPT_CHAT).await?;
         chat.reverse();
+        let shelf = context.stores.shop.shelf(id).await?;
+        let poll = context.stores.floor.last_poll(id).await?;
         let keeping = Keeping::restore(context.stores.order.order(id).await?);
         let journal = Journal::new(id.clone(), context.stores.journal.clone());
         let tally = Tally::restore(&record);
         let (life, lost) = Life::restore(&record, context.grace, Moment::now());
         let stats = Stats {
+            likes: tally.likes,
             peak: tally.peak,
             ..Stats::default()
         };
@@ -114,12 +121,11 @@ impl Room {
             standings: Arc::new(keeping.standings()),
             keeping,
             post: Post::default(),
-            reactions: BTreeMap::new(),
-            reactions_due: None,
-            reactions_sent: None,
-            stats,
-            stats_due: None,
-            stats_sent: None,
+            numbers: Numbers::new(stats),
+            shelf: Arc::new(shelf),
+            podium: Podium::new(poll),
+            presence: Presence::default(),
+            likers: TokenBuckets::new(Rate::per_minute(LIKES_PER_MINUTE)),
             tally,
             row_due: None,
             viewers: HashMap::new(),
@@ -223,6 +229,15 @@ impl Room {
             } => self.say_for(from, *said, client_id, reply),
             Outside::Report { report, reply } => self.report(report, reply),
             Outside::Deed { by, deed, reply } => self.keep_order(by, deed, reply),
+            Outside::Sell { change, reply } => self.sell(change, reply),
+            Outside::Order { order, reply } => self.order(*order, reply),
+            Outside::Like {
+                identity,
+                liking,
+                reply,
+            } => self.like(identity, liking, reply),
+            Outside::Poll { deed, reply } => self.poll(deed, reply),
+            Outside::Question { deed, reply } => self.question(deed, reply),
             Outside::Act { input, reply } => self.act(input, reply),
             Outside::Changed(record) => self.change(*record),
             Outside::Expel { identity, reason } => self.expel(&identity, reason.as_deref()),
@@ -236,34 +251,6 @@ impl Room {
         }
     }
 
-    fn react(&mut self, emoji: &'static str) {
-        *self.reactions.entry(emoji).or_default() += 1;
-        self.context.metrics.reactions.inc();
-        if self.reactions_due.is_none() {
-            self.reactions_due = Some(after(self.reactions_sent, REACTIONS_EVERY));
-        }
-    }
-
-    /// Takes note of viewers that came or went.
-    pub(super) fn note_viewers(&mut self) {
-        self.summarize();
-        if self.stats_due.is_none() {
-            self.stats_due = Some(after(self.stats_sent, STATS_EVERY));
-        }
-    }
-
-    fn viewer_count(&self) -> u64 {
-        u64::try_from(self.viewers.len()).unwrap_or(u64::MAX)
-    }
-
-    pub(super) fn current_stats(&self) -> Stats {
-        Stats {
-            viewer_count: self.viewer_count(),
-            likes: 0,
-            peak: self.tally.peak,
-        }
-    }
-
     pub(super) fn summarize(&self) {
         let now = RoomSummary {
             status: self.stage.status(),
@@ -271,6 +258,7 @@ impl Room {
             ended_at: self.stage.life().ended_at(),
             record: Some(Arc::clone(&self.shown)),
             viewer_count: self.viewer_count(),
+            unique: self.presence.unique(),
             formats: self.stage.formats(),
             layers: self.stage.layers(),
             standings: Arc::clone(&self.standings),
@@ -294,8 +282,8 @@ impl Room {
         [
             self.stage.grace_ends(),
             self.post.due(),
-            self.reactions_due,
-            self.stats_due,
+            self.numbers.due(),
+            self.presence.due(),
             self.row_due,
             idle_ends,
         ]
@@ -308,24 +296,7 @@ impl Room {
         if self.post.due().is_some_and(|due| due <= now) {
             self.flush();
         }
-        if self.reactions_due.is_some_and(|due| due <= now) {
-            self.reactions_due = None;
-            self.reactions_sent = Some(now);
-            let batch = ReactionBatch {
-                counts: &self.reactions,
-            };
-            self.broadcast(&protocol::message("reaction.batch", &batch));
-            self.reactions.clear();
-        }
-        if self.stats_due.is_some_and(|due| due <= now) {
-            self.stats_due = None;
-            let stats = self.current_stats();
-            if stats != self.stats {
-                self.stats = stats;
-                self.stats_sent = Some(now);
-                self.broadcast(&protocol::message("stats", &stats));
-            }
-        }
+        self.tell_numbers(now);
         if self.row_due.is_some_and(|due| due <= now) {
             self.write_row();
         }
@@ -354,12 +325,6 @@ impl Room {
     }
 }
 
-/// Returns when something may be done again that was done last at a time, if ever.
-fn after(last: Option<Instant>, every: Duration) -> Instant {
-    let now = Instant::now();
-    last.map_or(now, |last| now.max(last + every))
-}
-
 /// Waits for a moment; for ever when there is none.
 async fn sleep_until(moment: Option<Instant>) {
     match moment {
@@ -367,9 +332,3 @@ async fn sleep_until(moment: Option<Instant>) {
         None => std::future::pending().await,
     }
 }
-
-/// Four batches of reactions a second at most.
-const REACTIONS_EVERY: Duration = Duration::from_millis(250);
-
-/// One set of numbers a second at most.
-const STATS_EVERY: Duration = Duration::from_secs(1);

@@ -1,9 +1,9 @@
 //! A room with a real store and a real forwarding unit, and events as peers would cause them.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use klieg_sfu::{Codec, Event, Format, LayerInfo, PeerId, RoomKey, Sfu};
+use klieg_sfu::{Codec, DisconnectReason, Event, Format, LayerInfo, PeerId, RoomKey, Sfu};
 use prometheus::Registry;
 use serde_json::{Value, json};
 use tokio::sync::watch;
@@ -119,6 +119,33 @@ async fn nobody_is_woken_when_nothing_changed() {
     assert!(!scene.summary.has_changed().unwrap());
     scene.sends(PUBLISHER, h264(0x42e0));
     assert!(scene.summary.has_changed().unwrap());
+}
+
+#[tokio::test]
+async fn one_who_lost_the_media_counts_until_it_is_clear_that_they_do_not_come_back_for_it() {
+    let mut scene = Scene::open().await;
+    assert_eq!(scene.room.viewer_count(), 1);
+    let lost = Event::Disconnected {
+        peer: VIEWER,
+        reason: DisconnectReason::ConsentLost,
+    };
+    scene.room.handle_media(lost);
+    assert_eq!(scene.room.viewer_count(), 1);
+    let soon = Instant::now() + Duration::from_secs(6);
+    scene.room.check_presence(soon);
+    assert_eq!(scene.room.viewer_count(), 0);
+    let again = SessionRef::new(PeerId(103));
+    scene.room.open_viewer(BOB, again, WantedLayer::Auto);
+    assert_eq!(scene.room.viewer_count(), 1);
+
+    // The task of his socket fails, and nobody says that he went.
+    drop(std::mem::replace(&mut scene.bob, outbox().1));
+    scene.room.check_presence(soon);
+    assert_eq!(scene.room.viewer_count(), 1);
+    scene.room.check_presence(soon + Duration::from_secs(60));
+    assert_eq!(scene.room.viewer_count(), 0);
+    assert!(scene.room.members.is_empty());
+    assert_eq!(scene.room.current_stats().peak, 1);
 }
 
 /// Ann, who may publish, and Bob, who watches.

@@ -7,10 +7,14 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{Deed, Done, Held, NewHeld, NewReport, Report, RoomStatus, Stored, User};
+use super::{
+    Deed, Done, Floor, Held, Liked, Liking, NewHeld, NewReport, Ordered, PollDeed, ProductName,
+    QuestionDeed, Report, RoomStatus, Stored, User,
+};
 use crate::auth::Role;
 use crate::chat::Audience;
 use crate::id::RoomId;
+use crate::shop::{Change, NewOrder, Shelf, Unfit};
 use crate::time::Timestamp;
 
 /// The numbered events of rooms. The database gives the numbers, so none is ever used twice.
@@ -53,6 +57,21 @@ pub(crate) enum Entry {
         /// Who does it.
         by: Author,
     },
+    /// The host changed what the room sells.
+    Shop(Change),
+    /// Somebody bought something.
+    Order(NewOrder),
+    /// Somebody says whether they like the room.
+    Like {
+        /// Who.
+        identity: String,
+        /// Whether they do.
+        liking: Liking,
+    },
+    /// Somebody does something to a poll.
+    Poll(PollDeed),
+    /// Somebody does something to a question.
+    Question(QuestionDeed),
     /// Nothing happened, but the room's row is not as it should be.
     Row(RoomUpdate),
 }
@@ -61,7 +80,15 @@ impl Entry {
     /// Returns whether it changes the room's row.
     pub(crate) fn changes_row(&self) -> bool {
         match self {
-            Self::Chat(_) | Self::Held(_) | Self::Report(_) | Self::Deed { .. } => false,
+            Self::Chat(_)
+            | Self::Held(_)
+            | Self::Report(_)
+            | Self::Deed { .. }
+            | Self::Shop(_)
+            | Self::Order(_)
+            | Self::Like { .. }
+            | Self::Poll(_)
+            | Self::Question(_) => false,
             Self::Event { update, .. } => update.is_some(),
             Self::Row(_) => true,
         }
@@ -102,6 +129,8 @@ pub(crate) struct NewChat {
     pub mentions: Vec<User>,
     /// The id of the message that it answers.
     pub reply_to: Option<String>,
+    /// The product that it is about.
+    pub product: Option<Box<ProductName>>,
     /// Among whom of whose audience the sender has to be; `None`: anybody may say it.
     pub audience: Option<(Audience, String)>,
 }
@@ -130,6 +159,18 @@ pub(crate) enum Outcome {
     NotInAudience,
     /// There is nothing that it could be done to; nothing was done.
     Missing,
+    /// This is what the room sells now.
+    Shop(Arc<Shelf>),
+    /// It is in the chat and in the numbers.
+    Ordered(Box<Ordered>),
+    /// It was before.
+    OrderedBefore,
+    /// What the room sells cannot be so; nothing was done.
+    Unfit(Unfit),
+    /// So many like the room.
+    Liked(Liked),
+    /// This came of it.
+    Floor(Box<Floor>),
     /// The row is as it should be.
     Row,
 }
@@ -234,6 +275,10 @@ pub(crate) struct Details {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub reply_to: Option<Answered>,
+    /// The product that it is about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub product: Option<Box<ProductName>>,
 }
 
 /// A message that was answered.

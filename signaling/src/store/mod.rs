@@ -10,6 +10,12 @@ mod journal;
 
 mod deed;
 
+mod shop;
+
+mod like;
+
+mod floor;
+
 mod user;
 
 mod upkeep;
@@ -39,17 +45,23 @@ pub(crate) use deed::{
     Audit, Deed, Done, Held, Limit, LimitKind, MAX_REASON, Membership, NewHeld, NewReport, Order,
     OrderStore, Report, SettingsView,
 };
+pub(crate) use floor::{
+    Floor, FloorStore, MAX_POLLS, MAX_QUESTIONS, OwnPoll, OwnQuestion, Poll, PollDeed, PollOption,
+    Question, QuestionDeed, Refused,
+};
 pub(crate) use identity::{IdentityStore, NewSignIn, Renewal, Renewed, StoredAccount};
 pub(crate) use journal::{
     Answered, Author, ChatMessage, Details, Entry, Event, JournalStore, MessageKind, NewChat,
     Outcome, RoomUpdate,
 };
+pub(crate) use like::{LikeStore, Liked, Liking};
 pub(crate) use list::{RoomCursor, RoomOrder, RoomQuery, SeenBy};
 pub(crate) use look::{Standing, look};
 pub(crate) use room::{
     Created, CreationKey, Document, ExternalLink, Quality, RoomRecord, RoomStatus, RoomStore,
     Totals, Visibility,
 };
+pub(crate) use shop::{Ordered, ProductName, ShopStore};
 pub(crate) use upkeep::UpkeepStore;
 pub(crate) use user::{User, UserStore};
 pub(crate) use words::words;
@@ -67,6 +79,12 @@ pub(crate) struct Stores {
     pub journal: Arc<dyn JournalStore>,
     /// What those who keep order left behind.
     pub order: Arc<dyn OrderStore>,
+    /// What rooms sell.
+    pub shop: Arc<dyn ShopStore>,
+    /// Who likes which.
+    pub likes: Arc<dyn LikeStore>,
+    /// Polls and questions.
+    pub floor: Arc<dyn FloorStore>,
     /// What has had its time.
     pub upkeep: Arc<dyn UpkeepStore>,
 }

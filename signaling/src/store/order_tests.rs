@@ -71,6 +71,7 @@ async fn an_answer_names_what_it_answers(base: Base) {
             from: bob(),
             mentions: vec![meant.clone()],
             reply_to: Some(reply_to.to_owned()),
+            product: None,
             audience: None,
         })
     };

@@ -7,6 +7,7 @@ use utoipa::ToSchema;
 
 use super::{RoomQuery, Stored, User};
 use crate::id::RoomId;
+use crate::shop::Revenue;
 use crate::time::Timestamp;
 
 /// Rooms and what is said about them.
@@ -168,6 +169,12 @@ pub(crate) struct RoomRecord {
     pub watch_ms: u64,
     /// Chat messages.
     pub message_count: u64,
+    /// Who like it.
+    pub like_count: u64,
+    /// Orders.
+    pub order_count: u64,
+    /// What they came to.
+    pub revenue: Revenue,
 }
 
 /// What a host's rooms came to, together.
@@ -215,6 +222,9 @@ impl RoomRecord {
             total_viewers: 0,
             watch_ms: 0,
             message_count: 0,
+            like_count: 0,
+            order_count: 0,
+            revenue: Revenue::default(),
         }
     }
 

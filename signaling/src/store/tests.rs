@@ -53,6 +53,9 @@ mod identity;
 #[path = "order_tests.rs"]
 mod order;
 
+#[path = "shop_tests.rs"]
+mod shop;
+
 #[tokio::test]
 async fn a_database_that_is_away_is_told_from_one_that_fails() {
     let cluster = tokio::task::spawn_blocking(server::Cluster::start).await;
@@ -620,6 +623,7 @@ impl Base {
             from: bob(),
             mentions: Vec::new(),
             reply_to: None,
+            product: None,
             audience: None,
         });
         let outcomes = self.stores.journal.append(room, &[entry]).await;

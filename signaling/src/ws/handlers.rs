@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::app::App;
-use crate::auth::{Action, Grants, Identity, Issued};
+use crate::auth::{Action, Grants, Identity, Issued, Role};
 use crate::chat::{Said, SaidKind};
 use crate::error::{ApiError, Code};
 use crate::id::{RoomId, SocketId};
@@ -43,6 +43,17 @@ impl Place {
     /// Returns what the client may do now.
     pub(super) fn grants(&self) -> Grants {
         self.seat.grants()
+    }
+
+    /// Returns where the client is and as what, if it may do something. What has no grant goes by the role alone.
+    pub(super) fn check(&self, action: Action) -> Result<(RoomId, Role), ApiError> {
+        let role = self.seat.role();
+        if matches!(action, Action::Sell | Action::Poll) {
+            role.check_anywhere(action)?;
+        } else {
+            self.grants().check(action)?;
+        }
+        Ok((self.id.clone(), role))
     }
 }
 
@@ -166,6 +177,10 @@ impl Conversation {
             ClientMessage::ChatSend(said) => self.say(re, said),
             ClientMessage::ChatReport(report) => self.report(report).await,
             ClientMessage::Deed(deed) => self.keep_order(*deed).await,
+            ClientMessage::Sell(change) => self.sell(change).await,
+            ClientMessage::Poll(message) => self.poll(message).await,
+            ClientMessage::Question(message) => self.question(message).await,
+            ClientMessage::LikeToggle => self.like().await,
             ClientMessage::ReactionSend(reaction) => self.react(&reaction),
             ClientMessage::Stats => {
                 let re = re.map(str::to_owned);
@@ -204,7 +219,7 @@ impl Conversation {
     }
 
     /// Returns who it is.
-    fn identity(&self) -> Result<&Identity, ApiError> {
+    pub(super) fn identity(&self) -> Result<&Identity, ApiError> {
         self.identity
             .as_ref()
             .ok_or_else(|| ApiError::new(Code::Unauthenticated, "Send `auth` with a token first."))

@@ -10,6 +10,8 @@ mod socket;
 
 mod handlers;
 
+mod floor;
+
 mod sessions;
 
 use std::sync::Arc;

@@ -51,6 +51,8 @@ struct Queue {
     bytes: usize,
     /// Whether it takes no more: a message did not fit, or nobody will read it.
     is_closed: bool,
+    /// Whether nobody will read it.
+    is_abandoned: bool,
 }
 
 /// Makes a socket's queue.
@@ -86,6 +88,11 @@ impl Outbox {
     /// Closes the socket, once it was sent what is queued.
     pub(crate) fn kick(&self) {
         self.shared.kicked.notify_one();
+    }
+
+    /// Returns whether nobody reads it any more.
+    pub(crate) fn is_abandoned(&self) -> bool {
+        self.shared.queue().is_abandoned
     }
 
     fn push(&self, item: Item) {
@@ -149,6 +156,7 @@ impl Drop for OutboxReader {
     fn drop(&mut self) {
         let mut queue = self.shared.queue();
         queue.is_closed = true;
+        queue.is_abandoned = true;
         queue.items = VecDeque::new();
     }
 }

@@ -34,6 +34,10 @@ mod order;
 
 mod moderation;
 
+mod shop;
+
+mod audience;
+
 mod limits;
 
 mod breaks;

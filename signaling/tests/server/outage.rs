@@ -11,6 +11,7 @@ use crate::harness::{Client, TempDir, TestServer, call, try_send};
 use crate::peer::{Publisher, Viewer};
 use crate::postgres::{self, Cluster};
 use crate::process::serve_with;
+use crate::shop;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_acknowledged_on_sqlite_survives_twenty_kills() {
@@ -25,20 +26,22 @@ async fn what_was_acknowledged_on_postgres_survives_twenty_kills() {
     println!("{ROUNDS} kills: {messages} messages and {rooms} rooms acknowledged, all there");
 }
 
-/// Five senders chat and rooms are created while the server is killed, twenty times. What was acknowledged is there
-/// afterwards, once and in order.
+/// Five senders chat, a shop sells and rooms are created while the server is killed, twenty times. What was acknowledged is
+/// there afterwards, once and in order, and every order counts once.
 async fn kill_again_and_again(database: Option<String>) -> (usize, usize) {
     let data = TempDir::new();
     let start = |data: &Path| serve_with(data, database.as_deref());
     let (mut child, mut http) = start(data.path());
     let token = sign_in(http).await;
     let mut acknowledged: Vec<(u64, String)> = Vec::new();
-    let mut created = Vec::new();
+    let (mut created, mut orders) = (Vec::new(), Vec::new());
+    let product = product(http, &token).await;
     for round in 0..ROUNDS {
         let senders: Vec<_> = (0..SENDERS)
             .map(|sender| tokio::spawn(chat(http, format!("{round}-{sender}"))))
             .collect();
         let creator = tokio::spawn(create(http, token.clone()));
+        let shop = tokio::spawn(sell(http, product.clone(), round));
         // At another moment each time, seldom between two writes.
         tokio::time::sleep(Duration::from_millis(60 + round * 7)).await;
         kill(&mut child);
@@ -46,11 +49,13 @@ async fn kill_again_and_again(database: Option<String>) -> (usize, usize) {
             acknowledged.extend(sender.await.unwrap());
         }
         created.extend(creator.await.unwrap());
+        orders.extend(shop.await.unwrap());
         (child, http) = start(data.path());
     }
     assert!(acknowledged.len() as u64 > ROUNDS, "{}", acknowledged.len());
     assert!(created.len() as u64 > ROUNDS / 2, "{}", created.len());
     acknowledged.sort_unstable();
+    check_orders(http, &orders).await;
     let kept = history(http, &token).await;
     let mut missing = acknowledged.clone();
     missing.retain(|message| !kept.contains(message));
@@ -234,6 +239,49 @@ async fn chat(http: SocketAddr, name: String) -> Vec<(u64, String)> {
     };
     let _ = tokio::time::timeout(Duration::from_secs(5), work).await;
     acknowledged
+}
+
+/// Puts something on sale.
+async fn product(http: SocketAddr, token: &str) -> String {
+    let body = json!({ "name": "Tea", "price": 450, "currency": "EUR" }).to_string();
+    let path = "/api/v1/rooms/demo/products";
+    let reply = call(http, "POST", path, Some(token), Some(body)).await;
+    assert_eq!(reply.status, 201, "{}", reply.body);
+    reply.body["id"].as_str().unwrap().to_owned()
+}
+
+/// Tells of one order after the other until the server is gone; returns all of them, answered or not.
+async fn sell(http: SocketAddr, product: String, round: u64) -> Vec<serde_json::Value> {
+    let mut orders = Vec::new();
+    for number in 0.. {
+        let order = json!({
+            "orderId": format!("{round}-{number}"), "roomId": "demo", "productId": product, "displayName": "Ann",
+        });
+        orders.push(order.clone());
+        if tell(http, &order).await.is_none() {
+            break;
+        }
+    }
+    orders
+}
+
+/// Tells of all orders again, as a shop does that knows of no answer: afterwards each counts, and counts once.
+async fn check_orders(http: SocketAddr, orders: &[serde_json::Value]) {
+    let mut new = 0;
+    for order in orders {
+        let reply = tell(http, order).await.unwrap();
+        assert!(matches!(reply.status, 200 | 201), "{}", reply.body);
+        new += u64::from(reply.status == 201);
+    }
+    assert!(new <= ROUNDS, "{new} orders were answered and lost");
+    let products = call(http, "GET", "/api/v1/rooms/demo/products", None, None).await;
+    assert_eq!(products.body["list"][0]["sold"], orders.len());
+}
+
+async fn tell(http: SocketAddr, order: &serde_json::Value) -> Option<crate::harness::Reply> {
+    let body = order.to_string();
+    let headers = shop::signed(shop::SECRET, shop::now(), &body);
+    try_send(http, shop::request(&http.to_string(), &headers, body)).await
 }
 
 /// Creates one room after the other until the server is gone; returns those that were acknowledged.

@@ -31,6 +31,7 @@ pub(crate) fn serve_with(data: &Path, database: Option<&str>) -> (Child, SocketA
     if let Some(url) = database {
         command.env("KLIEG_DATABASE_URL", url);
     }
+    command.env("KLIEG_ORDER_HOOK_SECRET", crate::shop::SECRET);
     command.args(["--dev", "--http", "127.0.0.1:0", "--media", "127.0.0.1:0"]);
     command
         .args(["--log-format", "json", "--media-shards", "1"])

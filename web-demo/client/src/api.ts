@@ -2,7 +2,8 @@
 
 import { KliegError } from './error.js';
 import type {
-  ChatMessage, ChatSettingsPatch, HeldMessage, JoinToken, ModeratorSettings, Page, Report, RoomInfo, RoomStatus, ServerConfig, SignIn, Visibility,
+  Audience, ChatMessage, ChatSettingsPatch, HeldMessage, JoinToken, Likes, Limit, ModeratorSettings, NewProduct, OwnPoll, OwnQuestion, Page, Product, ProductPatch, Report,
+  RoomInfo, RoomStatus, ServerConfig, SignIn, Visibility,
 } from './protocol.js';
 
 const ANSWER_WITHIN_MS = 10_000;
@@ -135,6 +136,55 @@ export class Api {
   /** Follows the host of a room, or no more. */
   follow(id: string, follows: boolean): Promise<void> {
     return this.#call(follows ? 'PUT' : 'DELETE', `rooms/${encodeURIComponent(id)}/follow`);
+  }
+
+  /** Whether the bearer likes a room, and how many do. */
+  likes(id: string): Promise<Likes> {
+    return this.#call('GET', `rooms/${encodeURIComponent(id)}/like`);
+  }
+
+  /** Who is in a room, from behind one person on. */
+  audience(id: string, cursor = ''): Promise<Audience> {
+    const after = cursor === '' ? '' : `&cursor=${encodeURIComponent(cursor)}`;
+    return this.#call('GET', `rooms/${encodeURIComponent(id)}/viewers?limit=100${after}`);
+  }
+
+  /** The polls of a room, the last first. */
+  polls(id: string): Promise<Page<OwnPoll>> {
+    return this.#call('GET', `rooms/${encodeURIComponent(id)}/polls`);
+  }
+
+  /** What a room was asked: what is not answered first. */
+  questions(id: string): Promise<Page<OwnQuestion>> {
+    return this.#call('GET', `rooms/${encodeURIComponent(id)}/questions`);
+  }
+
+  /** Who may not write, or not enter; for moderators. */
+  limits(id: string, kind: 'mutes' | 'bans'): Promise<Page<Limit>> {
+    return this.#call('GET', `rooms/${encodeURIComponent(id)}/${kind}`);
+  }
+
+  /** Lets somebody write or enter again. */
+  lift(id: string, kind: 'mutes' | 'bans', identity: string): Promise<void> {
+    return this.#call('DELETE', `rooms/${encodeURIComponent(id)}/${kind}?identity=${encodeURIComponent(identity)}`);
+  }
+
+  /** Adds a product behind the others; this and what follows is for those who sell in the room. */
+  addProduct(id: string, product: NewProduct): Promise<Product> {
+    return this.#call('POST', `rooms/${encodeURIComponent(id)}/products`, product);
+  }
+
+  editProduct(id: string, productId: string, patch: ProductPatch): Promise<Product> {
+    return this.#call('PATCH', `rooms/${encodeURIComponent(id)}/products/${encodeURIComponent(productId)}`, patch);
+  }
+
+  removeProduct(id: string, productId: string): Promise<void> {
+    return this.#call('DELETE', `rooms/${encodeURIComponent(id)}/products/${encodeURIComponent(productId)}`);
+  }
+
+  /** Puts the products into the order of their ids. */
+  arrangeProducts(id: string, ids: string[]): Promise<void> {
+    return this.#call('PUT', `rooms/${encodeURIComponent(id)}/products/order`, { ids });
   }
 
   async #call<Answer>(method: string, path: string, body?: object): Promise<Answer> {

@@ -57,7 +57,7 @@ export interface ChatMessage {
   seq: number;
   /** Milliseconds since 1970, UTC. */
   ts: number;
-  /** `system` is an announcement. */
+  /** `system` is an announcement; `order` says that somebody bought what `text` names. */
   kind: 'chat' | 'system' | 'order';
   /** Empty once a moderator took it away. */
   text: string;
@@ -66,6 +66,8 @@ export interface ChatMessage {
   mentions?: User[];
   /** What it answers. */
   replyTo?: { messageId: string; from: User };
+  /** The product that it is about. */
+  product?: { id: string; name: string };
   /** Whether a moderator took the text away. */
   deleted?: boolean;
 }
@@ -78,6 +80,52 @@ export interface ChatOptions {
   mentions?: string[];
   /** Id of the message that is answered. */
   replyTo?: string;
+  /** Id of the product that it is about. */
+  productId?: string;
+}
+
+/** A product; prices are in the smallest unit of their currency. */
+export interface Product {
+  id: string;
+  name: string;
+  imageUrl?: string;
+  buyUrl?: string;
+  price: number;
+  /** What it cost before. */
+  originalPrice?: number;
+  discountPercent: number;
+  /** Three letters (ISO 4217). */
+  currency: string;
+  /** What is left; absent where nobody counts. */
+  stock?: number;
+  /** The most that one order may have of it. */
+  quantityLimit?: number;
+  sold: number;
+  /** What the shop calls it. */
+  externalId?: string;
+}
+
+/** A product to be added. */
+export type NewProduct = Omit<Product, 'id' | 'discountPercent' | 'sold'>;
+
+/** What to change in a product: what is left out stays, `null` takes away what may be missing. */
+export type ProductPatch = { [Field in keyof NewProduct]?: NewProduct[Field] | null };
+
+/** What a room sells, in its order. */
+export interface Products {
+  list: Product[];
+  /** The one that is shown large. */
+  featuredId: string | null;
+}
+
+/** Somebody bought something. */
+export interface Order {
+  /** Of the line that says so in the chat. */
+  messageId: string;
+  displayName: string;
+  /** Absent for what the room does not list. */
+  productId?: string;
+  productName: string;
 }
 
 /** How a chat is set, as everybody may know. */
@@ -143,6 +191,74 @@ export interface You extends User {
   mutedUntil?: string;
 }
 
+/** What a host asks the audience. */
+export interface Poll {
+  pollId: string;
+  question: string;
+  options: { text: string; votes: number }[];
+  /** Whether it takes votes. */
+  open: boolean;
+  /** Milliseconds since 1970, UTC. */
+  openedAt: number;
+  closedAt?: number;
+}
+
+/** A poll, and which option the bearer chose, from 0 on. */
+export interface OwnPoll extends Poll {
+  chosen?: number;
+}
+
+/** What somebody asks the host. */
+export interface Question {
+  questionId: string;
+  ts: number;
+  text: string;
+  from: User & { role: Role };
+  /** How many want to know it, too. */
+  votes: number;
+  answered: boolean;
+}
+
+/** A question, and whether the bearer wants to know it, too. */
+export interface OwnQuestion extends Question {
+  voted: boolean;
+}
+
+/** Somebody who may not write, or not enter. */
+export interface Limit extends User {
+  reason?: string;
+  /** RFC 3339; absent: for good. */
+  until?: string;
+}
+
+/** Somebody who is in the room, as moderators see them. */
+export interface Participant extends User {
+  role: Role;
+  /** Whether they have a picture, or are about to. */
+  watching: boolean;
+}
+
+/** Somebody came or went. */
+export interface Attendance extends Participant {
+  /** How many people are here now. */
+  present: number;
+}
+
+/** Who is in a room: how many, and for moderators who. */
+export interface Audience {
+  viewerCount: number;
+  /** People among them: who watches twice counts once. */
+  unique: number;
+  items?: Participant[];
+  nextCursor?: string | null;
+}
+
+/** Whether somebody likes a room, and how many do. */
+export interface Likes {
+  liked: boolean;
+  likes: number;
+}
+
 /** Everything a participant needs to begin with. */
 export interface Snapshot {
   room: RoomInfo;
@@ -153,6 +269,9 @@ export interface Snapshot {
   /** What everybody sees first. */
   pinned?: ChatMessage | null;
   chatSettings?: ChatSettings;
+  products?: Products;
+  /** The last one. */
+  poll?: Poll | null;
   iceServers: RTCIceServer[];
   you: You;
 }
@@ -220,6 +339,15 @@ export interface ClientMessages {
   'mod.slow': { seconds: number };
   'mod.role': { identity: string; name?: string; role: 'cohost' | 'moderator' | null };
   'mod.review': { heldId: string; approve: boolean };
+  'product.feature': { productId: string | null };
+  'poll.open': { question: string; options: string[] };
+  'poll.close': { pollId: string };
+  'poll.vote': { pollId: string; option: number };
+  'question.ask': { text: string; clientId?: string };
+  'question.vote': { questionId: string; up: boolean };
+  'question.answer': { questionId: string; answered: boolean };
+  'question.remove': { questionId: string };
+  'like.toggle': Record<string, never>;
   'reaction.send': { emoji: string };
 }
 
@@ -241,6 +369,13 @@ export interface ServerMessages {
   'mod.reviewed': { heldId: string; approved: boolean };
   'mod.report': Report;
   'mod.resolved': { reportId: string };
+  'products': Products;
+  'order': Order;
+  'poll': Poll;
+  'question': Question;
+  'question.removed': { questionId: string };
+  'participant.joined': Attendance;
+  'participant.left': Attendance;
   'reaction.batch': { counts: Record<string, number> };
   'stats': RoomStats;
   'room.status': { status: RoomStatus; startedAt?: string | null; message?: string };
@@ -257,6 +392,8 @@ export interface Ack {
   /** Whether a moderator looks at the line first. */
   held?: boolean;
   viewerCount?: number;
+  /** Whether this participant likes the room now. */
+  liked?: boolean;
   likes?: number;
   peak?: number;
 }

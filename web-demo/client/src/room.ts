@@ -6,7 +6,7 @@ import { Emitter } from './emitter.js';
 import { KliegError } from './error.js';
 import { SUBPROTOCOL } from './protocol.js';
 import type {
-  Ack, ChatMessage, ChatSettings, ClientMessages, Description, HeldMessage, Layers, PublisherState, Report, RoomInfo, RoomStats, ServerMessages,
+  Ack, Attendance, ChatMessage, ChatSettings, ClientMessages, Description, HeldMessage, Layers, Order, Poll, Products, PublisherState, Question, Report, RoomInfo, RoomStats, ServerMessages,
   SessionState, Snapshot, You,
 } from './protocol.js';
 import { Wire } from './wire.js';
@@ -70,6 +70,18 @@ export interface RoomEvents {
   /** For moderators: what was reported, and what is done with. */
   report: Report;
   resolved: { reportId: string };
+  /** What the room sells, at first and after each change. */
+  products: Products;
+  /** Somebody bought something. */
+  order: Order;
+  /** The last poll, at first and as its votes come. */
+  poll: Poll;
+  /** A question that is new or another. */
+  question: Question;
+  questionRemoved: { questionId: string };
+  /** For moderators: somebody came or went. */
+  came: Attendance;
+  went: Attendance;
   reactions: Record<string, number>;
   offer: Description;
   answer: Description;
@@ -289,6 +301,13 @@ export class Room extends Emitter<RoomEvents> {
       case 'mod.report': return this.emit('report', message.d);
       case 'mod.resolved': return this.emit('resolved', message.d);
       case 'chat.message': return this.emit('message', message.d);
+      case 'products': return this.emit('products', message.d);
+      case 'order': return this.emit('order', message.d);
+      case 'poll': return this.emit('poll', message.d);
+      case 'question': return this.emit('question', message.d);
+      case 'question.removed': return this.emit('questionRemoved', message.d);
+      case 'participant.joined': return this.emit('came', message.d);
+      case 'participant.left': return this.emit('went', message.d);
       case 'reaction.batch': return this.emit('reactions', message.d.counts);
       case 'rtc.offer': return this.emit('offer', message.d);
       case 'rtc.answer': return this.emit('answer', message.d);
@@ -310,6 +329,8 @@ export class Room extends Emitter<RoomEvents> {
     this.emit('stats', snapshot.stats);
     this.emit('you', snapshot.you);
     this.emit('pinned', snapshot.pinned ?? null);
+    if (snapshot.poll) this.emit('poll', snapshot.poll);
+    if (snapshot.products !== undefined) this.emit('products', snapshot.products);
     if (snapshot.chatSettings !== undefined) this.emit('chatSettings', snapshot.chatSettings);
   }
 

@@ -1,7 +1,7 @@
 /** What those who keep order see and do. */
 
 import { KliegError, describeError } from '@klieg/client';
-import type { ChatMessage, ChatSettingsPatch, HeldMessage, ModeratorSettings, Report, Room, You } from '@klieg/client';
+import type { ChatMessage, ChatSettingsPatch, HeldMessage, Limit, ModeratorSettings, Report, Role, Room, User, You } from '@klieg/client';
 import { onScopeDispose, ref, shallowRef, watch } from 'vue';
 import type { Ref } from 'vue';
 import { api } from './useSession.js';
@@ -10,13 +10,36 @@ import { api } from './useSession.js';
 export const MUTE_MINUTES = 10;
 
 /** What a moderator, or for the last two anybody who writes, can do with a line. */
-export type LineDeed = 'delete' | 'pin' | 'unpin' | 'mute' | 'kick' | 'ban' | 'promote' | 'reply' | 'report';
+export type LineDeed = 'delete' | 'pin' | 'unpin' | 'reply' | 'report' | PersonDeed;
+
+/** What somebody may not do: write, or enter. */
+export type LimitKind = 'mutes' | 'bans';
+
+/** What a moderator can do to somebody. */
+export type PersonDeed = 'mute' | 'kick' | 'ban' | 'promote';
+
+function isPersonDeed(deed: LineDeed): deed is PersonDeed {
+  return ['mute', 'kick', 'ban', 'promote'].includes(deed);
+}
+
+/** Returns what one may do to another, by their roles. */
+export function deedsTo(you: You, other: { id: string; role: Role }): PersonDeed[] {
+  const own = other.id === you.id;
+  const host = you.role === 'owner' || you.role === 'admin';
+  const stands = !own && (host || !['owner', 'admin', 'cohost', 'moderator'].includes(other.role));
+  return [
+    ...you.grants.moderate && stands ? ['mute', 'kick', 'ban'] as const : [],
+    ...host && !own && ['viewer', 'guest'].includes(other.role) ? ['promote'] as const : [],
+  ];
+}
 
 /** Keeps order in a room, as far as the visitor may. */
 export function useModeration(room: Room, you: Ref<You | undefined>) {
   const held = shallowRef<readonly HeldMessage[]>([]);
   const reports = shallowRef<readonly Report[]>([]);
   const settings = shallowRef<ModeratorSettings>();
+  /** Who may not write, and who may not enter. */
+  const limits = shallowRef<Record<LimitKind, readonly Limit[]>>({ mutes: [], bans: [] });
   /** What was done or not done last, in words; empty before. */
   const notice = ref('');
 
@@ -44,19 +67,43 @@ export function useModeration(room: Room, you: Ref<You | undefined>) {
   }
 
   async function act(deed: LineDeed, { messageId, from }: ChatMessage): Promise<void> {
-    const person = { identity: from.id, name: from.name };
+    if (isPersonDeed(deed)) return await actOn(deed, from);
     await attempt(async () => {
       switch (deed) {
         case 'delete': return room.request('chat.delete', { messageId });
         case 'pin': return room.request('chat.pin', { messageId });
         case 'unpin': return room.request('chat.pin', { messageId: null });
-        case 'mute': return room.request('mod.mute', { ...person, seconds: MUTE_MINUTES * 60 });
-        case 'kick': return room.request('mod.kick', { identity: from.id });
-        case 'ban': return room.request('mod.ban', person);
-        case 'promote': return room.request('mod.role', { ...person, role: 'moderator' });
         case 'report': return room.request('chat.report', { messageId });
         case 'reply': return undefined;
       }
+    });
+  }
+
+  async function actOn(deed: PersonDeed, { id, name }: User): Promise<void> {
+    const person = { identity: id, name };
+    await attempt(async () => {
+      switch (deed) {
+        case 'mute': return room.request('mod.mute', { ...person, seconds: MUTE_MINUTES * 60 });
+        case 'kick': return room.request('mod.kick', { identity: id });
+        case 'ban': return room.request('mod.ban', person);
+        case 'promote': return room.request('mod.role', { ...person, role: 'moderator' });
+      }
+    });
+  }
+
+  async function readLimits(): Promise<void> {
+    await attempt(async () => {
+      const [mutes, bans] = await Promise.all([api.limits(room.id, 'mutes'), api.limits(room.id, 'bans')]);
+      const now = Date.now();
+      const holds = ({ until }: Limit) => until === undefined || Date.parse(until) > now;
+      limits.value = { mutes: mutes.items.filter(holds), bans: bans.items.filter(holds) };
+    });
+  }
+
+  async function lift(kind: LimitKind, identity: string): Promise<void> {
+    await attempt(async () => {
+      await api.lift(room.id, kind, identity);
+      limits.value = { ...limits.value, [kind]: without(limits.value[kind], 'id', identity) };
     });
   }
 
@@ -73,7 +120,7 @@ export function useModeration(room: Room, you: Ref<You | undefined>) {
     }
   }
 
-  return { held, reports, settings, notice, act, review, resolve, set };
+  return { held, reports, settings, notice, act, actOn, review, resolve, set, limits, lift, readLimits };
 }
 
 function without<Item, Key extends keyof Item>(items: readonly Item[], key: Key, value: Item[Key]): Item[] {

@@ -1,7 +1,8 @@
 /** Reactions that float up: few enough never to cost a frame of the video. */
 
-import type { Chat } from '@klieg/client';
-import { onScopeDispose, shallowRef } from 'vue';
+import type { Chat, RoomStats } from '@klieg/client';
+import { onScopeDispose, shallowRef, watch } from 'vue';
+import type { Ref } from 'vue';
 
 const MOST_AT_ONCE = 24;
 const MOST_PER_BATCH = 8;
@@ -21,12 +22,15 @@ export interface Floating {
   durationMs: number;
 }
 
-/** Collects the reactions of a chat; `landed` takes one away that has reached the top. */
-export function useReactions(chat: Chat) {
+/** What floats up for a like. */
+const HEART = '❤';
+
+/** Collects the reactions of a chat and new likes; `landed` takes one away that has reached the top. */
+export function useReactions(chat: Chat, stats: Ref<RoomStats | undefined>) {
   const floating = shallowRef<Floating[]>([]);
   let key = 0;
 
-  const stop = chat.on('reactions', (counts) => {
+  function float(counts: Record<string, number>): void {
     const room = MOST_AT_ONCE - floating.value.length;
     const fresh = pick(counts, Math.min(MOST_PER_BATCH, room)).map((emoji, index): Floating => ({
       key: key++,
@@ -38,8 +42,12 @@ export function useReactions(chat: Chat) {
       durationMs: 2200 + Math.random() * 900,
     }));
     if (fresh.length > 0) floating.value = [...floating.value, ...fresh];
+  }
+
+  onScopeDispose(chat.on('reactions', float));
+  watch(() => stats.value?.likes, (now, before) => {
+    if (now !== undefined && before !== undefined && now > before) float({ [HEART]: now - before });
   });
-  onScopeDispose(stop);
 
   function landed(done: Floating): void {
     floating.value = floating.value.filter((one) => one !== done);

@@ -4,6 +4,21 @@ const number = new Intl.NumberFormat('en');
 const compact = new Intl.NumberFormat('en', { notation: 'compact', maximumFractionDigits: 1 });
 const hundredths = new Intl.NumberFormat('en', { minimumFractionDigits: 2, maximumFractionDigits: 2 });
 const time = new Intl.DateTimeFormat('en', { hour: 'numeric', minute: '2-digit' });
+const day = new Intl.DateTimeFormat('en', { month: 'short', day: 'numeric', hour: 'numeric', minute: '2-digit' });
+
+/** Formats by currency: making one takes longer than using it. */
+const formats = new Map<string, Intl.NumberFormat>();
+
+function money(currency: string): Intl.NumberFormat {
+  const known = formats.get(currency) ?? new Intl.NumberFormat('en', { style: 'currency', currency });
+  formats.set(currency, known);
+  return known;
+}
+
+/** Returns how many digits of an amount stand behind the point: the rest of its smallest units. */
+export function digits(currency: string): number {
+  return money(currency).resolvedOptions().maximumFractionDigits ?? 2;
+}
 
 export const en = {
   name: 'Klieg',
@@ -186,6 +201,13 @@ export const en = {
     reportedBy: (name: string, reason: string) => reason === '' ? `Reported by ${name}` : `Reported by ${name}: ${reason}`,
     resolve: 'Done',
     remove: 'Delete the message',
+    muted: 'Muted',
+    noneMuted: 'Nobody is muted.',
+    banned: 'Shut out',
+    noneBanned: 'Nobody is shut out.',
+    until: (until: Date | undefined) => until === undefined ? 'for good' : `until ${day.format(until)}`,
+    lift: (name: string) => `Lift it for ${name}`,
+    liftShort: 'Lift',
     settings: 'Rules of the chat',
     slow: 'Slow mode',
     slowOff: 'Off',
@@ -200,6 +222,107 @@ export const en = {
     wordRules: { refuse: 'Refuse', hold: 'Show me first' },
     guests: 'Guests may write',
     save: 'Save',
+  },
+
+  shop: {
+    tabs: 'Beside the picture',
+    products: 'Products',
+    count: (products: number) => products === 1 ? '1 product' : `${number.format(products)} products`,
+    featured: 'Featured now',
+    price: (minor: number, currency: string) => money(currency).format(minor / 10 ** digits(currency)),
+    before: (price: string) => `before ${price}`,
+    discount: (percent: number) => `−${percent} %`,
+    buy: 'Buy',
+    buyNamed: (name: string) => `Buy ${name} (opens the shop)`,
+    left: (stock: number) => stock === 0 ? 'Sold out' : stock <= 10 ? `Only ${number.format(stock)} left` : `${number.format(stock)} left`,
+    sold: (count: number) => `${compact.format(count)} sold`,
+    limit: (quantity: number) => `${number.format(quantity)} at most for each order`,
+    ordered: (name: string, product: string) => `${name} bought ${product}`,
+    about: (product: string) => `About ${product}`,
+    none: 'Nothing is on sale',
+  },
+
+  floor: {
+    questions: 'Questions',
+    none: 'No questions yet',
+    noneLead: 'Ask the host. Others vote for what they want to know, too.',
+    ask: 'Ask a question',
+    send: 'Ask',
+    signIn: 'Sign in to ask',
+    vote: (text: string) => `I want to know this, too: ${text}`,
+    votes: (votes: number) => votes === 1 ? '1 vote' : `${number.format(votes)} votes`,
+    answered: 'Answered',
+    markAnswered: 'Answered',
+    notAnswered: 'Open again',
+    remove: 'Delete',
+    poll: 'Poll',
+    open: 'Open a poll',
+    pollHeading: 'Ask the audience',
+    question: 'Question',
+    option: (index: number) => `Answer ${index}`,
+    moreOptions: 'One more answer',
+    start: 'Open the poll',
+    close: 'Close the poll',
+    closed: 'The poll is closed',
+    percent: (percent: number) => `${percent} %`,
+    choose: 'Choose an answer',
+    chosen: 'your answer',
+  },
+
+  people: {
+    open: 'People',
+    heading: 'Who is here',
+    count: (people: number, watching: number) => `${people === 1 ? '1 person' : `${number.format(people)} people`}, ${number.format(watching)} watching`,
+    none: 'Nobody is here.',
+    you: 'you',
+    watching: 'Watching',
+    notWatching: 'Not watching',
+    roles: { admin: 'Looks after the server', owner: 'Host', cohost: 'Co-host', moderator: 'Moderator', viewer: 'Signed in', guest: 'Guest' },
+    more: 'Show more',
+    refresh: 'Refresh',
+  },
+
+  like: {
+    like: 'Like',
+    unlike: 'Take your like back',
+    count: (likes: number) => likes === 1 ? '1 like' : `${compact.format(likes)} likes`,
+    short: (likes: number) => compact.format(likes),
+    signIn: 'Sign in to like',
+  },
+
+  sell: {
+    heading: 'Products',
+    empty: 'Nothing is on sale yet',
+    emptyLead: 'Add what you show. Viewers see it beside the chat, with a link to your shop.',
+    add: 'Add a product',
+    addHeading: 'Add a product',
+    editHeading: 'Edit the product',
+    feature: (name: string) => `Show ${name} large to everyone`,
+    featured: (name: string) => `${name} is shown large. Press to stop`,
+    up: (name: string) => `Move ${name} up`,
+    down: (name: string) => `Move ${name} down`,
+    edit: (name: string) => `Edit ${name}`,
+    remove: (name: string) => `Remove ${name}`,
+    removeHeading: 'Remove this product?',
+    removeLead: 'Viewers no longer see it. What was sold stays in the numbers.',
+    removeYes: 'Remove',
+    stock: (stock: number | undefined, sold: number) => stock === undefined ? `${number.format(sold)} sold` : `${number.format(sold)} sold, ${number.format(stock)} left`,
+    name: 'Name',
+    price: 'Price',
+    originalPrice: 'Price before',
+    currency: 'Currency',
+    stockLabel: 'In stock',
+    stockHint: 'not counted',
+    limitLabel: 'Most in one order',
+    imageUrl: 'Address of a picture',
+    buyUrl: 'Address in your shop',
+    externalId: 'Id in your shop',
+    externalIdHint: 'Orders that your shop reports are matched by it.',
+    optional: 'optional',
+    save: 'Save',
+    wrongPrice: (fraction: number) => fraction === 0 ? 'A price is a whole number in this currency.' : `A price is a number with at most ${fraction} decimals.`,
+    wrongCount: 'A count is a whole number.',
+    dearer: 'The price before is less than the price now.',
   },
 
   reactions: {

@@ -71,6 +71,9 @@ pub(crate) struct NewMessage {
     /// The id of the message that it answers.
     #[schema(min_length = 1, max_length = 64)]
     reply_to: Option<String>,
+    /// The id of the product that it is about, where the room sells it.
+    #[schema(min_length = 1, max_length = 64)]
+    product_id: Option<String>,
     /// The sender's own id of it: saying it again under the same one says nothing more.
     #[schema(min_length = 1, max_length = 64)]
     client_id: Option<String>,
@@ -107,6 +110,7 @@ pub(crate) async fn say(
         kind: new.kind,
         mentions: new.mentions.into_iter().map(|Id(id)| id).collect(),
         reply_to: new.reply_to,
+        product_id: new.product_id,
     };
     let said = Box::new(said.check()?);
     let from = identity.author(role);

@@ -22,6 +22,12 @@ pub(crate) mod moderation;
 
 pub(crate) mod helpers;
 
+pub(crate) mod products;
+
+pub(crate) mod like;
+
+pub(crate) mod floor;
+
 use axum::http::{HeaderMap, StatusCode, header};
 
 use crate::app::App;

@@ -274,10 +274,10 @@ pub(crate) async fn resolve(
 pub(crate) struct ItemInPath(
     /// The room.
     #[param(pattern = "^[A-Za-z0-9_-]{1,64}$")]
-    String,
+    pub(crate) String,
     /// Its id.
     #[param(min_length = 1, max_length = 64)]
-    String,
+    pub(crate) String,
 );
 
 impl FromRequestParts<Arc<App>> for ItemInPath {

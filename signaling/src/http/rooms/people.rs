@@ -32,8 +32,10 @@ pub(crate) struct PeopleParameters {
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct People {
-    /// Viewing sessions that are open.
+    /// Those who watch, or are about to: each socket and each player counts.
     viewer_count: u64,
+    /// People among them: one who watches twice counts once.
+    unique: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     items: Option<Vec<Person>>,
@@ -61,7 +63,8 @@ pub(crate) async fn viewers(
     let (record, _, grants) = app.enter(&identity, &room).await?;
     let summary = app.rooms.summary(&record.id);
     let mut people = People {
-        viewer_count: summary.map_or(0, |summary| summary.viewer_count),
+        viewer_count: summary.as_ref().map_or(0, |now| now.viewer_count),
+        unique: summary.map_or(0, |now| now.unique),
         items: None,
         next_cursor: None,
     };

@@ -1,5 +1,6 @@
 //! What waits for a moderator: held messages and reports.
 
+use serde_json::json;
 use sqlx::Row as _;
 use uuid::Uuid;
 
@@ -26,8 +27,8 @@ impl Batch<'_> {
         }
         let row = sqlx::query(
             "INSERT INTO held_messages (room_id, id, ts, kind, body, sender_id, sender_name, sender_role,
-                                        client_id, mentions, reply_to, reason)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+                                        client_id, mentions, reply_to, product, reason)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
              ON CONFLICT (room_id, sender_id, client_id) DO NOTHING RETURNING *",
         )
         .bind(self.room)
@@ -41,6 +42,7 @@ impl Batch<'_> {
         .bind(&chat.client_id)
         .bind(serde_json::to_string(&chat.mentions).unwrap_or_default())
         .bind(&chat.reply_to)
+        .bind(chat.product.as_ref().map(|it| json!(it).to_string()))
         .bind(*reason)
         .fetch_optional(connection)
         .await?;
@@ -66,6 +68,7 @@ impl Batch<'_> {
         if !approve {
             return Ok(quiet());
         }
+        let product: Option<&str> = row.try_get("product")?;
         let mut chat = NewChat {
             client_id: row.try_get("client_id")?,
             kind: named(&row, "kind")?,
@@ -73,6 +76,9 @@ impl Batch<'_> {
             from: author(&row, "sender")?,
             mentions: json_value("held_messages.mentions", row.try_get("mentions")?)?,
             reply_to: row.try_get("reply_to")?,
+            product: product
+                .map(|it| json_value("held_messages.product", it))
+                .transpose()?,
             audience: None,
         };
         let mut said = self.chat(connection, &chat).await?;

@@ -49,6 +49,13 @@ impl JournalStore for Store {
                     Entry::Held(held) => batch.hold(&mut transaction, held).await?,
                     Entry::Report(report) => batch.report(&mut transaction, report).await?,
                     Entry::Deed { deed, by } => batch.deed(&mut transaction, deed, by).await?,
+                    Entry::Shop(change) => batch.sell(&mut transaction, change).await?,
+                    Entry::Order(order) => batch.order(&mut transaction, order).await?,
+                    Entry::Like { identity, liking } => {
+                        batch.like(&mut transaction, identity, *liking).await?
+                    }
+                    Entry::Poll(deed) => batch.poll(&mut transaction, deed).await?,
+                    Entry::Question(deed) => batch.question(&mut transaction, deed).await?,
                     Entry::Row(update) => {
                         batch.update(&mut transaction, update).await?;
                         Outcome::Row
@@ -147,10 +154,9 @@ impl Batch<'_> {
         let Some(details) = self.details(connection, chat).await? else {
             return Ok(Outcome::Missing);
         };
-        self.last_seq += 1;
         let message = ChatMessage {
             message_id: Uuid::now_v7().to_string(),
-            seq: number(self.last_seq),
+            seq: self.next_seq(),
             ts: self.ts.millis(),
             kind: chat.kind,
             text: chat.text.clone(),
@@ -160,7 +166,6 @@ impl Batch<'_> {
         };
         self.insert(connection, &message, chat.client_id.as_deref())
             .await?;
-        self.messages += 1;
         Ok(Outcome::Chat(message))
     }
 
@@ -208,10 +213,18 @@ impl Batch<'_> {
         Ok(Some(Details {
             mentions: chat.mentions.clone(),
             reply_to,
+            product: chat.product.clone(),
         }))
     }
 
-    async fn insert(
+    /// Numbers a message that is about to be written.
+    pub(super) fn next_seq(&mut self) -> u64 {
+        self.last_seq += 1;
+        self.messages += 1;
+        number(self.last_seq)
+    }
+
+    pub(super) async fn insert(
         &self,
         connection: &mut Connection,
         message: &ChatMessage,
@@ -280,23 +293,34 @@ impl Batch<'_> {
         .execute(&mut *connection)
         .await?;
         if to_others {
-            sqlx::query(
-                "INSERT INTO outbox (id, room_id, seq, kind, content, created_at)
-                 VALUES ($1, $2, $3, $4, $5, $6)",
-            )
-            .bind(Uuid::now_v7().to_string())
-            .bind(self.room)
-            .bind(self.last_seq)
-            .bind(kind)
-            .bind(content)
-            .bind(self.ts.millis())
-            .execute(connection)
-            .await?;
+            self.tell_others(connection, kind, content).await?;
         }
         Ok(Outcome::Event {
             seq: number(self.last_seq),
             ts: self.ts,
         })
+    }
+
+    /// Writes what those outside are told of the last event.
+    pub(super) async fn tell_others(
+        &self,
+        connection: &mut Connection,
+        kind: &str,
+        content: &str,
+    ) -> Result<(), StoreError> {
+        sqlx::query(
+            "INSERT INTO outbox (id, room_id, seq, kind, content, created_at)
+             VALUES ($1, $2, $3, $4, $5, $6)",
+        )
+        .bind(Uuid::now_v7().to_string())
+        .bind(self.room)
+        .bind(self.last_seq)
+        .bind(kind)
+        .bind(content)
+        .bind(self.ts.millis())
+        .execute(connection)
+        .await?;
+        Ok(())
     }
 
     async fn update(

@@ -46,6 +46,9 @@ pub(super) fn room_record(row: &Row) -> Result<RoomRecord, StoreError> {
         total_viewers: count(row, "total_viewers")?,
         watch_ms: count(row, "watch_ms")?,
         message_count: count(row, "message_count")?,
+        like_count: count(row, "like_count")?,
+        order_count: count(row, "order_count")?,
+        revenue: json_value("rooms.revenue", row.try_get("revenue")?)?,
     })
 }
 

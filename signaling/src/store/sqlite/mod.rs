@@ -21,6 +21,18 @@ mod order;
 #[path = "../sql/held.rs"]
 mod held;
 
+#[path = "../sql/shop.rs"]
+mod shop;
+
+#[path = "../sql/likes.rs"]
+mod likes;
+
+#[path = "../sql/polls.rs"]
+mod polls;
+
+#[path = "../sql/questions.rs"]
+mod questions;
+
 #[path = "../sql/upkeep.rs"]
 mod upkeep;
 
@@ -58,6 +70,9 @@ pub(super) async fn open(file: &Path) -> Result<Stores, StoreError> {
         rooms: store.clone(),
         journal: store.clone(),
         order: store.clone(),
+        shop: store.clone(),
+        likes: store.clone(),
+        floor: store.clone(),
         upkeep: store,
     })
 }

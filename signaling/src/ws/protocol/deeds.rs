@@ -1,4 +1,4 @@
-//! What those who keep order send.
+//! What those who keep order, and those who sell, send.
 
 use std::time::Duration;
 
@@ -7,6 +7,7 @@ use serde::Deserialize;
 use crate::auth;
 use crate::chat::SettingsPatch;
 use crate::error::ApiError;
+use crate::shop::Change;
 use crate::store::{self, LimitKind, User};
 use crate::time::Timestamp;
 
@@ -190,6 +191,23 @@ impl From<Review> for store::Deed {
         Self::Review {
             held: held_id,
             approve,
+        }
+    }
+}
+
+/// `product.feature`.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Feature {
+    /// `null`: none any more.
+    product_id: Option<String>,
+}
+
+impl From<Feature> for Change {
+    fn from(Feature { product_id }: Feature) -> Self {
+        match product_id {
+            Some(product) => Self::Feature { product },
+            None => Self::Withdraw { product: None },
         }
     }
 }

@@ -7,9 +7,11 @@ use serde_json::value::RawValue;
 use crate::chat::Said;
 use crate::error::{ApiError, Code};
 use crate::sdp::is_rid;
+use crate::shop::Change;
 use crate::store::Deed;
 
 use super::deeds;
+use super::floor::{PollMessage, QuestionMessage};
 
 /// What a client may send.
 #[derive(Debug)]
@@ -31,6 +33,11 @@ pub(crate) enum ClientMessage {
     ChatReport(ChatReport),
     /// What is for those who keep order.
     Deed(Box<Deed>),
+    /// What is for those who sell.
+    Sell(Change),
+    Poll(PollMessage),
+    Question(QuestionMessage),
+    LikeToggle,
     ReactionSend(ReactionSend),
     Stats,
 }
@@ -272,6 +279,15 @@ fn content(t: &str, d: &str) -> Result<ClientMessage, ApiError> {
         "mod.slow" => ClientMessage::from(parse::<deeds::Slow>(d)?.check()?),
         "mod.role" => ClientMessage::from(parse::<deeds::Role>(d)?),
         "mod.review" => ClientMessage::from(parse::<deeds::Review>(d)?),
+        "product.feature" => ClientMessage::Sell(parse::<deeds::Feature>(d)?.into()),
+        "poll.open" => ClientMessage::Poll(PollMessage::Open(parse(d)?)),
+        "poll.close" => ClientMessage::Poll(PollMessage::Close(parse(d)?)),
+        "poll.vote" => ClientMessage::Poll(PollMessage::Vote(parse(d)?)),
+        "question.ask" => ClientMessage::Question(QuestionMessage::Ask(parse(d)?)),
+        "question.vote" => ClientMessage::Question(QuestionMessage::Vote(parse(d)?)),
+        "question.answer" => ClientMessage::Question(QuestionMessage::Answer(parse(d)?)),
+        "question.remove" => ClientMessage::Question(QuestionMessage::Remove(parse(d)?)),
+        "like.toggle" => empty(d, ClientMessage::LikeToggle)?,
         "reaction.send" => ClientMessage::ReactionSend(parse(d)?),
         "stats" => empty(d, ClientMessage::Stats)?,
         _ => {

@@ -6,6 +6,8 @@ mod outgoing;
 
 pub(crate) mod deeds;
 
+pub(crate) mod floor;
+
 pub(crate) use incoming::*;
 pub(crate) use outgoing::*;
 

@@ -12,8 +12,10 @@ use serde_json::value::RawValue;
 use crate::auth::{Grants, Role};
 use crate::error::{ApiError, Code};
 use crate::room::{Reason, Summary};
+use crate::shop::Shelf;
 use crate::store::{
-    ChatMessage, Document, ExternalLink, RoomRecord, RoomStatus, SettingsView, User, Visibility,
+    ChatMessage, Document, ExternalLink, Poll, RoomRecord, RoomStatus, SettingsView, User,
+    Visibility,
 };
 use crate::time::Timestamp;
 
@@ -32,6 +34,16 @@ pub(crate) struct Ack {
     /// Whether a moderator looks at the message first.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) held: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) poll_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) question_id: Option<String>,
+    /// Whether the client likes the room now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) liked: Option<bool>,
+    /// How many do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) likes: Option<u64>,
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     pub(crate) stats: Option<Stats>,
 }
@@ -58,8 +70,10 @@ pub(crate) struct Joined<'a> {
     /// What everybody sees first.
     pub(crate) pinned: Option<&'a ChatMessage>,
     pub(crate) chat_settings: SettingsView,
-    /// The room's shop; rooms have none before the shop exists, and clients get an empty list.
-    pub(crate) products: [(); 0],
+    /// What the room sells.
+    pub(crate) products: &'a Shelf,
+    /// The last poll.
+    pub(crate) poll: Option<&'a Poll>,
     pub(crate) ice_servers: Vec<IceServer>,
     pub(crate) you: You,
 }
@@ -260,6 +274,18 @@ pub(crate) struct TokenRefresh {
 #[derive(Debug, Serialize)]
 pub(crate) struct ReactionBatch<'a> {
     pub(crate) counts: &'a BTreeMap<&'static str, u64>,
+}
+
+/// `order`: somebody bought something.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct OrderView<'a> {
+    /// What the chat says of it.
+    pub(crate) message_id: &'a str,
+    pub(crate) display_name: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) product_id: Option<&'a str>,
+    pub(crate) product_name: &'a str,
 }
 
 /// `server.draining`.

@@ -1,0 +1,10 @@
+-- Who likes a room: each once.
+
+CREATE TABLE likes (
+    room_id  TEXT NOT NULL REFERENCES rooms (id) ON DELETE CASCADE,
+    identity TEXT NOT NULL,
+    at       BIGINT NOT NULL,
+    PRIMARY KEY (room_id, identity)
+);
+
+ALTER TABLE rooms ADD COLUMN like_count BIGINT NOT NULL DEFAULT 0;

@@ -1,0 +1,232 @@
+//! Polls and questions, over REST.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use serde::Deserialize;
+use utoipa::ToSchema;
+
+use super::moderation::ItemInPath;
+use super::nobody;
+use crate::app::App;
+use crate::auth::{Action, Grants, Identity, Role};
+use crate::error::ApiError;
+use crate::http::page::Page;
+use crate::http::{Bearer, Body, RoomInPath};
+use crate::store::{
+    Floor, OwnPoll, OwnQuestion, Poll, PollDeed, Question, QuestionDeed, RoomRecord,
+};
+use crate::ws::protocol::floor::{NewPoll, NewQuestion};
+
+/// Lists the polls of a room, the last first, with what who asks chose.
+#[utoipa::path(get, path = "/rooms/{id}/polls", tag = "floor", params(RoomInPath),
+    responses((status = 200, body = Page<OwnPoll>)), security((), ("bearer" = [])))]
+pub(crate) async fn polls(
+    State(app): State<Arc<App>>,
+    Bearer(identity): Bearer,
+    RoomInPath(room): RoomInPath,
+) -> Result<Json<Page<OwnPoll>>, ApiError> {
+    let identity = identity.unwrap_or_else(nobody);
+    let (record, _, _) = app.enter(&identity, &room).await?;
+    let polls = app.stores.floor.polls(&record.id, &identity.id).await;
+    Ok(Json(Page::whole(polls.map_err(ApiError::store)?)))
+}
+
+/// Opens a poll. One at a time is open.
+#[utoipa::path(post, path = "/rooms/{id}/polls", tag = "floor", params(RoomInPath), request_body = NewPoll,
+    responses((status = 201, body = Poll)), security(("bearer" = [])))]
+pub(crate) async fn open_poll(
+    State(app): State<Arc<App>>,
+    bearer: Bearer,
+    RoomInPath(room): RoomInPath,
+    Body(new): Body<NewPoll>,
+) -> Result<(StatusCode, Json<Poll>), ApiError> {
+    let (record, role, _, _) = enter(&app, bearer, &room).await?;
+    role.check(Action::Poll, &record)?;
+    let poll = poll(&app, &record, new.check()?).await?;
+    Ok((StatusCode::CREATED, poll))
+}
+
+/// Closes a poll: it takes no votes any more.
+#[utoipa::path(post, path = "/rooms/{id}/polls/{itemId}/close", tag = "floor", params(ItemInPath),
+    responses((status = 200, body = Poll)), security(("bearer" = [])))]
+pub(crate) async fn close_poll(
+    State(app): State<Arc<App>>,
+    bearer: Bearer,
+    ItemInPath(room, id): ItemInPath,
+) -> Result<Json<Poll>, ApiError> {
+    let (record, role, _, _) = enter(&app, bearer, &room).await?;
+    role.check(Action::Poll, &record)?;
+    poll(&app, &record, PollDeed::Close { poll: id }).await
+}
+
+/// A vote.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Vote {
+    /// The place of the option, from 0 on.
+    #[schema(maximum = 5)]
+    option: u8,
+}
+
+/// Votes in a poll; another vote of the same identity goes.
+#[utoipa::path(put, path = "/rooms/{id}/polls/{itemId}/vote", tag = "floor", params(ItemInPath), request_body = Vote,
+    responses((status = 200, body = Poll)), security(("bearer" = [])))]
+pub(crate) async fn vote_poll(
+    State(app): State<Arc<App>>,
+    bearer: Bearer,
+    ItemInPath(room, id): ItemInPath,
+    Body(Vote { option }): Body<Vote>,
+) -> Result<Json<Poll>, ApiError> {
+    let (record, _, grants, identity) = enter(&app, bearer, &room).await?;
+    grants.check(Action::React)?;
+    let deed = PollDeed::Vote {
+        poll: id,
+        choice: option,
+        identity: identity.id,
+    };
+    poll(&app, &record, deed).await
+}
+
+/// Lists what a room was asked: what is not answered first, and of that what most want to know.
+#[utoipa::path(get, path = "/rooms/{id}/questions", tag = "floor", params(RoomInPath),
+    responses((status = 200, body = Page<OwnQuestion>)), security((), ("bearer" = [])))]
+pub(crate) async fn questions(
+    State(app): State<Arc<App>>,
+    Bearer(identity): Bearer,
+    RoomInPath(room): RoomInPath,
+) -> Result<Json<Page<OwnQuestion>>, ApiError> {
+    let identity = identity.unwrap_or_else(nobody);
+    let (record, _, _) = app.enter(&identity, &room).await?;
+    let asked = app.stores.floor.questions(&record.id, &identity.id).await;
+    Ok(Json(Page::whole(asked.map_err(ApiError::store)?)))
+}
+
+/// Asks something.
+#[utoipa::path(post, path = "/rooms/{id}/questions", tag = "floor", params(RoomInPath), request_body = NewQuestion,
+    responses((status = 201, body = Question)), security(("bearer" = [])))]
+pub(crate) async fn ask(
+    State(app): State<Arc<App>>,
+    bearer: Bearer,
+    RoomInPath(room): RoomInPath,
+    Body(new): Body<NewQuestion>,
+) -> Result<(StatusCode, Json<Question>), ApiError> {
+    let (record, role, grants, identity) = enter(&app, bearer, &room).await?;
+    grants.check(Action::Chat)?;
+    let deed = new.check(identity.author(role))?;
+    let question = question(&app, &record, deed).await?;
+    Ok((StatusCode::CREATED, question))
+}
+
+/// Wants to know it, too.
+#[utoipa::path(put, path = "/rooms/{id}/questions/{itemId}/vote", tag = "floor", params(ItemInPath),
+    responses((status = 200, body = Question)), security(("bearer" = [])))]
+pub(crate) async fn vote_question(
+    State(app): State<Arc<App>>,
+    bearer: Bearer,
+    ItemInPath(room, id): ItemInPath,
+) -> Result<Json<Question>, ApiError> {
+    wonder(&app, bearer, (&room, id), true).await
+}
+
+/// Wants to know it no more.
+#[utoipa::path(delete, path = "/rooms/{id}/questions/{itemId}/vote", tag = "floor", params(ItemInPath),
+    responses((status = 200, body = Question)), security(("bearer" = [])))]
+pub(crate) async fn unvote_question(
+    State(app): State<Arc<App>>,
+    bearer: Bearer,
+    ItemInPath(room, id): ItemInPath,
+) -> Result<Json<Question>, ApiError> {
+    wonder(&app, bearer, (&room, id), false).await
+}
+
+async fn wonder(
+    app: &App,
+    bearer: Bearer,
+    (room, id): (&str, String),
+    up: bool,
+) -> Result<Json<Question>, ApiError> {
+    let (record, _, grants, identity) = enter(app, bearer, room).await?;
+    grants.check(Action::React)?;
+    let deed = QuestionDeed::Vote {
+        question: id,
+        up,
+        identity: identity.id,
+    };
+    question(app, &record, deed).await
+}
+
+/// What became of a question.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Answered {
+    /// Whether it was answered.
+    answered: bool,
+}
+
+/// Marks a question as answered, or takes that back.
+#[utoipa::path(patch, path = "/rooms/{id}/questions/{itemId}", tag = "floor", params(ItemInPath), request_body = Answered,
+    responses((status = 200, body = Question)), security(("bearer" = [])))]
+pub(crate) async fn answer(
+    State(app): State<Arc<App>>,
+    bearer: Bearer,
+    ItemInPath(room, id): ItemInPath,
+    Body(Answered { answered }): Body<Answered>,
+) -> Result<Json<Question>, ApiError> {
+    let (record, _, grants, _) = enter(&app, bearer, &room).await?;
+    grants.check(Action::Moderate)?;
+    let deed = QuestionDeed::Answer {
+        question: id,
+        answered,
+    };
+    question(&app, &record, deed).await
+}
+
+/// Takes a question away.
+#[utoipa::path(delete, path = "/rooms/{id}/questions/{itemId}", tag = "floor", params(ItemInPath),
+    responses((status = 204)), security(("bearer" = [])))]
+pub(crate) async fn remove(
+    State(app): State<Arc<App>>,
+    bearer: Bearer,
+    ItemInPath(room, id): ItemInPath,
+) -> Result<StatusCode, ApiError> {
+    let (record, _, grants, _) = enter(&app, bearer, &room).await?;
+    grants.check(Action::Moderate)?;
+    let deed = QuestionDeed::Remove { question: id };
+    app.rooms.question(&record.id, deed).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn enter(
+    app: &App,
+    bearer: Bearer,
+    room: &str,
+) -> Result<(RoomRecord, Role, Grants, Identity), ApiError> {
+    let identity = bearer.required()?;
+    let (record, role, grants) = app.enter(&identity, room).await?;
+    Ok((record, role, grants, identity))
+}
+
+async fn poll(app: &App, room: &RoomRecord, deed: PollDeed) -> Result<Json<Poll>, ApiError> {
+    match app.rooms.poll(&room.id, deed).await? {
+        Floor::Poll(poll) => Ok(Json(poll)),
+        Floor::Question(_) | Floor::Removed(_) | Floor::Refused(_) => Err(foreign()),
+    }
+}
+
+async fn question(
+    app: &App,
+    room: &RoomRecord,
+    deed: QuestionDeed,
+) -> Result<Json<Question>, ApiError> {
+    match app.rooms.question(&room.id, deed).await? {
+        Floor::Question(question) => Ok(Json(question)),
+        Floor::Poll(_) | Floor::Removed(_) | Floor::Refused(_) => Err(foreign()),
+    }
+}
+
+fn foreign() -> ApiError {
+    ApiError::internal("an answer to something else")
+}

@@ -1,0 +1,100 @@
+/** What the host asks and is asked, as values. */
+
+import { KliegError, describeError } from '@klieg/client';
+import type { OwnPoll, OwnQuestion, Room } from '@klieg/client';
+import { computed, onScopeDispose, ref, shallowRef } from 'vue';
+import { api } from './useSession.js';
+
+/** How long the outcome of a poll is shown to those who only watch. */
+const OUTCOME_MS = 30_000;
+
+/** Joins the polls and questions of a room. */
+export function useFloor(room: Room) {
+  /** The last poll, and what the visitor chose. */
+  const poll = shallowRef<OwnPoll>();
+  const asked = shallowRef<ReadonlyMap<string, OwnQuestion>>(new Map());
+  /** Why something was not done; empty otherwise. */
+  const problem = ref('');
+  const now = ref(Date.now());
+  const clock = setInterval(() => { now.value = Date.now(); }, 5_000);
+
+  /** What is not answered first, and of that what most want to know. */
+  const questions = computed(() => [...asked.value.values()].sort((one, other) =>
+    Number(one.answered) - Number(other.answered) || other.votes - one.votes || one.questionId.localeCompare(other.questionId)));
+  /** The poll while it is open, and for a while after. */
+  const current = computed(() => poll.value !== undefined && (poll.value.open || now.value - (poll.value.closedAt ?? 0) < OUTCOME_MS) ? poll.value : undefined);
+
+  const stops = [
+    room.on('poll', (value) => {
+      now.value = Date.now();
+      const chosen = poll.value?.pollId === value.pollId ? poll.value.chosen : undefined;
+      poll.value = { ...value, ...chosen !== undefined && { chosen } };
+    }),
+    room.on('question', (question) => put({ ...question, voted: asked.value.get(question.questionId)?.voted ?? false })),
+    room.on('questionRemoved', ({ questionId }) => {
+      const rest = new Map(asked.value);
+      rest.delete(questionId);
+      asked.value = rest;
+    }),
+    // Neither is in the snapshot: what changed before is asked for.
+    room.on('joined', () => void read()),
+    room.on('resumed', () => void read()),
+  ];
+  onScopeDispose(() => {
+    for (const stop of stops) stop();
+    clearInterval(clock);
+  });
+
+  async function read(): Promise<void> {
+    try {
+      const [polls, page] = await Promise.all([api.polls(room.id), api.questions(room.id)]);
+      asked.value = new Map(page.items.map((question) => [question.questionId, question]));
+      const last = polls.items[0];
+      if (last !== undefined && last.pollId >= (poll.value?.pollId ?? '')) poll.value = last;
+    } catch {
+      // What comes over the socket is shown nevertheless.
+    }
+  }
+
+  function put(question: OwnQuestion): void {
+    asked.value = new Map(asked.value).set(question.questionId, question);
+  }
+
+  /** Returns whether it was done. */
+  async function attempt(work: () => Promise<unknown>): Promise<boolean> {
+    problem.value = '';
+    try {
+      await work();
+      return true;
+    } catch (thrown) {
+      const error = KliegError.from(thrown);
+      problem.value = error.code === 'invalid_value' || error.code === 'room_state' ? error.message : describeError(error);
+      return false;
+    }
+  }
+
+  const openPoll = (question: string, options: string[]) => attempt(() => room.request('poll.open', { question, options }));
+  const closePoll = (pollId: string) => attempt(() => room.request('poll.close', { pollId }));
+  const ask = (text: string) => attempt(() => room.request('question.ask', { text, clientId: randomId() }));
+  const answer = (questionId: string, answered: boolean) => attempt(() => room.request('question.answer', { questionId, answered }));
+  const remove = (questionId: string) => attempt(() => room.request('question.remove', { questionId }));
+
+  async function votePoll(pollId: string, option: number): Promise<boolean> {
+    const done = await attempt(() => room.request('poll.vote', { pollId, option }));
+    if (done && poll.value?.pollId === pollId) poll.value = { ...poll.value, chosen: option };
+    return done;
+  }
+
+  async function voteQuestion(questionId: string, up: boolean): Promise<boolean> {
+    const done = await attempt(() => room.request('question.vote', { questionId, up }));
+    const question = asked.value.get(questionId);
+    if (done && question !== undefined) put({ ...question, voted: up });
+    return done;
+  }
+
+  return { poll, current, questions, problem, openPoll, closePoll, votePoll, ask, voteQuestion, answer, remove };
+}
+
+function randomId(): string {
+  return [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, '0')).join('');
+}
