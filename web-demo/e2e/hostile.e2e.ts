@@ -1,4 +1,4 @@
-/** 500 hostile strings through chat, names and titles: in a real browser none of them runs, breaks out or hides what stands beside it. */
+/** 500 hostile strings through chat, names, titles, products and questions: in a real browser none of them runs, breaks out or hides what stands beside it. */
 
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { launchChromium, until } from './browsers.js';
@@ -82,6 +82,33 @@ test('names of people are text, beside what they say', async () => {
   await isUnharmed();
 });
 
+test('names of products are text', async () => {
+  const some = 50;
+  for (let first = 0; first < COUNT; first += some) {
+    const added: { id: string; name: string }[] = [];
+    for (let index = first; index < first + some; index++) {
+      const name = [...hostile(index)].slice(0, 120).join('');
+      added.push(await call('POST', `rooms/${room}/products`, { name, price: 1, currency: 'EUR', buyUrl: `https://shop.example/${index}` }));
+    }
+    if (first === 0) await visitor.click('[data-test=side-products]');
+    const shown = () => visitor.look(() => [...document.querySelectorAll('[data-test=product] h3')].map((name) => name.textContent ?? ''));
+    await until(`product ${first + some} is shown`, shown, (names) => names.length === some && names.at(-1) === added.at(-1)!.name);
+    expect(await shown()).toEqual(added.map(({ name }) => name));
+    await isUnharmed();
+    for (const { id } of added) await call('DELETE', `rooms/${room}/products/${id}`);
+  }
+});
+
+test('what the host is asked is text', async () => {
+  await visitor.click('[data-test=side-questions]');
+  let last = '';
+  for (let index = 0; index < COUNT; index++) last = (await call<{ text: string }>('POST', `rooms/${room}/questions`, { text: hostile(index) })).text;
+  const shown = () => visitor.look(() => [...document.querySelectorAll('[data-test=question]')].map((question) => question.textContent ?? ''));
+  await until('all are shown', shown, (texts) => texts.length === COUNT && texts.some((text) => text.includes(last)));
+  await isUnharmed();
+  await visitor.click('[data-test=side-chat]');
+});
+
 test('titles and descriptions of rooms are text, in the lobby and in the room', async () => {
   for (let index = 0; index < COUNT; index++) {
     const title = [...hostile(index)].slice(0, 120).join('');
@@ -109,7 +136,7 @@ async function isUnharmed(): Promise<void> {
   const found = await visitor.look(() => ({
     ran: document.documentElement.dataset['ran'] ?? '',
     violations: (window as typeof window & { violations?: string[] }).violations ?? [],
-    elements: document.querySelectorAll('[data-test=chat-line] :is(script, img, svg, iframe, object, a, input, style, link, form, math, details)').length,
+    elements: document.querySelectorAll(':is([data-test=chat-line], [data-test=product] h3, [data-test=question] p) :is(script, img, svg, iframe, object, a, input, style, link, form, math, details)').length,
     inline: document.querySelectorAll('[onerror], [onload], [onfocus], [ontoggle]').length,
   }));
   expect(found).toEqual({ ran: '', violations: [], elements: 0, inline: 0 });
@@ -120,14 +147,14 @@ async function signIn(username: string): Promise<string> {
 }
 
 /** Calls; a change of the room that is told so quickly after another may be asked to come again. */
-async function call<Answer>(method: string, path: string, body: object, bearer = token): Promise<Answer> {
+async function call<Answer>(method: string, path: string, body?: object, bearer = token): Promise<Answer> {
   const headers: Record<string, string> = { 'content-type': 'application/json' };
   if (bearer !== undefined) headers['authorization'] = `Bearer ${bearer}`;
   let response: Response;
   do {
-    response = await fetch(`${server.url}/api/v1/${path}`, { method, headers, body: JSON.stringify(body) });
+    response = await fetch(`${server.url}/api/v1/${path}`, { method, headers, ...body && { body: JSON.stringify(body) } });
   } while (response.status === 412);
   const text = await response.text();
   expect(response.ok, `${method} ${path} ${JSON.stringify(body)}: ${response.status} ${text}`).toBe(true);
-  return JSON.parse(text) as Answer;
+  return (text === '' ? undefined : JSON.parse(text)) as Answer;
 }

@@ -21,6 +21,9 @@ pub(super) struct Numbers {
     stats_pace: Pace,
     /// What is sold has changed.
     pub(super) shelf_pace: Pace,
+    /// Products that were bought since the last time, by their ids, as they are to be told.
+    pub(super) sold: BTreeMap<String, Utf8Bytes>,
+    pub(super) sold_pace: Pace,
     /// A poll or a question has changed.
     pub(super) floor_pace: Pace,
     /// Who came and went, for those who keep order: at most a hundred of them at a time.
@@ -38,6 +41,8 @@ impl Numbers {
             stats,
             stats_pace: Pace::new(SECOND),
             shelf_pace: Pace::new(QUARTER),
+            sold: BTreeMap::new(),
+            sold_pace: Pace::new(QUARTER),
             floor_pace: Pace::new(QUARTER),
             people: Vec::new(),
             people_pace: Pace::new(QUARTER),
@@ -51,6 +56,7 @@ impl Numbers {
             &self.reactions_pace,
             &self.stats_pace,
             &self.shelf_pace,
+            &self.sold_pace,
             &self.people_pace,
             &self.floor_pace,
         ];
@@ -113,6 +119,9 @@ impl Room {
         }
         if self.numbers.shelf_pace.take(now) {
             self.tell_shelf();
+        }
+        if self.numbers.sold_pace.take(now) {
+            self.tell_sold();
         }
     }
 }

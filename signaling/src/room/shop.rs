@@ -3,13 +3,14 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use axum::extract::ws::Utf8Bytes;
 use tokio::sync::oneshot;
 use tracing::info;
 
 use crate::error::{ApiError, Code};
 use crate::shop::{Change, NewOrder, Shelf, Unfit};
 use crate::store::{Entry, Ordered, Outcome, ProductName};
-use crate::ws::protocol::{OrderView, message};
+use crate::ws::protocol::{OrderView, batch, message};
 
 use super::journal::{Author, Draft};
 use super::task::Room;
@@ -116,15 +117,27 @@ impl Room {
         self.publish_chat(ordered.message);
         self.publish(order);
         if let Some(product) = ordered.product {
+            let text = message("product", &product);
+            self.numbers.sold.insert(product.id.clone(), text);
+            self.numbers.sold_pace.note(Instant::now());
             Arc::make_mut(&mut self.shelf).sold(product);
-            self.numbers.shelf_pace.note(Instant::now());
         }
     }
 
     /// Tells everybody what is sold.
     pub(super) fn tell_shelf(&mut self) {
         let shelf = Arc::clone(&self.shelf);
+        self.numbers.sold.clear();
         self.broadcast(&message("products", &*shelf));
+    }
+
+    /// Tells everybody of the products that were bought: a list for each order would be as much again for each that sells.
+    pub(super) fn tell_sold(&mut self) {
+        let sold = std::mem::take(&mut self.numbers.sold);
+        let texts: Vec<Utf8Bytes> = sold.into_values().collect();
+        if !texts.is_empty() {
+            self.broadcast(&batch(&texts));
+        }
     }
 
     /// Returns the name of a product that somebody speaks of; of others nothing is known.

@@ -187,7 +187,9 @@ fn present<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
 
 /// Cleans a text of one line.
 pub(super) fn line(field: &str, text: &str, longest: usize) -> Result<String, ApiError> {
-    name_of(field, text, longest)?;
+    if !(1..=longest).contains(&text.chars().count()) {
+        return Err(bounds(field, longest));
+    }
     let text = text::clean(text);
     if text.is_empty() {
         return Err(unusable(field, "nothing of it can be seen"));
@@ -200,8 +202,12 @@ pub(super) fn name_of(field: &str, text: &str, longest: usize) -> Result<(), Api
     if crate::chat::is_name(text, longest) {
         return Ok(());
     }
+    Err(bounds(field, longest))
+}
+
+fn bounds(field: &str, longest: usize) -> ApiError {
     let text = format!("`{field}` has 1 to {longest} characters.");
-    Err(ApiError::new(Code::BadMessage, text))
+    ApiError::new(Code::BadMessage, text)
 }
 
 pub(super) fn check_currency(text: &str) -> Result<(), ApiError> {
@@ -273,6 +279,8 @@ mod tests {
             ))
         };
         assert_eq!(product("").unwrap().discount_percent, 0);
+        let unseen = add(r#"{"name":"T\u0000ea\u202e","price":450,"currency":"EUR"}"#);
+        assert_eq!(unseen.unwrap().name, "Tea");
         let half = product(r#","originalPrice":900"#).unwrap();
         assert_eq!(half.discount_percent, 50);
         let long = format!(r#","buyUrl":"https://a/{}""#, "x".repeat(1_024));

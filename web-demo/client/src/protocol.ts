@@ -370,6 +370,8 @@ export interface ServerMessages {
   'mod.report': Report;
   'mod.resolved': { reportId: string };
   'products': Products;
+  /** One that somebody bought, as it is now. */
+  'product': Product;
   'order': Order;
   'poll': Poll;
   'question': Question;

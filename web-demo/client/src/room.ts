@@ -6,7 +6,7 @@ import { Emitter } from './emitter.js';
 import { KliegError } from './error.js';
 import { SUBPROTOCOL } from './protocol.js';
 import type {
-  Ack, Attendance, ChatMessage, ChatSettings, ClientMessages, Description, HeldMessage, Layers, Order, Poll, Products, PublisherState, Question, Report, RoomInfo, RoomStats, ServerMessages,
+  Ack, Attendance, ChatMessage, ChatSettings, ClientMessages, Description, HeldMessage, Layers, Order, Poll, Product, Products, PublisherState, Question, Report, RoomInfo, RoomStats, ServerMessages,
   SessionState, Snapshot, You,
 } from './protocol.js';
 import { Wire } from './wire.js';
@@ -101,6 +101,7 @@ export class Room extends Emitter<RoomEvents> {
   #formerTimer: ReturnType<typeof setTimeout> | undefined;
   #connection: Connection = 'idle';
   #snapshot: Snapshot | undefined;
+  #products: Products = { list: [], featuredId: null };
   /** Set when the show that was on is over, by the host or because the host did not return; unset by the next. */
   #ended = false;
   /** Number of the last event seen; `undefined` asks for a snapshot. */
@@ -301,7 +302,8 @@ export class Room extends Emitter<RoomEvents> {
       case 'mod.report': return this.emit('report', message.d);
       case 'mod.resolved': return this.emit('resolved', message.d);
       case 'chat.message': return this.emit('message', message.d);
-      case 'products': return this.emit('products', message.d);
+      case 'products': return this.#setProducts(message.d);
+      case 'product': return this.#setProduct(message.d);
       case 'order': return this.emit('order', message.d);
       case 'poll': return this.emit('poll', message.d);
       case 'question': return this.emit('question', message.d);
@@ -330,8 +332,19 @@ export class Room extends Emitter<RoomEvents> {
     this.emit('you', snapshot.you);
     this.emit('pinned', snapshot.pinned ?? null);
     if (snapshot.poll) this.emit('poll', snapshot.poll);
-    if (snapshot.products !== undefined) this.emit('products', snapshot.products);
+    if (snapshot.products !== undefined) this.#setProducts(snapshot.products);
     if (snapshot.chatSettings !== undefined) this.emit('chatSettings', snapshot.chatSettings);
+  }
+
+  #setProducts(products: Products): void {
+    this.#products = products;
+    this.emit('products', products);
+  }
+
+  #setProduct(product: Product): void {
+    const { list, featuredId } = this.#products;
+    if (!list.some(({ id }) => id === product.id)) return;
+    this.#setProducts({ list: list.map((one) => one.id === product.id ? product : one), featuredId });
   }
 
   #setYou(you: You): void {

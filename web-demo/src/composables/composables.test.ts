@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { hueOf } from '../hue.js';
-import { en } from '../messages/en.js';
+import { digits, en } from '../messages/en.js';
 import { problemOf } from './useDevices.js';
 import { loudness } from './useMicLevel.js';
 import { pick } from './useReactions.js';
@@ -39,5 +39,9 @@ test('numbers are worded for people', () => {
   expect(en.chat.left(-20)).toBe('20 too many');
   expect(en.lobby.startedAgo(0)).toBe('just started');
   expect(en.lobby.startedAgo(75)).toBe('for 1 h 15 min');
+  expect(en.shop.price(1250, 'EUR')).toBe('€12.50');
+  expect(en.shop.price(245_000, 'VND')).toBe('₫245,000');
+  expect([digits('EUR'), digits('JPY'), digits('KWD')]).toEqual([2, 0, 3]);
+  expect(en.shop.left(0)).toBe('Sold out');
   expect(en.studio.kbps(2_345_678)).toBe('2.3 Mb/s');
 });

@@ -50,6 +50,7 @@ export const en = {
     name_taken: 'Somebody has this name already. Choose another one.',
     password_refused: 'This password is too easy. Take at least 8 characters, 4 of them different, and not your name.',
     invalid_value: 'The server does not take this.',
+    room_state: 'That cannot be done just now.',
     room_over: 'This event is over.',
     unavailable: 'The server’s database cannot be reached just now. Try again in a moment.',
     rate_limited: 'Slow down a little.',
