@@ -22,6 +22,8 @@ mod upkeep;
 
 mod rooms;
 
+mod wishes;
+
 mod task;
 
 mod news;

@@ -4,11 +4,18 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use axum::extract::ws::Utf8Bytes;
+use serde::Serialize;
 
-use crate::ws::protocol::{self, ReactionBatch, Stats};
+use crate::ws::protocol::{self, Stats};
 
 use super::pace::Pace;
 use super::task::Room;
+
+/// `reaction.batch`.
+#[derive(Serialize)]
+struct ReactionBatch<'a> {
+    counts: &'a BTreeMap<&'static str, u64>,
+}
 
 /// What is told by and by.
 #[derive(Debug)]

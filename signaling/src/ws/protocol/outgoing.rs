@@ -1,6 +1,5 @@
 //! What the server sends, and how it is written.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::extract::ws::Utf8Bytes;
@@ -268,24 +267,6 @@ pub(crate) struct TokenRefresh {
     pub(crate) token: String,
     /// Until when it may be used to connect.
     pub(crate) expires_at: Timestamp,
-}
-
-/// `reaction.batch`.
-#[derive(Debug, Serialize)]
-pub(crate) struct ReactionBatch<'a> {
-    pub(crate) counts: &'a BTreeMap<&'static str, u64>,
-}
-
-/// `order`: somebody bought something.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct OrderView<'a> {
-    /// What the chat says of it.
-    pub(crate) message_id: &'a str,
-    pub(crate) display_name: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) product_id: Option<&'a str>,
-    pub(crate) product_name: &'a str,
 }
 
 /// `server.draining`.
