@@ -49,6 +49,8 @@ pub(crate) struct Metrics {
     pub(crate) commit_failures: IntCounter,
     /// How long a transaction of room events took.
     pub(crate) commit_seconds: Histogram,
+    /// How old the pictures are that viewers are shown, as their browsers say.
+    pub(crate) picture_age: Histogram,
     /// Reactions that were sent.
     pub(crate) reactions: IntCounter,
     /// Commands that the forwarding unit had no room for.
@@ -134,6 +136,7 @@ impl Metrics {
                 "klieg_commit_seconds",
                 "How long a transaction of room events took",
             )?,
+            picture_age: make.picture_age()?,
             reactions: make.counter("klieg_reactions_total", "Reactions that were sent")?,
             media_busy: make.counter(
                 "klieg_media_busy_total",
@@ -252,6 +255,19 @@ impl Maker<'_> {
         label: &str,
     ) -> Result<IntCounterVec, prometheus::Error> {
         let metric = IntCounterVec::new(Opts::new(name, help), &[label])?;
+        self.0.register(Box::new(metric.clone()))?;
+        Ok(metric)
+    }
+
+    fn picture_age(&self) -> Result<Histogram, prometheus::Error> {
+        let opts = HistogramOpts::new(
+            "klieg_picture_age_seconds",
+            "How old the pictures are that viewers are shown, as their browsers say",
+        );
+        let bounds = vec![
+            0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0, 1.5, 2.0, 5.0, 10.0,
+        ];
+        let metric = Histogram::with_opts(opts.buckets(bounds))?;
         self.0.register(Box::new(metric.clone()))?;
         Ok(metric)
     }

@@ -161,6 +161,7 @@ impl Conversation {
             },
             ClientMessage::RtcCandidate(candidate) => self.candidate(&candidate),
             ClientMessage::RtcKeyframe(session) => self.keyframe(&session.session_id),
+            ClientMessage::RtcLatency(latency) => self.note_latency(&latency),
             ClientMessage::RtcRestart(session) => self.restart(re, &session.session_id),
             ClientMessage::RtcMute(mute) => {
                 let socket = self.socket;

@@ -9,7 +9,7 @@ use crate::sdp::NegotiationError;
 use crate::session::{Negotiated, Session};
 
 use super::handlers::{Answer, Conversation};
-use super::protocol::{self, Ack, RtcAnswer, RtcCandidate, SessionSdp, WantedLayer};
+use super::protocol::{self, Ack, RtcAnswer, RtcCandidate, RtcLatency, SessionSdp, WantedLayer};
 
 /// The sessions of one socket, at most one of each kind.
 #[derive(Debug, Default)]
@@ -154,6 +154,13 @@ impl Conversation {
         let known_as = self.place()?.sessions.find(id)?.known_as.clone();
         let command = Command::RequestKeyframe(known_as.peer);
         self.carry_out(&known_as, vec![command])?;
+        Ok(Ack::default().into())
+    }
+
+    pub(super) fn note_latency(&mut self, latency: &RtcLatency) -> Result<Answer, ApiError> {
+        self.place()?.sessions.find(&latency.session_id)?;
+        let age = std::time::Duration::from_millis(latency.ms.into());
+        self.app.metrics.picture_age.observe(age.as_secs_f64());
         Ok(Ack::default().into())
     }
 

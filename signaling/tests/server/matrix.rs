@@ -314,7 +314,7 @@ const MESSAGES: &[(&str, Need)] = &[
 ];
 
 /// Messages that are about oneself: nobody is kept from them.
-const OWN: [&str; 11] = [
+const OWN: [&str; 12] = [
     "auth",
     "ping",
     "join",
@@ -323,6 +323,7 @@ const OWN: [&str; 11] = [
     "rtc.answer",
     "rtc.candidate",
     "rtc.keyframe",
+    "rtc.latency",
     "rtc.restart",
     "rtc.mute",
     "rtc.close",

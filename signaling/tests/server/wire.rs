@@ -39,6 +39,7 @@ async fn a_viewers_conversation_is_as_documented() {
             json!({ "sessionId": session, "candidate": candidate }),
         ),
         ("rtc.keyframe", json!({ "sessionId": session })),
+        ("rtc.latency", json!({ "sessionId": session, "ms": 250 })),
         ("rtc.restart", json!({ "sessionId": session })),
         ("rtc.close", json!({ "sessionId": session })),
         ("leave", json!({})),

@@ -326,6 +326,7 @@ export interface ClientMessages {
   'rtc.offer': { sdp: string; sessionId?: string };
   'rtc.answer': Description;
   'rtc.keyframe': { sessionId: string };
+  'rtc.latency': { sessionId: string; ms: number };
   'rtc.restart': { sessionId: string };
   'rtc.mute': { kind: 'audio' | 'video'; muted: boolean };
   'rtc.close': { sessionId: string };

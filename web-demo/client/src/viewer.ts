@@ -11,6 +11,8 @@ import type { ViewerStats } from './stats.js';
 import { Watchdog } from './watchdog.js';
 
 const SAMPLE_EVERY_MS = 1_000;
+/** Between two tellings of how old the picture is, and until the first. */
+const TELL_AGE_MS = 30_000;
 /** While a session is so young its network is still being learnt: until frames wait for repairs, each loss is a hole. */
 const YOUNG_MS = 6_000;
 const SAMPLE_YOUNG_MS = 250;
@@ -82,6 +84,8 @@ export class Viewer extends Emitter<ViewerEvents> {
   #watchdog = new Watchdog();
   #video: HTMLVideoElement | undefined;
   #askedAt = 0;
+  /** When the server is told next how old the picture is. */
+  #tellAgeAt = TELL_AGE_MS;
   #attempts = 0;
   #timers = new Set<ReturnType<typeof setTimeout>>();
   /** The one of the next sample; `undefined` once closed. */
@@ -227,10 +231,22 @@ export class Viewer extends Emitter<ViewerEvents> {
     if (remedy === 'keyframe' && current !== undefined) this.#room.request('rtc.keyframe', { sessionId: current.id }).catch(() => {}); // A restart is next.
     if (remedy === 'restart' && current !== undefined) this.#restart(current);
     if (remedy === 'renew') this.#renew();
+    await this.#tellAge().catch(() => {}); // Closed meanwhile.
+    if (this.#closed) return;
     this.#judge();
     const pending = this.#status.kind === 'connecting' || this.#status.kind === 'starting' || this.#next !== undefined;
     const isYoung = performance.now() - this.#askedAt < YOUNG_MS;
     this.#sampleIn(pending ? SAMPLE_FIRST_MS : isYoung ? SAMPLE_YOUNG_MS : SAMPLE_EVERY_MS);
+  }
+
+  /** Tells the server how old the picture is, for its figures. */
+  async #tellAge(): Promise<void> {
+    const session = this.#session;
+    if (session === undefined || performance.now() < this.#tellAgeAt || this.#status.kind !== 'playing') return;
+    this.#tellAgeAt = performance.now() + TELL_AGE_MS;
+    const report = await session.pc.getStats() as unknown as Map<string, unknown>;
+    const { latencyMs } = viewerStats(report, new RateMeter(), this.#room.clock.now());
+    if (latencyMs !== undefined) this.#room.request('rtc.latency', { sessionId: session.id, ms: Math.round(latencyMs) }).catch(() => {}); // Only a figure.
   }
 
   async #count(session: Session): Promise<void> {

@@ -26,6 +26,7 @@ pub(crate) enum ClientMessage {
     RtcOffer(RtcOffer),
     RtcCandidate(RtcCandidate),
     RtcKeyframe(SessionName),
+    RtcLatency(RtcLatency),
     RtcRestart(SessionName),
     RtcMute(RtcMute),
     RtcClose(SessionName),
@@ -185,6 +186,15 @@ pub(crate) struct SessionName {
     pub(crate) session_id: String,
 }
 
+/// `rtc.latency`.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct RtcLatency {
+    pub(crate) session_id: String,
+    /// How old the picture is that is shown.
+    pub(crate) ms: u16,
+}
+
 /// `rtc.mute`.
 #[derive(Clone, Copy, Debug, Deserialize)]
 pub(crate) struct RtcMute {
@@ -266,6 +276,7 @@ fn content(t: &str, d: &str) -> Result<ClientMessage, ApiError> {
         "rtc.offer" => ClientMessage::RtcOffer(parse(d)?),
         "rtc.candidate" => ClientMessage::RtcCandidate(parse(d)?),
         "rtc.keyframe" => ClientMessage::RtcKeyframe(parse(d)?),
+        "rtc.latency" => ClientMessage::RtcLatency(parse(d)?),
         "rtc.restart" => ClientMessage::RtcRestart(parse(d)?),
         "rtc.mute" => ClientMessage::RtcMute(parse(d)?),
         "rtc.close" => ClientMessage::RtcClose(parse(d)?),
