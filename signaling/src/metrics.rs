@@ -143,10 +143,7 @@ impl Metrics {
                 "Commands that the forwarding unit had no room for",
             )?,
             handshakes: make.gauge("klieg_handshakes", "Sessions that are connecting")?,
-            handshakes_refused: make.counter(
-                "klieg_handshakes_refused_total",
-                "Sessions refused because too many were connecting",
-            )?,
+            handshakes_refused: make.handshakes_refused()?,
             process: Arc::new(Process::new(&registry)?),
             registry,
         })
@@ -257,6 +254,11 @@ impl Maker<'_> {
         let metric = IntCounterVec::new(Opts::new(name, help), &[label])?;
         self.0.register(Box::new(metric.clone()))?;
         Ok(metric)
+    }
+
+    fn handshakes_refused(&self) -> Result<IntCounter, prometheus::Error> {
+        let help = "Sessions refused because too many were connecting";
+        self.counter("klieg_handshakes_refused_total", help)
     }
 
     fn picture_age(&self) -> Result<Histogram, prometheus::Error> {
