@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 /// Between two looks at the load.
 const INTERVAL: Duration = Duration::from_millis(100);
 /// Below this load, in thousandths, nothing waits; above the other one all waits as long as it may.
-const IDLE: u32 = 300;
+const IDLE: u32 = 500;
 const BUSY: u32 = 700;
 /// The longest wait.
 const MAX_HOLD: Duration = Duration::from_millis(10);
@@ -83,7 +83,7 @@ mod tests {
 
     #[test]
     fn nothing_waits_while_there_is_time_and_nothing_ever_waits_longer_than_it_may() {
-        for (load, millis) in [(0, 0), (300, 0), (500, 5), (700, 10), (1000, 10)] {
+        for (load, millis) in [(0, 0), (500, 0), (600, 5), (700, 10), (1000, 10)] {
             assert_eq!(hold(load).as_micros() / 1000, millis, "{load}");
         }
     }

@@ -128,7 +128,7 @@ settings! {
         pub media_pin_threads: bool = false,
         /// milliseconds, 0 to 10, that packets to viewers wait for others to leave with. More makes viewers cheaper
         /// and pictures later. A complete frame waits only where sound is expected to leave with it. Left out: by
-        /// the load, 0 up to 30 %, 10 from 70 % on
+        /// the load, 0 up to 50 %, 10 from 70 % on
         pub media_hold_ms: Option<u8> = None,
         /// whether the kernel gets several datagrams of a viewer in one call (`UDP_SEGMENT`): `auto`, where kernel,
         /// network card and path take them, or `off`
