@@ -7,7 +7,9 @@ use crate::table;
 
 /// Writes the page.
 pub(crate) fn page(report: &Report) -> String {
-    let verdict = table::verdict(report);
+    let mut verdict = table::verdict(report);
+    // Whether it passed comes first, then whose limit was met.
+    verdict.rotate_left(1);
     let kind = if report.failures.is_empty() {
         "passed"
     } else {

@@ -73,7 +73,7 @@ impl Display for Closed {
         match &self.frame {
             Some((code, reason)) if reason.is_empty() => write!(f, "closed {code}"),
             Some((code, reason)) => write!(f, "closed {code}: {}", short(reason)),
-            None => f.write_str("the server closed the socket"),
+            None => f.write_str("the server closed the socket without a word"),
         }
     }
 }

@@ -6,6 +6,7 @@ use anyhow::{Context as _, bail};
 use futures_util::{SinkExt as _, StreamExt as _};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use tokio_tungstenite::tungstenite::error::ProtocolError;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{ClientRequestBuilder, Error as WsError, Message as Frame};
@@ -121,7 +122,12 @@ impl Socket {
             if let Some(message) = self.waiting.pop_front() {
                 return Ok(message);
             }
-            let frame = self.stream.next().await.ok_or(Closed { frame: None })??;
+            let closed = || Closed { frame: None };
+            let frame = self.stream.next().await.ok_or_else(closed)?;
+            let frame = frame.map_err(|error| match error {
+                WsError::Protocol(ProtocolError::ResetWithoutClosingHandshake) => closed().into(),
+                error => anyhow::Error::from(error),
+            })?;
             match frame {
                 Frame::Text(text) if text.starts_with('[') => {
                     self.waiting = serde_json::from_str(&text)?;

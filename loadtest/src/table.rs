@@ -4,7 +4,7 @@ use crate::figures::{JoinCost, Stalled};
 use crate::light::Counts;
 use crate::light::tally::Spread;
 use crate::measure::{ServerCost, Shares, float};
-use crate::report::{Conformance, Joins, Report};
+use crate::report::{Conformance, Ended, Joins, Report};
 use crate::stop::Why;
 use crate::talk::Chat;
 
@@ -210,10 +210,12 @@ fn costs(report: &Report, lines: &mut Vec<String>) {
             "packets of one viewer there: {least} at least, {median} in the middle, {most} at most"
         )
     }));
-    lines.push(steady.server.as_ref().map_or_else(
-        || "server: its CPU time and memory are not known (--server-pid, --metrics)".into(),
-        server,
-    ));
+    lines.push(
+        steady
+            .server
+            .as_ref()
+            .map_or_else(|| unknown(report.ended), server),
+    );
     lines.extend(report.join_cost.as_ref().map(joining));
     lines.extend(report.stalled.as_ref().map(stalled));
     lines.extend(report.chat.as_ref().map(chat));
@@ -228,6 +230,16 @@ fn costs(report: &Report, lines: &mut Vec<String>) {
         float(own.memory_bytes) / MIB
     ));
     lines.extend(report.conformance.iter().flat_map(complete));
+}
+
+fn unknown(ended: Option<Ended>) -> String {
+    let is_gone = ended.is_some_and(|ended| ended.why == Why::ServerGone);
+    let why = if is_gone {
+        "it went away too soon"
+    } else {
+        "--server-pid, --metrics"
+    };
+    format!("server: its CPU time and memory are not known ({why})")
 }
 
 fn server(cost: &ServerCost) -> String {

@@ -113,9 +113,14 @@ fn viewers_who_stall_take_nothing_from_the_others() {
         "1",
         "--scenario",
         "stalled",
+        "--chat",
+        "20/s",
     ]);
     assert_eq!(report["joins"]["watching"], 30);
     assert_eq!(report["video"]["lost"], 0);
+    let chat = &report["chat"];
+    let to_all = chat["sent"].as_u64().unwrap() * 30;
+    assert!(chat["delivered"].as_u64() < Some(to_all), "{chat}");
     let stalled = &report["stalled"];
     assert_eq!(stalled["viewers"], 3, "{stalled}");
     assert_eq!(stalled["after"]["connected"], 27, "{stalled}");
@@ -185,6 +190,10 @@ fn a_server_that_goes_away_ends_the_test_in_words() {
         "{text}"
     );
     assert!(!text.contains("are not known"), "{text}");
+    assert!(
+        text.contains("the server closed the socket without a word"),
+        "{text}"
+    );
     let report = server.report();
     assert_eq!(report["ended"]["why"], "serverGone");
     let cost = &report["steady"]["server"]["cpuNsPerPacket"];
