@@ -143,6 +143,8 @@ impl Report {
             counts.fold(Counts::default(), Counts::plus)
         };
         let ended = Ended::of(context);
+        // Before an end that nobody knew of there is no silence: what was under way was not missed.
+        let unheard = ended.map_or_else(|| unheard(&visits), |_| 0);
         let (base, seen) = (&context.base, visits.iter().map(|visit| &visit.seen));
         let mut report = Self {
             command: command(std::env::args()),
@@ -167,7 +169,7 @@ impl Report {
             steady: figures.steady,
             stalled: figures.stalled,
             join_cost: figures.join_cost,
-            chat: context.talk.chat(unheard(&visits)),
+            chat: context.talk.chat(unheard),
             samples,
             conformance: Conformance::of(complete),
             errors,

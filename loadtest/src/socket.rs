@@ -122,12 +122,13 @@ impl Socket {
             if let Some(message) = self.waiting.pop_front() {
                 return Ok(message);
             }
-            let closed = || Closed { frame: None };
-            let frame = self.stream.next().await.ok_or_else(closed)?;
-            let frame = frame.map_err(|error| match error {
-                WsError::Protocol(ProtocolError::ResetWithoutClosingHandshake) => closed().into(),
-                error => anyhow::Error::from(error),
-            })?;
+            let frame = match self.stream.next().await {
+                None
+                | Some(Err(WsError::Protocol(ProtocolError::ResetWithoutClosingHandshake))) => {
+                    return Err(Closed { frame: None }.into());
+                }
+                Some(frame) => frame?,
+            };
             match frame {
                 Frame::Text(text) if text.starts_with('[') => {
                     self.waiting = serde_json::from_str(&text)?;
