@@ -14,6 +14,7 @@ use tokio::time::sleep;
 use url::Url;
 
 use crate::net::{Net, authority};
+use crate::reason::Refusal;
 
 /// Makes requests, each on a connection of its own, as each viewer's first one is.
 pub(crate) struct Http {
@@ -61,13 +62,12 @@ impl Http {
             let is_busy = status == StatusCode::SERVICE_UNAVAILABLE
                 || status == StatusCode::TOO_MANY_REQUESTS;
             if let Some(wait) = retry_after(&headers).filter(|_| is_busy) {
-                self.told_to_wait.fetch_add(1, Ordering::Relaxed);
-                // Whoever was told the same does not come back at the same moment.
-                sleep(wait.mul_f64(rand::random_range(1.0..1.5))).await;
+                self.wait(wait).await;
                 continue;
             }
             if !status.is_redirection() {
-                bail!("{what}: {status}: {}", String::from_utf8_lossy(&body));
+                let refusal = Refusal::of_http(status, &body);
+                return Err(anyhow::Error::new(refusal).context(what));
             }
             redirects += 1;
             ensure!(redirects <= MAX_REDIRECTS, "{what}: too many redirects");
@@ -79,6 +79,19 @@ impl Http {
             );
             call.url = next;
         }
+    }
+
+    /// Waits as long as a server said, which is counted.
+    pub(crate) async fn wait(&self, time: Duration) {
+        sleep(self.longer(time)).await;
+    }
+
+    /// Counts that a server said so, and returns how long to wait.
+    pub(crate) fn longer(&self, time: Duration) -> Duration {
+        self.told_to_wait.fetch_add(1, Ordering::Relaxed);
+        // Whoever was told the same does not come back at the same moment.
+        let time = time.clamp(MIN_WAIT, MAX_WAIT);
+        time.mul_f64(rand::random_range(1.0..1.5))
     }
 
     async fn once(&self, call: &Call<'_>) -> anyhow::Result<(StatusCode, HeaderMap, Bytes)> {
@@ -122,7 +135,7 @@ pub(crate) fn location(from: &Url, headers: &HeaderMap) -> anyhow::Result<Url> {
 }
 
 /// Returns how long to wait; dates are not understood.
-fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+pub(crate) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let seconds: u64 = headers.get(RETRY_AFTER)?.to_str().ok()?.parse().ok()?;
     Some(Duration::from_secs(seconds).clamp(MIN_WAIT, MAX_WAIT))
 }

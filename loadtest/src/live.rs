@@ -1,23 +1,25 @@
 //! What is seen while a test runs: a few lines that are written over, or one line a second where no terminal is.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use serde::Serialize;
 use tokio::sync::watch;
-use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
+use tracing::warn;
 
-use crate::light::tally::{BEGAN, Spread, Tally};
-use crate::measure::float;
+use crate::light::tally::Spread;
+use crate::measure::{Moment, float};
 use crate::run::Context;
 use crate::screen::Screen;
 use crate::server::Usage;
+use crate::stop::Why;
 
 /// One second of a test.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Sample {
-    /// Since the process began.
+    /// Since the first viewer came.
     pub(crate) second: f64,
     pub(crate) connected: u64,
     /// Who had a whole picture, ever.
@@ -43,26 +45,32 @@ pub(crate) struct Sample {
 pub(crate) async fn show(context: Arc<Context>, mut over: watch::Receiver<bool>) -> Vec<Sample> {
     let mut clock = interval(Duration::from_secs(1));
     clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let (mut samples, mut last) = (Vec::new(), Reading::take(&context).await);
-    let (began, screen) = (Instant::now(), Screen::get());
+    let (mut samples, mut last) = (vec![Sample::default()], Reading::first(&context).await);
+    let (began, screen) = (context.began, Screen::get());
     clock.tick().await;
     loop {
         tokio::select! {
             _ = clock.tick() => {}
             _ = over.changed() => break,
         }
-        let now = Reading::take(&context).await;
-        let sample = now.sample(&last);
+        let now = last.next(&context).await;
+        let sample = now.sample(&last, began);
         let time = Time {
             passed: began.elapsed(),
             whole: context.ends - began,
         };
         let viewers = context.base.options.viewers;
         if screen.is_terminal() {
-            screen.draw(&block(&sample, now.tally.joins.spread(), viewers, time));
+            screen.draw(&block(
+                &sample,
+                now.counters.tally.joins.spread(),
+                viewers,
+                time,
+            ));
         } else {
             screen.print(&line(&sample, viewers, time));
         }
+        now.keep(&last, &context).await;
         last = now;
         if samples.len() < MAX_SAMPLES {
             samples.push(sample);
@@ -73,37 +81,64 @@ pub(crate) async fn show(context: Arc<Context>, mut over: watch::Receiver<bool>)
 }
 
 struct Reading {
-    at: Instant,
-    tally: Tally,
-    connected: u64,
-    server: Option<Usage>,
-    own: Usage,
+    counters: Moment,
+    /// The server's last figures, and when they were read; older than the counters where it kept us waiting.
+    server: Option<(Usage, std::time::Instant)>,
 }
 
 impl Reading {
-    async fn take(context: &Context) -> Self {
-        let server = context.source.read().await;
-        let (tally, connected) = context.tally();
+    async fn first(context: &Context) -> Self {
+        let counters = Moment::take(context).await;
+        let server = counters.server.map(|usage| (usage, counters.at));
+        Self { counters, server }
+    }
+
+    /// Reads everything again; a server that does not answer soon is not waited for.
+    async fn next(&self, context: &Context) -> Self {
+        let read = timeout(PATIENCE, context.source.read()).await;
+        let counters = Moment::with(context, read.ok().flatten());
+        let server = counters.server.map(|usage| (usage, counters.at));
         Self {
-            at: Instant::now(),
-            tally,
-            connected,
-            server,
-            own: Usage::of(std::process::id()).unwrap_or_default(),
+            counters,
+            server: server.or(self.server),
         }
     }
 
-    fn sample(&self, before: &Self) -> Sample {
-        let seconds = (self.at - before.at).as_secs_f64().max(1e-3);
-        let (now, then) = (&self.tally, &before.tally);
+    /// Keeps the counters while the server is there, and ends the test when it is not.
+    async fn keep(&self, before: &Self, context: &Context) {
+        let (now, then) = (&self.counters, &before.counters);
+        let is_silent = now.delivered() == then.delivered();
+        if now.server.is_some() || !context.source.is_known() && !is_silent {
+            let last = context.last_good.lock();
+            *last.unwrap_or_else(PoisonError::into_inner) = Some(now.clone());
+            return;
+        }
+        let is_gone = match context.source.is_gone() {
+            Some(is_gone) => is_gone,
+            None if !is_silent => false,
+            None => match context.base.options.door() {
+                Some(door) => context.base.http.net.is_refused(&door).await,
+                None => false,
+            },
+        };
+        if is_gone {
+            warn!("the server is gone");
+            context.base.stop.end(Why::ServerGone);
+        }
+    }
+
+    fn sample(&self, before: &Self, began: Instant) -> Sample {
+        let (at, was) = (self.counters.at, before.counters.at);
+        let seconds = (at - was).as_secs_f64().max(1e-3);
+        let (now, then) = (&self.counters.tally, &before.counters.tally);
         let delays = now.frame_delay.since(&then.frame_delay).spread();
         let joins = now.joins.since(&then.joins).spread();
-        let cores =
-            |now: Usage, then: Usage| now.cpu.saturating_sub(then.cpu).as_secs_f64() / seconds;
+        let cores = |now: Usage, then: Usage| now.cpu.saturating_sub(then.cpu).as_secs_f64();
         let server = self.server.zip(before.server);
+        let server = server.filter(|((_, now), (_, then))| now > then);
         Sample {
-            second: BEGAN.elapsed().as_secs_f64(),
-            connected: self.connected,
+            second: at.saturating_duration_since(began.into_std()).as_secs_f64(),
+            connected: self.counters.connected,
             watching: now.joins.count(),
             packets_per_second: float(now.packets - then.packets) / seconds,
             megabits_per_second: float(now.bytes - then.bytes) * 8e-6 / seconds,
@@ -112,9 +147,11 @@ impl Reading {
             join_p99_us: joins.map(|joins| joins.p99),
             delay_p50_us: delays.map(|delays| delays.p50),
             delay_p99_us: delays.map(|delays| delays.p99),
-            server_cores: server.map(|(now, then)| cores(now, then)),
-            server_memory_bytes: self.server.map(|server| server.memory_bytes),
-            generator_cores: cores(self.own, before.own),
+            server_cores: server.map(|((now, at), (then, was))| {
+                cores(now, then) / (at - was).as_secs_f64().max(1e-3)
+            }),
+            server_memory_bytes: server.map(|((now, _), _)| now.memory_bytes),
+            generator_cores: cores(self.counters.own, before.counters.own) / seconds,
         }
     }
 }
@@ -197,6 +234,8 @@ fn ms(us: Option<u64>) -> String {
     us.map_or_else(|| "–".into(), |us| format!("{:.1}", float(us) / 1000.0))
 }
 
+/// A second's line does not wait longer for the server's figures.
+const PATIENCE: Duration = Duration::from_millis(400);
 /// Seconds that are kept for the plots: more than the longest test.
 const MAX_SAMPLES: usize = 100_000;
 

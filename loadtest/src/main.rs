@@ -6,6 +6,8 @@ mod options;
 
 mod net;
 
+mod reason;
+
 mod http;
 
 mod api;
@@ -15,6 +17,8 @@ mod socket;
 mod light;
 
 mod vp8;
+
+mod opus;
 
 mod stamp;
 
@@ -26,9 +30,13 @@ mod publisher;
 
 mod talk;
 
+mod patience;
+
 mod session;
 
 mod peer;
+
+mod gate;
 
 mod viewer;
 
@@ -42,26 +50,35 @@ mod measure;
 
 mod generator;
 
+mod figures;
+
 mod screen;
 
 mod live;
 
 mod run;
 
+mod verdict;
+
+mod made;
+
 mod report;
 
 mod table;
 
+mod plot;
+
 mod html;
 
+mod output;
+
 use std::io::{Write as _, stdout};
-use std::path::Path;
 use std::process::ExitCode;
 
-use anyhow::Context as _;
 use clap::{CommandFactory as _, Parser as _};
 
 use crate::options::Options;
+use crate::output::Output;
 use crate::report::Report;
 use crate::screen::{Log, Screen};
 
@@ -87,14 +104,37 @@ async fn main() -> ExitCode {
 }
 
 async fn test(options: Options) -> anyhow::Result<ExitCode> {
-    let (json, html) = (options.json.clone(), options.html.clone());
-    let report = run::run(options).await?;
+    let (json, html) = open(&options)?;
+    let report = match run::run(options).await {
+        Ok(report) => report,
+        Err(error) => {
+            json.into_iter().chain(html).for_each(Output::discard);
+            return Err(error);
+        }
+    };
+    // What cannot be written keeps nothing else from being written.
+    let json = json.map(|file| file.write(&serde_json::to_vec_pretty(&report)?));
+    let html = html.map(|file| file.write(html::page(&report).as_bytes()));
     for line in table::lines(&report) {
         writeln!(stdout(), "{line}")?;
     }
-    write(json.as_deref(), || Ok(serde_json::to_vec_pretty(&report)?))?;
-    write(html.as_deref(), || Ok(html::page(&report).into_bytes()))?;
+    json.transpose()?;
+    html.transpose()?;
     Ok(code(&report))
+}
+
+fn open(options: &Options) -> anyhow::Result<(Option<Output>, Option<Output>)> {
+    let [json, html] = [&options.json, &options.html].map(|path| {
+        let output = path.as_deref().map(Output::open);
+        output.transpose()
+    });
+    match (json, html) {
+        (Ok(json), Err(error)) => {
+            json.into_iter().for_each(Output::discard);
+            Err(error)
+        }
+        (json, html) => Ok((json?, html?)),
+    }
 }
 
 /// So that a script can tell success without reading the report.
@@ -104,12 +144,4 @@ fn code(report: &Report) -> ExitCode {
     } else {
         ExitCode::FAILURE
     }
-}
-
-fn write(
-    path: Option<&Path>,
-    content: impl FnOnce() -> anyhow::Result<Vec<u8>>,
-) -> anyhow::Result<()> {
-    let Some(path) = path else { return Ok(()) };
-    std::fs::write(path, content()?).with_context(|| format!("cannot write {}", path.display()))
 }

@@ -5,17 +5,22 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
+use crate::gate::Crowd;
 use crate::generator::GeneratorCost;
 use crate::light::tally::{Spread, Tally};
 use crate::run::{Context, PUBLISHER_THREAD, VIEWER_THREAD};
 use crate::server::{Usage, dropped_datagrams, idle_time, own_threads};
 
 /// All counters at one time.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Moment {
     pub(crate) at: Instant,
     pub(crate) tally: Tally,
-    connected: u64,
+    /// Light viewers, without those that have fallen silent.
+    pub(crate) connected: u64,
+    /// Complete viewers that are there, and what they all got.
+    pub(crate) complete: Crowd,
+    /// `None` when it could not be read.
     pub(crate) server: Option<Usage>,
     pub(crate) own: Usage,
     pub(crate) threads: Vec<Duration>,
@@ -27,6 +32,11 @@ impl Moment {
     /// Reads them.
     pub(crate) async fn take(context: &Context) -> Self {
         let server = context.source.read().await;
+        Self::with(context, server)
+    }
+
+    /// Reads all but the server's.
+    pub(crate) fn with(context: &Context, server: Option<Usage>) -> Self {
         let (tally, connected) = context.tally();
         let mut threads = own_threads(VIEWER_THREAD);
         threads.extend(own_threads(PUBLISHER_THREAD));
@@ -34,6 +44,7 @@ impl Moment {
             at: Instant::now(),
             tally,
             connected,
+            complete: context.gate.crowd(),
             server,
             own: Usage::of(std::process::id()).unwrap_or_default(),
             threads,
@@ -48,11 +59,18 @@ impl Moment {
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Measurement {
     pub(crate) seconds: f64,
-    /// At its end.
+    /// Whether everybody was in; else it is of the ramp, too.
+    pub(crate) is_steady: bool,
+    /// Light viewers at its end, those that had fallen silent, and complete ones.
     pub(crate) connected: u64,
+    pub(crate) stalled: u64,
+    pub(crate) complete: u64,
     pub(crate) packets_per_second: f64,
     pub(crate) megabits_per_second: f64,
     pub(crate) packets: u64,
+    /// Beside them, what complete viewers got, and what came to those that had fallen silent.
+    pub(crate) complete_packets: u64,
+    pub(crate) unread_packets: u64,
     /// Numbers that did not come in that time, or came late: the difference of the two ends.
     pub(crate) lost: i64,
     pub(crate) recovered: u64,
@@ -106,46 +124,33 @@ pub(crate) struct ServerCost {
     /// Cores in use.
     pub(crate) cores: f64,
     pub(crate) memory_bytes: u64,
+    /// By all packets that it delivered, to light and complete viewers.
     pub(crate) cpu_ns_per_packet: f64,
     /// By CPU arithmetic; a viewer who got half of the packets counts as half a one.
     pub(crate) viewers_per_core: f64,
-    /// More memory than without viewers.
+    /// More memory than without viewers; 0 where there are none.
     pub(crate) kib_per_viewer: f64,
 }
 
 impl Measurement {
     /// Compares two moments; `empty` is the server without viewers.
-    pub(crate) fn between(begin: Moment, end: Moment, empty: Option<Usage>) -> Self {
+    pub(crate) fn between(begin: &Moment, end: &Moment, empty: Option<Usage>) -> Self {
         let seconds = (end.at - begin.at).as_secs_f64().max(1e-3);
         let (before, after) = (&begin.tally, &end.tally);
         let packets = after.packets - before.packets;
         let bytes = after.bytes - before.bytes;
         let (faults, old) = (after.faults, before.faults);
-        let generator = GeneratorCost::between(&begin, &end, seconds);
-        let server = begin.server.zip(end.server).map(|(then, now)| {
-            let cpu = now.cpu.saturating_sub(then.cpu).as_secs_f64();
-            let (cores, viewers) = (cpu / seconds, float(end.connected));
-            let lost = (faults.lost + faults.left_out).saturating_sub(old.lost + old.left_out);
-            // What a server does not deliver is no merit of its core.
-            let served = viewers * ratio(float(packets), float(packets + lost));
-            let base = empty.unwrap_or(then).memory_bytes;
-            ServerCost {
-                cores,
-                memory_bytes: now.memory_bytes,
-                cpu_ns_per_packet: ratio(cpu * 1e9, float(packets)),
-                viewers_per_core: ratio(served, cores),
-                kib_per_viewer: ratio(
-                    float(now.memory_bytes.saturating_sub(base)) / 1024.0,
-                    viewers,
-                ),
-            }
-        });
         Self {
             seconds,
+            is_steady: true,
             connected: end.connected,
+            stalled: after.stalled,
+            complete: end.complete.watching,
             packets_per_second: float(packets) / seconds,
             megabits_per_second: float(bytes) * 8e-6 / seconds,
             packets,
+            complete_packets: end.complete.packets - begin.complete.packets,
+            unread_packets: after.unread - before.unread,
             lost: faults.lost.cast_signed() - old.lost.cast_signed(),
             recovered: faults.recovered.saturating_sub(old.recovered),
             reordered: faults.reordered.saturating_sub(old.reordered),
@@ -156,13 +161,45 @@ impl Measurement {
             unreadable: after.unreadable - before.unreadable,
             frame_delay_us: after.frame_delay.since(&before.frame_delay).spread(),
             packet_delay_us: after.packet_delay.since(&before.packet_delay).spread(),
-            server,
-            generator,
+            server: ServerCost::between(begin, end, empty),
+            generator: GeneratorCost::between(begin, end, seconds),
         }
     }
 }
 
-fn ratio(value: f64, by: f64) -> f64 {
+impl ServerCost {
+    fn between(begin: &Moment, end: &Moment, empty: Option<Usage>) -> Option<Self> {
+        let (then, now) = begin.server.zip(end.server)?;
+        let cpu = now.cpu.saturating_sub(then.cpu).as_secs_f64();
+        let seconds = (end.at - begin.at).as_secs_f64().max(1e-3);
+        let packets = end.delivered() - begin.delivered();
+        let (faults, old) = (end.tally.faults, begin.tally.faults);
+        let lost = (faults.lost + faults.left_out).saturating_sub(old.lost + old.left_out);
+        let watching = end.connected + end.complete.watching;
+        // What a server does not deliver is no merit of its core, and who is silent is not served.
+        let served = float(watching) * ratio(float(packets), float(packets + lost));
+        // What is sent to the silent has its price, too.
+        let sent = packets + (end.tally.unread - begin.tally.unread);
+        let base = empty.unwrap_or(then).memory_bytes;
+        let more = float(now.memory_bytes.saturating_sub(base));
+        Some(Self {
+            cores: cpu / seconds,
+            memory_bytes: now.memory_bytes,
+            cpu_ns_per_packet: ratio(cpu * 1e9, float(sent)),
+            viewers_per_core: ratio(served, cpu / seconds),
+            kib_per_viewer: ratio(more / 1024.0, float(watching + end.tally.stalled)),
+        })
+    }
+}
+
+impl Moment {
+    /// Returns the packets that viewers of both kinds have got.
+    pub(crate) fn delivered(&self) -> u64 {
+        self.tally.packets + self.complete.packets
+    }
+}
+
+pub(crate) fn ratio(value: f64, by: f64) -> f64 {
     if by > 0.0 { value / by } else { 0.0 }
 }
 
@@ -172,10 +209,10 @@ pub(crate) fn float(value: u64) -> f64 {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
-    fn moment(at: Instant, packets: u64, cpu: u64, dropped: u64) -> Moment {
+    pub(crate) fn moment(at: Instant, packets: u64, cpu: u64, dropped: u64) -> Moment {
         Moment {
             at,
             tally: Tally {
@@ -183,6 +220,7 @@ mod tests {
                 ..Tally::default()
             },
             connected: 100,
+            complete: Crowd::default(),
             server: Some(Usage {
                 cpu: Duration::from_millis(cpu),
                 memory_bytes: 20 << 20,
@@ -204,12 +242,31 @@ mod tests {
         };
         let begin = moment(began, 1000, 1000, 3);
         let end = moment(ended, 1_001_000, 2000, 3);
-        let figures = Measurement::between(begin, end, Some(empty));
+        let figures = Measurement::between(&begin, &end, Some(empty));
         let server = figures.server.unwrap();
         assert!((server.cpu_ns_per_packet - 1000.0).abs() < 1.0);
         assert!((server.viewers_per_core - 1000.0).abs() < 1.0);
         assert!((server.kib_per_viewer - 20.48).abs() < 0.01);
         assert_eq!(figures.generator.bottlenecks, Vec::<String>::new());
+    }
+
+    #[test]
+    fn complete_viewers_are_served_and_silent_ones_are_not() {
+        let began = Instant::now();
+        let ended = began + Duration::from_secs(10);
+        let begin = moment(began, 0, 1000, 0);
+        let mut end = moment(ended, 0, 2000, 0);
+        (end.connected, end.tally.stalled) = (0, 10);
+        end.complete = Crowd {
+            watching: 2,
+            packets: 10_000,
+        };
+        end.tally.unread = 10_000;
+        let figures = Measurement::between(&begin, &end, None);
+        let server = figures.server.unwrap();
+        assert!((server.cpu_ns_per_packet - 50_000.0).abs() < 1.0);
+        assert!((server.viewers_per_core - 20.0).abs() < 0.1);
+        assert_eq!((figures.complete, figures.stalled), (2, 10));
     }
 
     #[test]
@@ -239,7 +296,7 @@ mod tests {
         };
         end.tally.sends.add(Duration::from_millis(5));
         end.tally.sends.add(Duration::ZERO);
-        let cost = Measurement::between(begin, end, None).generator;
+        let cost = Measurement::between(&begin, &end, None).generator;
         assert_eq!((cost.dropped, cost.sends, cost.late_sends), (5, 2, 1));
         assert!((cost.busiest_thread - 1.0).abs() < 0.01);
         assert_eq!(cost.machine_idle, Some(0.5));

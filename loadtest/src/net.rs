@@ -1,8 +1,10 @@
 //! Connections to servers: TCP, and TLS on it where the URL says so.
 
 use std::fmt::Debug;
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
 use rustls::pki_types::pem::PemObject as _;
@@ -10,6 +12,7 @@ use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
+use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use url::Url;
 
@@ -50,6 +53,16 @@ impl Net {
         })
     }
 
+    /// Returns whether nobody listens there any more; who does not answer in time may.
+    pub(crate) async fn is_refused(&self, url: &Url) -> bool {
+        let refused = timeout(PATIENCE, self.connect(url)).await;
+        let Ok(Err(error)) = refused else {
+            return false;
+        };
+        let error = error.downcast_ref::<io::Error>();
+        error.is_some_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
+    }
+
     /// Connects to the host of a URL.
     pub(crate) async fn connect(&self, url: &Url) -> anyhow::Result<Connection> {
         let what = || format!("cannot reach {}", authority(url));
@@ -82,6 +95,8 @@ pub(crate) fn authority(url: &Url) -> String {
     }
 }
 
+const PATIENCE: Duration = Duration::from_millis(300);
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -93,6 +108,17 @@ mod tests {
         assert_eq!(authority("http://[::1]:8080/"), "[::1]:8080");
         assert_eq!(authority("https://klieg.example/"), "klieg.example");
         assert_eq!(authority("wss://klieg.example:443/"), "klieg.example");
+    }
+
+    #[tokio::test]
+    async fn a_door_is_closed_only_where_nobody_listens() {
+        let net = Net::new(None).unwrap();
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}/", listener.local_addr().unwrap());
+        let url = url.parse().unwrap();
+        assert!(!net.is_refused(&url).await);
+        drop(listener);
+        assert!(net.is_refused(&url).await);
     }
 
     #[test]

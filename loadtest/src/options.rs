@@ -7,7 +7,7 @@ use clap::{Parser, ValueEnum};
 use url::{Host, Url};
 
 use crate::light::pace::Pacing;
-use crate::light::receive::Conduct;
+use crate::light::seen::Conduct;
 use crate::light::send::Plan;
 use crate::light::{LAYERS, light_frame_bits};
 use crate::units::{bitrate, duration, endpoint, http_url, rate, share, ws_url};
@@ -48,12 +48,10 @@ pub(crate) struct Options {
     #[arg(long, value_name = "URL", value_parser = ws_url, help_heading = SERVER)]
     pub(crate) ws: Option<Url>,
 
-    /// Publish to a WHIP endpoint instead; {n} in it stands for the publisher's number
-    #[arg(long, value_name = "URL", value_parser = endpoint, help_heading = SERVER)]
+    #[arg(long, help = WHIP_HELP, value_name = "URL", value_parser = endpoint, help_heading = SERVER)]
     pub(crate) whip: Option<String>,
 
-    /// Watch a WHEP endpoint instead; {n} in it stands for the publisher's number
-    #[arg(long, value_name = "URL", value_parser = endpoint, help_heading = SERVER)]
+    #[arg(long, help = WHEP_HELP, value_name = "URL", value_parser = endpoint, help_heading = SERVER)]
     pub(crate) whep: Option<String>,
 
     /// The publishers' bearer token: for --whip such as a stream key, or one that may publish into --room
@@ -261,6 +259,15 @@ impl Options {
         publishes || watches || self.http.is_some()
     }
 
+    /// Returns where the server listens.
+    pub(crate) fn door(&self) -> Option<Url> {
+        let other = self.whep.as_ref().or(self.whip.as_ref());
+        if self.speaks_klieg() {
+            return Some(self.base());
+        }
+        other?.replace("{n}", "0").parse().ok()
+    }
+
     /// Returns whether what is watched is on this machine's loopback.
     pub(crate) fn watches_here(&self) -> bool {
         let whep = self.whep.as_ref().map(|url| url.replace("{n}", "0"));
@@ -340,6 +347,12 @@ Exit codes:
   0  every viewer got a whole picture, and nothing was lost but what was thrown away on purpose
   1  one did not, or something was, or the test could not be run
   2  the options make no sense";
+
+// The help would take the braces for a line break; the sequence between them changes nothing and is not seen.
+const WHIP_HELP: &str =
+    "Publish to a WHIP endpoint instead; {\u{1b}[0mn} in it stands for the publisher's number";
+const WHEP_HELP: &str =
+    "Watch a WHEP endpoint instead; {\u{1b}[0mn} in it stands for the publisher's number";
 
 /// Headings of the help.
 const PEOPLE: &str = "Who comes";

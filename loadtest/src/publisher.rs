@@ -64,7 +64,7 @@ impl Publisher {
             remote,
             part: Part::Publisher(options.plan(), accepted, connected),
         };
-        media.add(peer, setup);
+        media.add(peer, setup).await;
         let wait = timeout(CONNECT_TIME, is_connected.wait_for(|connected| *connected));
         wait.await.context("no connection")??;
         info!(room, "a publisher is connected");

@@ -7,14 +7,19 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
+use crate::figures::{Figures, JoinCost, Stalled};
 use crate::light::Counts;
 use crate::light::sent::Sent;
 use crate::light::tally::{Histogram, Spread, Tally};
 use crate::live::Sample;
+use crate::made::Made;
 use crate::measure::Measurement;
+use crate::reason;
 use crate::run::Context;
 use crate::session::Visit;
+use crate::stop::Why;
 use crate::talk::Chat;
+use crate::verdict::{self, Loss};
 use crate::viewer::ViewerReport;
 
 /// What a test left behind.
@@ -23,7 +28,7 @@ pub(crate) struct Results<'a> {
     pub(crate) sent: Vec<Sent>,
     pub(crate) visits: Vec<Visit>,
     pub(crate) complete: Vec<ViewerReport>,
-    pub(crate) measurement: Measurement,
+    pub(crate) figures: Figures,
     pub(crate) samples: Vec<Sample>,
     pub(crate) tally: Tally,
 }
@@ -34,17 +39,25 @@ pub(crate) struct Results<'a> {
 pub(crate) struct Report {
     /// The command line, without what is secret.
     pub(crate) command: String,
+    /// Which program on which machine, and when.
+    pub(crate) made: Made,
     /// Somebody ended it early.
     interrupted: bool,
+    /// Why and when it ended before its time; `None` when it did not.
+    pub(crate) ended: Option<Ended>,
     /// Why it is no success; empty when it is one.
     pub(crate) failures: Vec<String>,
     /// After the last viewer was let in.
     duration_s: f64,
+    /// From the first viewer to when the last was to be let in.
+    pub(crate) ramp_s: f64,
     pub(crate) publishers: usize,
     /// All of them together.
     pub(crate) sent: Sent,
-    /// The light viewers.
+    /// The light viewers, each for the first time.
     pub(crate) joins: Joins,
+    /// Those who broke off and came back, all at once; `None` without.
+    pub(crate) rejoins: Option<Joins>,
     /// Of all visits, from the first packet of each to its last.
     pub(crate) video: Counts,
     pub(crate) audio: Counts,
@@ -58,12 +71,31 @@ pub(crate) struct Report {
     pub(crate) told_to_wait: u64,
     /// While everybody watched.
     pub(crate) steady: Measurement,
+    /// Those who fell silent, and what the others noticed; `None` without.
+    pub(crate) stalled: Option<Stalled>,
+    /// What joins cost the server; `None` where it cannot be told.
+    pub(crate) join_cost: Option<JoinCost>,
     pub(crate) chat: Option<Chat>,
     pub(crate) samples: Vec<Sample>,
     /// The complete viewers; `None` without.
     pub(crate) conformance: Option<Conformance>,
-    /// Reasons why viewers stopped early, and how many each stopped.
+    /// Lost beyond what was thrown away on purpose.
+    pub(crate) unexplained_loss: Loss,
+    /// Visits that ended early, of complete viewers, too.
+    pub(crate) ended_early: usize,
+    /// The most frequent reasons for that, and how many each ended.
     pub(crate) errors: Vec<(String, usize)>,
+}
+
+/// The end of a test before its time.
+#[derive(Clone, Copy, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Ended {
+    pub(crate) why: Why,
+    /// Since the first viewer came.
+    pub(crate) after_s: f64,
+    /// Not everybody had been let in.
+    pub(crate) in_ramp: bool,
 }
 
 /// How viewers came in; times count from a viewer's first request, in microseconds.
@@ -73,6 +105,8 @@ pub(crate) struct Joins {
     pub(crate) visits: usize,
     /// Of these many, a whole picture came.
     pub(crate) watching: usize,
+    /// These had none, but had just come when the test was ended.
+    pub(crate) cut_short: usize,
     pub(crate) connected_us: Option<Spread>,
     pub(crate) first_packet_us: Option<Spread>,
     pub(crate) first_frame_us: Option<Spread>,
@@ -96,87 +130,57 @@ impl Report {
             sent,
             visits,
             complete,
-            measurement,
+            figures,
             samples,
             tally,
         } = results;
+        let mut errors = errors(&visits, &complete);
+        let ended_early = errors.iter().map(|(_, count)| count).sum();
+        errors.truncate(MAX_ERRORS);
+        let (first, again): (Vec<_>, Vec<_>) = visits.iter().partition(|visit| !visit.is_return);
         let sum = |counts: fn(&Visit) -> Counts| {
             let counts = visits.iter().map(counts);
             counts.fold(Counts::default(), Counts::plus)
         };
+        let ended = Ended::of(context);
+        // Before an end that nobody knew of there is no silence: what was under way was not missed.
+        let unheard = ended.map_or_else(|| unheard(&visits), |_| 0);
         let (base, seen) = (&context.base, visits.iter().map(|visit| &visit.seen));
         let mut report = Self {
             command: command(std::env::args()),
-            interrupted: base.stop.is_wanted(),
+            made: Made::now(),
+            interrupted: ended.is_some_and(|ended| ended.why == Why::Interrupted),
+            ended,
             failures: Vec::new(),
             duration_s: base.options.duration.as_secs_f64(),
+            ramp_s: (context.joins_end - context.began).as_secs_f64(),
             publishers: sent.len(),
-            sent: sent.into_iter().fold(Sent::default(), Sent::plus),
-            joins: Joins::of(&visits),
+            sent: sent.iter().copied().fold(Sent::default(), Sent::plus),
+            unexplained_loss: Loss::of(&visits, &complete, &sent),
+            ended_early,
+            joins: Joins::of(&first),
+            rejoins: (!again.is_empty()).then(|| Joins::of(&again)),
             video: sum(|visit| visit.seen.video),
             audio: sum(|visit| visit.seen.audio),
             left_out: seen.map(|seen| seen.left_out).sum(),
             dropped_on_purpose: tally.dropped,
             unreadable: tally.unreadable,
             told_to_wait: base.http.told_to_wait.load(Ordering::Relaxed),
-            steady: measurement,
-            chat: context.talk.chat(unheard(&visits)),
+            steady: figures.steady,
+            stalled: figures.stalled,
+            join_cost: figures.join_cost,
+            chat: context.talk.chat(unheard),
             samples,
             conformance: Conformance::of(complete),
-            errors: errors(&visits),
+            errors,
         };
-        let throws_away = base.options.loss > 0.0 || base.options.uplink_loss > 0.0;
-        report.failures = report.find_failures(throws_away);
+        report.failures = verdict::failures(&report);
         report
-    }
-
-    fn find_failures(&self, throws_away: bool) -> Vec<String> {
-        let complete = self.conformance.as_ref();
-        let joins = complete.map(|complete| &complete.joins);
-        let mut found = Vec::new();
-        for joins in [Some(&self.joins), joins].into_iter().flatten() {
-            if joins.watching < joins.visits {
-                found.push(format!(
-                    "{} of {} visits got no whole picture",
-                    joins.visits - joins.watching,
-                    joins.visits
-                ));
-            }
-        }
-        let ended: usize = self.errors.iter().map(|(_, count)| count).sum();
-        if ended > 0 {
-            found.push(format!("{ended} visits ended early"));
-        }
-        let complete = complete.map_or(0, Conformance::lost);
-        let lost = self.video.lost + self.audio.lost + complete;
-        if lost > 0 && !throws_away {
-            found.push(format!(
-                "{lost} packets were lost, and none was thrown away on purpose"
-            ));
-        }
-        if self.left_out > 0 {
-            found.push(format!(
-                "{} packets were left out by the server without a gap",
-                self.left_out
-            ));
-        }
-        if self.unreadable > 0 {
-            found.push(format!("{} packets could not be opened", self.unreadable));
-        }
-        if let Some(chat) = &self.chat
-            && chat.missed + chat.repeated > 0
-        {
-            found.push(format!(
-                "{} chat messages or other events were missed, {} came twice",
-                chat.missed, chat.repeated
-            ));
-        }
-        found
     }
 }
 
 impl Joins {
-    fn of(visits: &[Visit]) -> Self {
+    fn of(visits: &[&Visit]) -> Self {
         let spread = |moment: fn(&Visit) -> Option<Instant>| {
             let mut histogram = Histogram::default();
             for visit in visits {
@@ -192,6 +196,7 @@ impl Joins {
         Self {
             visits: visits.len(),
             watching: watching.count(),
+            cut_short: visits.iter().filter(|visit| visit.cut_short).count(),
             connected_us: spread(|visit| visit.seen.connected_at),
             first_packet_us: spread(|visit| visit.seen.first_packet_at),
             first_frame_us: spread(|visit| visit.seen.first_frame_at),
@@ -220,6 +225,7 @@ impl Conformance {
             joins: Joins {
                 visits: viewers.len(),
                 watching: watching.count(),
+                cut_short: viewers.iter().filter(|viewer| viewer.cut_short).count(),
                 connected_us: spread(|viewer| viewer.connected_us),
                 first_packet_us: spread(|viewer| viewer.first_packet_us),
                 first_frame_us: spread(|viewer| viewer.first_frame_us),
@@ -228,11 +234,16 @@ impl Conformance {
             viewers,
         })
     }
+}
 
-    fn lost(&self) -> u64 {
-        let lost = self.viewers.iter();
-        lost.map(|viewer| viewer.video.lost + viewer.audio.lost)
-            .sum()
+impl Ended {
+    fn of(context: &Context) -> Option<Self> {
+        let (at, why) = context.base.stop.reason()?;
+        Some(Self {
+            why,
+            after_s: at.saturating_duration_since(context.began).as_secs_f64(),
+            in_ramp: at < context.joins_end,
+        })
     }
 }
 
@@ -269,19 +280,12 @@ fn unheard(visits: &[Visit]) -> u64 {
         .sum()
 }
 
-/// Counts each reason, the most frequent first.
-fn errors(visits: &[Visit]) -> Vec<(String, usize)> {
-    let mut counts = std::collections::BTreeMap::<&str, usize>::new();
-    for error in visits.iter().filter_map(|visit| visit.error.as_deref()) {
-        *counts.entry(error).or_default() += 1;
-    }
-    let mut list: Vec<_> = counts
-        .into_iter()
-        .map(|(error, count)| (error.to_owned(), count))
-        .collect();
-    list.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
-    list.truncate(MAX_ERRORS);
-    list
+/// Counts each reason for an early end, the most frequent first.
+fn errors(visits: &[Visit], complete: &[ViewerReport]) -> Vec<(String, usize)> {
+    let complete = complete.iter().filter(|viewer| !viewer.cut_short);
+    let complete = complete.filter_map(|viewer| viewer.reason.as_ref());
+    let visits = visits.iter().filter_map(|visit| visit.error.as_ref());
+    reason::count(visits.chain(complete))
 }
 
 /// Different reasons that are listed.
@@ -290,11 +294,12 @@ const MAX_ERRORS: usize = 20;
 const SECRETS: [&str; 3] = ["--key", "--token", "--metrics-token"];
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
-    use crate::light::receive::Seen;
+    use crate::light::seen::Seen;
+    use crate::reason::Reason;
 
-    fn visit(first_frame: Option<u64>, error: Option<&str>) -> Visit {
+    pub(crate) fn visit(first_frame: Option<u64>, error: Option<&str>) -> Visit {
         let began = Instant::now();
         let seen = Seen {
             first_frame_at: first_frame.map(|ms| began + Duration::from_millis(ms)),
@@ -305,27 +310,20 @@ mod tests {
             seen,
             heard: None,
             room: 0,
-            error: error.map(str::to_owned),
+            publisher: 0,
+            is_return: false,
+            cut_short: false,
+            error: error.map(Reason::from),
         }
     }
 
     #[test]
     fn those_who_saw_nothing_are_told_apart() {
         let visits = [visit(Some(40), None), visit(None, Some("no room"))];
-        let joins = Joins::of(&visits);
+        let joins = Joins::of(&visits.each_ref());
         assert_eq!((joins.visits, joins.watching), (2, 1));
         assert_eq!(joins.first_frame_us.map(|spread| spread.max), Some(40_000));
         assert_eq!(joins.connected_us, None);
-    }
-
-    #[test]
-    fn reasons_are_counted_the_most_frequent_first() {
-        let visits = [
-            visit(None, Some("a")),
-            visit(None, Some("b")),
-            visit(None, Some("b")),
-        ];
-        assert_eq!(errors(&visits), [("b".to_owned(), 2), ("a".to_owned(), 1)]);
     }
 
     #[test]

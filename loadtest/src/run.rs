@@ -1,8 +1,8 @@
 //! One test from the first publisher to the last goodbye.
 
 use std::collections::HashSet;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
@@ -12,17 +12,19 @@ use tokio::time::{Instant, sleep_until};
 use tracing::{info, warn};
 
 use crate::base::Base;
+use crate::figures::Figures;
+use crate::gate::Gate;
 use crate::http::Http;
 use crate::light::Identity;
 use crate::light::media::Media;
 use crate::light::tally::{BEGAN, Tally};
 use crate::live;
-use crate::measure::{Measurement, Moment};
+use crate::measure::Moment;
 use crate::net::Net;
 use crate::options::{Options, Scenario};
 use crate::publisher::Publisher;
 use crate::report::{Report, Results};
-use crate::server::{Usage, max_open_files};
+use crate::server::max_open_files;
 use crate::session::{Stay, Visit, visit};
 use crate::source::Source;
 use crate::stop::Stop;
@@ -41,8 +43,13 @@ pub(crate) struct Context {
     /// One for each publisher; one alone without publishers.
     rooms: Vec<String>,
     next_peer: AtomicU32,
-    /// When everybody was let in, some viewers fall silent, and all go.
-    joins_end: Instant,
+    /// Counts the complete viewers.
+    pub(crate) gate: Arc<Gate>,
+    /// The last counters that were read while the server was there; `None` before the first.
+    pub(crate) last_good: Mutex<Option<Moment>>,
+    /// When the first viewer comes, everybody was let in, some viewers fall silent, and all go.
+    pub(crate) began: Instant,
+    pub(crate) joins_end: Instant,
     stall_at: Instant,
     pub(crate) ends: Instant,
 }
@@ -74,18 +81,29 @@ impl Context {
         &self.rooms[self.room_place(viewer)]
     }
 
-    /// Returns whether this viewer is one of those that fall silent.
-    pub(crate) fn is_to_stall(&self, viewer: u32) -> bool {
-        self.base.options.scenario == Scenario::Stalled && viewer.is_multiple_of(10)
+    /// Returns when this viewer falls silent, if it is to.
+    pub(crate) fn silent_from(&self, viewer: u32) -> Option<Instant> {
+        let stalls = self.base.options.scenario == Scenario::Stalled;
+        (stalls && viewer.is_multiple_of(10)).then_some(self.stall_at)
     }
 
     /// Lets a peer fall silent when it is time.
-    pub(crate) fn stall_later(&self, peer: u32) {
-        let (media, at) = (self.media(peer).clone(), self.stall_at);
+    pub(crate) fn stall_later(&self, peer: u32, at: Instant) {
+        let media = self.media(peer).clone();
         tokio::spawn(async move {
             sleep_until(at).await;
-            media.stall(peer);
+            media.stall(peer).await;
         });
+    }
+
+    /// Returns when joins and their keyframes are over.
+    pub(crate) fn steady_at(&self) -> Instant {
+        self.joins_end + SETTLE_TIME.min((self.ends - self.joins_end) / 4)
+    }
+
+    /// Returns when some fall silent, where they do.
+    pub(crate) fn stall_at(&self) -> Option<Instant> {
+        (self.base.options.scenario == Scenario::Stalled).then_some(self.stall_at)
     }
 
     /// Returns the counts of all threads, and how many viewers are connected.
@@ -132,9 +150,9 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<Report> {
     let context = Arc::new(begin(base, source, publishing, &publishers)?);
     let over = watch::Sender::new(false);
     let display = tokio::spawn(live::show(Arc::clone(&context), over.subscribe()));
-    let measuring = tokio::spawn(measure(Arc::clone(&context), empty));
+    let measuring = tokio::spawn(Figures::measure(Arc::clone(&context), empty));
     let (visits, complete) = watch_all(&context).await;
-    let measurement = measuring.await.context("the measurement ended early")?;
+    let figures = measuring.await.context("the measurement ended early")?;
     over.send_replace(true);
     let samples = display.await.unwrap_or_default();
 
@@ -148,7 +166,7 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<Report> {
         sent,
         visits,
         complete,
-        measurement,
+        figures,
         samples,
         tally,
     }))
@@ -200,7 +218,8 @@ fn begin(
         (None, publishers) => publishers.iter().map(|one| one.room.clone()).collect(),
     };
     let ramp = Duration::from_secs_f64(f64::from(options.viewers) / options.joins_per_second());
-    let joins_end = Instant::now() + ramp;
+    let began = Instant::now();
+    let joins_end = began + ramp;
     Ok(Context {
         talk: Talk::default(),
         source,
@@ -208,6 +227,9 @@ fn begin(
         publishing,
         rooms,
         next_peer: AtomicU32::new(0),
+        gate: Arc::default(),
+        last_good: Mutex::default(),
+        began,
         joins_end,
         stall_at: joins_end + options.duration / 3,
         ends: joins_end + options.duration,
@@ -232,7 +254,15 @@ async fn watch_all(context: &Arc<Context>) -> (Vec<Visit>, Vec<viewer::ViewerRep
             break;
         }
     }
-    info!(viewers = light.len(), "everybody was let in");
+    if context.base.stop.is_wanted() {
+        info!(
+            viewers = light.len(),
+            of = options.viewers,
+            "nobody else is let in"
+        );
+    } else {
+        info!(viewers = light.len(), "everybody was let in");
+    }
     let mut visits = Vec::new();
     while let Some(finished) = light.join_next().await {
         match finished {
@@ -255,6 +285,7 @@ async fn stay(context: Arc<Context>, number: u32) -> Vec<Visit> {
         let stay = Stay {
             ends: ends - context.base.options.duration / 2,
             breaks_off: true,
+            is_return: false,
         };
         visits.push(visit(&context, number, stay).await);
         if context.base.stop.is_wanted() {
@@ -264,24 +295,10 @@ async fn stay(context: Arc<Context>, number: u32) -> Vec<Visit> {
     let stay = Stay {
         ends,
         breaks_off: false,
+        is_return: !visits.is_empty(),
     };
     visits.push(visit(&context, number, stay).await);
     visits
-}
-
-/// Measures between the time when everybody is in and the first goodbye; when that time does not come, from the beginning.
-async fn measure(context: Arc<Context>, empty: Option<Usage>) -> Measurement {
-    let (joins_end, ends) = (context.joins_end, context.ends);
-    let stop = &context.base.stop;
-    let mut begin = Moment::take(&context).await;
-    let settle = SETTLE_TIME.min((ends - joins_end) / 4);
-    stop.or_at(joins_end + settle).await;
-    if !stop.is_wanted() {
-        begin = Moment::take(&context).await;
-    }
-    stop.or_at(ends - MARGIN).await;
-    let end = Moment::take(&context).await;
-    Measurement::between(begin, end, empty)
 }
 
 /// Names of threads, by which their CPU time is found.
@@ -291,8 +308,6 @@ pub(crate) const PUBLISHER_THREAD: &str = "publishers";
 const FIRST_PUBLISHER: u32 = 1 << 21;
 /// Joins and their keyframes are over then.
 const SETTLE_TIME: Duration = Duration::from_secs(2);
-/// The measurement ends so long before the goodbyes.
-const MARGIN: Duration = Duration::from_millis(100);
 const GOOD_BYE_TIME: Duration = Duration::from_secs(2);
 /// Beside those of the viewers; a complete viewer has some of its own.
 const SPARE_FILES: u64 = 100;

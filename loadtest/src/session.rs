@@ -3,17 +3,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{anyhow, bail};
 use serde_json::json;
-use tokio::time::{Instant, interval_at, sleep};
+use tokio::time::{Instant, interval_at, sleep, sleep_until};
 
 use crate::api::Resource;
 use crate::light::Credentials;
 use crate::light::media::{Outcome, Part, Setup};
-use crate::light::receive::Seen;
 use crate::light::sdp::{self, Local};
+use crate::light::seen::Seen;
+use crate::patience::{Patience, Turn};
+use crate::reason::{Reason, Refusal};
 use crate::run::Context;
-use crate::socket::{Message, Socket};
+use crate::socket::{CHAT, Message, REACTION, Socket};
 use crate::talk::Order;
 
 /// What one light viewer saw, of its last session.
@@ -25,8 +26,14 @@ pub(crate) struct Visit {
     /// The number of the last room event that it heard of, where it stayed until the end.
     pub(crate) heard: Option<u64>,
     pub(crate) room: usize,
+    /// Whose stream it was.
+    pub(crate) publisher: usize,
+    /// It had been there before, and had broken off.
+    pub(crate) is_return: bool,
+    /// The test ended when it had just come, before it had a picture.
+    pub(crate) cut_short: bool,
     /// What ended it early, or what it waited for in vain.
-    pub(crate) error: Option<String>,
+    pub(crate) error: Option<Reason>,
 }
 
 /// When a visit ends, and how.
@@ -35,6 +42,8 @@ pub(crate) struct Stay {
     pub(crate) ends: Instant,
     /// Whether it breaks off without a goodbye.
     pub(crate) breaks_off: bool,
+    /// Whether it comes back after that.
+    pub(crate) is_return: bool,
 }
 
 /// Joins, watches until the stay ends, and tells what was seen.
@@ -49,6 +58,8 @@ pub(crate) async fn visit(context: &Arc<Context>, viewer: u32, stay: Stay) -> Vi
         local: Credentials::random(),
         began,
         order: Order::default(),
+        patience: Patience::default(),
+        again_at: None,
     };
     let stop = &context.base.stop;
     let over = async {
@@ -56,12 +67,17 @@ pub(crate) async fn visit(context: &Arc<Context>, viewer: u32, stay: Stay) -> Vi
         sleep(GOOD_BYE_TIME).await;
     };
     let result = tokio::select! {
-        result = session.run() => result,
-        () = over => Err(anyhow!("the server did not answer in time")),
+        result = session.run() => result.map_err(|error| Reason::of(&error)),
+        () = over => Err(Reason::from(LATE)),
     };
-    let (order, stayed) = (session.order, result.is_ok() && !stay.breaks_off);
+    // Who has fallen silent says no goodbye either.
+    let is_silent = context
+        .silent_from(viewer)
+        .is_some_and(|at| at <= Instant::now());
+    let breaks_off = stay.breaks_off || is_silent;
+    let (order, stayed) = (session.order, result.is_ok() && !breaks_off);
     context.talk.handle_order(&order);
-    let outcome = context.media(peer).remove(peer, !stay.breaks_off).await;
+    let outcome = context.media(peer).remove(peer, !breaks_off).await;
     let seen = match outcome {
         Some(Outcome::Viewer(seen)) => seen,
         Some(Outcome::Publisher(_)) | None => Seen::default(),
@@ -70,13 +86,22 @@ pub(crate) async fn visit(context: &Arc<Context>, viewer: u32, stay: Stay) -> Vi
     let ends = stop.end_of(stay.ends).into_std();
     let early = seen.over.filter(|(_, at)| *at < ends);
     let early = early.map(|(reason, _)| reason).or(seen.waits_for);
-    let refused = result.err().map(|error| format!("{error:#}"));
+    let refused = result.err();
+    let is_late = refused
+        .as_ref()
+        .is_none_or(|reason| *reason == Reason::from(LATE));
+    let has_picture = seen.first_frame_at.is_some();
+    let cut_short = is_late && !has_picture && stop.cuts_short(began.into());
+    let error = refused.or_else(|| early.map(Reason::from));
     Visit {
         began,
         seen,
         heard: order.last.filter(|_| stayed),
         room: context.room_place(viewer),
-        error: refused.or_else(|| early.map(str::to_owned)),
+        publisher: usize::try_from(context.publisher_of(viewer)).unwrap_or(0),
+        is_return: stay.is_return,
+        cut_short,
+        error: error.filter(|_| !cut_short),
     }
 }
 
@@ -89,6 +114,9 @@ struct Session<'a> {
     /// When its first request left.
     began: std::time::Instant,
     order: Order,
+    patience: Patience,
+    /// When it subscribes again, as the server was busy; `None` while it need not.
+    again_at: Option<Instant>,
 }
 
 impl Session<'_> {
@@ -96,7 +124,7 @@ impl Session<'_> {
         if self.context.base.options.whep.is_some() {
             self.by_whep().await
         } else {
-            self.by_socket().await
+            self.by_sockets().await
         }
     }
 
@@ -108,10 +136,24 @@ impl Session<'_> {
         let url = url.replace("{n}", &number.to_string());
         let token = base.options.token.as_deref();
         let resource = Resource::create(&base.http, &url, token, offer).await?;
-        self.connect(&resource.answer)?;
+        self.connect(&resource.answer).await?;
         base.stop.or_at(self.stay.ends).await;
-        if !self.stay.breaks_off {
+        let silent_at = self.context.silent_from(self.viewer);
+        let is_silent = silent_at.is_some_and(|at| at <= Instant::now());
+        if !self.stay.breaks_off && !is_silent {
             resource.delete().await?;
+        }
+        Ok(())
+    }
+
+    /// Comes again while the server is too busy to let it in.
+    async fn by_sockets(&mut self) -> anyhow::Result<()> {
+        while let Err(error) = self.by_socket().await {
+            let Some(wait) = self.patience.handle_end(&error) else {
+                return Err(error);
+            };
+            self.disconnect().await;
+            self.context.base.http.wait(wait).await;
         }
         Ok(())
     }
@@ -122,9 +164,8 @@ impl Session<'_> {
         let join = base.api().join(room, options.token.as_deref()).await?;
         let url = options.ws.as_ref().unwrap_or(&join.socket);
         let mut socket = Socket::enter(&base.http.net, url, &join.token, room).await?;
-        socket
-            .send("rtc.subscribe", json!({ "layer": "auto" }))
-            .await?;
+        self.subscribe(&mut socket).await?;
+        let silent_at = self.context.silent_from(self.viewer);
         let mut chat = self.every(options.chat_per_second());
         let mut reactions = self.every(options.reactions_per_second());
         let over = base.stop.or_at(self.stay.ends);
@@ -132,8 +173,13 @@ impl Session<'_> {
         loop {
             tokio::select! {
                 message = socket.next_or_refusal() => self.handle(&mut socket, &message?).await?,
-                () = chat.tick() => socket.send_unique("chat.send", talk.message()).await?,
-                () = reactions.tick() => socket.send("reaction.send", talk.reaction()).await?,
+                () = chat.tick() => socket.say(CHAT, talk.message()).await?,
+                () = reactions.tick() => socket.say(REACTION, talk.reaction()).await?,
+                () = at(self.again_at) => self.subscribe(&mut socket).await?,
+                () = at(silent_at) => {
+                    over.await;
+                    return Ok(());
+                }
                 () = &mut over => break,
             }
         }
@@ -148,38 +194,59 @@ impl Session<'_> {
         self.order.handle(message);
         match message.t.as_str() {
             "rtc.offer" => {
-                let remote = self.connect(message.text("sdp")?)?;
+                let remote = self.connect(message.text("sdp")?).await?;
                 let answer = remote.answer(&self.description());
                 let session = message.text("sessionId")?;
                 let d = json!({ "sessionId": session, "sdp": answer });
-                socket.send("rtc.answer", d).await?;
+                self.patience.answered = Some(socket.send("rtc.answer", d).await?);
             }
             "ack" => talk.handle_ack(message),
             "chat.message" => talk.handle_chat(message),
             "reaction.batch" => talk.handle_reactions(message),
-            "error" => {
-                talk.handle_refusal();
-                if message.d["code"] != "rate_limited" {
-                    bail!("the server says: {}", message.d);
-                }
-            }
+            "error" => self.handle_refusal(Refusal::of(&message.d)).await?,
             // Numbers and news of the room are nothing to a viewer that only measures.
             _ => {}
         }
         Ok(())
     }
 
+    async fn handle_refusal(&mut self, refusal: Refusal) -> anyhow::Result<()> {
+        self.context.talk.handle_refusal(&refusal);
+        match self.patience.handle_refusal(&refusal) {
+            Turn::Go => Ok(()),
+            Turn::Subscribe(wait) => {
+                self.disconnect().await;
+                self.again_at = Some(Instant::now() + self.context.base.http.longer(wait));
+                Ok(())
+            }
+            Turn::Leave => Err(refusal.into()),
+        }
+    }
+
+    async fn subscribe(&mut self, socket: &mut Socket) -> anyhow::Result<()> {
+        self.again_at = None;
+        let d = json!({ "layer": "auto" });
+        self.patience.subscribed = Some(socket.send("rtc.subscribe", d).await?);
+        Ok(())
+    }
+
+    /// Forgets a session that the server does not have.
+    async fn disconnect(&mut self) {
+        self.context.media(self.peer).remove(self.peer, false).await;
+        self.local = Credentials::random();
+    }
+
     /// Hands the server's description to the media thread; a later one changes nothing there.
-    fn connect(&self, description: &str) -> anyhow::Result<sdp::Remote> {
+    async fn connect(&self, description: &str) -> anyhow::Result<sdp::Remote> {
         let remote = sdp::parse(description)?;
         let setup = Setup {
             local: self.local.clone(),
             remote: remote.clone(),
             part: Part::Viewer(self.context.base.options.conduct(), self.began),
         };
-        self.context.media(self.peer).add(self.peer, setup);
-        if self.context.is_to_stall(self.viewer) {
-            self.context.stall_later(self.peer);
+        self.context.media(self.peer).add(self.peer, setup).await;
+        if let Some(at) = self.context.silent_from(self.viewer) {
+            self.context.stall_later(self.peer, at);
         }
         Ok(remote)
     }
@@ -201,7 +268,9 @@ impl Session<'_> {
         }
         let share = per_second / f64::from(self.context.base.options.viewers.max(1));
         let period = Duration::from_secs_f64((1.0 / share).min(1e6));
-        let (now, ends) = (Instant::now(), self.stay.ends);
+        let silent_at = self.context.silent_from(self.viewer);
+        let ends = silent_at.map_or(self.stay.ends, |at| at.min(self.stay.ends));
+        let now = Instant::now();
         let first = now + period.mul_f64(rand::random_range(0.0..1.0));
         // What is said last has to be heard before everybody goes.
         let quiet = QUIET_TIME.min(ends.saturating_duration_since(now) / 4);
@@ -209,6 +278,14 @@ impl Session<'_> {
             interval: Some(interval_at(first, period)),
             ends: ends - quiet,
         }
+    }
+}
+
+/// Waits until then, or for ever.
+async fn at(time: Option<Instant>) {
+    match time {
+        Some(time) => sleep_until(time).await,
+        None => std::future::pending().await,
     }
 }
 
@@ -230,6 +307,7 @@ impl Clock {
     }
 }
 
+const LATE: &str = "the server did not answer in time";
 /// For what is under way when the time is over.
 const GOOD_BYE_TIME: Duration = Duration::from_secs(2);
 /// Before everybody goes, nobody says anything.

@@ -6,13 +6,16 @@ use anyhow::{Context as _, bail};
 use futures_util::{SinkExt as _, StreamExt as _};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use tokio_tungstenite::tungstenite::error::ProtocolError;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, WebSocketConfig};
-use tokio_tungstenite::tungstenite::{ClientRequestBuilder, Message as Frame};
+use tokio_tungstenite::tungstenite::{ClientRequestBuilder, Error as WsError, Message as Frame};
 use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 use url::Url;
 
+use crate::http::retry_after;
 use crate::net::{Connection, Net};
+use crate::reason::{Closed, Refusal};
 
 /// An open socket.
 #[derive(Debug)]
@@ -60,8 +63,9 @@ impl Socket {
             .read_buffer_size(4096)
             .write_buffer_size(0);
         let connection = net.connect(url).await?;
-        let (stream, _) = client_async_with_config(request, connection, Some(config))
-            .await
+        let opened = client_async_with_config(request, connection, Some(config)).await;
+        let (stream, _) = opened
+            .map_err(refused)
             .with_context(|| format!("no WebSocket at {url}"))?;
         let mut socket = Self {
             stream,
@@ -73,30 +77,41 @@ impl Socket {
         Ok(socket)
     }
 
-    /// Sends one request.
-    pub(crate) async fn send(&mut self, t: &str, d: Value) -> anyhow::Result<()> {
+    /// Sends one request, and returns its `id`.
+    pub(crate) async fn send(&mut self, t: &str, d: Value) -> anyhow::Result<String> {
         let id = self.next_id.to_string();
         self.next_id += 1;
         let text = json!({ "t": t, "id": id, "d": d }).to_string();
-        self.stream
-            .send(Frame::text(text))
-            .await
-            .with_context(|| format!("cannot send {t}"))
+        let sent = self.stream.send(Frame::text(text)).await;
+        sent.with_context(|| format!("cannot send {t}"))?;
+        Ok(id)
     }
 
-    /// Sends one request whose `id` is unique beyond the socket, as those of chat messages have to be.
-    pub(crate) async fn send_unique(&mut self, t: &str, d: Value) -> anyhow::Result<()> {
-        let id = format!("{:032x}", rand::random::<u128>());
+    /// Says something: with an `id` that is unique beyond the socket, as those of chat messages have to be.
+    pub(crate) async fn say(&mut self, t: &str, d: Value) -> anyhow::Result<()> {
+        let id = format!("{t}.{:032x}", rand::random::<u128>());
         let text = json!({ "t": t, "id": id, "d": d }).to_string();
         let sent = self.stream.send(Frame::text(text)).await;
         sent.with_context(|| format!("cannot send {t}"))
+    }
+
+    /// Returns whether it was a chat message that was refused.
+    pub(crate) fn is_chat(refusal: &Refusal) -> bool {
+        let re = refusal.re.as_deref();
+        re.is_some_and(|re| re.starts_with(CHAT))
+    }
+
+    /// Returns whether it was a chat message or a reaction that was refused.
+    pub(crate) fn is_talk(refusal: &Refusal) -> bool {
+        let re = refusal.re.as_deref();
+        re.is_some_and(|re| re.starts_with(CHAT) || re.starts_with(REACTION))
     }
 
     /// Waits for the next message; `error` messages and a closed socket are errors.
     pub(crate) async fn next(&mut self) -> anyhow::Result<Message> {
         let message = self.next_or_refusal().await?;
         if message.t == "error" {
-            bail!("the server says: {}", message.d);
+            return Err(Refusal::of(&message.d).into());
         }
         Ok(message)
     }
@@ -107,11 +122,13 @@ impl Socket {
             if let Some(message) = self.waiting.pop_front() {
                 return Ok(message);
             }
-            let frame = self
-                .stream
-                .next()
-                .await
-                .context("the server closed the socket")??;
+            let frame = match self.stream.next().await {
+                None
+                | Some(Err(WsError::Protocol(ProtocolError::ResetWithoutClosingHandshake))) => {
+                    return Err(Closed { frame: None }.into());
+                }
+                Some(frame) => frame?,
+            };
             match frame {
                 Frame::Text(text) if text.starts_with('[') => {
                     self.waiting = serde_json::from_str(&text)?;
@@ -119,7 +136,10 @@ impl Socket {
                 Frame::Text(text) => {
                     return Ok(serde_json::from_str(&text)?);
                 }
-                Frame::Close(reason) => bail!("the server closed the socket: {reason:?}"),
+                Frame::Close(frame) => {
+                    let frame = frame.map(|it| (it.code.into(), it.reason.to_string()));
+                    return Err(Closed { frame }.into());
+                }
                 Frame::Binary(_) => bail!("the server sent a binary frame"),
                 Frame::Ping(_) | Frame::Pong(_) | Frame::Frame(_) => {}
             }
@@ -136,3 +156,18 @@ impl Socket {
         self.stream.close(Some(frame)).await.ok();
     }
 }
+
+/// Returns what the server said where it was not the other end of a WebSocket.
+fn refused(error: WsError) -> anyhow::Error {
+    let WsError::Http(response) = error else {
+        return error.into();
+    };
+    let (parts, body) = response.into_parts();
+    let mut refusal = Refusal::of_http(parts.status, body.as_deref().unwrap_or_default());
+    refusal.retry_after = retry_after(&parts.headers);
+    refusal.into()
+}
+
+/// What viewers say.
+pub(crate) const CHAT: &str = "chat.send";
+pub(crate) const REACTION: &str = "reaction.send";

@@ -67,6 +67,19 @@ impl Source {
         }
     }
 
+    /// Returns whether its process is gone; `None` where that cannot be seen.
+    pub(crate) fn is_gone(&self) -> Option<bool> {
+        match self {
+            Self::Process(pid) => Some(Usage::of(*pid).is_none()),
+            Self::Metrics { .. } | Self::None => None,
+        }
+    }
+
+    /// Returns whether figures are to be had at all.
+    pub(crate) fn is_known(&self) -> bool {
+        !matches!(self, Self::None)
+    }
+
     async fn try_read(&self) -> anyhow::Result<Option<Usage>> {
         let (http, url, token) = match self {
             Self::None => return Ok(None),

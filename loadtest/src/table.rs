@@ -1,14 +1,25 @@
 //! The result, as people read it.
 
+use crate::figures::{JoinCost, Stalled};
 use crate::light::Counts;
 use crate::light::tally::Spread;
 use crate::measure::{ServerCost, Shares, float};
-use crate::report::{Conformance, Joins, Report};
+use crate::report::{Conformance, Ended, Joins, Report};
+use crate::stop::Why;
 use crate::talk::Chat;
 
 /// Returns the whole report as lines.
 pub(crate) fn lines(report: &Report) -> Vec<String> {
-    let mut lines = Vec::new();
+    let mut lines = figures(report);
+    lines.push(String::new());
+    lines.extend(verdict(report));
+    lines
+}
+
+/// Returns what was measured.
+pub(crate) fn figures(report: &Report) -> Vec<String> {
+    let mut lines = vec![report.made.line()];
+    ended(report, &mut lines);
     people(report, &mut lines);
     packets(report, &mut lines);
     lines.push(String::new());
@@ -18,8 +29,19 @@ pub(crate) fn lines(report: &Report) -> Vec<String> {
     for (error, count) in &report.errors {
         lines.push(format!("{count} visits: {error}"));
     }
-    lines.push(String::new());
-    lines.push(report.steady.generator.verdict());
+    let listed: usize = report.errors.iter().map(|(_, count)| count).sum();
+    if listed < report.ended_early {
+        lines.push(format!(
+            "{} visits: other reasons",
+            report.ended_early - listed
+        ));
+    }
+    lines
+}
+
+/// Returns whose limit was met, and whether the test passed.
+pub(crate) fn verdict(report: &Report) -> Vec<String> {
+    let mut lines = vec![report.steady.generator.verdict()];
     if report.failures.is_empty() {
         lines.push("passed".into());
     }
@@ -27,15 +49,34 @@ pub(crate) fn lines(report: &Report) -> Vec<String> {
     lines
 }
 
+fn ended(report: &Report, lines: &mut Vec<String>) {
+    let Some(ended) = report.ended else { return };
+    let why = match ended.why {
+        Why::Interrupted => "interrupted",
+        Why::ServerGone => "ended because the server went away",
+    };
+    let place = if ended.in_ramp {
+        ", before everybody was let in"
+    } else {
+        ""
+    };
+    lines.push(format!("{why} after {:.1} s{place}", ended.after_s));
+}
+
 fn people(report: &Report, lines: &mut Vec<String>) {
     let complete = report.conformance.as_ref();
     for (name, joins) in [
         ("", Some(&report.joins)),
+        (" of those who came back", report.rejoins.as_ref()),
         (" of complete viewers", complete.map(|all| &all.joins)),
     ] {
         if let Some(joins) = joins.filter(|joins| joins.visits > 0) {
+            let cut_short = match joins.cut_short {
+                0 => String::new(),
+                count => format!("; {count} had just come"),
+            };
             lines.push(format!(
-                "{} of {} visits{name} got a whole picture",
+                "{} of {} visits{name} got a whole picture{cut_short}",
                 joins.watching, joins.visits
             ));
         }
@@ -95,14 +136,24 @@ fn times(report: &Report, lines: &mut Vec<String>) {
     let of_complete =
         |joins: fn(&Joins) -> Option<Spread>| complete.and_then(|complete| joins(&complete.joins));
     let chat = report.chat.as_ref();
+    let again = |joins: fn(&Joins) -> Option<Spread>| report.rejoins.as_ref().and_then(joins);
+    let (before, after) = report.stalled.map_or((None, None), |stalled| {
+        let [before, after] = [stalled.before, stalled.after];
+        (before.frame_delay_us, after.frame_delay_us)
+    });
     let rows = [
         ("connected", report.joins.connected_us),
         ("first packet", report.joins.first_packet_us),
         ("first whole picture", report.joins.first_frame_us),
+        ("back: connected", again(|all| all.connected_us)),
+        ("back: first packet", again(|all| all.first_packet_us)),
+        ("back: first whole picture", again(|all| all.first_frame_us)),
         (
             "frame sent → last packet there",
             report.steady.frame_delay_us,
         ),
+        ("frame, before the silence", before),
+        ("frame, after it, of the others", after),
         ("last packet sent → there", report.steady.packet_delay_us),
         ("complete: connected", of_complete(|all| all.connected_us)),
         (
@@ -135,9 +186,19 @@ fn times(report: &Report, lines: &mut Vec<String>) {
 fn costs(report: &Report, lines: &mut Vec<String>) {
     let steady = &report.steady;
     lines.push(format!(
-        "steady {:.0} s: {} connected, {:.0} packets/s, {:.0} Mb/s, {} lost, {} opened, {} unreadable",
-        steady.seconds, steady.connected, steady.packets_per_second, steady.megabits_per_second,
-        steady.lost, steady.opened, steady.unreadable
+        "{} {:.0} s: {} connected, {:.0} packets/s, {:.0} Mb/s, {} lost, {} opened, {} unreadable",
+        if steady.is_steady {
+            "steady"
+        } else {
+            "with joins, not steady:"
+        },
+        steady.seconds,
+        steady.connected,
+        steady.packets_per_second,
+        steady.megabits_per_second,
+        steady.lost,
+        steady.opened,
+        steady.unreadable
     ));
     lines.extend(steady.packets_per_viewer.map(|shares| {
         let Shares {
@@ -149,10 +210,14 @@ fn costs(report: &Report, lines: &mut Vec<String>) {
             "packets of one viewer there: {least} at least, {median} in the middle, {most} at most"
         )
     }));
-    lines.push(steady.server.as_ref().map_or_else(
-        || "server: its CPU time and memory are not known (--server-pid, --metrics)".into(),
-        server,
-    ));
+    lines.push(
+        steady
+            .server
+            .as_ref()
+            .map_or_else(|| unknown(report.ended), server),
+    );
+    lines.extend(report.join_cost.as_ref().map(joining));
+    lines.extend(report.stalled.as_ref().map(stalled));
     lines.extend(report.chat.as_ref().map(chat));
     let own = &steady.generator;
     lines.push(format!(
@@ -167,6 +232,16 @@ fn costs(report: &Report, lines: &mut Vec<String>) {
     lines.extend(report.conformance.iter().flat_map(complete));
 }
 
+fn unknown(ended: Option<Ended>) -> String {
+    let is_gone = ended.is_some_and(|ended| ended.why == Why::ServerGone);
+    let why = if is_gone {
+        "it went away too soon"
+    } else {
+        "--server-pid, --metrics"
+    };
+    format!("server: its CPU time and memory are not known ({why})")
+}
+
 fn server(cost: &ServerCost) -> String {
     format!(
         "server: {:.2} cores, {:.0} ns per packet × viewer, {:.0} viewers a core, {:.1} KiB a viewer, {:.0} MiB",
@@ -178,11 +253,39 @@ fn server(cost: &ServerCost) -> String {
     )
 }
 
+fn joining(cost: &JoinCost) -> String {
+    format!(
+        "joins: {} of the ramp, {:.2} ms of the server's CPU each, {:.0} joins a second a core",
+        cost.joins,
+        cost.cpu_us_per_join / 1000.0,
+        cost.joins_per_second_per_core
+    )
+}
+
+fn stalled(stalled: &Stalled) -> String {
+    let Stalled {
+        viewers,
+        before,
+        after,
+    } = stalled;
+    format!(
+        "stalled: {viewers} fell silent; of the others {} remained; lost {} before and {} after, left out {} and {}, {:.0} and {:.0} packets/s",
+        after.connected,
+        before.lost,
+        after.lost,
+        before.left_out,
+        after.left_out,
+        before.packets_per_second,
+        after.packets_per_second
+    )
+}
+
 fn chat(chat: &Chat) -> String {
     format!(
-        "chat: {} sent, {} acknowledged, {} delivered, {} missed, {} repeated; {} reactions sent, {} delivered; {} refused",
+        "chat: {} sent, {} acknowledged, {} unanswered, {} delivered, {} missed, {} repeated; {} reactions sent, {} delivered; {} refused",
         chat.sent,
         chat.acknowledged,
+        chat.unanswered,
         chat.delivered,
         chat.missed,
         chat.repeated,

@@ -8,7 +8,8 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::light::tally::{BEGAN, Histogram, Spread};
-use crate::socket::Message;
+use crate::reason::Refusal;
+use crate::socket::{Message, Socket};
 
 /// Counts of all viewers.
 #[derive(Debug, Default)]
@@ -18,8 +19,9 @@ pub(crate) struct Talk {
     chat_delivered: AtomicU64,
     reactions_sent: AtomicU64,
     reactions_delivered: AtomicU64,
-    /// Requests that the server refused.
+    /// What the server refused of both, and of the messages alone.
     refused: AtomicU64,
+    chat_refused: AtomicU64,
     /// Room events that came twice, and numbers of some that did not come.
     repeated: AtomicU64,
     missed: AtomicU64,
@@ -33,6 +35,8 @@ pub(crate) struct Talk {
 pub(crate) struct Chat {
     pub(crate) sent: u64,
     pub(crate) acknowledged: u64,
+    /// Neither acknowledged nor refused.
+    pub(crate) unanswered: u64,
     /// To all sockets together.
     pub(crate) delivered: u64,
     pub(crate) reactions_sent: u64,
@@ -67,8 +71,13 @@ impl Talk {
     }
 
     /// Takes note of a refusal.
-    pub(crate) fn handle_refusal(&self) {
-        self.refused.fetch_add(1, Ordering::Relaxed);
+    pub(crate) fn handle_refusal(&self, refusal: &Refusal) {
+        if Socket::is_talk(refusal) {
+            self.refused.fetch_add(1, Ordering::Relaxed);
+        }
+        if Socket::is_chat(refusal) {
+            self.chat_refused.fetch_add(1, Ordering::Relaxed);
+        }
     }
 
     /// Takes a chat message of somebody.
@@ -102,9 +111,12 @@ impl Talk {
     pub(crate) fn chat(&self, unheard: u64) -> Option<Chat> {
         let delays = self.delay.lock().unwrap_or_else(PoisonError::into_inner);
         let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let (sent, acknowledged) = (count(&self.chat_sent), count(&self.chat_acknowledged));
+        let answered = acknowledged + count(&self.chat_refused);
         let chat = Chat {
-            sent: count(&self.chat_sent),
-            acknowledged: count(&self.chat_acknowledged),
+            sent,
+            acknowledged,
+            unanswered: sent.saturating_sub(answered),
             delivered: count(&self.chat_delivered),
             reactions_sent: count(&self.reactions_sent),
             reactions_delivered: count(&self.reactions_delivered),
@@ -179,6 +191,21 @@ mod tests {
     }
 
     #[test]
+    fn what_is_neither_acknowledged_nor_refused_is_unanswered() {
+        let talk = Talk::default();
+        std::sync::LazyLock::force(&BEGAN);
+        for _ in 0..5 {
+            talk.message();
+        }
+        talk.handle_ack(&message("ack", None, json!({ "messageId": "1" })));
+        for re in ["chat.send.1", "reaction.send.2", "3"] {
+            talk.handle_refusal(&Refusal::of(&json!({ "code": "busy", "re": re })));
+        }
+        let chat = talk.chat(0).unwrap();
+        assert_eq!((chat.refused, chat.unanswered), (2, 3));
+    }
+
+    #[test]
     fn what_was_said_is_counted_where_it_arrives() {
         let talk = Talk::default();
         std::sync::LazyLock::force(&BEGAN);
@@ -193,6 +220,7 @@ mod tests {
         talk.handle_reactions(&message("reaction.batch", None, counts));
         let chat = talk.chat(2).unwrap();
         assert_eq!((chat.sent, chat.acknowledged, chat.delivered), (1, 1, 3));
+        assert_eq!(chat.unanswered, 0);
         assert_eq!((chat.reactions_sent, chat.reactions_delivered), (1, 15));
         assert_eq!((chat.missed, chat.delivery_us.unwrap().count), (2, 3));
         assert!(Talk::default().chat(0).is_none());

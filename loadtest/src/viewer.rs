@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use anyhow::{Context as _, anyhow};
+use anyhow::anyhow;
 use rtc::rtp_transceiver::rtp_sender::RtpCodecKind;
 use rtc::rtp_transceiver::{RTCRtpTransceiverDirection, RTCRtpTransceiverInit};
 use serde::Serialize;
@@ -15,9 +15,12 @@ use webrtc::media_stream::track_remote::{TrackRemote, TrackRemoteEvent};
 use webrtc::peer_connection::{PeerConnection, RTCSessionDescription};
 
 use crate::api::Resource;
+use crate::gate::Gate;
 use crate::light::tally::Histogram;
 use crate::meter::{Counts, Meter};
+use crate::patience::{Patience, Turn};
 use crate::peer::{self, Link, TakeTrack};
+use crate::reason::{Reason, Refusal};
 use crate::run::Context;
 use crate::socket::{Message, Socket};
 use crate::stamp;
@@ -42,9 +45,14 @@ pub(crate) struct ViewerReport {
     pub(crate) audio: Counts,
     /// The video track.
     pub(crate) video: Counts,
+    /// The test ended when it had just come.
+    pub(crate) cut_short: bool,
     /// What ended it early.
     pub(crate) error: Option<String>,
-    /// Time from when a frame was due at the publisher to its last packet; only with our own publisher.
+    /// The same, to be compared with others.
+    #[serde(skip)]
+    pub(crate) reason: Option<Reason>,
+    /// Time from when a frame was due at the publisher to its last packet, of the steady part; only with our own publisher.
     #[serde(skip)]
     pub(crate) delays: Histogram,
 }
@@ -54,9 +62,10 @@ pub(crate) async fn watch(context: Arc<Context>, number: u16, ends: Instant) -> 
     let mut viewer = Viewer {
         context: &context,
         began: Instant::now(),
-        received: Arc::default(),
+        received: Arc::new(Received::new(&context)),
         link: watch::Sender::default(),
         peer: None,
+        patience: Patience::default(),
         report: ViewerReport {
             number,
             ..ViewerReport::default()
@@ -73,6 +82,7 @@ pub(crate) async fn watch(context: Arc<Context>, number: u16, ends: Instant) -> 
     if let Err(error) = result {
         warn!(number, error = format!("{error:#}"), "a viewer was stopped");
         viewer.report.error = Some(format!("{error:#}"));
+        viewer.report.reason = Some(Reason::of(&error));
     }
     viewer.finish().await
 }
@@ -87,6 +97,7 @@ struct Viewer<'a> {
     link: watch::Sender<Link>,
     /// Made when the first offer comes, or for ours.
     peer: Option<Arc<dyn PeerConnection>>,
+    patience: Patience,
     report: ViewerReport,
 }
 
@@ -94,7 +105,7 @@ impl Viewer<'_> {
     async fn run(&mut self, ends: Instant) -> anyhow::Result<()> {
         match self.context.base.options.whep.clone() {
             Some(url) => self.by_whep(&url, ends).await,
-            None => self.by_socket(ends).await,
+            None => self.by_sockets(ends).await,
         }
     }
 
@@ -123,6 +134,18 @@ impl Viewer<'_> {
         resource.delete().await
     }
 
+    /// Comes again while the server is too busy to let it in.
+    async fn by_sockets(&mut self, ends: Instant) -> anyhow::Result<()> {
+        while let Err(error) = self.by_socket(ends).await {
+            let Some(wait) = self.patience.handle_end(&error) else {
+                return Err(error);
+            };
+            self.disconnect().await;
+            self.context.base.http.wait(wait).await;
+        }
+        Ok(())
+    }
+
     /// Serves the socket until the time is over.
     async fn by_socket(&mut self, ends: Instant) -> anyhow::Result<()> {
         let context = self.context;
@@ -131,25 +154,49 @@ impl Viewer<'_> {
         let join = base.api().join(room, token).await?;
         let url = base.options.ws.as_ref().unwrap_or(&join.socket);
         let mut socket = Socket::enter(&base.http.net, url, &join.token, room).await?;
-        socket
-            .send("rtc.subscribe", json!({ "layer": "auto" }))
-            .await?;
+        self.subscribe(&mut socket).await?;
         let over = base.stop.or_at(ends);
         tokio::pin!(over);
         loop {
             let message = tokio::select! {
-                message = socket.next() => message?,
+                message = socket.next_or_refusal() => message?,
                 () = &mut over => break,
             };
             match message.t.as_str() {
                 "joined" => self.report.joined_us = Some(self.elapsed_us(Instant::now())),
                 "rtc.offer" => self.handle_offer(&mut socket, &message).await?,
+                "error" => {
+                    let refusal = Refusal::of(&message.d);
+                    match self.patience.handle_refusal(&refusal) {
+                        Turn::Go => {}
+                        Turn::Subscribe(wait) => {
+                            self.disconnect().await;
+                            base.http.wait(wait).await;
+                            self.subscribe(&mut socket).await?;
+                        }
+                        Turn::Leave => return Err(refusal.into()),
+                    }
+                }
                 // Chat, reactions and numbers are nothing to a viewer that only measures media.
                 _ => {}
             }
         }
         socket.close().await;
         Ok(())
+    }
+
+    async fn subscribe(&mut self, socket: &mut Socket) -> anyhow::Result<()> {
+        let d = json!({ "layer": "auto" });
+        self.patience.subscribed = Some(socket.send("rtc.subscribe", d).await?);
+        Ok(())
+    }
+
+    /// Forgets a session that the server does not have.
+    async fn disconnect(&mut self) {
+        let Some(peer) = self.peer.take() else { return };
+        if let Err(error) = peer.close().await {
+            warn!(number = self.report.number, %error, "a peer did not close");
+        }
     }
 
     async fn handle_offer(&mut self, socket: &mut Socket, offer: &Message) -> anyhow::Result<()> {
@@ -165,9 +212,9 @@ impl Viewer<'_> {
         let sdp = answer.sdp.clone();
         peer.set_local_description(answer).await?;
         let session = offer.text("sessionId")?;
-        socket
-            .send("rtc.answer", json!({ "sessionId": session, "sdp": sdp }))
-            .await
+        let d = json!({ "sessionId": session, "sdp": sdp });
+        self.patience.answered = Some(socket.send("rtc.answer", d).await?);
+        Ok(())
     }
 
     async fn build(&mut self) -> anyhow::Result<Arc<dyn PeerConnection>> {
@@ -181,22 +228,20 @@ impl Viewer<'_> {
         if let Link::Connected(at) = *self.link.borrow() {
             self.report.connected_us = Some(self.elapsed_us(at));
         }
-        if let Some(peer) = self.peer.take()
-            && let Err(error) = peer.close().await.context("close")
-        {
-            warn!(
-                number = self.report.number,
-                error = format!("{error:#}"),
-                "a peer did not close"
-            );
-        }
+        self.disconnect().await;
         let state = self.received.lock();
+        if state.first_packet.is_some() {
+            self.context.gate.handle_end();
+        }
+        let now = std::time::Instant::now();
         self.report.first_packet_us = state.first_packet.map(|at| self.elapsed_us(at));
         self.report.first_frame_us = state.first_frame.map(|at| self.elapsed_us(at));
-        self.report.audio = state.audio.counts();
-        self.report.video = state.video.counts();
+        self.report.audio = state.audio.counts(now);
+        self.report.video = state.video.counts(now);
         self.report.delays = state.video.delays().clone();
         drop(state);
+        let just_came = self.context.base.stop.cuts_short(self.began);
+        self.report.cut_short = just_came && self.report.video.frames == 0;
         self.report
     }
 
@@ -207,8 +252,12 @@ impl Viewer<'_> {
 }
 
 /// Shared between the tracks' readers and the viewer.
-#[derive(Default)]
-struct Received(Mutex<ReceivedState>);
+struct Received {
+    state: Mutex<ReceivedState>,
+    gate: Arc<Gate>,
+    /// Delays count from then on.
+    steady_at: Instant,
+}
 
 #[derive(Default)]
 struct ReceivedState {
@@ -221,23 +270,34 @@ struct ReceivedState {
 }
 
 impl Received {
+    fn new(context: &Context) -> Self {
+        Self {
+            state: Mutex::default(),
+            gate: Arc::clone(&context.gate),
+            steady_at: context.steady_at(),
+        }
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, ReceivedState> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn handle_packet(&self, kind: RtpCodecKind, packet: &rtc::rtp::Packet) {
         let now = Instant::now();
         let header = &packet.header;
         let mut state = self.lock();
+        self.gate.handle_packet(state.first_packet.is_none());
         state.first_packet.get_or_insert(now);
         let meter = if kind == RtpCodecKind::Video {
             &mut state.video
         } else {
             &mut state.audio
         };
-        let ends = meter.handle_packet(header.sequence_number, header.marker, packet.payload.len());
+        let (seq, bytes) = (header.sequence_number, packet.payload.len());
+        let ends = meter.handle_packet(seq, header.marker, bytes, now.into_std());
         if kind == RtpCodecKind::Video && ends {
-            if let Some(stamp) = stamp::read(&packet.payload) {
+            // Before, a cache may have shown frames of the past.
+            if let Some(stamp) = stamp::read(&packet.payload).filter(|_| now >= self.steady_at) {
                 let sent_at = stamp.frame_sent_at.into();
                 meter.handle_delay(now.saturating_duration_since(sent_at));
             }
@@ -260,5 +320,40 @@ impl TakeTrack for Tracks {
                 }
             }
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stamp::{STAMP_LEN, Stamp};
+
+    #[test]
+    fn delays_before_the_steady_part_do_not_count() {
+        let now = Instant::now();
+        let delays = |steady_at| {
+            let received = Received {
+                state: Mutex::default(),
+                gate: Arc::default(),
+                steady_at,
+            };
+            let mut payload = vec![0; STAMP_LEN];
+            let sent = std::time::Instant::now();
+            let stamp = Stamp {
+                frame_sent_at: sent,
+                packet_sent_at: sent,
+                stream: 1,
+                count: 1,
+            };
+            stamp::write(&mut payload, &stamp);
+            let mut packet = rtc::rtp::Packet::default();
+            packet.header.marker = true;
+            packet.payload = payload.into();
+            received.handle_packet(RtpCodecKind::Video, &packet);
+            assert_eq!(received.gate.crowd().watching, 1);
+            received.lock().video.delays().count()
+        };
+        assert_eq!(delays(now), 1);
+        assert_eq!(delays(now + Duration::from_secs(60)), 0);
     }
 }

@@ -20,6 +20,29 @@ fn help_names_every_way_to_measure() {
 }
 
 #[test]
+fn help_shows_what_stands_for_a_number_as_it_is_written() {
+    let text = String::from_utf8(run(&["--help"]).stdout).unwrap();
+    let explained = "{n} in it stands for the publisher's number";
+    assert_eq!(text.matches(explained).count(), 2, "{text}");
+    assert!(!text.contains('\u{1b}'), "a pipe gets no escape codes");
+}
+
+#[test]
+fn a_report_that_cannot_be_written_is_refused_at_once() {
+    let kept = std::env::temp_dir().join(format!("klieg-loadtest-{}.json", std::process::id()));
+    let path = kept.to_str().unwrap();
+    let wrong = "/no/such/folder/report.html";
+    let output = run(&["--room", "a", "--json", path, "--html", wrong]);
+    assert_eq!(output.status.code(), Some(1));
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        text.contains("cannot write /no/such/folder/report.html"),
+        "{text}"
+    );
+    assert!(!kept.exists(), "nothing is left behind");
+}
+
+#[test]
 fn bad_options_are_refused_with_the_reason() {
     let cases: [(&[&str], &str); 9] = [
         (&["--room", "demo", "--loss", "2"], "2%"),

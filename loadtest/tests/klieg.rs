@@ -8,9 +8,9 @@
     reason = "the helpers of tests are tests, too"
 )]
 
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Lines};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, ChildStderr, Command, Output, Stdio};
 
 use serde_json::Value;
 
@@ -39,8 +39,11 @@ fn without_loss_everybody_gets_every_packet_once() {
 #[test]
 fn what_viewers_throw_away_comes_again() {
     let server = Server::start();
-    let report = server.passes(&["--viewers", "24", "--publishers", "1", "--loss", "5%"]);
+    let options = ["--viewers", "24", "--publishers", "1", "--loss", "5%"];
+    let report = server.passes(&[&options[..], &["--audio"]].concat());
     let video = &report["video"];
+    assert!(report["audio"]["lost"].as_u64() > Some(0), "{report}");
+    assert_eq!(report["unexplainedLoss"]["audio"], 0, "{report}");
     assert!(report["droppedOnPurpose"].as_u64() > Some(100), "{report}");
     assert!(video["recovered"].as_u64() > Some(100), "{video}");
     assert_eq!(video["lost"], 0, "{video}");
@@ -51,7 +54,9 @@ fn what_viewers_throw_away_comes_again() {
 fn what_a_publisher_loses_is_asked_for_and_seen() {
     let server = Server::start();
     let options = ["--viewers", "5", "--publishers", "1", "--uplink-loss", "5%"];
-    let report = server.passes(&options);
+    let report = server.passes(&[&options[..], &["--audio", "--conformance", "1"]].concat());
+    assert!(report["audio"]["lost"].as_u64() > Some(0), "{report}");
+    assert_eq!(report["unexplainedLoss"]["audio"], 0, "{report}");
     let sent = &report["sent"];
     assert!(sent["dropped"].as_u64() > Some(10), "{sent}");
     assert!(sent["askedAgain"].as_u64() > Some(10), "{sent}");
@@ -75,6 +80,7 @@ fn in_a_chat_storm_everybody_hears_everything_once() {
     let chat = &report["chat"];
     assert!(chat["sent"].as_u64() > Some(20), "{chat}");
     assert_eq!(chat["acknowledged"], chat["sent"], "{chat}");
+    assert_eq!(chat["unanswered"], 0, "{chat}");
     assert!(chat["delivered"].as_u64() > chat["sent"].as_u64(), "{chat}");
     assert!(chat["reactionsDelivered"].as_u64() > Some(100), "{chat}");
     for fault in ["missed", "repeated", "refused"] {
@@ -107,9 +113,22 @@ fn viewers_who_stall_take_nothing_from_the_others() {
         "1",
         "--scenario",
         "stalled",
+        "--chat",
+        "20/s",
     ]);
     assert_eq!(report["joins"]["watching"], 30);
     assert_eq!(report["video"]["lost"], 0);
+    let chat = &report["chat"];
+    let to_all = chat["sent"].as_u64().unwrap() * 30;
+    assert!(chat["delivered"].as_u64() < Some(to_all), "{chat}");
+    let stalled = &report["stalled"];
+    assert_eq!(stalled["viewers"], 3, "{stalled}");
+    assert_eq!(stalled["after"]["connected"], 27, "{stalled}");
+    for part in ["before", "after"] {
+        assert_eq!(stalled[part]["lost"], 0, "{stalled}");
+        let delays = &stalled[part]["frameDelayUs"]["count"];
+        assert!(delays.as_u64() > Some(0), "{stalled}");
+    }
 }
 
 #[test]
@@ -123,8 +142,78 @@ fn those_who_break_off_come_back_to_a_picture() {
         "--scenario",
         "reconnect",
     ]);
-    assert_eq!(report["joins"]["visits"], 40);
-    assert_eq!(report["joins"]["watching"], 40);
+    for joins in ["joins", "rejoins"] {
+        assert_eq!(report[joins]["visits"], 20, "{joins}");
+        assert_eq!(report[joins]["firstFrameUs"]["count"], 20, "{joins}");
+    }
+}
+
+#[test]
+fn a_server_with_few_places_lets_everybody_in_after_a_while() {
+    let server = Server::with(&["--set", "max_handshakes=2"]);
+    let crowd = ["--viewers", "40", "--conformance", "1", "--publishers", "1"];
+    let storm = ["--scenario", "join-storm", "--duration", "30s"];
+    let report = server.passes(&[&crowd[..], &storm[..]].concat());
+    assert!(report["toldToWait"].as_u64() > Some(0), "{report}");
+    assert_eq!(report["joins"]["watching"], 40, "{report}");
+    assert_eq!(report["conformance"]["joins"]["watching"], 1, "{report}");
+}
+
+#[test]
+fn complete_viewers_alone_have_their_price() {
+    let server = Server::start();
+    let options = ["--viewers", "0", "--conformance", "2", "--publishers", "1"];
+    let (report, text) = server.runs(&options, 0);
+    let steady = &report["steady"];
+    assert!(steady["completePackets"].as_u64() > Some(100), "{text}");
+    for figure in ["cpuNsPerPacket", "viewersPerCore", "kibPerViewer"] {
+        let cost = &steady["server"][figure];
+        assert!(cost.as_f64() > Some(0.0), "{figure}: {text}");
+    }
+}
+
+#[test]
+fn a_server_that_goes_away_ends_the_test_in_words() {
+    let mut server = Server::start();
+    let id = server.child.id().to_string();
+    let mut run = server.run_long(&["--viewers", "5", "--server-pid", &id]);
+    run.wait_for("5 of 5 connected");
+    // Some seconds are measured before.
+    run.wait_for("5 of 5 connected");
+    run.wait_for("5 of 5 connected");
+    server.child.kill().unwrap();
+    server.child.wait().unwrap();
+    let (code, text) = run.end();
+    assert_eq!(code, Some(1), "{text}");
+    assert!(
+        text.contains("FAILED: the server went away after"),
+        "{text}"
+    );
+    assert!(!text.contains("are not known"), "{text}");
+    assert!(
+        text.contains("the server closed the socket without a word"),
+        "{text}"
+    );
+    let report = server.report();
+    assert_eq!(report["ended"]["why"], "serverGone");
+    let cost = &report["steady"]["server"]["cpuNsPerPacket"];
+    assert!(cost.as_f64() > Some(0.0), "{text}");
+}
+
+#[test]
+fn an_interrupt_of_the_ramp_fails_nobody_who_had_just_come() {
+    let server = Server::start();
+    let mut run = server.run_long(&["--viewers", "600", "--ramp", "10/s"]);
+    run.wait_for(" connected");
+    run.wait_for(" connected");
+    run.interrupt();
+    let (code, text) = run.end();
+    assert_eq!(code, Some(0), "{text}");
+    assert!(text.contains("before everybody was let in"), "{text}");
+    assert!(!text.contains("\nsteady "), "{text}");
+    let report = server.report();
+    assert_eq!(report["ended"]["inRamp"], true);
+    assert_eq!(report["steady"]["isSteady"], false);
 }
 
 #[test]
@@ -191,35 +280,49 @@ fn viewers_without_a_picture_fail_the_run_in_words() {
 #[test]
 fn an_interrupt_ends_with_the_report() {
     let server = Server::start();
-    let path = server.data.path().join("report.json");
-    let mut child = server
-        .command(&["--viewers", "5", "--publishers", "1", "--duration", "10m"])
-        .stderr(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
-    let all = |line: &String| line.contains("5 of 5 connected");
-    let line = lines.by_ref().map(Result::unwrap).find(all).unwrap();
+    let mut run = server.run_long(&["--viewers", "5"]);
+    let line = run.wait_for("5 of 5 connected");
     assert!(
         !line.contains('\x1b'),
         "a pipe gets no escape codes: {line:?}"
     );
-    let id = child.id().to_string();
-    assert!(
-        Command::new("kill")
-            .args(["-INT", &id])
-            .status()
-            .unwrap()
-            .success()
-    );
-    lines.for_each(|line| drop(line.unwrap()));
-    let output = child.wait_with_output().unwrap();
-    let text = String::from_utf8(output.stdout).unwrap();
-    assert_eq!(output.status.code(), Some(0), "{text}");
+    run.interrupt();
+    let (code, text) = run.end();
+    assert_eq!(code, Some(0), "{text}");
     assert!(text.contains("5 of 5 visits got a whole picture"), "{text}");
-    let report: Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
-    assert_eq!(report["interrupted"], true);
+    assert!(text.contains("interrupted after"), "{text}");
+    assert_eq!(server.report()["interrupted"], true);
+}
+
+/// A test that goes on until it is ended.
+struct Run {
+    child: Child,
+    lines: Lines<BufReader<ChildStderr>>,
+}
+
+impl Run {
+    /// Waits for a line of the live view.
+    fn wait_for(&mut self, text: &str) -> String {
+        let mut lines = self.lines.by_ref().map(Result::unwrap);
+        let line = lines.find(|line| line.contains(text));
+        line.unwrap_or_else(|| panic!("no line with {text:?}"))
+    }
+
+    fn interrupt(&self) {
+        let id = self.child.id().to_string();
+        let status = Command::new("kill").args(["-INT", &id]).status().unwrap();
+        assert!(status.success());
+    }
+
+    /// Waits for the end, and returns code and table.
+    fn end(self) -> (Option<i32>, String) {
+        self.lines.for_each(|line| drop(line.unwrap()));
+        let output = self.child.wait_with_output().unwrap();
+        (
+            output.status.code(),
+            String::from_utf8(output.stdout).unwrap(),
+        )
+    }
 }
 
 /// A server of a test's own; it ends with it.
@@ -267,6 +370,24 @@ impl Server {
         Self { child, url, data }
     }
 
+    /// Begins a test that nobody waits for the end of.
+    fn run_long(&self, options: &[&str]) -> Run {
+        let mut child = self
+            .command(&["--publishers", "1", "--duration", "10m"])
+            .args(options)
+            .stderr(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        Run { child, lines }
+    }
+
+    fn report(&self) -> Value {
+        let json = std::fs::read(self.data.path().join("report.json")).unwrap();
+        serde_json::from_slice(&json).unwrap()
+    }
+
     /// Runs a test of this server that has to pass, and returns its report.
     fn passes(&self, options: &[&str]) -> Value {
         self.runs(options, 0).0
@@ -278,16 +399,11 @@ impl Server {
             status,
             stdout,
             stderr,
-        } = self
-            .command(options)
-            .args(["--duration", "4s"])
-            .output()
-            .unwrap();
+        } = self.command(options).output().unwrap();
         let text = String::from_utf8(stdout).unwrap();
         let log = String::from_utf8(stderr).unwrap();
         assert_eq!(status.code(), Some(code), "{text}\n{log}");
-        let json = std::fs::read(self.data.path().join("report.json")).unwrap();
-        (serde_json::from_slice(&json).unwrap(), text)
+        (self.report(), text)
     }
 
     fn command(&self, options: &[&str]) -> Command {
@@ -296,6 +412,9 @@ impl Server {
             .args(options)
             .args(["--http", &self.url, "--json", "report.json"])
             .current_dir(self.data.path());
+        if !options.contains(&"--duration") {
+            command.args(["--duration", "4s"]);
+        }
         command
     }
 }

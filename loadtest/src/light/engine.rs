@@ -54,8 +54,11 @@ impl Engine {
         }
     }
 
-    /// Takes a peer, which first of all wants a path.
+    /// Takes a peer, which first of all wants a path; one that is there stays as it is.
     pub(super) fn add(&mut self, id: u32, setup: Setup) {
+        if self.peers.contains_key(&id) {
+            return;
+        }
         let now = Instant::now();
         let Setup {
             local,
@@ -198,13 +201,18 @@ impl Engine {
     fn publish(&mut self) {
         let (mut faults, mut connected) = (self.past_faults, 0);
         self.tally.shares.clear();
+        self.tally.stalled = 0;
         for (id, peer) in &self.peers {
             let End::Viewer(viewer) = &peer.end else {
                 continue;
             };
+            faults.add(viewer.faults());
+            if viewer.is_stalled {
+                self.tally.stalled += 1;
+                continue;
+            }
             self.tally.shares.push((*id, viewer.packets()));
             connected += u64::from(peer.link.keys.is_some() && peer.link.over.is_none());
-            faults.add(viewer.faults());
         }
         self.tally.faults = faults;
         let shared = self.shared.tally.lock();

@@ -16,18 +16,18 @@ use tracing::warn;
 use super::accepted::Accepted;
 use super::dtls::Identity;
 use super::engine::{Engine, shares_sockets};
-use super::receive::{Conduct, Seen};
 use super::sdp::Remote;
+use super::seen::{Conduct, Seen};
 use super::send::Plan;
 use super::sent::Sent;
 use super::socket::Socket;
 use super::stun::Credentials;
 use super::tally::Tally;
 
-/// The door to a media thread.
+/// The door to a media thread. Whoever finds its queue full waits until there is room again.
 #[derive(Clone)]
 pub(crate) struct Media {
-    commands: mpsc::UnboundedSender<Command>,
+    commands: mpsc::Sender<Command>,
     shared: Arc<Shared>,
 }
 
@@ -75,7 +75,7 @@ impl Media {
         sockets: usize,
         identity: Arc<Identity>,
     ) -> anyhow::Result<Self> {
-        let (commands, inbox) = mpsc::unbounded_channel();
+        let (commands, inbox) = mpsc::channel(MAX_COMMANDS);
         let shared = Arc::<Shared>::default();
         let theirs = Arc::clone(&shared);
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -90,21 +90,22 @@ impl Media {
         Ok(Self { commands, shared })
     }
 
-    /// Connects a peer. A thread that is gone takes nothing, which is seen in the figures.
-    pub(crate) fn add(&self, peer: u32, setup: Setup) {
-        let _ = self.commands.send(Command::Add(peer, Box::new(setup)));
+    /// Connects a peer, unless it is there already. A thread that is gone takes nothing, which is seen in the figures.
+    pub(crate) async fn add(&self, peer: u32, setup: Setup) {
+        let command = Command::Add(peer, Box::new(setup));
+        let _ = self.commands.send(command).await;
     }
 
     /// Lets a peer fall silent: it neither reads nor answers any more.
-    pub(crate) fn stall(&self, peer: u32) {
-        let _ = self.commands.send(Command::Stall(peer));
+    pub(crate) async fn stall(&self, peer: u32) {
+        let _ = self.commands.send(Command::Stall(peer)).await;
     }
 
     /// Takes a peer away, with a goodbye or without; `None` when there is none of this number.
     pub(crate) async fn remove(&self, peer: u32, with_goodbye: bool) -> Option<Outcome> {
         let (answer, outcome) = oneshot::channel();
         let command = Command::Remove(peer, with_goodbye, answer);
-        self.commands.send(command).ok()?;
+        self.commands.send(command).await.ok()?;
         outcome.await.ok()
     }
 
@@ -122,7 +123,7 @@ impl Media {
 }
 
 async fn run(
-    mut inbox: mpsc::UnboundedReceiver<Command>,
+    mut inbox: mpsc::Receiver<Command>,
     shared: Arc<Shared>,
     identity: Arc<Identity>,
     sockets: usize,
@@ -226,3 +227,5 @@ async fn listen(engine: Rc<RefCell<Engine>>, socket: Rc<Socket>, owner: Option<u
 }
 
 const TICK: Duration = Duration::from_millis(1);
+/// What may wait for the thread, which takes at least one in each tick.
+const MAX_COMMANDS: usize = 1024;

@@ -20,7 +20,9 @@ mod rtp;
 
 mod rtcp;
 
-pub(crate) mod receive;
+pub(crate) mod seen;
+
+mod receive;
 
 mod track;
 

@@ -8,6 +8,7 @@ use tokio::sync::watch;
 
 use super::link::{Input, Link};
 use super::receive::Viewer;
+use super::rtp::Header;
 use super::send::Sender;
 use super::socket::Socket;
 use super::tally::Tally;
@@ -46,6 +47,11 @@ impl Peer {
         if let End::Viewer(viewer) = &self.end
             && viewer.is_stalled
         {
+            // It costs the server as much as one that is read.
+            let header = Header::parse(datagram);
+            // Numbers of RTCP, with the first bit taken for a marker (RFC 5761, section 4).
+            let is_media = header.is_some_and(|it| !(64..96).contains(&it.payload_type));
+            tally.unread += u64::from(is_media);
             return;
         }
         let mut paths = self.paths.iter();

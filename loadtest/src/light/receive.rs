@@ -11,35 +11,10 @@ use super::opening::Opening;
 use super::rtcp::{self, Block, Part};
 use super::rtp::{self, Header};
 use super::sdp::Media;
+use super::seen::{Conduct, Seen};
 use super::tally::{Faults, Tally};
-use super::track::{Counts, Place, Track};
+use super::track::{Place, Track};
 use crate::stamp::{self, Stamp};
-
-/// How viewers behave.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Conduct {
-    /// This share of what comes is thrown away.
-    pub(crate) loss: f64,
-    /// Whether every packet is opened, not only a sample.
-    pub(crate) opens_all: bool,
-}
-
-/// What one viewer saw.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Seen {
-    pub(crate) connected_at: Option<Instant>,
-    pub(crate) first_packet_at: Option<Instant>,
-    /// The first keyframe was there as a whole.
-    pub(crate) first_frame_at: Option<Instant>,
-    pub(crate) video: Counts,
-    pub(crate) audio: Counts,
-    /// Packets that the server left out without leaving a gap.
-    pub(crate) left_out: u64,
-    /// Why the transport was over, since when.
-    pub(crate) over: Option<(&'static str, Instant)>,
-    /// What it waited for at the end; `None` when it had a whole picture.
-    pub(crate) waits_for: Option<&'static str>,
-}
 
 /// Both tracks of one viewer.
 pub(crate) struct Viewer {
@@ -53,6 +28,7 @@ pub(crate) struct Viewer {
     /// When its first request left.
     began: Instant,
     ledger: Ledger,
+    audio_thrown_away: u64,
     first_packet_at: Option<Instant>,
     first_frame_at: Option<Instant>,
     first: Opening,
@@ -104,6 +80,7 @@ impl Viewer {
             ssrc: rand::random(),
             began,
             ledger: Ledger::default(),
+            audio_thrown_away: 0,
             first_packet_at: None,
             first_frame_at: None,
             first: Opening::new(video().fold(0, |all, media| all | set(&media.vp8))),
@@ -123,18 +100,19 @@ impl Viewer {
         now: Instant,
         tally: &mut Tally,
     ) {
-        if self.conduct.loss > 0.0 && rand::random_bool(self.conduct.loss) {
-            tally.dropped += 1;
-            return;
-        }
         let Some(header) = Header::parse(packet) else {
             tally.unreadable += 1;
             return;
         };
+        let format = 1_u128 << header.payload_type;
+        if self.conduct.loss > 0.0 && rand::random_bool(self.conduct.loss) {
+            tally.dropped += 1;
+            self.audio_thrown_away += u64::from((self.video | self.rtx) & format == 0);
+            return;
+        }
         if let Some(feedback) = &mut self.feedback {
             feedback.handle(packet, header.ssrc, now);
         }
-        let format = 1_u128 << header.payload_type;
         if self.rtx & format != 0 {
             self.handle_resent(link, packet, now, tally);
             return;
@@ -243,6 +221,7 @@ impl Viewer {
             first_frame_at: self.first_frame_at,
             video: self.tracks[VIDEO].track.counts(),
             audio: self.tracks[AUDIO].track.counts(),
+            audio_thrown_away: self.audio_thrown_away,
             left_out: self.ledger.left_out,
             over: link.over,
             waits_for: self.waits_for(link),

@@ -12,6 +12,7 @@ use super::sdp::{OPUS, RIDS, RTX, VP8};
 use super::sent::Sent;
 use super::stream::{Again, History, Stream, ntp_now};
 use super::tally::Tally;
+use crate::opus::SILENCE;
 use crate::stamp::{self, STAMP_LEN, Stamp};
 use crate::vp8;
 
@@ -32,6 +33,8 @@ pub(crate) struct Sender {
     plan: Plan,
     layers: Vec<Layer>,
     audio: Option<Stream>,
+    /// By the last receiver report about it.
+    audio_reported_lost: u32,
     audio_extensions: Extensions,
     video_extensions: Extensions,
     has_rtx: bool,
@@ -106,6 +109,7 @@ impl Sender {
             plan,
             layers,
             audio: accepted.streams.audio.map(Stream::new),
+            audio_reported_lost: 0,
             audio_extensions: accepted.audio.clone(),
             video_extensions: accepted.video.clone(),
             has_rtx: accepted.has_rtx,
@@ -124,6 +128,7 @@ impl Sender {
     /// Returns what was sent so far.
     pub(crate) fn sent(&self) -> Sent {
         let lost = self.layers.iter().map(|layer| layer.reported_lost);
+        let lost = lost.chain([self.audio_reported_lost]);
         Sent {
             reported_lost: lost.map(u64::from).sum(),
             ..self.sent
@@ -270,8 +275,8 @@ impl Sender {
         let Some(audio) = &mut self.audio else { return };
         let timestamp = audio.timestamp;
         audio.timestamp = timestamp.wrapping_add(960);
-        let header = audio.header(OPUS, timestamp, false, OPUS_SILENCE.len());
-        self.send(link, (&header, &OPUS_SILENCE), Kind::Audio, out);
+        let header = audio.header(OPUS, timestamp, false, SILENCE.len());
+        self.send(link, (&header, &SILENCE), Kind::Audio, out);
         self.sent.audio_packets += 1;
     }
 
@@ -329,6 +334,7 @@ impl Sender {
         packet.extend_from_slice(payload);
         if self.plan.loss > 0.0 && rand::random_bool(self.plan.loss) {
             self.sent.dropped += 1;
+            self.sent.audio_dropped += u64::from(matches!(kind, Kind::Audio));
             return;
         }
         out.extend(link.keys.as_mut().and_then(|keys| keys.seal_rtp(&packet)));
@@ -338,6 +344,12 @@ impl Sender {
         let mut layers = self.layers.iter_mut();
         if let Some(layer) = layers.find(|layer| layer.stream.ssrc == block.ssrc) {
             layer.reported_lost = block.lost;
+        } else if self
+            .audio
+            .as_ref()
+            .is_some_and(|audio| audio.ssrc == block.ssrc)
+        {
+            self.audio_reported_lost = block.lost;
         }
         if block.last_report != 0 {
             // RFC 3550, section 6.4.1, in 1/65536 s.
@@ -373,14 +385,41 @@ const MIN_RESEND: Duration = Duration::from_millis(10);
 /// A keyframe is so many times as large as another frame.
 const KEYFRAME_FACTOR: usize = 4;
 
-/// 20 ms of silence, padded to the size of music at 32 kb/s (RFC 6716, section 3.2.5).
-const OPUS_SILENCE: [u8; 80] = {
-    let mut packet = [0; 80];
-    // Code 3; one frame with padding; so much padding; the frame.
-    packet[0] = 0xff;
-    packet[1] = 0x41;
-    packet[2] = 75;
-    packet[3] = 0xff;
-    packet[4] = 0xfe;
-    packet
-};
+#[cfg(test)]
+mod tests {
+    use super::super::sdp::Streams;
+    use super::*;
+
+    #[test]
+    fn reports_of_every_stream_are_summed_the_last_of_each() {
+        let plan = Plan {
+            bits_per_second: 1_000_000,
+            frames_per_second: 30,
+            pacing: Pacing::Burst,
+            keyframe_interval: Duration::from_secs(10),
+            loss: 0.0,
+        };
+        let accepted = Accepted {
+            streams: Streams {
+                audio: Some(1),
+                video: vec![(2, 3)],
+            },
+            audio: Extensions::default(),
+            video: Extensions::default(),
+            has_rtx: true,
+        };
+        let mut sender = Sender::new(plan, &accepted, Instant::now());
+        for (ssrc, lost) in [(1, 2), (2, 10), (1, 5), (9, 100)] {
+            sender.handle_report(&Block {
+                ssrc,
+                fraction_lost: 0,
+                lost,
+                highest: 0,
+                jitter: 0,
+                last_report: 0,
+                since_report: 0,
+            });
+        }
+        assert_eq!(sender.sent().reported_lost, 15);
+    }
+}

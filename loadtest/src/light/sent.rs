@@ -22,6 +22,8 @@ pub(crate) struct Sent {
     pub(crate) resent: u64,
     /// Packets thrown away on purpose (`--uplink-loss`).
     pub(crate) dropped: u64,
+    /// Those of them that were audio, for which nobody asks.
+    pub(crate) audio_dropped: u64,
     /// Packets that the server's receiver reports call lost, by the last of each stream.
     pub(crate) reported_lost: u64,
     /// Packets that its transport-wide feedback was about, and those of them that had not come.
@@ -43,6 +45,7 @@ impl Sent {
             asked_again: self.asked_again + other.asked_again,
             resent: self.resent + other.resent,
             dropped: self.dropped + other.dropped,
+            audio_dropped: self.audio_dropped + other.audio_dropped,
             reported_lost: self.reported_lost + other.reported_lost,
             feedback_packets: self.feedback_packets + other.feedback_packets,
             feedback_lost: self.feedback_lost + other.feedback_lost,

@@ -20,6 +20,8 @@ pub(crate) struct Tally {
     pub(crate) unreadable: u64,
     /// Thrown away on purpose.
     pub(crate) dropped: u64,
+    /// Came to viewers that had fallen silent.
+    pub(crate) unread: u64,
     /// Datagrams for nobody.
     pub(crate) stray: u64,
     /// Datagrams of ours that the kernel refused.
@@ -35,8 +37,10 @@ pub(crate) struct Tally {
     /// How much later than due the thread had its turn, and a frame or a step of the pacer was sent.
     pub(crate) turns: Histogram,
     pub(crate) sends: Histogram,
-    /// The number of each viewer that is there, and the different packets that it has got.
+    /// The number of each viewer that is there and not silent, and the different packets that it has got.
     pub(crate) shares: Vec<(u32, u64)>,
+    /// How many viewers are silent now.
+    pub(crate) stalled: u64,
 }
 
 /// What was wrong with the packets of streams.
@@ -76,6 +80,7 @@ impl Tally {
         self.opened += other.opened;
         self.unreadable += other.unreadable;
         self.dropped += other.dropped;
+        self.unread += other.unread;
         self.stray += other.stray;
         self.unsent += other.unsent;
         self.faults.add(other.faults);
@@ -85,6 +90,7 @@ impl Tally {
         self.turns.merge(&other.turns);
         self.sends.merge(&other.sends);
         self.shares.extend(&other.shares);
+        self.stalled += other.stalled;
     }
 }
 
