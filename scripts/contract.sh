@@ -32,7 +32,8 @@ main() {
   run owner "$examples" --header "Authorization: Bearer $token"
   check_log
   # Without `--dev` nobody signs in by name alone, and limits hold.
-  kill "$server" && wait "$server" || true
+  kill "$server"
+  wait "$server" || true
   start
   run closed "$((examples < 20 ? examples : 20))"
   check_log
