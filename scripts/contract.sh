@@ -84,7 +84,8 @@ start_postgres() {
 }
 
 start() {
-  "$klieg" "$@" --data "$work/data" --http 127.0.0.1:0 --media 127.0.0.1:0 >"$work/out" 2>"$work/log" &
+  # Without a secret no orders are taken, and every one is answered alike.
+  KLIEG_ORDER_HOOK_SECRET=$(head -c 32 /dev/urandom | base64) "$klieg" "$@" --data "$work/data" --http 127.0.0.1:0 --media 127.0.0.1:0 >"$work/out" 2>"$work/log" &
   server=$!
   local tries
   for tries in $(seq 100); do
