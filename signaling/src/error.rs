@@ -255,6 +255,11 @@ impl ApiError {
         Self::new(Code::NotFound, "There is no such room.")
     }
 
+    /// Says that there are as many as there may be.
+    pub(crate) fn too_many() -> Self {
+        Self::new(Code::InvalidValue, "There are too many of them already.")
+    }
+
     /// Says that a queue is full.
     pub(crate) fn busy() -> Self {
         Self::new(Code::Busy, "The server is busy; nothing was done.")

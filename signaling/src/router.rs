@@ -94,6 +94,8 @@ fn api(app: &Arc<App>) -> Router<Arc<App>> {
         .route("/docs", get(openapi::page))
         .route("/docs.js", get(openapi::script))
         .fallback(unknown_route)
+        // Within the CORS layer, which answers `OPTIONS` in its place.
+        .method_not_allowed_fallback(unknown_method)
         .layer(cors(
             app,
             &[

@@ -24,7 +24,7 @@ use crate::id::RoomId;
 use crate::limit::Doors;
 use crate::media::Media;
 use crate::metrics::Metrics;
-use crate::room::{Context, Rooms, keep_up};
+use crate::room::{Context, Rooms, end_revoked, keep_up};
 use crate::router::router;
 use crate::store::{self, RoomRecord, RoomStatus, StoreError, Stores, User};
 use crate::time::Timestamp;
@@ -53,7 +53,7 @@ pub enum StartError {
     #[error(transparent)]
     Data(#[from] DataError),
     /// The database cannot be used.
-    #[error(transparent)]
+    #[error("{0}{hint}", hint = .0.hint())]
     Store(#[from] StoreError),
     /// The port for HTTP cannot be bound.
     #[error("HTTP port {address} (TCP): {source}; choose another with --http")]
@@ -201,6 +201,7 @@ fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
 /// Starts what clients reach, and what cleans up behind them.
 fn serve(app: &Arc<App>, listener: TcpListener, phase: watch::Receiver<Phase>) -> JoinHandle<()> {
     let (rooms, upkeep) = (Arc::clone(&app.rooms), app.config.upkeep());
+    tokio::spawn(end_revoked(Arc::clone(&rooms), phase.clone()));
     tokio::spawn(keep_up(rooms, upkeep, phase.clone()));
     let (router, connections) = (router(Arc::clone(app)), app.config.max_sockets);
     tokio::spawn(listen::serve(listener, router, phase, connections))

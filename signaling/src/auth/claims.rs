@@ -211,6 +211,7 @@ impl Claims {
     /// Says who it is that an application named. Its people are its own: their ids begin with the name of its key, so
     /// that none of them is an account, a guest, or one of another application's.
     fn foreign_identity(self) -> Result<Identity, ApiError> {
+        self.check_lifetime()?;
         let video = self.video.unwrap_or_default();
         let name = match self.sub.as_str() {
             "" if video.room_join => return Err(invalid()),
@@ -237,6 +238,23 @@ impl Claims {
             minted_at: self.iat.or(self.nbf).unwrap_or(0),
             sign_in: None,
         })
+    }
+}
+
+impl Claims {
+    /// Says no to what holds longer than it is remembered who was put out. Where the token does not say when it was made,
+    /// what is left of its life counts.
+    fn check_lifetime(&self) -> Result<(), ApiError> {
+        let now = Timestamp::now().seconds();
+        let made = self.iat.or(self.nbf).filter(|made| *made > 0);
+        let made = made.map_or(now, |made| made.min(now));
+        if self.exp.saturating_sub(made) <= API_TTL.as_secs() + LEEWAY_S {
+            return Ok(());
+        }
+        let days = API_TTL.as_secs() / 86_400;
+        let text =
+            format!("The token holds for more than {days} days: sign one with an earlier `exp`.");
+        Err(ApiError::new(Code::TokenInvalid, text))
     }
 }
 
@@ -332,6 +350,9 @@ pub(super) fn invalid() -> ApiError {
 
 /// The issuer of this server's own tokens; no API key may have this name.
 pub(super) const OWN_ISSUER: &str = "klieg";
+
+/// How long a token may hold that an application signs.
+pub(crate) const API_TTL: Duration = Duration::from_secs(7 * 86_400);
 
 /// What clocks may differ by.
 const LEEWAY_S: u64 = 5;

@@ -22,7 +22,7 @@ use serde::Serialize;
 
 pub use account::AccountRole;
 pub(crate) use account::{Account, NAME_LENGTH, display_name};
-pub(crate) use claims::ApiGrants;
+pub(crate) use claims::{API_TTL, ApiGrants};
 pub use claims::{VideoGrants, mint};
 pub(crate) use ended::Ended;
 pub(crate) use oidc::{Providers, signing_keys};
@@ -30,7 +30,9 @@ pub(crate) use password::{check_new, hash};
 pub use permission::Role;
 pub(crate) use permission::{Action, Setting};
 pub use secret::Secret;
-pub(crate) use secret::{hex, signing_secret};
+#[cfg(test)]
+pub(crate) use secret::hex;
+pub(crate) use secret::signing_secret;
 pub(crate) use sign_in::{Lifetimes, SignIns, SignedIn};
 pub(crate) use token::{Authority, Issued, Others};
 
@@ -281,12 +283,13 @@ impl Identity {
             Access::Api(api) if api.room_create => return Err(ApiError::no_room()),
             Access::Api(_) => return Err(elsewhere()),
             Access::Guest => Role::Guest,
-            Access::Account(_) if owns => Role::Owner,
+            Access::Account(AccountRole::Host | AccountRole::Admin) if owns => Role::Owner,
             Access::Account(AccountRole::Admin) => Role::Admin,
             Access::Account(_) if open_to_all => Role::Cohost,
             Access::Account(_) => Role::Viewer,
         };
-        let invited = !matches!(role, Role::Viewer | Role::Cohost | Role::Guest);
+        // Who may host no more still sees their own rooms.
+        let invited = owns || !matches!(role, Role::Viewer | Role::Cohost | Role::Guest);
         if room.visibility == Visibility::Private && !invited {
             return Err(ApiError::no_room());
         }

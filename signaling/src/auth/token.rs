@@ -233,7 +233,7 @@ mod tests {
     use jsonwebtoken::{Algorithm, EncodingKey, Header};
 
     use super::*;
-    use crate::auth::{AccountRole, mint};
+    use crate::auth::{API_TTL, AccountRole, mint};
 
     fn authority() -> Authority {
         let others = Others {
@@ -472,6 +472,33 @@ mod tests {
             authority().verify_signed(&token).unwrap().access,
             Access::Api(_)
         ));
+    }
+
+    #[test]
+    fn an_application_signs_no_token_for_longer_than_is_remembered_who_was_put_out() {
+        let authority = authority();
+        let week = API_TTL.as_secs();
+        let now = Timestamp::now().seconds();
+        let code = |exp: u64, nbf, iat| {
+            let mut claims = Claims::new("devkey", "bob", "", MINUTE);
+            (claims.exp, claims.nbf, claims.iat) = (exp, nbf, iat);
+            let token = sign(&claims, &Secret::new("devsecret")).unwrap();
+            let shown = authority.verify_signed(&token);
+            shown.map(|_| ()).map_err(|error| error.message)
+        };
+        assert_eq!(code(now + week, Some(now), None), Ok(()));
+        assert_eq!(code(now + week, None, None), Ok(()));
+        assert_eq!(code(now + week, Some(0), None), Ok(()));
+        for long in [
+            code(1 << 63, None, None),
+            code(now + week + 60, Some(now), None),
+            code(now + week + 60, Some(0), None),
+            // It comes late, and was made for longer.
+            code(now + 60, Some(0), Some(now - week)),
+        ] {
+            let text = long.unwrap_err();
+            assert!(text.contains("more than 7 days"), "{text}");
+        }
     }
 
     #[test]

@@ -30,6 +30,7 @@ impl BackupArguments {
             let text = format!("{}: there is such a file already", self.to.display());
             return Err(ConfigError::Unreadable(text).into());
         }
-        Ok(store::back_up(&location, &self.to).await?)
+        let done = store::back_up(&location, &self.to).await;
+        done.map_err(|error| anyhow::anyhow!("{error}{}", error.hint()))
     }
 }

@@ -59,7 +59,7 @@ impl CheckArguments {
         }
         for (variable, meant) in unknown_variables() {
             let meant = meant.map_or_else(String::new, |it| format!("; did you mean {it}?"));
-            found.doubtful(&format!("{variable} is no setting{meant}"));
+            found.bad(&format!("{variable} is no setting{meant}"));
         }
         check_log(config, &mut found);
         check_folder(config, &mut found);

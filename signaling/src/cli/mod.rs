@@ -24,7 +24,7 @@ pub use check::{CheckArguments, Findings};
 pub use token::TokenArguments;
 pub use user::UserArguments;
 
-use crate::config::{Config, ConfigError, Loaded, LogFormat};
+use crate::config::{Config, ConfigError, Loaded, LogFormat, unknown_variables};
 
 /// A self-hosted live-streaming server: one publisher to a room, and everybody else watches and chats.
 ///
@@ -139,7 +139,13 @@ impl Settings {
     /// # Errors
     /// The first setting that cannot be used.
     pub fn load(&self) -> Result<Config, ConfigError> {
-        self.read().map(|loaded| loaded.config)
+        let loaded = self.read()?;
+        if let Some((variable, meant)) = unknown_variables().into_iter().next() {
+            let meant = meant.map_or_else(String::new, |it| format!("did you mean {it}? "));
+            let text = format!("{variable} is no setting; {meant}docs/configuration.md lists them");
+            return Err(ConfigError::Unreadable(text));
+        }
+        Ok(loaded.config)
     }
 
     fn read(&self) -> Result<Loaded, ConfigError> {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::Args;
 
 use super::{Settings, unusable};
-use crate::auth::{Authority, Ended, Others, VideoGrants, mint};
+use crate::auth::{API_TTL, Authority, Ended, Others, VideoGrants, mint};
 use crate::config::ConfigError;
 use crate::id::RoomId;
 
@@ -29,8 +29,8 @@ pub struct TokenArguments {
     /// Let them keep order in the chat
     #[arg(long)]
     moderate: bool,
-    /// Seconds in which it can be used to join; who is in stays in
-    #[arg(long, value_name = "SECONDS", default_value_t = 3600, value_parser = clap::value_parser!(u64).range(1..))]
+    /// Seconds in which it can be used to join, 604800 at most; who is in stays in
+    #[arg(long, value_name = "SECONDS", default_value_t = 3600, value_parser = clap::value_parser!(u64).range(1..=API_TTL.as_secs()))]
     ttl_s: u64,
     /// API key that signs, by its name [default: the first one]
     #[arg(long, value_name = "NAME")]

@@ -3,16 +3,16 @@
 use std::fs::DirBuilder;
 use std::io::{BufRead, IsTerminal, Write};
 use std::os::unix::fs::DirBuilderExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use clap::{Args, Subcommand};
 use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
 use uuid::Uuid;
 
 use super::Settings;
 use crate::auth::{Account, AccountRole, Secret, check_new, display_name, hash};
-use crate::store::{self, IdentityStore, StoredAccount};
+use crate::store::{self, IdentityStore, Location, StoredAccount};
 use crate::time::Timestamp;
 
 /// What to do with accounts, and where they are.
@@ -45,14 +45,14 @@ enum Action {
         /// Name of the account
         name: String,
     },
-    /// Change what an account may do, and sign it out everywhere.
+    /// Change what an account may do, and sign it out everywhere. A viewer's rooms on air end.
     Role {
         /// Name of the account
         name: String,
         /// What it may do
         role: AccountRole,
     },
-    /// Delete an account, and sign it out everywhere. Its rooms stay.
+    /// Delete an account, and sign it out everywhere. Its rooms stay; those on air end, and their stream keys are useless.
     Delete {
         /// Name of the account
         name: String,
@@ -71,16 +71,29 @@ impl UserArguments {
             ..Settings::default()
         };
         let config = settings.load()?;
-        // The first account may be made before the server has ever run. Chat and secrets will be in the folder.
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(&config.data)
-            .with_context(|| format!("data folder {}", config.data.display()))?;
-        let stores = store::open(&config.database()?).await?;
+        let location = config.database()?;
+        let made = match &location {
+            Location::Sqlite(file) if !file.exists() => Some(file),
+            Location::Sqlite(_) | Location::Postgres(_) => None,
+        };
+        if let (Some(file), Action::Add { .. }) = (made, &self.action) {
+            // The first account may be made before the server has ever run. Chat and secrets will be in the folder.
+            let folder = file.parent().unwrap_or(&config.data);
+            make_folder(&config.data)?;
+            make_folder(folder)?;
+        } else if let Some(file) = made {
+            let file = file.display();
+            bail!("there is no database {file}: is the folder right (--data)?");
+        }
+        let stores = store::open(&location).await;
+        let stores = stores.map_err(|error| anyhow!("{error}{}", error.hint()))?;
         let accounts = &*stores.identities;
         match &self.action {
-            Action::Add { name, role } => add(accounts, name, *role).await,
+            Action::Add { name, role } => {
+                let done = add(accounts, name, *role).await?;
+                let note = made.map(|file| format!("\nThe database {} is new.", file.display()));
+                Ok(done + &note.unwrap_or_default())
+            }
             Action::List => list(accounts).await,
             Action::Password { name } => {
                 let account = find(accounts, name).await?;
@@ -104,6 +117,14 @@ impl UserArguments {
             }
         }
     }
+}
+
+fn make_folder(folder: &Path) -> anyhow::Result<()> {
+    if folder.as_os_str().is_empty() {
+        return Ok(());
+    }
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
+    made.with_context(|| format!("data folder {}", folder.display()))
 }
 
 async fn add(

@@ -3,6 +3,8 @@
 
 mod settings;
 
+mod network;
+
 mod names;
 
 mod report;
@@ -29,6 +31,7 @@ use crate::auth::{AccountRole, Secret};
 use crate::room::Upkeep;
 use crate::store::Location;
 pub(crate) use names::unknown_variables;
+pub(crate) use network::Network;
 pub use settings::{Config, Limits, LogFormat, MediaGso, OidcProvider, SigningAlgorithm};
 
 /// Why the settings cannot be used; one line.

@@ -28,7 +28,8 @@ pub(crate) fn unknown_variables() -> Vec<(String, Option<String>)> {
     let variables = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
     let unknown = variables.filter_map(|variable| {
         let name = variable.strip_prefix(PREFIX)?;
-        if NO_SETTINGS.contains(&name) || of_variable(name).is_some() {
+        let of_others = OF_KUBERNETES.iter().any(|prefix| name.starts_with(prefix));
+        if of_others || NO_SETTINGS.contains(&name) || of_variable(name).is_some() {
             return None;
         }
         let meant = nearest(&name.to_lowercase());
@@ -74,8 +75,24 @@ pub(super) const PREFIX: &str = "KLIEG_";
 /// Settings that are tables.
 pub(super) const TABLES: [&str; 2] = ["ice", "limits"];
 
-/// Variables that are heeded and no settings, and those of the tests.
-const NO_SETTINGS: [&str; 2] = ["CONFIG", "BIN"];
+/// Variables that are heeded and no settings, and those of tests and tools.
+const NO_SETTINGS: [&str; 12] = [
+    "BENCH_ROOMS",
+    "BIN",
+    "CHROMIUM",
+    "CONFIG",
+    "FIREFOX",
+    "INTEROP_DIR",
+    "INTEROP_PAGE",
+    "INTEROP_SAMPLES",
+    "LAYER_SECONDS",
+    "PLOTS",
+    "SERVER",
+    "WRITE_DOCS",
+];
+
+/// Kubernetes tells every container of a service that is called `klieg`: `KLIEG_PORT`, `KLIEG_SERVICE_HOST`.
+const OF_KUBERNETES: [&str; 2] = ["PORT", "SERVICE_"];
 
 /// More differences are another word.
 const FAR: usize = 3;

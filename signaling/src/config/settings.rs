@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::auth::{AccountRole, Secret};
 
+use super::network::Network;
 use super::{HTTP_PORT, MEDIA_PORT};
 
 /// What is said of a setting, beside its type.
@@ -136,6 +137,10 @@ settings! {
         /// how clients reach the server where a proxy stands in front: `https://live.example`, without a path
         ["--public-url URL"]
         pub public_url: Option<String> = None,
+        /// proxies in front of this server, as addresses or networks: `10.0.0.0/8`. Only they are believed when they say
+        /// with `X-Forwarded-For` for whom they ask; limits go by that
+        [live]
+        pub trusted_proxies: Vec<Network> = Network::loopback(),
         /// other sites whose pages may use the API and the WebSocket: `https://shop.example`. The server's own pages
         /// always may
         [live "--allowed-origin ORIGIN"]
@@ -147,7 +152,8 @@ settings! {
         /// looks after the server
         [live]
         pub new_account_role: AccountRole = AccountRole::Viewer,
-        /// applications that sign tokens: name of the key and its secret, at least 32 characters
+        /// applications that sign tokens: name of the key and its secret, at least 32 characters. Their tokens hold for 7
+        /// days at most
         [live]
         pub api_keys: BTreeMap<String, Secret> = BTreeMap::new(),
         /// the same with the files that hold the secrets
@@ -179,23 +185,25 @@ settings! {
         /// how often things may be done; 0: as often as one likes
         [live]
         pub limits: Limits = Limits::default(),
-        /// how long a room waits for a publisher that was lost, before its event is over
+        /// how long a room waits for a publisher that was lost, before its event is over; 86400000 at most
         ["--publisher-grace-ms MS"]
         pub publisher_grace_ms: u64 = 30_000,
-        /// how often the clean-up worker looks for rooms that nobody uses
+        /// how often the clean-up worker looks for rooms that nobody uses; 1 to 86400000
         pub cleanup_ms: u64 = 30_000,
-        /// after how long a scheduled room is cancelled that nobody started, counted from when it was to begin
+        /// after how long a scheduled room is cancelled that nobody started, counted from when it was to begin; a year
+        /// at most
         pub scheduled_room_ttl_s: u64 = 7 * 24 * 60 * 60,
-        /// after how long a started room is cancelled that had no media; reusable rooms may wait for ever
+        /// after how long a started room is cancelled that had no media; reusable rooms may wait for ever. A
+        /// year at most
         pub ready_room_ttl_s: u64 = 24 * 60 * 60,
-        /// how long a socket may stay without a token
+        /// how long a socket may stay without a token; 1 to 3600000
         pub auth_timeout_ms: u64 = 10_000,
         /// after how long without anything from a client it is asked whether it lives; after three times as long it
-        /// is given up
+        /// is given up. 1 to 3600000
         pub socket_ping_ms: u64 = 20_000,
-        /// how long a room without anybody stays in memory
+        /// how long a room without anybody stays in memory; 86400000 at most
         pub room_idle_ms: u64 = 60_000,
-        /// how long clients have to move after the server said that it stops
+        /// how long clients have to move after the server said that it stops; 3600000 at most
         pub drain_ms: u64 = 1_000,
         /// WebSockets at once; 1 to 1000000; keep it below the limit of open files
         pub max_sockets: usize = 15_000,
@@ -203,11 +211,11 @@ settings! {
         pub max_http_sessions: usize = 15_000,
         /// sessions that may be connecting at once, whichever way they came
         pub max_handshakes: usize = 2_000,
-        /// how long an access token holds, until it has to be refreshed
+        /// how long an access token holds, until it has to be refreshed; a year at most
         pub access_token_ttl_s: u64 = 12 * 60 * 60,
-        /// how long one stays signed in without coming back
+        /// how long one stays signed in without coming back; a year at most
         pub refresh_token_ttl_s: u64 = 30 * 24 * 60 * 60,
-        /// how long a join token may be used to connect
+        /// how long a join token may be used to connect; 604800 at most
         pub join_token_ttl_s: u64 = 10 * 60,
     }
 }
@@ -231,18 +239,21 @@ settings! {
 settings! {
     /// How often things may be done; 0: as often as one likes.
     pub struct Limits {
-        /// passwords tried a minute from one network (an address of IPv4, 64 bits of IPv6), and for one name
+        /// passwords tried a minute from one network (an address of IPv4, 64 bits of IPv6); 0: no limit
         pub sign_ins_per_minute: u32 = 10,
-        /// accounts made an hour from one network
+        /// wrong passwords a minute for one name, from whatever network, before all who want to be it have to wait; 0: no
+        /// limit
+        pub wrong_passwords_per_minute: u32 = 200,
+        /// accounts made an hour from one network; 0: no limit
         pub accounts_per_hour: u32 = 10,
-        /// rooms created a minute by one identity
+        /// rooms created a minute by one identity; 0: no limit
         pub rooms_per_minute: u32 = 10,
-        /// join tokens a minute by one identity, and for guests from one network
+        /// join tokens a minute by one identity, and for guests from one network; 0: no limit
         pub joins_per_minute: u32 = 600,
-        /// wrong stream keys a minute from one network, before it has to wait
+        /// wrong stream keys a minute from one network, before it has to wait; 0: no limit
         pub wrong_keys_per_minute: u32 = 60,
         /// offers a second by WHIP and WHEP from one network without a token that holds, and by guests. One that never
-        /// connects holds a place for thirty seconds
+        /// connects holds a place for thirty seconds. 0: no limit
         pub guest_offers_per_second: u32 = 20,
     }
 }
@@ -273,6 +284,7 @@ settings! {
 impl Config {
     /// Takes what can change while the server runs.
     pub(crate) fn take_live(&mut self, from: &Self) {
+        self.trusted_proxies.clone_from(&from.trusted_proxies);
         self.allowed_origins.clone_from(&from.allowed_origins);
         self.registration = from.registration;
         self.new_account_role = from.new_account_role;
@@ -292,6 +304,7 @@ impl Limits {
     pub fn none() -> Self {
         Self {
             sign_ins_per_minute: 0,
+            wrong_passwords_per_minute: 0,
             accounts_per_hour: 0,
             rooms_per_minute: 0,
             joins_per_minute: 0,

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use axum::http::Uri;
 
 use super::{Config, ConfigError, OidcProvider, invalid};
-use crate::auth::Secret;
+use crate::auth::{API_TTL, Secret};
 use crate::fetch::check_url;
 
 impl Config {
@@ -53,20 +53,7 @@ impl Config {
     }
 
     fn validate_counts(&self) -> Result<(), ConfigError> {
-        for (setting, value) in [
-            ("auth_timeout_ms", self.auth_timeout_ms),
-            ("socket_ping_ms", self.socket_ping_ms),
-            ("access_token_ttl_s", self.access_token_ttl_s),
-            ("refresh_token_ttl_s", self.refresh_token_ttl_s),
-            ("join_token_ttl_s", self.join_token_ttl_s),
-            ("cleanup_ms", self.cleanup_ms),
-            ("scheduled_room_ttl_s", self.scheduled_room_ttl_s),
-            ("ready_room_ttl_s", self.ready_room_ttl_s),
-        ] {
-            if value == 0 {
-                return Err(invalid(setting, "must be more than 0"));
-            }
-        }
+        self.validate_times()?;
         if self.refresh_token_ttl_s < self.access_token_ttl_s {
             let reason = "is less than `access_token_ttl_s`: there would be nothing to refresh";
             return Err(invalid("refresh_token_ttl_s", reason));
@@ -82,6 +69,42 @@ impl Config {
                 self.max_http_sessions,
                 0..=MAX_CONNECTIONS,
             ),
+        ] {
+            if !range.contains(&value) {
+                let (least, most) = range.into_inner();
+                let reason = format!("{value} is out of range: expected {least} to {most}");
+                return Err(invalid(setting, reason));
+            }
+        }
+        Ok(())
+    }
+
+    fn validate_times(&self) -> Result<(), ConfigError> {
+        for (setting, value, range) in [
+            ("auth_timeout_ms", self.auth_timeout_ms, 1..=HOUR_MS),
+            ("socket_ping_ms", self.socket_ping_ms, 1..=HOUR_MS),
+            ("drain_ms", self.drain_ms, 0..=HOUR_MS),
+            (
+                "publisher_grace_ms",
+                self.publisher_grace_ms,
+                0..=24 * HOUR_MS,
+            ),
+            ("room_idle_ms", self.room_idle_ms, 0..=24 * HOUR_MS),
+            ("cleanup_ms", self.cleanup_ms, 1..=24 * HOUR_MS),
+            ("access_token_ttl_s", self.access_token_ttl_s, 1..=YEAR_S),
+            ("refresh_token_ttl_s", self.refresh_token_ttl_s, 1..=YEAR_S),
+            // It is remembered for so long who was put out.
+            (
+                "join_token_ttl_s",
+                self.join_token_ttl_s,
+                1..=API_TTL.as_secs(),
+            ),
+            (
+                "scheduled_room_ttl_s",
+                self.scheduled_room_ttl_s,
+                1..=YEAR_S,
+            ),
+            ("ready_room_ttl_s", self.ready_room_ttl_s, 1..=YEAR_S),
         ] {
             if !range.contains(&value) {
                 let (least, most) = range.into_inner();
@@ -162,6 +185,10 @@ fn origin_of(text: &str) -> Result<(), String> {
     Ok(())
 }
 
+const HOUR_MS: u64 = 60 * 60 * 1000;
+
+const YEAR_S: u64 = 366 * 24 * 60 * 60;
+
 /// More than the ports and the open files of one machine allow.
 const MAX_CONNECTIONS: usize = 1_000_000;
 
@@ -185,7 +212,7 @@ mod tests {
             change(&mut config);
             config.validate().unwrap_err().to_string()
         };
-        let cases: [(Break, &str); 14] = [
+        let cases: [(Break, &str); 17] = [
             (
                 |c| c.allowed_origins = vec!["shop.example".into()],
                 "allowed_origins",
@@ -197,6 +224,9 @@ mod tests {
             (|c| c.dev = true, "http"),
             (|c| c.auth_timeout_ms = 0, "auth_timeout_ms"),
             (|c| c.refresh_token_ttl_s = 0, "refresh_token_ttl_s"),
+            (|c| c.drain_ms = 9_000_000_000_000_000_000, "drain_ms"),
+            (|c| c.publisher_grace_ms = u64::MAX, "publisher_grace_ms"),
+            (|c| c.join_token_ttl_s = 604_801, "join_token_ttl_s"),
             (|c| c.media_shards = 65, "media_shards"),
             (|c| c.media_hold_ms = Some(11), "media_hold_ms"),
             (|c| c.max_sockets = usize::MAX, "max_sockets"),

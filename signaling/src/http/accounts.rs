@@ -98,19 +98,29 @@ pub(crate) async fn login(
 ) -> Result<Json<SignedIn>, ApiError> {
     let name = display_name(&login.username)?;
     app.doors.pass(Door::SignIn, &Who::Network(from))?;
+    let key = name.to_lowercase();
     app.doors
-        .pass(Door::SignIn, &Who::Identity(name.to_lowercase()))?;
+        .pass(Door::SignIn, &Who::NameFrom(from, key.clone()))?;
+    // Who tries from one network keeps nobody out but themselves; the name alone may be tried much more often.
+    let wanted = Who::Identity(key);
+    app.doors.look(Door::WrongPassword, &wanted)?;
     let signed_in = match login.password {
-        Some(password) => app.sign_ins.sign_in(&name, password).await?,
-        None => by_name(&app, &name).await?,
+        Some(password) => app.sign_ins.sign_in(&name, password).await,
+        None => by_name(&app, &name).await,
     };
-    Ok(Json(signed_in))
+    if let Err(error) = &signed_in
+        && error.code == Code::CredentialsWrong
+    {
+        app.doors.pass(Door::WrongPassword, &wanted)?;
+    }
+    signed_in.map(Json)
 }
 
 /// Signs in by name alone, where that is allowed.
 async fn by_name(app: &App, name: &str) -> Result<SignedIn, ApiError> {
     if !app.config.dev {
-        return Err(ApiError::new(Code::BadMessage, "A password is needed."));
+        let text = "A password is needed.";
+        return Err(ApiError::new(Code::CredentialsWrong, text));
     }
     if app.sign_ins.has_password(name).await? {
         let text = "This name has a password.";

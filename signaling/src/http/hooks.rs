@@ -45,14 +45,7 @@ pub(crate) async fn order(
             return Err(error);
         }
     };
-    let order: OrderBody = serde_json::from_slice(&body).map_err(|error| {
-        if error.is_data() {
-            let text = "The body has wrong or missing fields.";
-            ApiError::new(Code::BadMessage, text)
-        } else {
-            ApiError::new(Code::BadJson, "The body is no JSON.")
-        }
-    })?;
+    let order: OrderBody = super::body::read(&body)?;
     let room = RoomId::parse(&order.room_id).ok_or_else(ApiError::no_room)?;
     let order = order.check()?;
     if app.rooms.record(&room).is_none() {

@@ -47,11 +47,12 @@ pub(crate) async fn show(
     }))
 }
 
-/// What becomes of who publishes with the old key.
+/// What becomes of who publishes with an older key.
 #[derive(Default, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct Rotation {
-    /// Whether who publishes with the old key has to stop; otherwise it lasts until it stops by itself.
+    /// Whether who publishes with an older key has to stop: the room is interrupted, and waits for who comes with the
+    /// new one. Otherwise they go on until they stop by themselves.
     #[serde(default)]
     stop_encoder: bool,
 }
@@ -73,11 +74,12 @@ pub(crate) async fn rotate(
         .pass(Door::CreateRoom, &Who::Identity(identity.id))?;
     let key = Secret::new(crate::id::random());
     let hash = key.hash();
-    let before = app.stores.identities.set_stream_key(&record.id, &hash);
-    let before = before.await.map_err(ApiError::store)?;
-    let before = before.ok_or_else(ApiError::no_room)?;
+    let set = app.stores.identities.set_stream_key(&record.id, &hash);
+    if !set.await.map_err(ApiError::store)? {
+        return Err(ApiError::no_room());
+    }
     let stopped = if rotation.stop_encoder {
-        app.resources.end_made_with(&record.id, &before).await
+        app.resources.end_other_keys(&record.id, &hash).await
     } else {
         0
     };

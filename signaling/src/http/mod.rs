@@ -26,6 +26,8 @@ pub(crate) mod page;
 
 pub(crate) mod openapi;
 
+mod body;
+
 mod schema;
 
 pub(crate) mod probes;
@@ -35,17 +37,15 @@ pub(crate) mod assets;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use axum::Json;
-use axum::extract::rejection::JsonRejection;
-use axum::extract::{FromRequest, FromRequestParts, Path, Request};
+use axum::extract::{FromRequestParts, Path};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, StatusCode, header};
-use serde::de::DeserializeOwned;
+use axum::http::{HeaderMap, header};
 
 use crate::app::App;
 use crate::auth::Identity;
 use crate::error::{ApiError, Code};
 use crate::limit::Who;
+pub(crate) use body::Body;
 use remote::RemoteNetwork;
 
 /// Who asks, by the token of the `Authorization` header; `None` without one.
@@ -131,38 +131,6 @@ impl FromRequestParts<Arc<App>> for RoomInPath {
         let path = Path::<String>::from_request_parts(parts, app).await;
         path.map(|Path(room)| Self(room))
             .map_err(|_| ApiError::no_room())
-    }
-}
-
-/// A JSON body, with our errors.
-pub(crate) struct Body<T>(pub(crate) T);
-
-impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
-    type Rejection = ApiError;
-
-    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
-        match Json::from_request(request, state).await {
-            Ok(Json(value)) => Ok(Self(value)),
-            Err(JsonRejection::JsonSyntaxError(_)) => {
-                Err(ApiError::new(Code::BadJson, "The body is no JSON."))
-            }
-            Err(JsonRejection::JsonDataError(_)) => Err(ApiError::new(
-                Code::BadMessage,
-                "The body has wrong or missing fields.",
-            )),
-            Err(JsonRejection::MissingJsonContentType(_)) => {
-                let text = "The body must be application/json.";
-                Err(ApiError::new(Code::BadMessage, text))
-            }
-            Err(other) if other.status() == StatusCode::PAYLOAD_TOO_LARGE => Err(ApiError::new(
-                Code::TooLarge,
-                "The body has more than 1 MiB.",
-            )),
-            Err(_) => Err(ApiError::new(
-                Code::BadMessage,
-                "The body could not be read.",
-            )),
-        }
     }
 }
 

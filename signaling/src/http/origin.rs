@@ -40,6 +40,8 @@ pub(crate) fn cors(app: &Arc<App>, methods: &[Method]) -> CorsLayer {
             header::AUTHORIZATION,
             header::CONTENT_TYPE,
             header::IF_MATCH,
+            HeaderName::from_static("idempotency-key"),
+            REQUEST_ID,
         ])
         .expose_headers([
             header::RETRY_AFTER,

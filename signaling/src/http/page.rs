@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 use utoipa::ToSchema;
 
 use crate::error::{ApiError, Code};
-use crate::store::RoomCursor;
+use crate::store::{RoomCursor, RoomOrder};
 
 /// One page of a list.
 #[derive(Debug, Serialize, ToSchema)]
@@ -80,23 +80,42 @@ pub(crate) fn page_size(wanted: Option<u32>) -> Result<u32, ApiError> {
 }
 
 pub(crate) fn write_cursor(cursor: &RoomCursor) -> String {
-    let RoomCursor { rank, key, id } = cursor;
-    URL_SAFE_NO_PAD.encode(format!("{rank}:{key}:{id}"))
+    let RoomCursor {
+        order,
+        rank,
+        key,
+        id,
+    } = cursor;
+    let order = letter(*order);
+    URL_SAFE_NO_PAD.encode(format!("{order}:{rank}:{key}:{id}"))
 }
 
-/// Reads a cursor that [`write_cursor`] wrote.
+/// Names an order within a cursor.
+fn letter(order: RoomOrder) -> &'static str {
+    match order {
+        RoomOrder::Active => "a",
+        RoomOrder::Newest => "n",
+        RoomOrder::Popular => "p",
+        RoomOrder::Soonest => "s",
+    }
+}
+
+/// Reads a cursor that [`write_cursor`] wrote in a list of this order.
 ///
 /// # Errors
-/// `bad_message` for what is no cursor of anybody, `invalid_value` for what is not ours.
-pub(crate) fn read_cursor(text: &str) -> Result<RoomCursor, ApiError> {
+/// `bad_message` for what is no cursor of anybody, `invalid_value` for what is not ours, or of another list.
+pub(crate) fn read_cursor(text: &str, order: RoomOrder) -> Result<RoomCursor, ApiError> {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
     if !(1..=MAX_CURSOR).contains(&text.len()) || !text.bytes().all(allowed) {
         return Err(bad_query());
     }
     let read = || {
         let text = String::from_utf8(URL_SAFE_NO_PAD.decode(text).ok()?).ok()?;
+        let (named, text) = text.split_once(':')?;
         let mut parts = text.splitn(3, ':');
+        (named == letter(order)).then_some(())?;
         Some(RoomCursor {
+            order,
             rank: parts.next()?.parse().ok()?,
             key: parts.next()?.parse().ok()?,
             id: parts.next()?.to_owned(),
@@ -104,7 +123,12 @@ pub(crate) fn read_cursor(text: &str) -> Result<RoomCursor, ApiError> {
     };
     // The database takes no text with a zero in it.
     let ours = read().filter(|cursor| !cursor.id.contains('\0'));
-    ours.ok_or_else(|| ApiError::new(Code::InvalidValue, "`cursor` is not one of ours."))
+    ours.ok_or_else(|| {
+        ApiError::new(
+            Code::InvalidValue,
+            "`cursor` is not one of ours, or of a list in another order.",
+        )
+    })
 }
 
 const DEFAULT_PAGE: u32 = 20;
@@ -117,14 +141,19 @@ mod tests {
 
     #[test]
     fn a_cursor_can_be_read_back_and_nothing_else_can() {
+        let order = RoomOrder::Newest;
         let cursor = RoomCursor {
+            order,
             rank: -1,
             key: 1_763_700_000_000,
             id: "a:b".into(),
         };
-        assert_eq!(read_cursor(&write_cursor(&cursor)).unwrap(), cursor);
-        for bad in ["", "x", "MTp4OmE", "////", "MToxOgA"] {
-            assert!(read_cursor(bad).is_err(), "{bad}");
+        let text = write_cursor(&cursor);
+        assert_eq!(read_cursor(&text, order).unwrap(), cursor);
+        let elsewhere = read_cursor(&text, RoomOrder::Active).unwrap_err();
+        assert_eq!(elsewhere.code, Code::InvalidValue);
+        for bad in ["", "x", "bjoxOng6YQ", "////", "bjoxOjE6AA", "MToxOjE"] {
+            assert!(read_cursor(bad, order).is_err(), "{bad}");
         }
     }
 

@@ -8,6 +8,7 @@ use axum::http::HeaderMap;
 use axum::http::request::Parts;
 
 use crate::app::App;
+use crate::config::Network;
 use crate::error::ApiError;
 
 /// The network that one client has to itself: an address of IPv4, or the first 64 bits of one of IPv6.
@@ -19,15 +20,17 @@ impl FromRequestParts<Arc<App>> for RemoteNetwork {
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, ApiError> {
         let connected = ConnectInfo::<SocketAddr>::from_request_parts(parts, app).await;
         let ConnectInfo(remote) = connected.map_err(ApiError::internal)?;
-        Ok(Self(network(client(remote.ip(), &parts.headers))))
+        let proxies = &app.live().trusted_proxies;
+        Ok(Self(network(client(remote.ip(), &parts.headers, proxies))))
     }
 }
 
-/// Returns the client's address. A peer on this machine or in its network may be a proxy, and `X-Forwarded-For`
-/// then says for whom it asks; what comes from elsewhere could say anything, and is not heeded.
-fn client(peer: IpAddr, headers: &HeaderMap) -> IpAddr {
+/// Returns the client's address. Of a proxy of ours `X-Forwarded-For` says for whom it asks; what comes from elsewhere
+/// could say anything, and is not heeded.
+fn client(peer: IpAddr, headers: &HeaderMap, proxies: &[Network]) -> IpAddr {
+    let is_ours = |address: IpAddr| proxies.iter().any(|it| it.contains(address));
     let peer = peer.to_canonical();
-    if !is_near(peer) {
+    if !is_ours(peer) {
         return peer;
     }
     // Each proxy adds at the end: the last address that is no proxy of ours is the client's.
@@ -35,7 +38,7 @@ fn client(peer: IpAddr, headers: &HeaderMap) -> IpAddr {
     let said = lines.flat_map(|line| line.to_str().unwrap_or_default().rsplit(','));
     let mut nearest = None;
     for address in said.map_while(address) {
-        if !is_near(address) {
+        if !is_ours(address) {
             return address;
         }
         nearest = nearest.or(Some(address));
@@ -49,14 +52,6 @@ fn address(text: &str) -> Option<IpAddr> {
     let with_port = || Some(text.parse::<SocketAddr>().ok()?.ip());
     let address = text.parse().ok().or_else(with_port)?;
     Some(address.to_canonical())
-}
-
-/// Returns whether an address is of this machine or of a network that the internet does not reach.
-fn is_near(address: IpAddr) -> bool {
-    match address {
-        IpAddr::V4(it) => it.is_loopback() || it.is_private() || it.is_link_local(),
-        IpAddr::V6(it) => it.is_loopback() || it.is_unique_local() || it.is_unicast_link_local(),
-    }
 }
 
 fn network(address: IpAddr) -> IpAddr {
@@ -78,13 +73,17 @@ mod tests {
         for line in lines {
             headers.append("x-forwarded-for", line);
         }
-        network(client(peer.parse().unwrap(), &headers)).to_string()
+        let proxies = ["127.0.0.0/8", "::1", "10.0.0.0/24"].map(|it| it.parse().unwrap());
+        network(client(peer.parse().unwrap(), &headers, &proxies)).to_string()
     }
 
     #[test]
     fn who_comes_straight_is_not_asked_for_whom() {
         assert_eq!(from("203.0.113.7", &["198.51.100.1"]), "203.0.113.7");
         assert_eq!(from("::ffff:203.0.113.7", &[]), "203.0.113.7");
+        // A network of one's own is no reason to be believed.
+        assert_eq!(from("192.168.1.8", &["198.51.100.1"]), "192.168.1.8");
+        assert_eq!(from("10.0.1.2", &["198.51.100.1"]), "10.0.1.2");
         assert_eq!(from("127.0.0.1", &[]), "127.0.0.1");
     }
 
@@ -101,6 +100,7 @@ mod tests {
         );
         assert_eq!(from("127.0.0.1", &["1.1.1.1, what"]), "127.0.0.1");
         assert_eq!(from("127.0.0.1", &["192.168.1.8"]), "192.168.1.8");
+        assert_eq!(from("127.0.0.1", &["127.0.0.9"]), "127.0.0.9");
     }
 
     #[test]

@@ -14,6 +14,8 @@ use super::{Rate, TokenBuckets};
 pub(crate) enum Door {
     /// Shows a name and a password, or a refresh token that does not hold.
     SignIn,
+    /// Shows a password that is not that of the name.
+    WrongPassword,
     /// Makes an account.
     Register,
     /// Makes a room.
@@ -33,6 +35,8 @@ pub(crate) enum Who {
     Network(IpAddr),
     /// An identity, or a name that somebody wants to be.
     Identity(String),
+    /// Everybody in a network who wants to be of this name.
+    NameFrom(IpAddr, String),
 }
 
 /// The doors, each with a bucket for everybody who came lately.
@@ -51,6 +55,11 @@ impl Doors {
         let minute = Rate::per_minute as fn(u32) -> Rate;
         for (door, count, rate) in [
             (Door::SignIn, limits.sign_ins_per_minute, minute),
+            (
+                Door::WrongPassword,
+                limits.wrong_passwords_per_minute,
+                minute,
+            ),
             (Door::Register, limits.accounts_per_hour, Rate::per_hour),
             (Door::CreateRoom, limits.rooms_per_minute, minute),
             (Door::Join, limits.joins_per_minute, minute),
@@ -104,7 +113,7 @@ fn too_often(wait: std::time::Duration) -> ApiError {
     ApiError::new(Code::RateLimited, text).retry_after(wait)
 }
 
-const DOORS: usize = 6;
+const DOORS: usize = 7;
 
 #[cfg(test)]
 mod tests {

@@ -91,8 +91,19 @@ impl Room {
         let theirs = theirs.filter(|(_, member)| member.identity.id == identity);
         let theirs: Vec<SocketId> = theirs.map(|(socket, _)| *socket).collect();
         info!(sessions = theirs.len(), "somebody was put out");
+        self.turn_out(theirs, reason);
+    }
+
+    /// Puts everybody out of a room that there will not be any more.
+    pub(super) fn close_down(&mut self) {
+        self.flush();
+        let all: Vec<SocketId> = self.members.keys().copied().collect();
+        self.turn_out(all, Some("The room was removed."));
+    }
+
+    fn turn_out(&mut self, sockets: Vec<SocketId>, reason: Option<&str>) {
         let text = message("kicked", &Kicked { reason });
-        for socket in theirs {
+        for socket in sockets {
             let outbox = self.members.get(&socket).and_then(|it| it.outbox.clone());
             self.leave(socket, super::Departure::Lost);
             if let Some(outbox) = outbox {

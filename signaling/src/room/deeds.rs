@@ -33,22 +33,21 @@ impl Room {
     }
 
     /// Says no to what is done to somebody of the same role or a higher one.
-    fn check_deed(&self, by: &store::Author, deed: &Deed) -> Result<(), ApiError> {
+    fn check_deed(&mut self, by: &store::Author, deed: &Deed) -> Result<(), ApiError> {
         let person = match deed {
             Deed::Limit(limit) => &limit.who.id,
             Deed::Kick { identity, .. } => identity,
             Deed::Role { who, .. } => &who.id,
+            Deed::Member { .. } => return self.keeping.take_deed(&by.id, Instant::now()),
             Deed::Delete { .. }
             | Deed::Pin { .. }
             | Deed::Lift { .. }
-            | Deed::Member { .. }
             | Deed::Settings(_)
             | Deed::Review { .. }
             | Deed::Resolve { .. } => return Ok(()),
         };
-        if !matches!(deed, Deed::Kick { .. }) {
-            self.keeping.check_room()?;
-        }
+        self.keeping.check_room(deed)?;
+        self.keeping.take_deed(&by.id, Instant::now())?;
         let theirs = self.role_of(person);
         if by.role == Role::Admin || by.role.outranks(theirs) {
             return Ok(());
@@ -104,6 +103,8 @@ impl Room {
             metrics.talk.deeds.with_label_values(&[deed.name()]).inc();
             self.apply(deed, *done);
             Ok(())
+        } else if outcome == Outcome::Full {
+            Err(ApiError::too_many())
         } else {
             Err(ApiError::new(Code::NotFound, NOTHING))
         };

@@ -7,7 +7,7 @@ use crate::auth::Role;
 use crate::chat::{Audience, ChatLimiter, ChatSettings, Verdict, WordList};
 use crate::error::{ApiError, Code};
 use crate::limit::{Rate, TokenBuckets};
-use crate::store::{Author, ChatMessage, Held, Limit, LimitKind, Membership, Order};
+use crate::store::{Author, ChatMessage, Deed, Held, Limit, LimitKind, Membership, Order};
 use crate::time::Timestamp;
 
 /// The order of one room's chat.
@@ -28,6 +28,8 @@ pub(super) struct Keeping {
     wrote: HashMap<String, (Instant, Option<String>)>,
     /// How often somebody may report.
     reporters: TokenBuckets<String>,
+    /// How often somebody may do something to people.
+    deeds: TokenBuckets<String>,
 }
 
 /// What people are in a room beside what their accounts make them.
@@ -64,6 +66,7 @@ impl Keeping {
             limiter: ChatLimiter::default(),
             wrote: HashMap::new(),
             reporters: TokenBuckets::new(Rate::per_minute(REPORTS_PER_MINUTE)),
+            deeds: TokenBuckets::new(Rate::per_minute(DEEDS_PER_MINUTE)),
         };
         keeping.set(order.settings);
         for (who, role) in order.roles {
@@ -119,13 +122,38 @@ impl Keeping {
     ///
     /// # Errors
     /// `invalid_value`.
-    pub(super) fn check_room(&self) -> Result<(), ApiError> {
-        let limited = self.mutes.len() + self.standings.bans.len();
-        if limited < MAX_LIMITED && self.standings.roles.len() < MAX_ROLES {
-            return Ok(());
+    pub(super) fn check_room(&self, deed: &Deed) -> Result<(), ApiError> {
+        let full = match deed {
+            Deed::Limit(_) => self.mutes.len() + self.standings.bans.len() >= MAX_LIMITED,
+            Deed::Role { who, role } => {
+                let more = role.is_some() && self.role(&who.id).is_none();
+                more && self.standings.roles.len() >= MAX_ROLES
+            }
+            Deed::Delete { .. }
+            | Deed::Pin { .. }
+            | Deed::Lift { .. }
+            | Deed::Kick { .. }
+            | Deed::Member { .. }
+            | Deed::Settings(_)
+            | Deed::Review { .. }
+            | Deed::Resolve { .. } => false,
+        };
+        if full {
+            return Err(ApiError::too_many());
         }
-        let text = "There are too many of them already.";
-        Err(ApiError::new(Code::InvalidValue, text))
+        Ok(())
+    }
+
+    /// Lets somebody do something to people.
+    ///
+    /// # Errors
+    /// `rate_limited`.
+    pub(super) fn take_deed(&mut self, identity: &str, now: Instant) -> Result<(), ApiError> {
+        let taken = self.deeds.take(identity, now);
+        taken.map_err(|wait| {
+            let text = format!("Slow down: {DEEDS_PER_MINUTE} a minute.");
+            ApiError::new(Code::RateLimited, text).retry_after(wait)
+        })
     }
 
     pub(super) fn hold(&mut self, held: Held) {
@@ -243,6 +271,9 @@ const MAX_WRITERS: usize = 32_768;
 
 const REPORTS_PER_MINUTE: u32 = 10;
 
+/// More than anybody does to people by hand.
+const DEEDS_PER_MINUTE: u32 = 120;
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -291,6 +322,40 @@ mod tests {
         assert_eq!(say(&mut keeping, &bob, 10_000), Err((Code::Muted, None)));
         keeping.lift(LimitKind::Mute, "bob");
         assert_eq!(say(&mut keeping, &bob, 10_000), Ok(Verdict::Show));
+    }
+
+    #[test]
+    fn a_program_that_puts_people_out_one_after_the_other_is_slowed_down() {
+        let mut keeping = Keeping::restore(Order::default());
+        let now = Instant::now();
+        for _ in 0..DEEDS_PER_MINUTE {
+            keeping.take_deed("ann", now).unwrap();
+        }
+        let refused = keeping.take_deed("ann", now).unwrap_err();
+        assert_eq!(refused.code, Code::RateLimited);
+        keeping.take_deed("cy", now).unwrap();
+    }
+
+    #[test]
+    fn a_room_full_of_helpers_takes_no_more_and_lets_them_go() {
+        let mut keeping = Keeping::restore(Order::default());
+        for helper in 0..MAX_ROLES {
+            keeping.give(&format!("helper {helper}"), Some(Role::Moderator));
+        }
+        let deed = |id: &str, role| Deed::Role {
+            who: User {
+                id: id.to_owned(),
+                name: String::new(),
+            },
+            role,
+        };
+        let more = keeping.check_room(&deed("bob", Some(Role::Cohost)));
+        assert_eq!(more.unwrap_err().code, Code::InvalidValue);
+        keeping
+            .check_room(&deed("helper 1", Some(Role::Cohost)))
+            .unwrap();
+        keeping.check_room(&deed("helper 1", None)).unwrap();
+        keeping.check_room(&Deed::Limit(mute(None))).unwrap();
     }
 
     #[test]

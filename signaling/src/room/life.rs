@@ -66,6 +66,8 @@ pub(crate) enum Reason {
     PublisherLost,
     /// The publisher did not come back in time.
     GraceOver,
+    /// Its owner's account was deleted, or may host no more.
+    OwnerGone,
     /// Nobody used it.
     CleanUp,
     /// The server was started again.

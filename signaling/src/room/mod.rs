@@ -18,6 +18,8 @@ mod door;
 
 mod acts;
 
+mod expelled;
+
 mod upkeep;
 
 mod rooms;
@@ -66,7 +68,7 @@ pub(crate) use life::{Input, Reason};
 pub(crate) use member::{NewMember, Person, Progress, Seat, SessionRef, raised};
 pub(crate) use rooms::{Rooms, new_report};
 pub(crate) use tally::Summary;
-pub(crate) use upkeep::{Cleaned, Upkeep, keep_up};
+pub(crate) use upkeep::{Cleaned, Upkeep, end_revoked, keep_up};
 
 use crate::admission::Place;
 use crate::chat::Said;
@@ -179,6 +181,8 @@ pub(crate) enum RoomMessage {
     Media(klieg_sfu::Event),
     /// The server stops: write what is to be written and end.
     Stop,
+    /// It is about to be removed: everybody has to go.
+    Remove,
 }
 
 /// What a room is told by those who are not in it.

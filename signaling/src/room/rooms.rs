@@ -17,6 +17,7 @@ use crate::store::{
 };
 use crate::time::Timestamp;
 
+use super::expelled::Expelled;
 use super::{
     Context, Entered, Heard, Input, NewMember, Outside, Person, RoomHandle, RoomMessage,
     RoomSummary, task,
@@ -26,8 +27,8 @@ use super::{
 #[derive(Debug)]
 pub(crate) struct Rooms {
     open: DashMap<RoomId, RoomHandle>,
-    /// When somebody was put out of a room. As many as kicks within [`EXPELLED_FOR`], which the clean-up forgets.
-    pub(super) expelled: DashMap<(RoomId, String), Timestamp>,
+    /// Who was put out, and when.
+    pub(super) expelled: Expelled,
     /// The next room's number for the forwarding unit.
     next_key: AtomicU64,
     pub(super) context: Context,
@@ -37,7 +38,7 @@ impl Rooms {
     pub(crate) fn new(context: Context) -> Self {
         Self {
             open: DashMap::new(),
-            expelled: DashMap::new(),
+            expelled: Expelled::default(),
             next_key: AtomicU64::new(1),
             context,
         }
@@ -138,6 +139,11 @@ impl Rooms {
         deed: Deed,
     ) -> Result<(), ApiError> {
         let puts_out = deed.puts_out();
+        if let Deed::Kick { identity, .. } = &deed
+            && self.expelled.is_full(id, identity)
+        {
+            return Err(ApiError::too_many());
+        }
         self.ask(id, Outside::deed(by, deed)).await??;
         match puts_out {
             Some((identity, reason)) => self.expel(id, identity, reason).await,
@@ -196,39 +202,11 @@ impl Rooms {
         }
     }
 
-    /// Puts somebody out of a room, and ends the tokens that they have for it.
-    ///
-    /// # Errors
-    /// `unavailable`: the tokens end nevertheless, but would hold again after a restart.
-    pub(crate) async fn expel(
-        &self,
-        id: &RoomId,
-        identity: String,
-        reason: Option<String>,
-    ) -> Result<(), ApiError> {
-        let now = Timestamp::now();
-        self.expelled.insert((id.clone(), identity.clone()), now);
-        if let Some(room) = self.here(id) {
-            let identity = identity.clone();
-            room.tell_surely(Outside::Expel { identity, reason }.into())
-                .await;
-        }
-        let rooms = &self.context.stores.rooms;
-        let stored = rooms.expel(id, &identity, now).await;
-        stored.map_err(ApiError::store)
-    }
-
-    /// Returns whether somebody was put out of a room since their token was minted, in seconds since 1970.
-    pub(crate) fn is_expelled(&self, id: &RoomId, identity: &str, minted_at: u64) -> bool {
-        let key = (id.clone(), identity.to_owned());
-        let at = self.expelled.get(&key);
-        at.is_some_and(|at| minted_at <= at.seconds())
-    }
-
-    /// Closes a room that is about to be removed.
+    /// Closes a room that is about to be removed, and shows everybody out of it.
     pub(crate) async fn remove(&self, id: &RoomId) {
+        self.expelled.forget(id);
         if let Some(room) = self.here(id) {
-            room.tell_surely(RoomMessage::Stop).await;
+            room.tell_surely(RoomMessage::Remove).await;
             let closed = tokio::time::timeout(CLOSE, room.mailbox.closed());
             if closed.await.is_err() {
                 tracing::warn!(room = %id, "a room did not end in time");
@@ -293,7 +271,7 @@ impl Rooms {
     pub(crate) async fn recover(self: &Arc<Self>) -> Result<(), StoreError> {
         let stores = &self.context.stores;
         for (room, identity, at) in stores.rooms.expelled().await? {
-            self.expelled.insert((room, identity), at);
+            self.expelled.add(&room, &identity, at);
         }
         for status in [RoomStatus::Live, RoomStatus::Interrupted] {
             for due in stores.upkeep.due(status, Timestamp::MAX, ON_AIR).await? {

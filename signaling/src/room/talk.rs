@@ -166,7 +166,8 @@ impl Room {
             | Outcome::OrderedBefore
             | Outcome::Liked(_)
             | Outcome::Floor(_)
-            | Outcome::Unfit(_) => Err(ApiError::internal("an outcome of something else")),
+            | Outcome::Unfit(_)
+            | Outcome::Full => Err(ApiError::internal("an outcome of something else")),
         }
     }
 

@@ -216,6 +216,10 @@ impl Room {
             RoomMessage::Media(event) => self.handle_media(event),
             RoomMessage::Outside(outside) => self.handle_outside(outside),
             RoomMessage::Stop => self.stopping = true,
+            RoomMessage::Remove => {
+                self.close_down();
+                self.stopping = true;
+            }
         }
     }
 

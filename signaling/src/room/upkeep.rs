@@ -9,6 +9,7 @@ use tracing::{info, warn};
 use utoipa::ToSchema;
 
 use crate::app::Phase;
+use crate::auth::API_TTL;
 use crate::store::{RoomStatus, StoreError};
 use crate::time::Timestamp;
 
@@ -60,6 +61,36 @@ pub(crate) async fn keep_up(rooms: Arc<Rooms>, upkeep: Upkeep, mut phase: watch:
     }
 }
 
+/// Ends rooms on air whose owners may host no more, as others and the command line decide it in the database; until
+/// the server closes.
+pub(crate) async fn end_revoked(rooms: Arc<Rooms>, mut phase: watch::Receiver<Phase>) {
+    let mut every = tokio::time::interval(REVOKED_EVERY);
+    every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut away = false;
+    loop {
+        tokio::select! {
+            _ = every.tick() => {}
+            _ = phase.wait_for(|phase| *phase == Phase::Closing) => return,
+        }
+        match rooms.context.stores.identities.revoked_on_air().await {
+            Ok(revoked) => {
+                away = false;
+                for room in revoked {
+                    match rooms.act(&room, Input::End(Reason::OwnerGone)).await {
+                        Ok(()) => info!(%room, "ended: its owner may host no more"),
+                        Err(error) => warn!(%room, %error, "a revoked room goes on"),
+                    }
+                }
+            }
+            Err(error) => {
+                if !std::mem::replace(&mut away, true) {
+                    warn!(%error, "rooms that are revoked are not known while the database is away");
+                }
+            }
+        }
+    }
+}
+
 impl Rooms {
     /// Cleans up once.
     ///
@@ -97,7 +128,7 @@ impl Rooms {
         }
         let old = now.minus(KEPT);
         cleaned.forgotten = stores.upkeep.forget(old).await?;
-        self.expelled.retain(|_, at| *at > old);
+        self.expelled.forget_until(old);
         Ok(cleaned)
     }
 }
@@ -105,9 +136,12 @@ impl Rooms {
 /// What a room that is in memory may take to write its row.
 const SLACK: Duration = Duration::from_secs(10);
 
+/// As often as ended sign-ins are asked for.
+const REVOKED_EVERY: Duration = Duration::from_secs(1);
+
 /// How many rooms are looked at in one go.
 const AT_ONCE: u32 = 200;
 
-/// How long keys of creations, messages to others and the names of those put out are kept: longer than any token for one
-/// room, and than any outage of who reads the messages.
-const KEPT: Duration = Duration::from_secs(7 * 86_400);
+/// How long keys of creations, messages to others and the names of those put out are kept: longer than any token that
+/// opens a room, and than any outage of who reads the messages.
+const KEPT: Duration = API_TTL.saturating_add(Duration::from_secs(86_400));

@@ -24,14 +24,16 @@ pub(crate) trait IdentityStore: Send + Sync {
     ) -> Stored<'a, Option<Vec<String>>>;
     /// Replaces the hash of an account's password by another of the same password, unless it has changed.
     fn rehash<'a>(&'a self, id: &'a str, old: &'a str, new: &'a str) -> Stored<'a, ()>;
-    /// Changes the role and ends all sign-ins; `None` when there is no such account, otherwise their ids.
+    /// Changes the role and ends all sign-ins; `None` when there is no such account, otherwise their ids. Of who may host
+    /// no more the rooms are revoked, as by [`IdentityStore::delete`].
     fn set_role<'a>(
         &'a self,
         id: &'a str,
         role: AccountRole,
         now: Timestamp,
     ) -> Stored<'a, Option<Vec<String>>>;
-    /// Removes an account and ends all its sign-ins; `None` when there is none, otherwise their ids.
+    /// Removes an account and ends all its sign-ins; `None` when there is none, otherwise their ids. Its rooms that are not
+    /// over are revoked: their stream keys open nothing from then on.
     fn delete<'a>(&'a self, id: &'a str, now: Timestamp) -> Stored<'a, Option<Vec<String>>>;
     /// Adds a sign-in. Of an account's at most [`MAX_SIGN_INS`] hold; returns the ids of those it ends.
     fn begin<'a>(&'a self, sign_in: &'a NewSignIn) -> Stored<'a, Vec<String>>;
@@ -43,13 +45,10 @@ pub(crate) trait IdentityStore: Send + Sync {
     fn end_all<'a>(&'a self, user: &'a str, now: Timestamp) -> Stored<'a, Vec<String>>;
     /// Returns the sign-ins that were ended at this moment or later, and when.
     fn ended_since(&self, since: Timestamp) -> Stored<'_, Vec<(String, Timestamp)>>;
-    /// Gives a room another stream key, by the hash of it; returns the hash of the one before, or `None` when there
-    /// is no such room.
-    fn set_stream_key<'a>(
-        &'a self,
-        room: &'a RoomId,
-        key_hash: &'a str,
-    ) -> Stored<'a, Option<String>>;
+    /// Gives a room another stream key, by the hash of it; `false` when there is no such room, or it is revoked.
+    fn set_stream_key<'a>(&'a self, room: &'a RoomId, key_hash: &'a str) -> Stored<'a, bool>;
+    /// Returns rooms that are on air although they were revoked, a hundred at most.
+    fn revoked_on_air(&self) -> Stored<'_, Vec<RoomId>>;
     /// Forgets sign-ins that nobody can renew any more; returns how many.
     fn forget_sign_ins(&self, now: Timestamp) -> Stored<'_, u64>;
 }
@@ -161,12 +160,20 @@ pub(super) mod sql {
     pub(in crate::store) const ENDED_SINCE: &str =
         "SELECT id, ended_at FROM sign_ins WHERE ended_at >= $1 ORDER BY ended_at";
 
-    pub(in crate::store) const STREAM_KEY: &str =
-        "UPDATE rooms SET stream_key_hash = stream_key_hash WHERE id = $1
-         RETURNING stream_key_hash";
-
     pub(in crate::store) const SET_STREAM_KEY: &str =
-        "UPDATE rooms SET stream_key_hash = $2 WHERE id = $1";
+        "UPDATE rooms SET stream_key_hash = $2 WHERE id = $1 AND NOT revoked";
+
+    // No key has such a hash, and no two rooms the same.
+    pub(in crate::store) const REVOKE_ROOMS: &str =
+        "UPDATE rooms SET stream_key_hash = 'revoked ' || id, revoked = TRUE
+         WHERE owner_id = $1 AND status IN ('scheduled', 'ready', 'live', 'interrupted')";
+
+    // They need a new key.
+    pub(in crate::store) const RESTORE_ROOMS: &str =
+        "UPDATE rooms SET revoked = FALSE WHERE owner_id = $1 AND revoked";
+
+    pub(in crate::store) const REVOKED_ON_AIR: &str =
+        "SELECT id FROM rooms WHERE revoked AND status IN ('live', 'interrupted') LIMIT 100";
 
     pub(in crate::store) const FORGET: &str = "DELETE FROM sign_ins WHERE expires_at <= $1";
 }

@@ -12,7 +12,8 @@ on_each_database! {
     what_takes_something_away_ends_every_sign_in_and_others_learn_of_it
     an_account_has_so_many_sign_ins_and_no_more
     old_sign_ins_are_forgotten
-    a_stream_key_is_changed_and_the_one_before_is_told
+    a_stream_key_is_changed_and_the_one_before_opens_nothing
+    rooms_of_who_may_host_no_more_are_revoked_until_they_may_again
 }
 
 const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
@@ -210,27 +211,54 @@ async fn old_sign_ins_are_forgotten(base: Base) {
     assert_eq!(store.forget_sign_ins(later(100_000)).await.unwrap(), 1);
 }
 
-async fn a_stream_key_is_changed_and_the_one_before_is_told(base: Base) {
+async fn a_stream_key_is_changed_and_the_one_before_opens_nothing(base: Base) {
     let store = &base.stores.identities;
     let room = room(1);
     base.create(&room, "first").await;
-    let before = store.set_stream_key(&room.id, "second").await.unwrap();
-    assert_eq!(before.as_deref(), Some("first"));
-    let rooms = &base.stores.rooms;
-    assert!(
-        rooms
-            .find_by_key(&room.id, "first")
-            .await
-            .unwrap()
-            .is_none()
-    );
-    assert!(
-        rooms
-            .find_by_key(&room.id, "second")
-            .await
-            .unwrap()
-            .is_some()
-    );
+    assert!(store.set_stream_key(&room.id, "second").await.unwrap());
+    assert!(!opens(&base, &room, "first").await);
+    assert!(opens(&base, &room, "second").await);
     let nowhere = RoomId::parse("nowhere").unwrap();
-    assert_eq!(store.set_stream_key(&nowhere, "x").await.unwrap(), None);
+    assert!(!store.set_stream_key(&nowhere, "x").await.unwrap());
+}
+
+async fn rooms_of_who_may_host_no_more_are_revoked_until_they_may_again(base: Base) {
+    let store = with_ann(&base).await;
+    let (mut live, mut over, mut others) = (room(1), room(2), room(3));
+    for (room, status) in [
+        (&mut live, RoomStatus::Live),
+        (&mut over, RoomStatus::Ended),
+        (&mut others, RoomStatus::Live),
+    ] {
+        room.status = status;
+        room.owner.id = "1".to_owned();
+    }
+    others.owner.id = "2".to_owned();
+    base.create(&live, "live").await;
+    base.create(&over, "over").await;
+    base.create(&others, "others").await;
+    assert_eq!(store.revoked_on_air().await.unwrap(), []);
+
+    let role = async |role, at| store.set_role("1", role, later(at)).await.unwrap();
+    role(AccountRole::Viewer, 1).await;
+    assert!(!opens(&base, &live, "live").await);
+    assert!(opens(&base, &over, "over").await, "it lets nobody in");
+    assert!(opens(&base, &others, "others").await);
+    assert_eq!(store.revoked_on_air().await.unwrap(), [live.id.clone()]);
+    assert!(!store.set_stream_key(&live.id, "next").await.unwrap());
+
+    role(AccountRole::Host, 2).await;
+    assert_eq!(store.revoked_on_air().await.unwrap(), []);
+    assert!(!opens(&base, &live, "live").await);
+    assert!(store.set_stream_key(&live.id, "next").await.unwrap());
+    assert!(opens(&base, &live, "next").await);
+
+    store.delete("1", later(3)).await.unwrap();
+    assert!(!opens(&base, &live, "next").await);
+    assert_eq!(store.revoked_on_air().await.unwrap(), [live.id]);
+}
+
+async fn opens(base: &Base, room: &RoomRecord, key: &str) -> bool {
+    let found = base.stores.rooms.find_by_key(&room.id, key).await;
+    found.unwrap().is_some()
 }

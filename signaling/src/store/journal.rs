@@ -159,6 +159,8 @@ pub(crate) enum Outcome {
     NotInAudience,
     /// There is nothing that it could be done to; nothing was done.
     Missing,
+    /// There are as many as there may be; nothing was done.
+    Full,
     /// This is what the room sells now.
     Shop(Arc<Shelf>),
     /// It is in the chat and in the numbers.

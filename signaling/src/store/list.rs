@@ -37,8 +37,7 @@ pub(crate) enum SeenBy {
     Everybody,
     /// A host: also their own unlisted and private ones.
     Host(String),
-    /// Who looks after the server: all, or those of one visibility. By words unlisted and private rooms are found among
-    /// the latest ten thousand of each.
+    /// Who looks after the server: all, or those of one visibility.
     Admin(Option<Visibility>),
 }
 
@@ -60,6 +59,8 @@ pub(crate) enum RoomOrder {
 /// The place of a room in a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct RoomCursor {
+    /// In which list.
+    pub order: RoomOrder,
     /// What the list goes by: [`RoomStatus::rank`] in [`RoomOrder::Active`], else 0.
     pub rank: i64,
     /// What it goes by next.
@@ -78,16 +79,17 @@ impl RoomCursor {
             RoomOrder::Soonest => (0, room.scheduled_at.map_or(0, Timestamp::millis)),
         };
         Self {
+            order,
             rank,
             key,
             id: room.id.as_str().to_owned(),
         }
     }
 
-    /// Compares two places in a list of this order.
-    pub(crate) fn compare(&self, other: &Self, order: RoomOrder) -> std::cmp::Ordering {
+    /// Compares two places in a list.
+    pub(crate) fn compare(&self, other: &Self) -> std::cmp::Ordering {
         let key = |it: &Self| (it.rank, it.key, it.id.clone());
-        match order {
+        match self.order {
             RoomOrder::Soonest => key(self).cmp(&key(other)),
             RoomOrder::Active | RoomOrder::Newest | RoomOrder::Popular => {
                 key(other).cmp(&key(self))

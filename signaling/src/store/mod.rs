@@ -33,7 +33,9 @@ mod sqlite;
 #[cfg(test)]
 mod tests;
 
+use std::fs::OpenOptions;
 use std::future::Future;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -150,10 +152,26 @@ pub(crate) async fn open(location: &Location) -> Result<Stores, StoreError> {
 /// # Errors
 /// The database cannot be read or the file not be written.
 pub(crate) async fn back_up(location: &Location, to: &Path) -> Result<(), StoreError> {
-    match location {
+    // Hashes of passwords are in it: it is the owner's alone before anything is written.
+    private(to).map_err(|error| StoreError::Backup(format!("{}: {error}", to.display())))?;
+    let done = match location {
         Location::Sqlite(file) => sqlite::back_up(file, to).await,
         Location::Postgres(url) => postgres::back_up(url.expose(), to).await,
+    };
+    if done.is_err() {
+        let _ = std::fs::remove_file(to);
     }
+    done
+}
+
+/// Makes an empty file that nobody else can read.
+///
+/// # Errors
+/// There is one of this name, or it cannot be made.
+fn private(file: &Path) -> std::io::Result<()> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true).mode(0o600);
+    options.open(file).map(|_| ())
 }
 
 /// The database did not do it.
@@ -190,6 +208,12 @@ impl StoreError {
             };
         };
         advice(error)
+    }
+
+    /// Returns that as the end of a sentence.
+    pub(crate) fn hint(&self) -> String {
+        let advice = self.advice();
+        advice.map_or_else(String::new, |advice| format!("; {advice}"))
     }
 
     /// Returns whether the same may be done once the database is back.

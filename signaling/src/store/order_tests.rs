@@ -6,6 +6,7 @@ on_each_database! {
     a_message_that_was_deleted_leaves_a_tombstone_and_is_pinned_no_more
     an_answer_names_what_it_answers
     every_deed_is_in_the_audit_log
+    a_host_has_so_many_members_and_no_more
 }
 
 async fn a_message_that_was_deleted_leaves_a_tombstone_and_is_pinned_no_more(base: Base) {
@@ -89,6 +90,28 @@ async fn an_answer_names_what_it_answers(base: Base) {
     assert_eq!(outcomes[1], Outcome::Missing);
     let history = base.stores.journal.chat(&id, u64::MAX, 1).await.unwrap();
     assert_eq!(history[0], *answered);
+}
+
+async fn a_host_has_so_many_members_and_no_more(base: Base) {
+    let first = room(1);
+    base.create(&first, "key").await;
+    base.fill_members(&first.owner.id, 9_999).await;
+    let member = |id: &str, member| Deed::Member {
+        who: User {
+            id: id.to_owned(),
+            name: String::new(),
+        },
+        member,
+    };
+    let done = Outcome::Deed(Box::default());
+    assert_eq!(base.deed(&first.id, member("last", true)).await, done);
+    assert_eq!(
+        base.deed(&first.id, member("more", true)).await,
+        Outcome::Full
+    );
+    assert_eq!(base.deed(&first.id, member("last", true)).await, done);
+    assert_eq!(base.deed(&first.id, member("last", false)).await, done);
+    assert_eq!(base.deed(&first.id, member("more", true)).await, done);
 }
 
 async fn every_deed_is_in_the_audit_log(base: Base) {

@@ -19,6 +19,8 @@ pub(crate) trait RoomStore: Send + Sync {
         key_hash: &'a str,
         creation: Option<&'a CreationKey>,
     ) -> Stored<'a, Created>;
+    /// Returns what a client created under this key; `None` for a key that was not used.
+    fn created<'a>(&'a self, creation: &'a CreationKey) -> Stored<'a, Option<Created>>;
     /// Writes what an owner may change, if the row still has this version; the version then rises by one.
     fn update<'a>(&'a self, room: &'a RoomRecord) -> Stored<'a, bool>;
     /// Removes a room and all that was said in it.

@@ -45,6 +45,8 @@ on_each_database! {
     the_same_name_is_the_same_person
     opening_twice_changes_nothing
     each_list_is_read_by_an_index
+    what_is_asked_for_beside_the_words_is_found_among_any_number_of_rooms
+    those_put_out_of_one_hosts_rooms_crowd_out_nobody_elses
 }
 
 #[path = "identity_tests.rs"]
@@ -422,6 +424,32 @@ async fn who_was_put_out_stays_out_until_it_is_forgotten(base: Base) {
     assert!(rooms.expelled().await.unwrap().is_empty());
 }
 
+async fn those_put_out_of_one_hosts_rooms_crowd_out_nobody_elses(base: Base) {
+    let (mut ann, mut many) = (room(1), room(2));
+    ann.owner.id = "ann".to_owned();
+    many.owner.id = "many".to_owned();
+    base.create(&ann, "1").await;
+    base.create(&many, "2").await;
+    let rooms = &base.stores.rooms;
+    let expel = async |room: &RoomRecord, who: &str, at| {
+        let at = Timestamp::from_millis(at);
+        rooms.expel(&room.id, who, at).await.unwrap();
+    };
+    expel(&ann, "bob", 1).await;
+    for at in 2..9 {
+        expel(&many, &format!("nobody {at}"), at).await;
+    }
+    let latest: Vec<String> = rooms
+        .expelled()
+        .await
+        .unwrap()
+        .into_iter()
+        .map(|it| it.1)
+        .collect();
+    assert_eq!(latest.len(), 8);
+    assert_eq!(&latest[..3], ["nobody 8", "bob", "nobody 7"]);
+}
+
 async fn the_same_name_is_the_same_person(base: Base) {
     let users = &base.stores.users;
     let ann = users.sign_in("Ann").await.unwrap();
@@ -450,6 +478,67 @@ async fn each_list_is_read_by_an_index(base: Base) {
         let sorted = plan.contains("Sort") && !plan.contains("Incremental Sort");
         assert!(!sorted || sorts, "{query:?}:\n{plan}");
     }
+}
+
+async fn what_is_asked_for_beside_the_words_is_found_among_any_number_of_rooms(base: Base) {
+    base.fill(ENOUGH_FOR_AN_INDEX).await;
+    let mut new = room(1);
+    new.title = "Room brand new".to_owned();
+    new.category = Some("fresh".to_owned());
+    new.status = RoomStatus::Ready;
+    new.created_at = Timestamp::now();
+    base.create(&new, "key").await;
+    let plain = || RoomQuery {
+        words: Some(words("room")),
+        limit: 20,
+        ..RoomQuery::default()
+    };
+    let newest = RoomQuery {
+        order: RoomOrder::Newest,
+        ..plain()
+    };
+    for query in [
+        RoomQuery {
+            category: Some("fresh".to_owned()),
+            ..plain()
+        },
+        RoomQuery {
+            status: Some(RoomStatus::Ready),
+            ..plain()
+        },
+        RoomQuery {
+            owner: Some(new.owner.id.clone()),
+            ..plain()
+        },
+        newest.clone(),
+        RoomQuery {
+            words: Some(words("room bran")),
+            ..newest.clone()
+        },
+    ] {
+        let found = base.stores.rooms.list(&query).await.unwrap();
+        assert_eq!(found.first().map(|it| &it.id), Some(&new.id), "{query:?}");
+    }
+    // Page by page each comes once, in the order of the list.
+    let (mut ids, mut after) = (Vec::new(), None);
+    for _ in 0..5 {
+        let query = RoomQuery {
+            after: after.take(),
+            ..newest.clone()
+        };
+        let page = base.stores.rooms.list(&query).await.unwrap();
+        assert_eq!(page.len(), 20);
+        after = page.last().map(|it| RoomCursor::of(it, RoomOrder::Newest));
+        ids.extend(page.into_iter().map(|it| it.id));
+    }
+    let expected = RoomQuery {
+        words: None,
+        limit: 100,
+        ..newest
+    };
+    let expected = base.stores.rooms.list(&expected).await.unwrap();
+    let expected: Vec<RoomId> = expected.into_iter().map(|it| it.id).collect();
+    assert_eq!(ids, expected);
 }
 
 /// Fills each database with rooms, a hundred or `KLIEG_BENCH_ROOMS` (`scripts/store-bench.sh`), and prints how long every
@@ -550,6 +639,7 @@ fn queries() -> Vec<RoomQuery> {
         words: Some(words("room 77")),
         ..plain()
     });
+    queries.extend(frequent(&plain()));
     queries.push(RoomQuery {
         seen_by: SeenBy::Admin(None),
         ..plain()
@@ -558,6 +648,26 @@ fn queries() -> Vec<RoomQuery> {
         seen_by: SeenBy::Admin(None),
         words: Some(words("room 77")),
         ..plain()
+    });
+    queries
+}
+
+/// Searches for words that many rooms have.
+fn frequent(plain: &RoomQuery) -> Vec<RoomQuery> {
+    let plain = RoomQuery {
+        words: Some(words("room")),
+        ..plain.clone()
+    };
+    let in_category = |order| RoomQuery {
+        category: Some("c1".to_owned()),
+        order,
+        ..plain.clone()
+    };
+    let orders = [RoomOrder::Active, RoomOrder::Newest, RoomOrder::Popular];
+    let mut queries: Vec<RoomQuery> = orders.into_iter().map(in_category).collect();
+    queries.push(RoomQuery {
+        owner: Some("owner 7".to_owned()),
+        ..plain
     });
     queries
 }
@@ -704,6 +814,14 @@ impl Base {
         match &self.store {
             Concrete::Sqlite(store) => store.fill(count).await,
             Concrete::Postgres(store) => store.fill(count).await,
+        }
+        .unwrap();
+    }
+
+    async fn fill_members(&self, host: &str, count: i64) {
+        match &self.store {
+            Concrete::Sqlite(store) => store.fill_members(host, count).await,
+            Concrete::Postgres(store) => store.fill_members(host, count).await,
         }
         .unwrap();
     }

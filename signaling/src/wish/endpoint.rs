@@ -26,7 +26,7 @@ use crate::store::RoomRecord;
 use crate::ws::protocol::{WantedLayer, codec_name};
 
 use super::headers::{add, add_ice_servers, check_accept, check_content_type};
-use super::resources::{Proof, Resource, State};
+use super::resources::{Proof, Resource, State, StreamKey};
 use super::{Protocol, SDP, events, layer};
 
 /// A body, or why there is none.
@@ -83,6 +83,8 @@ struct Guest {
     role: Role,
     grants: Grants,
     proof: Proof,
+    /// What stood for the owner; `None` for who showed something else.
+    key: Option<StreamKey>,
 }
 
 /// What a request for a session says.
@@ -145,6 +147,7 @@ async fn create(app: &Arc<App>, offered: Offered) -> Result<Response, ApiError> 
         socket,
         known_as,
         proof: guest.proof,
+        key: guest.key,
         state: std::sync::Mutex::new(State::new(session)),
         streams: events::Streams::default(),
     };
@@ -178,6 +181,7 @@ async fn identify(app: &App, offered: &Offered) -> Result<Guest, ApiError> {
     } = offered;
     let proof = Proof::of(headers)?;
     let token = bearer_token(headers)?;
+    let mut key = None;
     let (identity, (record, role, grants)) = match (protocol, token) {
         (Protocol::Whip, None) => {
             let text =
@@ -188,7 +192,10 @@ async fn identify(app: &App, offered: &Offered) -> Result<Guest, ApiError> {
         (Protocol::Whip, Some(token)) if !token.contains('.') => {
             let from = Who::Network(offered.from);
             app.doors.look(Door::WrongKey, &from)?;
-            match owner(app, room, token).await {
+            let hash = Secret::new(token).hash();
+            let owner = owner(app, room, &hash).await;
+            key = Some(StreamKey(hash));
+            match owner {
                 Err(error) if error.code == Code::TokenInvalid => {
                     app.doors.pass(Door::WrongKey, &from)?;
                     return Err(error);
@@ -217,6 +224,7 @@ async fn identify(app: &App, offered: &Offered) -> Result<Guest, ApiError> {
         role,
         grants,
         proof,
+        key,
     })
 }
 
@@ -224,11 +232,10 @@ async fn identify(app: &App, offered: &Offered) -> Result<Guest, ApiError> {
 async fn owner(
     app: &App,
     room: &str,
-    key: &str,
+    key_hash: &str,
 ) -> Result<(Identity, (RoomRecord, Role, Grants)), ApiError> {
-    let hash = Secret::new(key).hash();
     let record = match RoomId::parse(room) {
-        Some(id) => app.stores.rooms.find_by_key(&id, &hash).await,
+        Some(id) => app.stores.rooms.find_by_key(&id, key_hash).await,
         None => Ok(None),
     };
     let record = record

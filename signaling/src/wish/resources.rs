@@ -14,7 +14,7 @@ use serde::Deserialize;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::app::App;
-use crate::auth::{Role, hex};
+use crate::auth::Role;
 use crate::error::{ApiError, Code};
 use crate::http::bearer_token;
 use crate::id::{RoomId, SocketId};
@@ -71,6 +71,8 @@ pub(crate) struct Resource {
     pub(super) known_as: SessionRef,
     /// The token that made it.
     pub(super) proof: Proof,
+    /// The stream key that made it; `None` for those who showed another token, or none.
+    pub(super) key: Option<StreamKey>,
     pub(super) state: Mutex<State>,
     pub(super) streams: Streams,
 }
@@ -97,12 +99,6 @@ impl Proof {
         Ok(Self(token.map(|token| digest(&SHA256, token.as_bytes()))))
     }
 
-    /// Returns whether it is that of a token with this SHA-256, in hexadecimal.
-    fn is_of(&self, hash: &str) -> bool {
-        let made = self.0.as_ref().map(|made| hex(made.as_ref()));
-        made.is_some_and(|made| made == hash)
-    }
-
     /// Lets those pass who show the same token; whoever came without one is known by the address alone.
     fn check(&self, headers: &HeaderMap) -> Result<(), ApiError> {
         match (self.0, Self::of(headers)?.0) {
@@ -123,6 +119,10 @@ impl Proof {
         }
     }
 }
+
+/// A stream key, by the hash of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct StreamKey(pub(super) String);
 
 impl Resource {
     /// Returns its address, without that of the server.
@@ -224,16 +224,19 @@ impl Resources {
         Ok(found)
     }
 
-    /// Ends the sessions of a room that were made with a stream key, by its hash, and returns how many they were.
-    pub(crate) async fn end_made_with(self: &Arc<Self>, room: &RoomId, key_hash: &str) -> usize {
-        let made_with = |entry: &Entry| {
-            entry.resource.room_id == room.as_str() && entry.resource.proof.is_of(key_hash)
+    /// Ends the sessions of a room that were made with a stream key other than this one, by its hash, and returns how
+    /// many they were. The room waits for its publisher, as for one that was lost.
+    pub(crate) async fn end_other_keys(self: &Arc<Self>, room: &RoomId, key_hash: &str) -> usize {
+        let made_otherwise = |Resource { room_id, key, .. }: &Resource| {
+            let other = key.as_ref().is_some_and(|key| key.0 != key_hash);
+            room_id == room.as_str() && other
         };
-        let found = self.open.iter().filter(|entry| made_with(entry.value()));
+        let found = self.open.iter();
+        let found = found.filter(|entry| made_otherwise(&entry.resource));
         let found: Vec<Arc<Resource>> = found.map(|it| Arc::clone(&it.resource)).collect();
         let count = found.len();
         for resource in found {
-            self.end(resource, Departure::Left).await;
+            self.end(resource, Departure::Lost).await;
         }
         count
     }
@@ -317,6 +320,7 @@ mod tests {
             socket: SocketId(1),
             known_as: SessionRef::new(peer),
             proof: Proof(None),
+            key: None,
             state: Mutex::new(State::new(session)),
             streams: Streams::default(),
         }

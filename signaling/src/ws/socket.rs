@@ -126,7 +126,7 @@ impl Reader {
                         return End::Silent;
                     }
                     if self.conversation.has_ended() {
-                        return End::NotAuthenticated;
+                        return End::SignedOut;
                     }
                     self.conversation.outbox.ping();
                     // On the heap, as below.
@@ -144,7 +144,7 @@ impl Reader {
 
     async fn handle(&mut self, message: Message) -> Option<End> {
         if self.conversation.has_ended() {
-            return Some(End::NotAuthenticated);
+            return Some(End::SignedOut);
         }
         let refusal = match self.meter() {
             Ok(()) => None,

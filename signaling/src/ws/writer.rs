@@ -28,6 +28,8 @@ pub(super) enum End {
     TooLarge,
     /// No token in time.
     NotAuthenticated,
+    /// The sign-in has ended that the client came with.
+    SignedOut,
     /// The client does not read.
     SlowReader,
     /// Somebody put the client out of its room.
@@ -47,6 +49,7 @@ impl End {
             Self::NotUtf8 => (1007, "text is no UTF-8"),
             Self::TooLarge => (1009, "message over 64 KiB"),
             Self::NotAuthenticated => (4401, "not authenticated in time"),
+            Self::SignedOut => (4401, "the sign-in has ended"),
             Self::Kicked => (4403, "put out of the room"),
             Self::SlowReader => (4408, "slow reader"),
             Self::Flood => (4429, "too many messages"),

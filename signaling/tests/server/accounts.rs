@@ -363,40 +363,9 @@ async fn a_stream_key_is_changed_and_stops_the_encoder_only_when_asked() {
 }
 
 #[tokio::test]
-#[expect(
-    clippy::too_many_lines,
-    reason = "one account is followed through all of it"
-)]
 async fn accounts_are_looked_after_on_the_command_line_while_the_server_runs() {
     let server = TestServer::start().await;
-    let user = |arguments: &[&str], input: &str| {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_klieg"));
-        command
-            .arg("user")
-            .args(arguments)
-            .arg("--data")
-            .arg(&server.config.data);
-        command
-            .current_dir(&server.config.data)
-            .env_remove("KLIEG_CONFIG");
-        command
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
-        let mut child = command.spawn().unwrap();
-        child
-            .stdin
-            .take()
-            .unwrap()
-            .write_all(input.as_bytes())
-            .unwrap();
-        let output = child.wait_with_output().unwrap();
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        (
-            output.status.success(),
-            text(&output.stdout) + &text(&output.stderr),
-        )
-    };
+    let user = |arguments: &[&str], input: &str| user(&server, arguments, input);
     let (done, text) = user(&["add", "Ann", "--role", "admin"], "correct horse\n");
     assert!(done, "{text}");
     let (done, text) = user(&["add", "ann"], "correct horse\n");
@@ -436,8 +405,34 @@ async fn accounts_are_looked_after_on_the_command_line_while_the_server_runs() {
     server.server.stop().await;
 }
 
+/// Runs `klieg user` beside a server; returns whether it was done, and what it said.
+pub(crate) fn user(server: &TestServer, arguments: &[&str], input: &str) -> (bool, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_klieg"));
+    command
+        .arg("user")
+        .args(arguments)
+        .arg("--data")
+        .arg(&server.config.data)
+        .current_dir(&server.config.data)
+        .env_remove("KLIEG_CONFIG")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    if let Some(url) = &server.config.database_url {
+        command.env("KLIEG_DATABASE_URL", url.expose());
+    }
+    let mut child = command.spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.write_all(input.as_bytes()).unwrap();
+    drop(stdin);
+    let output = child.wait_with_output().unwrap();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let said = text(&output.stdout) + &text(&output.stderr);
+    (output.status.success(), said)
+}
+
 /// Waits for something that nobody tells.
-async fn until(mut done: impl AsyncFnMut() -> bool, otherwise: &str) {
+pub(crate) async fn until(mut done: impl AsyncFnMut() -> bool, otherwise: &str) {
     let since = Instant::now();
     while !done().await {
         assert!(since.elapsed() < PATIENCE, "{otherwise}");

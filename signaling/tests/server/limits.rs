@@ -23,6 +23,45 @@ async fn a_socket_without_a_token_is_closed_in_time() {
 }
 
 #[tokio::test]
+async fn who_guesses_a_password_keeps_its_owner_out_of_nothing() {
+    let server = TestServer::start_with(|config| {
+        config.dev = false;
+        config.api_keys.clear();
+        config.limits.sign_ins_per_minute = 3;
+        config.limits.wrong_passwords_per_minute = 5;
+    })
+    .await;
+    let sign_in = async |from: &str, password: &str| {
+        let body = json!({ "username": "Ann", "password": password });
+        let from = [("x-forwarded-for", from)];
+        let login = ("POST", "/api/v1/auth/login");
+        server.ask(login, None, &from, Some(body)).await.status
+    };
+    let body = json!({ "username": "Ann", "password": "correct horse" });
+    let made = server.post("/api/v1/auth/register", None, body).await;
+    assert_eq!(made.status, 201, "{}", made.body);
+    for _ in 0..3 {
+        assert_eq!(sign_in("203.0.113.7", "a wrong one").await, 401);
+    }
+    assert_eq!(sign_in("203.0.113.7", "correct horse").await, 429);
+    assert_eq!(sign_in("198.51.100.1", "correct horse").await, 200);
+    // From everywhere together there is an end to it, and what was right does not count.
+    assert_eq!(sign_in("198.51.100.2", "correct horse").await, 200);
+    for from in ["198.51.100.3", "198.51.100.4"] {
+        assert_eq!(sign_in(from, "a wrong one").await, 401);
+    }
+    assert_eq!(sign_in("198.51.100.5", "correct horse").await, 429);
+    // Without a password nobody is let in either, in words that are in the description.
+    let body = json!({ "username": "Bob" });
+    let refused = server.post("/api/v1/auth/login", None, body).await;
+    assert_eq!(
+        (refused.status, &refused.body["code"]),
+        (401, &json!("credentials_wrong"))
+    );
+    server.server.stop().await;
+}
+
+#[tokio::test]
 async fn a_message_over_64_kib_is_refused_and_the_socket_closed() {
     let server = TestServer::start().await;
     for size in [64 * 1024 + 1, 300 * 1024] {

@@ -349,6 +349,22 @@ async fn what_is_reported_reaches_the_moderators_once() {
     }
 }
 
+#[tokio::test]
+async fn people_are_put_out_one_by_one_and_not_by_the_thousand() {
+    let server = TestServer::start().await;
+    let (room, _) = hosted(&server).await;
+    let token = server.token("Host").await;
+    let path = format!("/api/v1/rooms/{room}/kicks");
+    let mut statuses = Vec::new();
+    for nobody in 0..125 {
+        let body = json!({ "identity": format!("nobody {nobody}") });
+        statuses.push(server.post(&path, Some(&token), body).await.status);
+    }
+    assert_eq!(statuses[..120], [204; 120]);
+    assert_eq!(statuses[124], 429);
+    server.server.stop().await;
+}
+
 /// Makes a room and brings its host there.
 async fn hosted(server: &TestServer) -> (String, Client) {
     let token = server.token("Host").await;

@@ -429,11 +429,11 @@ fn a_check_says_what_is_set_and_what_would_keep_the_server_from_starting() {
     let (code, text) = check(&|command| {
         command.env("KLIEG_MAX_SOCKET", "1");
     });
-    assert_eq!(code, Some(0), "{text}");
+    assert_eq!(code, Some(1), "{text}");
     for said in [
         "limits.joins_per_minute = 7  (",
         "klieg.toml)",
-        "KLIEG_MAX_SOCKET is no setting; did you mean KLIEG_MAX_SOCKETS?",
+        "PROBLEM  KLIEG_MAX_SOCKET is no setting; did you mean KLIEG_MAX_SOCKETS?",
         "media to 203.0.113.7",
         "public_url is not set",
     ] {
@@ -455,6 +455,70 @@ fn a_check_says_what_is_set_and_what_would_keep_the_server_from_starting() {
         command.args(["--set", "max_sockets=0"]);
     });
     assert_eq!((code, text.lines().count()), (Some(64), 1), "{text}");
+}
+
+#[test]
+fn a_variable_that_is_no_setting_ends_the_start_and_those_of_others_do_not() {
+    let data = TempDir::new();
+    let started = |name: &str| {
+        let mut command = klieg(data.path());
+        command.args(["user", "list", "--data"]).arg(data.path());
+        let output = command.env(name, "1").output().unwrap();
+        let text = String::from_utf8(output.stderr).unwrap();
+        (output.status.code(), text)
+    };
+    let (code, text) = started("KLIEG_MAX_SOCKTS");
+    assert_eq!((code, text.lines().count()), (Some(64), 1), "{text}");
+    assert!(
+        text.contains("KLIEG_MAX_SOCKTS is no setting; did you mean KLIEG_MAX_SOCKETS?"),
+        "{text}"
+    );
+    // Kubernetes tells of a service that is called klieg; and nothing makes a database but who adds to it.
+    for others in ["KLIEG_SERVICE_HOST", "KLIEG_PORT_8080_TCP", "KLIEG_BIN"] {
+        let (code, text) = started(others);
+        assert_eq!(code, Some(1), "{text}");
+        assert!(text.contains("there is no database "), "{text}");
+    }
+    assert!(!data.path().join("klieg.db").exists());
+}
+
+#[test]
+fn what_holds_hashes_of_passwords_is_for_its_owner_alone() {
+    use std::os::unix::fs::PermissionsExt;
+    let data = TempDir::new();
+    let mode = |name: &str| {
+        let file = std::fs::metadata(data.path().join(name)).unwrap();
+        file.permissions().mode() & 0o777
+    };
+    let url = postgres::database();
+    for (number, database) in [None, Some(url)].into_iter().enumerate() {
+        let run = |arguments: &[&str]| {
+            let mut command = klieg(data.path());
+            command.args(arguments).args(["--data", "."]);
+            if let Some(url) = &database {
+                command.env("KLIEG_DATABASE_URL", url);
+            }
+            command.stdin(Stdio::piped());
+            let mut child = command.spawn().unwrap();
+            let mut stdin = child.stdin.take().unwrap();
+            std::io::Write::write_all(&mut stdin, b"correct horse\n").unwrap();
+            drop(stdin);
+            let output = child.wait_with_output().unwrap();
+            let text = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert!(output.status.success(), "{text}");
+            String::from_utf8(output.stdout).unwrap()
+        };
+        let said = run(&["user", "add", "Ann"]);
+        assert_eq!(
+            said.contains("klieg.db is new"),
+            database.is_none(),
+            "{said}"
+        );
+        let copy = format!("copy-{number}");
+        run(&["backup", &copy]);
+        assert_eq!(mode(&copy), 0o600, "{copy}");
+    }
+    assert_eq!(mode("klieg.db"), 0o600);
 }
 
 #[test]

@@ -32,10 +32,8 @@ async fn a_room_lives_from_its_announcement_to_its_summary() {
         let viewer = Viewer::watch(&mut bob).await;
         viewer.sees(5).await;
         let now = server.get(&format!("{path}/status"), None).await.body;
-        assert_eq!(
-            (&now["status"], &now["viewerCount"]),
-            (&json!("live"), &json!(1))
-        );
+        assert_eq!(now["status"], "live");
+        assert_eq!(now["viewerCount"], 1);
         assert!(
             now["durationSec"].is_u64() && now["startedAt"].is_string(),
             "{now}"
@@ -104,6 +102,99 @@ async fn asking_twice_to_create_a_room_creates_one() {
         assert_eq!(listed["items"].as_array().unwrap().len(), 2);
         server.server.stop().await;
     }
+}
+
+#[tokio::test]
+async fn a_creation_that_is_asked_for_again_is_answered_alike_however_late() {
+    for server in TestServer::on_each(|_| ()).await {
+        let ann = server.token("Ann").await;
+        let date = std::process::Command::new("date")
+            .args(["-u", "-d", "+2 seconds", "+%FT%TZ"])
+            .output()
+            .unwrap();
+        let soon = String::from_utf8(date.stdout).unwrap();
+        let body = json!({ "title": "Soon", "scheduledAt": soon.trim() });
+        let create = async |key: &str| {
+            let key = [("idempotency-key", key)];
+            let rooms = ("POST", "/api/v1/rooms");
+            server
+                .ask(rooms, Some(&ann), &key, Some(body.clone()))
+                .await
+        };
+        let first = create("first").await;
+        assert_eq!(first.status, 201, "{}", first.body);
+        // Until its begin has passed.
+        let mut number = 0;
+        while create(&format!("other-{number}")).await.status == 201 {
+            number += 1;
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        }
+        let again = create("first").await;
+        assert_eq!((again.status, again.body), (201, first.body.clone()));
+
+        let path = format!("/api/v1/rooms/{}", first.body["id"].as_str().unwrap());
+        for _ in 0..2 {
+            // Cancelled, then removed.
+            let gone = server.ask(("DELETE", &path), Some(&ann), &[], None).await;
+            assert_eq!(gone.status, 204, "{}", gone.body);
+        }
+        let again = create("first").await;
+        let said = (again.status, &again.body["code"]);
+        assert_eq!(said, (409, &json!("room_over")), "{}", again.body);
+        server.server.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn who_is_in_a_room_that_is_removed_is_shown_out() {
+    for server in TestServer::on_each(|_| ()).await {
+        let ann = server.token("Ann").await;
+        let body = json!({ "title": "R" });
+        let made = server
+            .post("/api/v1/rooms?start=true", Some(&ann), body)
+            .await;
+        let id = made.body["id"].as_str().unwrap();
+        let (mut bob, _) = server.join("Bob", id).await;
+        let path = format!("/api/v1/rooms/{id}");
+        let ended = server
+            .post(&format!("{path}/end"), Some(&ann), json!({}))
+            .await;
+        assert_eq!(ended.status, 200, "{}", ended.body);
+        let removed = server.ask(("DELETE", &path), Some(&ann), &[], None).await;
+        assert_eq!(removed.status, 204, "{}", removed.body);
+        let kicked = bob.expect("kicked").await;
+        assert_eq!(kicked["d"]["reason"], "The room was removed.");
+        assert_eq!(bob.closed().await, Some(4403));
+        let mut bob = server.sign_in("Bob").await;
+        assert_eq!(
+            bob.refused("join", json!({ "roomId": id })).await,
+            "not_found"
+        );
+        server.server.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn a_cursor_is_for_the_order_that_it_was_made_in() {
+    let server = TestServer::start().await;
+    let ann = server.token("Ann").await;
+    for title in ["One", "Two", "Three"] {
+        server.room(&ann, json!({ "title": title })).await;
+    }
+    let list = async |query: &str| {
+        let path = format!("/api/v1/rooms?limit=1&{query}");
+        server.get(&path, None).await
+    };
+    let page = list("sort=newest").await.body;
+    let cursor = page["nextCursor"].as_str().unwrap();
+    let next = list(&format!("sort=newest&cursor={cursor}")).await;
+    assert_eq!(next.body["items"][0]["title"], "Two");
+    let other = list(&format!("sort=popular&cursor={cursor}")).await;
+    assert_eq!(
+        (other.status, &other.body["code"]),
+        (422, &json!("invalid_value"))
+    );
+    server.server.stop().await;
 }
 
 #[tokio::test]

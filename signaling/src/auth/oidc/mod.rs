@@ -1,6 +1,8 @@
 //! Tokens of OpenID providers, checked with the keys that the provider publishes (OpenID Connect Discovery 1.0,
 //! RFC 7517). Roles are read where Keycloak writes them.
 
+mod claims;
+
 mod keys;
 
 #[cfg(test)]
@@ -11,14 +13,15 @@ use std::sync::Arc;
 
 use jsonwebtoken::errors::ErrorKind;
 use jsonwebtoken::{Algorithm, Header, Validation};
-use serde::Deserialize;
+use tracing::debug;
 
-use super::claims::{invalid, is_id, shown_name};
-use super::{Access, AccountRole, Identity};
+use super::Identity;
+use super::claims::invalid;
 use crate::config::{OidcProvider, SigningAlgorithm};
 use crate::error::{ApiError, Code};
 use crate::fetch::{FetchError, Fetcher};
 use crate::metrics::Metrics;
+use claims::Claims;
 use keys::{Key, Keys};
 
 /// The providers, by their issuer.
@@ -82,34 +85,6 @@ pub(crate) async fn signing_keys(
     Ok(keys.len())
 }
 
-/// What is read of a provider's token.
-#[derive(Debug, Deserialize)]
-struct Claims {
-    sub: String,
-    exp: u64,
-    #[serde(default)]
-    iat: u64,
-    /// Keycloak: `Bearer` for access tokens, `ID` and `Refresh` for what is not for servers like this.
-    #[serde(default)]
-    typ: Option<String>,
-    #[serde(default)]
-    name: Option<String>,
-    #[serde(default)]
-    preferred_username: Option<String>,
-    #[serde(default)]
-    realm_access: Roles,
-    #[serde(default)]
-    resource_access: BTreeMap<String, Roles>,
-    #[serde(flatten)]
-    roles: Roles,
-}
-
-#[derive(Debug, Default, Deserialize)]
-struct Roles {
-    #[serde(default)]
-    roles: Vec<String>,
-}
-
 impl Provider {
     /// Says whose token it is.
     ///
@@ -118,24 +93,50 @@ impl Provider {
     pub(super) async fn verify(&self, token: &str) -> Result<Identity, ApiError> {
         let header = header(&self.settings, token)?;
         let key = self.keys.find(header.kid.as_deref(), header.alg).await;
-        let claims = claims(
-            &self.settings,
-            token,
-            (header.alg, &*key.ok_or_else(invalid)?),
-        )?;
-        claims.identity(&self.settings)
+        let key = key.ok_or_else(|| refused(&self.settings, "its key is not known"))?;
+        let claims = claims(&self.settings, token, (header.alg, &*key))?;
+        let identity = claims.identity(&self.settings);
+        identity.map_err(|reason| refused(&self.settings, reason))
+    }
+}
+
+/// Tells who runs the server why a token does not hold; who shows it is told nothing but that.
+fn refused(settings: &OidcProvider, reason: &str) -> ApiError {
+    debug!(provider = %settings.name, reason, "token refused");
+    invalid()
+}
+
+/// Says in words what is wrong with a token. What it says itself is not repeated.
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "the others are faults of the token's form, and further ones may be added"
+)]
+fn reason(error: &jsonwebtoken::errors::Error) -> String {
+    match error.kind() {
+        ErrorKind::InvalidSignature => "the signature is wrong".to_owned(),
+        ErrorKind::InvalidIssuer => "`iss` is not `issuer`".to_owned(),
+        ErrorKind::InvalidAudience => "`aud` has none of `audiences`".to_owned(),
+        ErrorKind::ImmatureSignature => "`nbf` is in the future".to_owned(),
+        ErrorKind::MissingRequiredClaim(claim) => format!("`{claim}` is missing"),
+        ErrorKind::Json(_) => "the claims are not as expected: `sub`, `exp`".to_owned(),
+        _ => "it is no token that can be read".to_owned(),
     }
 }
 
 /// Reads what a token shall be checked with.
 fn header(settings: &OidcProvider, token: &str) -> Result<Header, ApiError> {
-    let header = jsonwebtoken::decode_header(token).map_err(|_| invalid())?;
+    let header = jsonwebtoken::decode_header(token);
+    let header = header.map_err(|error| refused(settings, &reason(&error)))?;
     // The list holds no algorithm with a shared secret, so a public key is never taken for one.
     let mut allowed = settings.algorithms.iter().copied();
     if allowed.any(|it| Algorithm::from(it) == header.alg) {
         Ok(header)
     } else {
-        Err(invalid())
+        let reason = format!(
+            "`alg` is {:?}, which `algorithms` does not have",
+            header.alg
+        );
+        Err(refused(settings, &reason))
     }
 }
 
@@ -154,9 +155,10 @@ fn claims(
     match jsonwebtoken::decode(token, key.decoding(), &validation) {
         Ok(data) => Ok(data.claims),
         Err(error) if matches!(error.kind(), ErrorKind::ExpiredSignature) => {
+            debug!(provider = %settings.name, reason = "`exp` is over", "token refused");
             Err(ApiError::new(Code::TokenExpired, "The token has expired."))
         }
-        Err(_) => Err(invalid()),
+        Err(error) => Err(refused(settings, &reason(&error))),
     }
 }
 
@@ -181,49 +183,6 @@ pub(crate) fn read_hostile(keys: &str, token: &str, said: &str) -> Option<String
     let claims = signed.ok().or_else(|| serde_json::from_str(said).ok());
     let identity = claims?.identity(&settings).ok()?;
     Some(identity.name)
-}
-
-impl Claims {
-    fn identity(self, settings: &OidcProvider) -> Result<Identity, ApiError> {
-        let for_others = matches!(
-            self.typ.as_deref(),
-            Some("ID" | "Refresh" | "Offline" | "Logout")
-        );
-        let id = format!("{}:{}", settings.name, self.sub);
-        if for_others || self.sub.is_empty() || !is_id(&id) {
-            return Err(invalid());
-        }
-        let role = self.account_role(settings);
-        let name = self.name.or(self.preferred_username);
-        let name = shown_name(&name.unwrap_or_default(), &self.sub);
-        Ok(Identity {
-            id,
-            name,
-            access: Access::Account(role),
-            expires_at: Some(self.exp),
-            granted_until: Some(self.exp),
-            minted_at: self.iat,
-            sign_in: None,
-        })
-    }
-
-    /// Returns the highest role that any of the token's roles is mapped to.
-    fn account_role(&self, settings: &OidcProvider) -> AccountRole {
-        let client = settings.client.as_ref();
-        let of_client = client.and_then(|client| self.resource_access.get(client));
-        let all = [Some(&self.realm_access), of_client, Some(&self.roles)];
-        let has = |wanted: &[String]| {
-            let roles = all.iter().flatten().flat_map(|roles| &roles.roles);
-            roles.into_iter().any(|role| wanted.contains(role))
-        };
-        if has(&settings.admin_roles) {
-            AccountRole::Admin
-        } else if has(&settings.host_roles) {
-            AccountRole::Host
-        } else {
-            AccountRole::Viewer
-        }
-    }
 }
 
 impl From<SigningAlgorithm> for Algorithm {

@@ -19,12 +19,14 @@ use std::sync::Mutex;
 use tokio::net::TcpListener;
 
 use super::*;
+use crate::auth::{Access, AccountRole};
 use crate::time::Timestamp;
 
 #[tokio::test]
 async fn a_token_of_the_provider_is_an_account_with_the_role_that_its_claims_are_mapped_to() {
     let keycloak = Keycloak::start().await;
     let provider = keycloak.provider(|_| ());
+    let later = f64::from(u32::try_from(Timestamp::now().seconds()).unwrap()) + 600.0;
     for (extra, role) in [
         (json!({}), AccountRole::Viewer),
         (
@@ -40,6 +42,25 @@ async fn a_token_of_the_provider_is_an_account_with_the_role_that_its_claims_are
             AccountRole::Viewer,
         ),
         (json!({ "roles": ["streamer", "boss"] }), AccountRole::Admin),
+        // What is written otherwise than Keycloak does.
+        (json!({ "roles": "boss" }), AccountRole::Admin),
+        (
+            json!({ "roles": null, "realm_access": null }),
+            AccountRole::Viewer,
+        ),
+        (
+            json!({ "roles": [7, "streamer"], "resource_access": null }),
+            AccountRole::Host,
+        ),
+        (
+            json!({ "resource_access": { "other": 1, "klieg": { "roles": "boss" } } }),
+            AccountRole::Admin,
+        ),
+        (
+            json!({ "exp": later + 0.5, "iat": later - 700.25, "typ": 1 }),
+            AccountRole::Viewer,
+        ),
+        (json!({ "exp": 1e18, "iat": "now" }), AccountRole::Viewer),
     ] {
         let identity = provider.verify(&keycloak.token(&extra)).await.unwrap();
         assert_eq!(identity.access, Access::Account(role), "{extra}");

@@ -55,40 +55,61 @@ pub(crate) async fn create(
     identity.check(Action::Create)?;
     app.doors
         .pass(Door::CreateRoom, &Who::Identity(identity.id.clone()))?;
-    let name = idempotency_key(&headers)?;
     let request = format!("{new:?} {}", parameters.start);
-    let record = new_record(&identity, new, parameters.start)?;
-    let creation = name.map(|name| CreationKey {
-        identity: identity.id,
+    let creation = idempotency_key(&headers)?.map(|name| CreationKey {
+        identity: identity.id.clone(),
         name,
         request: sha256(&request),
     });
-    let key = stream_key(&app, creation.as_ref(), &record.id);
     let rooms = &app.stores.rooms;
-    let created = rooms.create(&record, &key.hash(), creation.as_ref()).await;
     let base = base_url(&app, &headers);
-    match created.map_err(ApiError::store)? {
-        Created::New => {
-            info!(room = %record.id, "room created");
-            let room = CreatedRoom::new(&app, record, Some(&key), &base);
-            Ok((StatusCode::CREATED, Json(room)))
-        }
-        // 128 random bits that were there before: nobody sees this.
-        Created::Taken => Err(ApiError::busy()),
-        Created::Before { same: false, .. } => {
-            let text = "This Idempotency-Key was used for another room.";
-            Err(ApiError::new(Code::InvalidValue, text))
-        }
-        Created::Before { room, key_hash, .. } => {
-            let record = rooms.find(&room).await.map_err(ApiError::store)?;
-            let record = record.ok_or_else(ApiError::no_room)?;
-            let key = stream_key(&app, creation.as_ref(), &room);
-            // A key that was rotated since is of no use.
-            let holds = key_hash.is_some_and(|hash| hash == key.hash());
-            let room = CreatedRoom::new(&app, record, holds.then_some(&key), &base);
-            Ok((StatusCode::CREATED, Json(room)))
+    // What was right when it was asked for the first time may be none the second: it is not looked at again.
+    if let Some(creation) = &creation {
+        let before = rooms.created(creation).await;
+        if let Some(before) = before.map_err(ApiError::store)? {
+            return created(&app, None, (Some(creation), before), &base).await;
         }
     }
+    let record = new_record(&identity, new, parameters.start)?;
+    let key = stream_key(&app, creation.as_ref(), &record.id);
+    let made = rooms.create(&record, &key.hash(), creation.as_ref()).await;
+    let made = made.map_err(ApiError::store)?;
+    let room = Some((record, key));
+    created(&app, room, (creation.as_ref(), made), &base).await
+}
+
+/// Answers with the room that there is now.
+async fn created(
+    app: &App,
+    new: Option<(RoomRecord, Secret)>,
+    (creation, created): (Option<&CreationKey>, Created),
+    base: &str,
+) -> Result<(StatusCode, Json<CreatedRoom>), ApiError> {
+    let (record, key) = match (created, new) {
+        (Created::New, Some((record, key))) => {
+            info!(room = %record.id, "room created");
+            (record, Some(key))
+        }
+        // 128 random bits that were there before: nobody sees this.
+        (Created::Taken | Created::New, _) => return Err(ApiError::busy()),
+        (Created::Before { same: false, .. }, _) => {
+            let text = "This Idempotency-Key was used for another room.";
+            return Err(ApiError::new(Code::InvalidValue, text));
+        }
+        (Created::Before { room, key_hash, .. }, _) => {
+            let record = app.stores.rooms.find(&room).await;
+            let record = record.map_err(ApiError::store)?.ok_or_else(|| {
+                let text = "The room that was created under this Idempotency-Key was removed.";
+                ApiError::new(Code::RoomOver, text)
+            })?;
+            let key = stream_key(app, creation, &room);
+            // A key that was rotated since is of no use.
+            let holds = key_hash.is_some_and(|hash| hash == key.hash());
+            (record, holds.then_some(key))
+        }
+    };
+    let room = CreatedRoom::new(app, record, key.as_ref(), base);
+    Ok((StatusCode::CREATED, Json(room)))
 }
 
 /// Shows a room.

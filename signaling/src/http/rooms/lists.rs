@@ -74,6 +74,9 @@ impl Filter {
             let allowed = |it: u8| it.is_ascii_lowercase() || it.is_ascii_digit() || it == b'-';
             (1..=40).contains(&text.len()) && text.bytes().all(allowed)
         };
+        let order = self.sort.unwrap_or_default();
+        let after = self.cursor.as_deref();
+        let after = after.map(|cursor| read_cursor(cursor, order));
         let named = |text: &String| (1..=128).contains(&text.chars().count());
         if asked.chars().count() > MAX_ASKED
             || !self.category.as_ref().is_none_or(in_category)
@@ -90,8 +93,8 @@ impl Filter {
                 Some(identity) if identity.may_host() => SeenBy::Host(identity.id),
                 Some(_) | None => SeenBy::Everybody,
             },
-            order: self.sort.unwrap_or_default(),
-            after: self.cursor.as_deref().map(read_cursor).transpose()?,
+            order,
+            after: after.transpose()?,
             limit: limit + 1,
             ..RoomQuery::default()
         })
@@ -147,7 +150,7 @@ pub(crate) async fn past(
 
 /// Lists rooms for who looks after the server, unlisted and private ones too.
 ///
-/// By words unlisted and private rooms are found among the latest ten thousand of each.
+/// By words unlisted and private rooms are found among the first ten thousand of each in the list.
 #[utoipa::path(get, path = "/admin/rooms", tag = "admin", params(AdminParameters, ListParameters, Filter),
     responses((status = 200, body = Page<Room>)), security(("bearer" = [])))]
 pub(crate) async fn all(

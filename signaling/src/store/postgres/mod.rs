@@ -14,6 +14,9 @@ mod users;
 #[path = "../sql/rooms.rs"]
 mod rooms;
 
+#[path = "../sql/lists.rs"]
+mod lists;
+
 #[path = "../sql/journal.rs"]
 mod journal;
 
@@ -22,6 +25,9 @@ mod deeds;
 
 #[path = "../sql/order.rs"]
 mod order;
+
+#[path = "../sql/members.rs"]
+mod members;
 
 #[path = "../sql/held.rs"]
 mod held;
@@ -186,13 +192,20 @@ impl Store {
     }
 }
 
-/// Narrows a list to a thousand rooms that have words which begin so.
+/// Narrows a list to the rooms that have words which begin so.
 fn candidates(select: &mut QueryBuilder<Database>, words: &[String]) {
+    select.push(" AND id IN (");
+    matches(select, words);
+    select.push(")");
+}
+
+/// Finds listed rooms that have words which begin so.
+fn matches(select: &mut QueryBuilder<Database>, words: &[String]) {
     let all: Vec<String> = words.iter().map(|word| format!("'{word}':*")).collect();
     select
-        .push(" AND id IN (SELECT id FROM rooms WHERE search @@ to_tsquery('simple', ")
+        .push("SELECT id FROM rooms WHERE search @@ to_tsquery('simple', ")
         .push_bind(all.join(" & "))
-        .push(") LIMIT 1000)");
+        .push(")");
 }
 
 /// Gathers the statistics that the server gathers by itself after a while.

@@ -28,7 +28,7 @@ impl Batch<'_> {
             Deed::Review { held, approve } => self.review(connection, held, *approve).await?,
             Deed::Resolve { report } => self.resolve(connection, report).await?,
         };
-        if outcome != Outcome::Missing {
+        if !matches!(outcome, Outcome::Missing | Outcome::Full) {
             self.audit(connection, deed, by).await?;
         }
         Ok(outcome)

@@ -2,6 +2,7 @@
 
 use sqlx::Row as _;
 
+use super::row::room_id;
 use super::{Connection, Row, Store};
 use crate::auth::{Account, AccountRole};
 use crate::id::RoomId;
@@ -64,7 +65,7 @@ impl IdentityStore for Store {
         hash: &'a str,
         now: Timestamp,
     ) -> Stored<'a, Option<Vec<String>>> {
-        self.change(sql::SET_PASSWORD, id, Some(hash), now)
+        self.change((sql::SET_PASSWORD, id), Some(hash), None, now)
     }
 
     fn rehash<'a>(&'a self, id: &'a str, old: &'a str, new: &'a str) -> Stored<'a, ()> {
@@ -85,11 +86,15 @@ impl IdentityStore for Store {
         role: AccountRole,
         now: Timestamp,
     ) -> Stored<'a, Option<Vec<String>>> {
-        self.change(sql::SET_ROLE, id, Some(role.as_str()), now)
+        let rooms = match role {
+            AccountRole::Viewer => sql::REVOKE_ROOMS,
+            AccountRole::Host | AccountRole::Admin => sql::RESTORE_ROOMS,
+        };
+        self.change((sql::SET_ROLE, id), Some(role.as_str()), Some(rooms), now)
     }
 
     fn delete<'a>(&'a self, id: &'a str, now: Timestamp) -> Stored<'a, Option<Vec<String>>> {
-        self.change(sql::DELETE, id, None, now)
+        self.change((sql::DELETE, id), None, Some(sql::REVOKE_ROOMS), now)
     }
 
     fn begin<'a>(&'a self, sign_in: &'a NewSignIn) -> Stored<'a, Vec<String>> {
@@ -159,28 +164,23 @@ impl IdentityStore for Store {
         })
     }
 
-    fn set_stream_key<'a>(
-        &'a self,
-        room: &'a RoomId,
-        key_hash: &'a str,
-    ) -> Stored<'a, Option<String>> {
+    fn set_stream_key<'a>(&'a self, room: &'a RoomId, key_hash: &'a str) -> Stored<'a, bool> {
         promptly(async move {
-            let mut transaction = self.writer().begin().await?;
-            // Writing the row first takes the lock before anything is read.
-            let before = sqlx::query(sql::STREAM_KEY)
-                .bind(room.as_str())
-                .fetch_optional(&mut *transaction)
-                .await?;
-            let Some(before) = before else {
-                return Ok(None);
-            };
-            sqlx::query(sql::SET_STREAM_KEY)
+            let done = sqlx::query(sql::SET_STREAM_KEY)
                 .bind(room.as_str())
                 .bind(key_hash)
-                .execute(&mut *transaction)
+                .execute(self.writer())
                 .await?;
-            transaction.commit().await?;
-            Ok(Some(before.try_get("stream_key_hash")?))
+            Ok(done.rows_affected() == 1)
+        })
+    }
+
+    fn revoked_on_air(&self) -> Stored<'_, Vec<RoomId>> {
+        promptly(async move {
+            let rows = sqlx::query(sql::REVOKED_ON_AIR)
+                .fetch_all(self.readers())
+                .await?;
+            rows.iter().map(|row| room_id(row, "id")).collect()
         })
     }
 
@@ -196,12 +196,12 @@ impl IdentityStore for Store {
 }
 
 impl Store {
-    /// Changes an account and ends its sign-ins, in one transaction.
+    /// Changes an account, and with it its rooms, and ends its sign-ins, in one transaction.
     fn change<'a>(
         &'a self,
-        statement: &'static str,
-        id: &'a str,
+        (statement, id): (&'static str, &'a str),
         value: Option<&'a str>,
+        rooms: Option<&'static str>,
         now: Timestamp,
     ) -> Stored<'a, Option<Vec<String>>> {
         promptly(async move {
@@ -214,6 +214,12 @@ impl Store {
             let done = change.execute(&mut *transaction).await?;
             if done.rows_affected() == 0 {
                 return Ok(None);
+            }
+            if let Some(rooms) = rooms {
+                sqlx::query(rooms)
+                    .bind(id)
+                    .execute(&mut *transaction)
+                    .await?;
             }
             let ended = sqlx::query(sql::END_ALL)
                 .bind(id)

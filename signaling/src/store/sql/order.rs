@@ -4,6 +4,7 @@ use sqlx::Row as _;
 
 use super::deeds::quiet;
 use super::journal::Batch;
+use super::members;
 use super::row::{author, chat_message, json_value, moment, named};
 use super::{Connection, Row, Store};
 use crate::auth::Role;
@@ -234,6 +235,9 @@ impl Batch<'_> {
             .fetch_one(&mut *connection)
             .await?;
         let host: &str = row.try_get("owner_id")?;
+        if member && members::is_full(connection, host, &who.id).await? {
+            return Ok(Outcome::Full);
+        }
         audience(connection, (host, "members"), who, member).await?;
         Ok(quiet())
     }

@@ -1,13 +1,13 @@
 //! Rooms.
 
-use sqlx::{QueryBuilder, Row as _};
+use sqlx::Row as _;
+use sqlx::query::Query;
 
 use super::row::{column, count, room_id, room_record};
-use super::{Connection, Database, Store, candidates};
+use super::{Connection, Database, Row, Store};
 use crate::id::RoomId;
 use crate::store::{
-    Created, CreationKey, RoomCursor, RoomOrder, RoomQuery, RoomRecord, RoomStatus, RoomStore,
-    SeenBy, StoreError, Stored, Totals, Visibility, promptly,
+    Created, CreationKey, RoomQuery, RoomRecord, RoomStore, StoreError, Stored, Totals, promptly,
 };
 use crate::time::Timestamp;
 
@@ -30,6 +30,13 @@ impl RoomStore for Store {
             }
             transaction.commit().await?;
             Ok(Created::New)
+        })
+    }
+
+    fn created<'a>(&'a self, creation: &'a CreationKey) -> Stored<'a, Option<Created>> {
+        promptly(async move {
+            let row = before(creation).fetch_optional(self.readers()).await?;
+            row.map(|row| created_before(&row, creation)).transpose()
         })
     }
 
@@ -117,8 +124,13 @@ impl RoomStore for Store {
 
     fn expelled(&self) -> Stored<'_, Vec<(RoomId, String, Timestamp)>> {
         promptly(async move {
+            // The latest of each host, then the one before of each: nobody crowds out those of others.
             let rows = sqlx::query(
-                "SELECT room_id, identity, at FROM expulsions ORDER BY at DESC LIMIT 100000",
+                "SELECT room_id, identity, at FROM (
+                   SELECT room_id, identity, at, ROW_NUMBER() OVER
+                          (PARTITION BY owner_id ORDER BY at DESC, identity) AS place
+                   FROM expulsions JOIN rooms ON rooms.id = room_id
+                 ) AS placed ORDER BY place, at DESC LIMIT 100000",
             )
             .fetch_all(self.readers())
             .await?;
@@ -158,203 +170,7 @@ impl RoomStore for Store {
     }
 
     fn list<'a>(&'a self, query: &'a RoomQuery) -> Stored<'a, Vec<RoomRecord>> {
-        promptly(async move {
-            let mut rooms = Vec::new();
-            // Several lists, each by an index of its own, instead of one with an `OR` that no index serves.
-            for whose in parts(query) {
-                rooms.extend(self.page(query, whose).await?);
-            }
-            rooms.sort_by(|one, other| {
-                let place = |room| RoomCursor::of(room, query.order);
-                place(one).compare(&place(other), query.order)
-            });
-            rooms.truncate(usize::try_from(query.limit).unwrap_or(usize::MAX));
-            Ok(rooms)
-        })
-    }
-}
-
-/// Whose rooms a page is of.
-#[derive(Clone, Copy)]
-enum Whose<'a> {
-    /// Everybody's of this visibility.
-    All(Visibility),
-    /// One person's that are not listed.
-    Hidden(&'a str),
-}
-
-/// Returns of which pages one is made.
-fn parts(query: &RoomQuery) -> Vec<Whose<'_>> {
-    match &query.seen_by {
-        SeenBy::Everybody => vec![Whose::All(Visibility::Public)],
-        SeenBy::Host(host) if query.owner.as_ref().is_none_or(|owner| owner == host) => {
-            vec![Whose::All(Visibility::Public), Whose::Hidden(host)]
-        }
-        SeenBy::Host(_) => vec![Whose::All(Visibility::Public)],
-        SeenBy::Admin(only) => Visibility::ALL
-            .into_iter()
-            .filter(|it| only.is_none_or(|only| only == *it))
-            .map(Whose::All)
-            .collect(),
-    }
-}
-
-impl Store {
-    async fn page(
-        &self,
-        query: &RoomQuery,
-        whose: Whose<'_>,
-    ) -> Result<Vec<RoomRecord>, StoreError> {
-        let Some(mut select) = page_query("", query, whose) else {
-            return Ok(Vec::new());
-        };
-        let rows = select.build().fetch_all(self.readers()).await?;
-        rows.iter().map(room_record).collect()
-    }
-
-    /// Returns how the database would go about a page.
-    #[cfg(test)]
-    pub(in crate::store) async fn plan(&self, query: &RoomQuery) -> Result<String, StoreError> {
-        let mut plans = Vec::new();
-        for whose in parts(query) {
-            let Some(mut explain) = page_query(super::EXPLAIN, query, whose) else {
-                continue;
-            };
-            for row in explain.build().fetch_all(self.readers()).await? {
-                plans.push(super::plan_line(&row)?);
-            }
-        }
-        Ok(plans.join("\n"))
-    }
-}
-
-#[cfg(test)]
-impl Store {
-    /// Adds many rooms of all kinds, so many at a time that no statement takes too long.
-    pub(in crate::store) async fn fill(&self, count: u64) -> Result<(), StoreError> {
-        for first in (1..=count).step_by(20_000) {
-            let last = count.min(first + 19_999);
-            sqlx::query(
-                "WITH RECURSIVE numbers (n) AS (
-                   SELECT CAST($1 AS BIGINT) UNION ALL SELECT n + 1 FROM numbers WHERE n < $2
-                 )
-                 INSERT INTO rooms (id, title, category, visibility, allow_guest_chat, owner_id, owner_name,
-                                    stream_key_hash, status, created_at, scheduled_at, changed_at,
-                                    peak_viewers, rank, since, search_text)
-                 SELECT 'filled-' || n, 'Room ' || n, 'c' || (n % 20),
-                        CASE n % 10 WHEN 9 THEN 'private' WHEN 8 THEN 'unlisted' ELSE 'public' END, FALSE,
-                        'owner ' || (n % 5000), 'Host', 'key ' || n,
-                        CASE n % 100 WHEN 0 THEN 'live' WHEN 1 THEN 'scheduled' ELSE 'ended' END, n,
-                        CASE WHEN n % 100 = 1 THEN n END, n, n * 7919 % 10007,
-                        CASE n % 100 WHEN 0 THEN 2 WHEN 1 THEN 1 ELSE 0 END, n,
-                        'room ' || n || ' host c' || (n % 20)
-                 FROM numbers",
-            )
-            .bind(column(first))
-            .bind(column(last))
-            .execute(self.writer())
-            .await?;
-        }
-        super::settle(self.writer()).await?;
-        Ok(())
-    }
-}
-
-/// Writes the query of a page; `None` where nothing can be found.
-fn page_query(before: &str, query: &RoomQuery, whose: Whose<'_>) -> Option<QueryBuilder<Database>> {
-    let mut select = QueryBuilder::new(format!("{before}SELECT * FROM rooms WHERE "));
-    match whose {
-        // Written out, for the planner to know how many there are of it.
-        Whose::All(visibility) => {
-            select.push(format_args!("visibility = '{}'", visibility.as_str()))
-        }
-        Whose::Hidden(viewer) => select
-            .push("visibility <> 'public' AND owner_id = ")
-            .push_bind(viewer.to_owned()),
-    };
-    if let Some(words) = &query.words {
-        if words.is_empty() {
-            return None;
-        }
-        match whose {
-            Whose::All(Visibility::Public) => candidates(&mut select, words),
-            Whose::All(hidden) => {
-                latest(&mut select, hidden);
-                containing(&mut select, words);
-            }
-            Whose::Hidden(_) => containing(&mut select, words),
-        }
-    }
-    if let Some(owner) = &query.owner {
-        select.push(" AND owner_id = ").push_bind(owner.clone());
-    }
-    if let Some(category) = &query.category {
-        select.push(" AND category = ").push_bind(category.clone());
-    }
-    status(&mut select, query);
-    place(&mut select, query);
-    select.push(" LIMIT ").push_bind(i64::from(query.limit));
-    Some(select)
-}
-
-/// Adds of which status the rooms are. Where the list does not go by rank, no index that does must be thought better:
-/// with a plus before it a column is none that an index has.
-fn status(select: &mut QueryBuilder<Database>, query: &RoomQuery) {
-    let rank = match query.order {
-        RoomOrder::Active => "rank",
-        RoomOrder::Newest | RoomOrder::Popular | RoomOrder::Soonest => "+rank",
-    };
-    if let Some(status) = query.status {
-        select.push(" AND status = ").push_bind(status.as_str());
-    }
-    let same = query.status.map(RoomStatus::rank).or(query.rank);
-    let comparison = if same.is_some() { "=" } else { ">=" };
-    select.push(format_args!(" AND {rank} {comparison} "));
-    select.push_bind(same.unwrap_or(0));
-}
-
-/// Adds where the page begins and in which order it goes on.
-fn place(select: &mut QueryBuilder<Database>, query: &RoomQuery) {
-    let (columns, order) = match query.order {
-        RoomOrder::Active => ("rank, since, id", "rank DESC, since DESC, id DESC"),
-        RoomOrder::Newest => ("created_at, id", "created_at DESC, id DESC"),
-        RoomOrder::Popular => ("peak_viewers, id", "peak_viewers DESC, id DESC"),
-        RoomOrder::Soonest => ("scheduled_at, id", "scheduled_at, id"),
-    };
-    if query.order == RoomOrder::Soonest {
-        select.push(" AND status = 'scheduled' AND scheduled_at IS NOT NULL");
-    }
-    if let Some(after) = &query.after {
-        let comparison = match query.order {
-            RoomOrder::Soonest => ">",
-            RoomOrder::Active | RoomOrder::Newest | RoomOrder::Popular => "<",
-        };
-        select.push(format_args!(" AND ({columns}) {comparison} ("));
-        if query.order == RoomOrder::Active {
-            select.push_bind(after.rank).push(", ");
-        }
-        select.push_bind(after.key).push(", ");
-        select.push_bind(after.id.clone()).push(")");
-    }
-    select.push(format_args!(" ORDER BY {order}"));
-}
-
-/// Narrows a list to as many as can be read through: the index of words holds listed rooms alone.
-fn latest(select: &mut QueryBuilder<Database>, visibility: Visibility) {
-    select.push(format_args!(
-        " AND id IN (SELECT id FROM rooms WHERE visibility = '{}'
-           ORDER BY rank DESC, since DESC, id DESC LIMIT 10000)",
-        visibility.as_str()
-    ));
-}
-
-/// Narrows rooms to those with words that begin so: they are few, so no index is needed.
-fn containing(select: &mut QueryBuilder<Database>, words: &[String]) {
-    for word in words {
-        // A folded word has no wildcards in it.
-        select
-            .push(" AND ' ' || search_text LIKE ")
-            .push_bind(format!("% {word}%"));
+        promptly(self.listed(query))
     }
 }
 
@@ -378,20 +194,27 @@ async fn claim(
     if claimed.rows_affected() == 1 {
         return Ok(None);
     }
-    let row = sqlx::query(
+    let row = before(creation).fetch_one(connection).await?;
+    created_before(&row, creation).map(Some)
+}
+
+/// Asks what was created under a key.
+fn before(creation: &CreationKey) -> Query<'_, Database, Arguments> {
+    sqlx::query(
         "SELECT request, room_id, stream_key_hash FROM idempotency_keys
          LEFT JOIN rooms ON rooms.id = room_id WHERE identity = $1 AND name = $2",
     )
     .bind(&creation.identity)
     .bind(&creation.name)
-    .fetch_one(connection)
-    .await?;
+}
+
+fn created_before(row: &Row, creation: &CreationKey) -> Result<Created, StoreError> {
     let request: &str = row.try_get("request")?;
-    Ok(Some(Created::Before {
-        room: room_id(&row, "room_id")?,
+    Ok(Created::Before {
+        room: room_id(row, "room_id")?,
         same: request == creation.request,
         key_hash: row.try_get("stream_key_hash")?,
-    }))
+    })
 }
 
 async fn insert(
@@ -437,3 +260,6 @@ fn json(value: &impl serde::Serialize) -> String {
     // Texts and lists of them: what JSON cannot hold is not among them.
     serde_json::to_string(value).unwrap_or_default()
 }
+
+/// What is bound to a question.
+type Arguments = <Database as sqlx::Database>::Arguments;

@@ -9,6 +9,9 @@ mod users;
 #[path = "../sql/rooms.rs"]
 mod rooms;
 
+#[path = "../sql/lists.rs"]
+mod lists;
+
 #[path = "../sql/journal.rs"]
 mod journal;
 
@@ -17,6 +20,9 @@ mod deeds;
 
 #[path = "../sql/order.rs"]
 mod order;
+
+#[path = "../sql/members.rs"]
+mod members;
 
 #[path = "../sql/held.rs"]
 mod held;
@@ -55,7 +61,7 @@ use sqlx::sqlite::{
 use sqlx::{ConnectOptions, QueryBuilder};
 
 use super::look::{Standing, compare};
-use super::{CONNECT, StoreError, Stores};
+use super::{CONNECT, StoreError, Stores, private};
 
 type Database = sqlx::Sqlite;
 type Row = SqliteRow;
@@ -133,6 +139,10 @@ pub(super) struct Store {
 
 impl Store {
     pub(super) async fn open(file: &Path) -> Result<Self, StoreError> {
+        // The other files that SQLite makes are as the first is. What cannot be made is told when it is opened.
+        if !file.exists() {
+            let _ = private(file);
+        }
         let options = SqliteConnectOptions::new()
             .filename(file)
             .create_if_missing(true)
@@ -168,13 +178,19 @@ impl Store {
     }
 }
 
-/// Narrows a list to the latest thousand rooms that have words which begin so.
+/// Narrows a list to the rooms that have words which begin so.
 fn candidates(select: &mut QueryBuilder<Database>, words: &[String]) {
+    select.push(" AND number IN (");
+    matches(select, words);
+    select.push(")");
+}
+
+/// Finds listed rooms that have words which begin so.
+fn matches(select: &mut QueryBuilder<Database>, words: &[String]) {
     let quoted: Vec<String> = words.iter().map(|word| format!("\"{word}\"*")).collect();
     select
-        .push(" AND number IN (SELECT rowid FROM rooms_search WHERE words MATCH ")
-        .push_bind(quoted.join(" "))
-        .push(" ORDER BY rowid DESC LIMIT 1000)");
+        .push("SELECT rowid FROM rooms_search WHERE words MATCH ")
+        .push_bind(quoted.join(" "));
 }
 
 /// Does nothing: lists must be read by an index without statistics, too.

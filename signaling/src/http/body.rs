@@ -1,0 +1,210 @@
+//! JSON bodies, and what is wrong with those that are none.
+
+use axum::body::Bytes;
+use axum::extract::{FromRequest, Request};
+use axum::http::{HeaderMap, StatusCode, header};
+use serde::de::{DeserializeOwned, IgnoredAny};
+
+use crate::error::{ApiError, Code};
+
+/// A JSON body, with our errors.
+pub(crate) struct Body<T>(pub(crate) T);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
+        if !is_json(request.headers()) {
+            let text = "The body must be application/json.";
+            return Err(ApiError::new(Code::BadMessage, text));
+        }
+        match Bytes::from_request(request, state).await {
+            Ok(bytes) => read(&bytes).map(Self),
+            Err(other) if other.status() == StatusCode::PAYLOAD_TOO_LARGE => Err(ApiError::new(
+                Code::TooLarge,
+                "The body has more than 1 MiB.",
+            )),
+            Err(_) => Err(ApiError::new(
+                Code::BadMessage,
+                "The body could not be read.",
+            )),
+        }
+    }
+}
+
+/// Reads JSON.
+///
+/// # Errors
+/// `bad_json` for what is none, `bad_message` for other JSON than was expected: it names the field, and what it should be.
+pub(super) fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
+    let mut json = serde_json::Deserializer::from_slice(bytes);
+    let read = serde_path_to_error::deserialize(&mut json);
+    let ended = json.end();
+    match (read, ended) {
+        (Ok(value), Ok(())) => Ok(value),
+        (Ok(_), Err(error)) => Err(no_json(&error)),
+        // A name of a list that is no text is told like broken JSON.
+        (Err(error), _) => match serde_json::from_slice::<IgnoredAny>(bytes) {
+            Err(error) => Err(no_json(&error)),
+            Ok(_) if std::str::from_utf8(bytes).is_err() => Err(no_json(error.inner())),
+            Ok(_) => Err(unfit(&error)),
+        },
+    }
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let value = headers.get(header::CONTENT_TYPE);
+    let value = value.and_then(|value| value.to_str().ok());
+    let media_type = value.and_then(|value| value.split(';').next());
+    let media_type = media_type.unwrap_or_default().trim().to_ascii_lowercase();
+    let Some(subtype) = media_type.strip_prefix("application/") else {
+        return false;
+    };
+    subtype == "json" || subtype.ends_with("+json")
+}
+
+fn no_json(error: &serde_json::Error) -> ApiError {
+    let (line, column) = (error.line(), error.column());
+    let text = format!("The body is no JSON: line {line}, column {column}.");
+    ApiError::new(Code::BadJson, text)
+}
+
+/// Says which field is not as expected. What it held is not repeated: it may be a password.
+fn unfit(error: &serde_path_to_error::Error<serde_json::Error>) -> ApiError {
+    let path = error.path().to_string();
+    let said = error.inner().to_string();
+    let said = said
+        .rsplit_once(" at line ")
+        .map_or(said.as_str(), |it| it.0);
+    let known = ["missing field ", "duplicate field ", "unknown field "];
+    let reason = if known.iter().any(|known| said.starts_with(known)) {
+        said.to_owned()
+    } else if said == "expected value" {
+        "expected a text".to_owned()
+    } else if let Some((_, expected)) = said.rsplit_once(", expected ") {
+        format!("expected {}", in_words(expected))
+    } else {
+        // Our own types say in words of their own what they are not.
+        "it cannot be read".to_owned()
+    };
+    let text = match path.as_str() {
+        "." | "?" => format!("The body has wrong or missing fields: {reason}"),
+        path => format!("`{path}`: {reason}"),
+    };
+    let text: String = text.chars().take(MAX_TEXT).collect();
+    ApiError::new(Code::BadMessage, format!("{text}."))
+}
+
+/// Puts the reader's name of a type into words.
+fn in_words(expected: &str) -> &str {
+    match expected {
+        "u8" | "u16" | "u32" | "u64" | "usize" | "i8" | "i16" | "i32" | "i64" => "a whole number",
+        "a string" => "a text",
+        "a boolean" => "true or false",
+        "a sequence" => "a list",
+        "a map" => "an object",
+        other if other.starts_with("struct ") => "an object",
+        other => other,
+    }
+}
+
+/// Names of fields are the client's own, and may be long.
+const MAX_TEXT: usize = 300;
+
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize;
+
+    use super::*;
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    #[expect(dead_code, reason = "it is read, and that is all")]
+    struct Thing {
+        title: String,
+        #[serde(default)]
+        kind: Option<Kind>,
+        #[serde(default)]
+        parts: Vec<Part>,
+    }
+
+    #[derive(Debug, Deserialize)]
+    #[serde(rename_all = "lowercase")]
+    enum Kind {
+        Round,
+        Square,
+    }
+
+    #[derive(Debug, Deserialize)]
+    #[expect(dead_code, reason = "as above")]
+    struct Part {
+        size: u32,
+    }
+
+    fn refused(body: &[u8]) -> (Code, String) {
+        let error = read::<Thing>(body).unwrap_err();
+        (error.code, error.message.to_string())
+    }
+
+    #[test]
+    fn a_field_that_is_not_as_expected_is_named() {
+        for (body, said) in [
+            (r#"{"title":"a","kind":5}"#, "`kind`: expected a text."),
+            (r#"{"title":"a","kind":[]}"#, "`kind`: expected a text."),
+            (
+                r#"{"title":"a","kind":"no"}"#,
+                "`kind`: expected `round` or `square`.",
+            ),
+            (r#"{"title":5}"#, "`title`: expected a text."),
+            (
+                r#"{"title":"a","parts":[{"size":1},{"size":"my secret"}]}"#,
+                "`parts[1].size`: expected a whole number.",
+            ),
+            (
+                "{}",
+                "The body has wrong or missing fields: missing field `title`.",
+            ),
+            ("[]", "The body has wrong or missing fields: expected "),
+        ] {
+            let (code, text) = refused(body.as_bytes());
+            assert_eq!(code, Code::BadMessage, "{body}");
+            assert!(text.starts_with(said), "{body}: {text}");
+            assert!(!text.contains("secret"), "{text}");
+        }
+        let (_, text) = refused(br#"{"title":"a","more":1}"#);
+        assert!(text.contains("unknown field `more`, expected"), "{text}");
+        let long = format!(r#"{{"{}":1}}"#, "x".repeat(10_000));
+        assert!(refused(long.as_bytes()).1.len() < 400);
+    }
+
+    #[test]
+    fn broken_json_is_told_with_its_place() {
+        for (body, place) in [
+            (&b""[..], "line 1, column 0"),
+            (b"{\"title\":\"a\",}", "line 1, column 14"),
+            (b"{\"title\":\"a\"} x", "line 1, column 15"),
+            (b"{\n\"title\":}", "line 2, column 9"),
+            (b"{\"title\":\"\xff\"}", "line 1, column "),
+        ] {
+            let (code, text) = refused(body);
+            assert_eq!(code, Code::BadJson, "{text}");
+            assert!(text.contains(place), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_calls_itself_json_is_read_as_such() {
+        for (value, is) in [
+            ("application/json", true),
+            ("Application/JSON; charset=utf-8", true),
+            ("application/merge-patch+json", true),
+            ("text/json", false),
+            ("application/jsonp", false),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::CONTENT_TYPE, value.parse().unwrap());
+            assert_eq!(is_json(&headers), is, "{value}");
+        }
+        assert!(!is_json(&HeaderMap::new()));
+    }
+}
