@@ -14,6 +14,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::config::{Config, StartError};
 use crate::helpers::Helpers;
+use crate::kernel::ReceiveDrops;
 use crate::load::Loads;
 use crate::metrics::Metrics;
 use crate::shard::{INBOX, Input, Shard, Wiring};
@@ -65,6 +66,7 @@ impl Sfu {
             Identity::generate().map_err(|error| StartError::Certificate(error.to_string()))?;
         let identity = Arc::new(identity);
         let metrics = Arc::new(Metrics::register(registry)?);
+        ReceiveDrops::register(registry, bound.port())?;
         let helpers = Helpers::start(usize::from(count).div_ceil(2)).map_err(StartError::Thread)?;
         let (events, events_out) = mpsc::channel(EVENTS);
         let (shards, inboxes): (Vec<_>, Vec<_>) = (0..count).map(|_| mpsc::channel(INBOX)).unzip();

@@ -27,6 +27,8 @@ mod totals;
 
 mod metrics;
 
+mod kernel;
+
 mod path_metrics;
 
 pub use config::{Config, MAX_SHARDS, Offload, StartError};
