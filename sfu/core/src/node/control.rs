@@ -195,9 +195,7 @@ impl Node {
         while let Some(path) = peer.transport.poll_transmit(&mut datagram) {
             self.ready.push(path, &datagram);
         }
-        if let Some(timer) = peer.timer {
-            self.timers.remove(&(timer, index));
-        }
+        self.timers.set(index, None);
         self.directory.forget(peer.id, &peer.addresses);
         self.broadcast(&ShardMessage::Gone(peer.id));
         self.leave_room(&peer, index);

@@ -27,6 +27,8 @@ mod outlet;
 
 mod ready;
 
+mod timers;
+
 mod route;
 
 pub(crate) mod peers;
@@ -51,6 +53,7 @@ use gathering::Gathering;
 pub use peers::PeerIndex;
 use peers::{Peers, Role};
 use ready::Ready;
+use timers::Timers;
 
 /// What a shard is told when it starts.
 #[derive(Clone, Debug)]
@@ -85,7 +88,7 @@ pub struct Node {
     /// Rooms that have somebody here.
     rooms: FxHashMap<RoomKey, Room>,
     /// Peers with a timer, by when it is due.
-    timers: BTreeSet<(Instant, PeerIndex)>,
+    timers: Timers,
     /// Publishers that sent media since their timers were set; the next one is asked for after a batch.
     heard: Vec<PeerIndex>,
     /// Peers with something to send besides media.
@@ -131,7 +134,7 @@ impl Node {
             directory: Directory::default(),
             peers: Peers::default(),
             rooms: FxHashMap::default(),
-            timers: BTreeSet::new(),
+            timers: Timers::default(),
             heard: Vec::new(),
             dirty: VecDeque::new(),
             ready: Ready::default(),
@@ -223,10 +226,9 @@ impl Node {
     pub fn handle_timeout(&mut self, now: Instant) {
         self.set_timers();
         self.gathering.handle_timeout(now);
-        while let Some(&(due, index)) = self.timers.first().filter(|(due, _)| *due <= now) {
-            self.timers.remove(&(due, index));
+        while let Some((_, index)) = self.timers.first().filter(|(due, _)| *due <= now) {
+            self.timers.set(index, None);
             if let Some(peer) = self.peers.get_mut(index) {
-                peer.timer = None;
                 peer.transport.handle_timeout(now);
                 if let Role::Publisher(publisher) = &mut peer.role {
                     publisher.handle_timeout(now);
@@ -248,7 +250,7 @@ impl Node {
     /// Returns when [`Self::handle_timeout`] has something next.
     pub fn poll_timeout(&mut self) -> Option<Instant> {
         self.set_timers();
-        let peer = self.timers.first().map(|(due, _)| *due);
+        let peer = self.timers.first().map(|(due, _)| due);
         let others = [self.directory.poll_timeout(), self.gathering.poll_timeout()];
         peer.into_iter().chain(others.into_iter().flatten()).min()
     }
@@ -357,13 +359,7 @@ impl Node {
             return;
         };
         let next = peer.next_timeout();
-        if peer.timer != next {
-            if let Some(before) = peer.timer {
-                self.timers.remove(&(before, index));
-            }
-            self.timers.extend(next.map(|next| (next, index)));
-            peer.timer = next;
-        }
+        self.timers.set(index, next);
     }
 
     fn broadcast(&mut self, message: &ShardMessage) {

@@ -18,6 +18,16 @@ pub struct PeerIndex {
 }
 
 impl PeerIndex {
+    #[cfg(test)]
+    pub(super) fn new(slot: usize, peer: PeerId) -> Self {
+        Self { slot, peer }
+    }
+
+    /// Returns where that is: no two peers have the same at once.
+    pub(super) fn slot(self) -> usize {
+        self.slot
+    }
+
     /// Returns whose place it is.
     pub(crate) fn peer(self) -> PeerId {
         self.peer
@@ -43,8 +53,6 @@ pub(crate) struct Peer {
     pub(crate) shown: bool,
     /// The addresses that lead here: those that its transport knows.
     pub(crate) addresses: Vec<SocketAddr>,
-    /// When its next timer is due, as registered; `None` when none is.
-    pub(crate) timer: Option<Instant>,
     /// Whether it waits for its turn to get what is due for it alone.
     pub(crate) is_in_turn: bool,
 }
@@ -71,7 +79,6 @@ impl Peer {
             connected: None,
             shown: false,
             addresses: Vec::new(),
-            timer: None,
             is_in_turn: false,
         }
     }
