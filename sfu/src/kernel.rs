@@ -88,7 +88,11 @@ mod tests {
         let to = socket.local_addr().unwrap();
         let registry = Registry::new();
         ReceiveDrops::register(&registry, to.port()).unwrap();
-        let shown = || registry.gather()[0].get_metric()[0].get_counter().get_value();
+        let shown = || {
+            registry.gather()[0].get_metric()[0]
+                .get_counter()
+                .get_value()
+        };
         assert!(shown().abs() < f64::EPSILON);
         let sender = UdpSocket::bind("127.0.0.1:0").unwrap();
         // On loopback a datagram is in its queue, or dropped, before the call returns.
