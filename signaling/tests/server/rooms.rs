@@ -51,9 +51,7 @@ async fn a_room_lives_from_its_announcement_to_its_summary() {
         viewer.end().await;
         let past = server.get("/api/v1/rooms/past", None).await.body;
         assert_eq!(past["items"][0]["id"], id);
-        let at_a_glance = server.get("/api/v1/me/dashboard", Some(&ann)).await.body;
-        assert_eq!(at_a_glance["past"][0]["id"], id);
-        assert_eq!(at_a_glance["totals"]["totalViewers"], 1);
+        came_to_one_event(&server, &ann, &id).await;
         // Nothing can be sent there any more.
         let offer = crate::harness::offer();
         assert_eq!(
@@ -70,6 +68,14 @@ async fn a_room_lives_from_its_announcement_to_its_summary() {
     }
     assert_eq!(told_by[0], told_by[1]);
     insta::assert_json_snapshot!(told_by[0]);
+}
+
+/// Looks at a host's only event, which is over and had one viewer.
+async fn came_to_one_event(server: &TestServer, host: &str, id: &str) {
+    let at_a_glance = server.get("/api/v1/me/dashboard", Some(host)).await.body;
+    assert_eq!(at_a_glance["past"][0]["id"], id);
+    assert_eq!(at_a_glance["totals"]["events"], 1, "{at_a_glance}");
+    assert_eq!(at_a_glance["totals"]["totalViewers"], 1);
 }
 
 #[tokio::test]
