@@ -1,20 +1,37 @@
 //! What a shard tells the others, in order, and what waits for room there.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeSet, HashSet, VecDeque};
 
 use klieg_sfu_core::relay::ShardMessage;
+use klieg_sfu_core::{PeerId, RoomKey};
 use tokio::sync::mpsc;
 
 use crate::shard::Input;
 
-/// Messages that wait for room in another shard's inbox; beyond it media is dropped and counted.
+/// Messages that wait for room in another shard's inbox. Beyond it media is dropped and counted, and of what may not be
+/// lost that is taken out which something later makes old.
 const MAX_OUTBOX: usize = 4096;
 
 /// Messages on their way to other shards.
 #[derive(Debug, Default)]
 pub(crate) struct Outbox {
-    /// Those that found no room, with the shard they are for; media at most [`MAX_OUTBOX`].
+    /// Those that found no room, with the shard they are for. At most [`MAX_OUTBOX`], and twice as many as there are
+    /// [subjects](Subject) for each shard: a few of each room, and peers that left, which cannot be more than were
+    /// there when the shard stopped to read, since commands are refused while one does not.
     waiting: VecDeque<(usize, ShardMessage)>,
+    /// How many may wait before the old ones are taken out; nothing: [`MAX_OUTBOX`].
+    limit: usize,
+}
+
+/// What a message is about: of those about the same thing the last one counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Subject {
+    Publisher(RoomKey),
+    Interest(RoomKey),
+    Layers(RoomKey),
+    Past(RoomKey),
+    Keyframe(RoomKey, Option<u8>),
+    Peer(PeerId),
 }
 
 impl Outbox {
@@ -51,29 +68,82 @@ impl Outbox {
                 self.waiting.push_back((index, refused));
             }
         }
+        if self.waiting.len() > self.limit.max(MAX_OUTBOX) {
+            self.forget_old();
+            self.limit = 2 * self.waiting.len();
+        } else if self.waiting.is_empty() {
+            self.limit = 0;
+        }
         dropped
     }
+
+    /// Takes out what is followed by a message to the same shard about the same thing.
+    fn forget_old(&mut self) {
+        let mut later = HashSet::new();
+        let mut kept = VecDeque::new();
+        while let Some((index, message)) = self.waiting.pop_back() {
+            if subject(&message).is_none_or(|subject| later.insert((index, subject))) {
+                kept.push_front((index, message));
+            }
+        }
+        self.waiting = kept;
+    }
+}
+
+/// Returns what a message is about; `None` of media, each of which is news.
+fn subject(message: &ShardMessage) -> Option<Subject> {
+    Some(match message {
+        ShardMessage::Datagrams(_) | ShardMessage::Burst(_) | ShardMessage::Clock(..) => {
+            return None;
+        }
+        ShardMessage::Published(room, ..) => Subject::Publisher(*room),
+        ShardMessage::Wanted(room, _) | ShardMessage::Unwanted(room, _) => Subject::Interest(*room),
+        ShardMessage::Layers(room, _) => Subject::Layers(*room),
+        ShardMessage::Past(room, _) => Subject::Past(*room),
+        ShardMessage::KeyframeWanted(room, layer) => Subject::Keyframe(*room, *layer),
+        ShardMessage::Gone(peer) => Subject::Peer(*peer),
+    })
 }
 
 /// Returns whether a message may be lost like a packet.
 fn is_media(message: &ShardMessage) -> bool {
-    match message {
-        ShardMessage::Datagrams(_) | ShardMessage::Burst(_) | ShardMessage::Clock(..) => true,
-        ShardMessage::Published(..)
-        | ShardMessage::Wanted(..)
-        | ShardMessage::Unwanted(..)
-        | ShardMessage::Layers(..)
-        | ShardMessage::Past(..)
-        | ShardMessage::KeyframeWanted(..)
-        | ShardMessage::Gone(_) => false,
-    }
+    subject(message).is_none()
 }
 
 #[cfg(test)]
 mod tests {
-    use klieg_sfu_core::{RoomKey, ShardIndex};
+    use klieg_sfu_core::ShardIndex;
 
     use super::*;
+
+    #[test]
+    fn what_may_not_be_lost_is_bounded_because_the_last_word_counts() {
+        let (inbox, mut received) = mpsc::channel(1);
+        let inboxes = std::slice::from_ref(&inbox);
+        let mut outbox = Outbox::default();
+        let here = ShardIndex(0);
+        for round in 0..5000 {
+            let room = RoomKey(round % 100);
+            let new = [
+                ShardMessage::Wanted(room, here),
+                ShardMessage::KeyframeWanted(room, None),
+                ShardMessage::Gone(PeerId(round % 1000)),
+                ShardMessage::Unwanted(room, here),
+            ];
+            outbox.pass(inboxes, new.into_iter().map(|message| (0, message)));
+            let subjects = 100 + 100 + 1000;
+            assert!(outbox.waiting.len() <= MAX_OUTBOX + 2 * subjects);
+        }
+        let mut last = std::collections::BTreeMap::new();
+        while let Ok(Input::Message(message)) = received.try_recv() {
+            if let Some(Subject::Interest(room)) = subject(&message) {
+                last.insert(room, matches!(message, ShardMessage::Wanted(..)));
+            }
+            outbox.pass(inboxes, std::iter::empty());
+        }
+        assert_eq!(outbox.limit, 0);
+        assert!(last.len() == 100 && last.values().all(|is_wanted| !is_wanted));
+    }
 
     #[test]
     fn no_message_overtakes_one_that_found_no_room() {

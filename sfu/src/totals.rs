@@ -156,7 +156,7 @@ pub(crate) const COUNTERS: [(&str, &str, Reading); 27] = [
 ];
 
 /// Totals of what was dropped: datagrams, packets or runs by reason (`klieg_sfu_dropped_total`).
-pub(crate) const DROPPED: [(&str, Reading); 30] = [
+pub(crate) const DROPPED: [(&str, Reading); 31] = [
     ("refused", |totals| totals.refused),
     ("send_buffer_full", |totals| totals.dropped_full),
     ("device_queue_full", |totals| totals.dropped_queue),
@@ -175,6 +175,7 @@ pub(crate) const DROPPED: [(&str, Reading); 30] = [
     ("duplicate", |totals| totals.core.dropped_duplicate),
     ("oversized", |totals| totals.core.dropped_oversized),
     ("forwarding", |totals| totals.core.dropped_forwarding),
+    ("backlog", |totals| totals.core.dropped_backlog),
     ("transport_unknown_protocol", |totals| {
         totals.core.transport.unknown_protocol
     }),

@@ -30,6 +30,8 @@ mod gathering;
 
 mod memory;
 
+mod bounds;
+
 mod bandwidth;
 
 mod paths;

@@ -41,6 +41,7 @@ pub(crate) struct Structure {
     offset: u8,
     /// Decode targets, 1 to 32.
     targets: u8,
+    /// At most [`MAX_TEMPLATES`].
     templates: Vec<Template>,
     /// The decode target that each tier stands for.
     by_tier: [u8; TIERS],

@@ -48,14 +48,18 @@ impl Node {
 
     /// Lets a viewer wait for its turn to get what is due for it alone: it is sealed just before it leaves.
     pub(super) fn pace(&mut self, now: Instant, index: PeerIndex) {
-        let Some(peer) = self.peers.get_mut(index).filter(|peer| !peer.is_in_turn) else {
+        let Some(peer) = self
+            .peers
+            .get_mut(index)
+            .filter(|peer| !peer.queued.is_in_turn)
+        else {
             return;
         };
         if let Role::Viewer(viewer) = &peer.role
             && viewer.poll_step().is_some_and(|due| due <= now)
             && peer.connected.is_some()
         {
-            peer.is_in_turn = true;
+            peer.queued.is_in_turn = true;
             self.in_turn.push_back(index);
         }
     }
@@ -66,7 +70,7 @@ impl Node {
             return false;
         };
         if let Some(peer) = self.peers.get_mut(index) {
-            peer.is_in_turn = false;
+            peer.queued.is_in_turn = false;
             if let Some(mut outlet) = self.outlet(now, index) {
                 outlet.send_paced(now);
             }

@@ -193,7 +193,11 @@ impl Node {
         peer.transport.close();
         let mut datagram = Vec::new();
         while let Some(path) = peer.transport.poll_transmit(&mut datagram) {
-            self.ready.push(path, &datagram);
+            if self.ready.has_room() {
+                self.ready.push(path, &datagram);
+            } else {
+                self.counters.dropped_backlog += 1;
+            }
         }
         self.timers.set(index, None);
         self.directory.forget(peer.id, &peer.addresses);

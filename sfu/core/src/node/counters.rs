@@ -88,6 +88,8 @@ pub struct Counters {
     pub dropped_oversized: u64,
     /// Dropped: the queue to another shard was full.
     pub dropped_forwarding: u64,
+    /// Dropped: more waited to leave than there is room for.
+    pub dropped_backlog: u64,
     /// What the peers' transports dropped.
     pub transport: transport::Counters,
 }

@@ -53,14 +53,16 @@ pub(crate) struct Entry {
 /// The announced peers of a shard. Every shard knows all of them.
 #[derive(Debug, Default)]
 pub(crate) struct Directory {
+    /// As many as signaling announces and has not removed: it has bounds of its own for its sessions, and those that do
+    /// not come are given up after [`EXPECTATION`].
     entries: HashMap<PeerId, Entry>,
-    /// User name and password, by the former.
+    /// User name and password, by the former; two of each peer at most.
     by_ufrag: HashMap<String, (PeerId, String)>,
-    /// Where addresses lead that passed a check.
+    /// Where addresses lead that passed a check: those that the peers of this shard know, and [`MAX_ROUTES`].
     by_address: HashMap<SocketAddr, Route>,
-    /// Peers that have not come, by when they are given up.
+    /// Peers that have not come, by when they are given up; some of those announced.
     expected: BTreeSet<(Instant, PeerId)>,
-    /// Addresses that lead to other shards, by when they are forgotten.
+    /// Addresses that lead to other shards, by when they are forgotten; at most [`MAX_ROUTES`].
     expiring: BTreeSet<(Instant, SocketAddr)>,
 }
 

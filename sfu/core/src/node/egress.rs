@@ -27,9 +27,11 @@ impl Node {
             return Some(transmit);
         }
         while let Some(&index) = self.dirty.front() {
-            let peer = self.peers.get_mut(index);
-            if let Some(path) = peer.and_then(|peer| peer.transport.poll_transmit(out)) {
-                return Some(self.count_transmit(path, (1, out.len())));
+            if let Some(peer) = self.peers.get_mut(index) {
+                if let Some(path) = peer.transport.poll_transmit(out) {
+                    return Some(self.count_transmit(path, (1, out.len())));
+                }
+                peer.queued.is_dirty = false;
             }
             self.dirty.pop_front();
             // What is left may have to wait for an address to prove itself, by a check that is due now.

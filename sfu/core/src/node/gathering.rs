@@ -21,12 +21,14 @@ const ORDINARY_BYTES: usize = ORDINARY_PACKETS * 1200;
 /// The bursts that are open, by their source: one for each.
 #[derive(Debug, Default)]
 pub(super) struct Gathering {
+    /// One for each source that sent within `hold`: a layer begins another one five times a second at most.
     open: BTreeMap<SourceId, Open>,
     /// How long a burst stays open; nothing: until what came with its first packet is read.
     hold: Duration,
-    /// The open bursts by when they are due, the next one first; some were closed before.
+    /// The open bursts by when they are due, the next one first; some were closed before. So at most one for each
+    /// packet that came within `hold`.
     held: VecDeque<(Instant, SourceId)>,
-    /// Those that are to be closed now.
+    /// Those that are to be closed now: each open one once, and those that were closed for being full.
     ripe: VecDeque<SourceId>,
     /// Empty buffers for the next bursts, at most [`MAX_SPARE`].
     spare: Vec<Buffers>,

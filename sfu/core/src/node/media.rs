@@ -14,6 +14,12 @@ use crate::room::{Begins, FanOut, Room};
 /// number: 1500 − 40 (IPv6) − 8 (UDP) − 12 (RTP) − 8 (transport-wide number) − 16 (tag) − 2.
 const MAX_PAYLOAD: usize = 1414;
 
+/// Bursts, with those that leave with them, on their way to viewers at once: what 16,384 rooms send in one go.
+pub(super) const MAX_SENDING: usize = 16_384;
+
+/// Messages for other shards at which media finds no more room.
+pub(super) const MAX_MESSAGES: usize = 65_536;
+
 impl Node {
     /// Takes a decrypted RTP packet.
     pub(super) fn handle_rtp(&mut self, now: Instant, index: PeerIndex, packet: &[u8]) {
@@ -122,8 +128,12 @@ impl Node {
         };
         burst.level();
         let burst = Arc::new(self.gathering.keep(burst));
-        let message = |&shard| (shard, ShardMessage::Burst(Arc::clone(&burst)));
-        self.messages.extend(room.wanted_by.iter().map(message));
+        if self.messages.len() < MAX_MESSAGES {
+            let message = |&shard| (shard, ShardMessage::Burst(Arc::clone(&burst)));
+            self.messages.extend(room.wanted_by.iter().map(message));
+        } else {
+            self.counters.dropped_forwarding += burst.packets.len() as u64;
+        }
         self.deliver(&burst);
     }
 
@@ -144,8 +154,13 @@ impl Node {
             }
         }
         let last = self.fan_out.back_mut();
-        if !last.is_some_and(|last| last.take_along(burst)) {
+        if last.is_some_and(|last| last.take_along(burst)) {
+            return;
+        }
+        if self.fan_out.len() < MAX_SENDING {
             self.fan_out.push_back(FanOut::new(Arc::clone(burst)));
+        } else {
+            self.counters.dropped_backlog += burst.packets.len() as u64;
         }
     }
 
@@ -266,7 +281,10 @@ impl Node {
             }
         }
         let path = peer.transport.media_path(now);
-        if let Some(path) = path.filter(|_| !compound.is_empty()) {
+        let path = path.filter(|_| !compound.is_empty());
+        if path.is_some() && !self.ready.has_room() {
+            self.counters.dropped_backlog += 1;
+        } else if let Some(path) = path {
             let transport = &mut peer.transport;
             let seal = |out: &mut Vec<u8>| {
                 let start = out.len();

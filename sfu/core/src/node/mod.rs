@@ -55,6 +55,9 @@ use peers::{Peers, Role};
 use ready::Ready;
 use timers::Timers;
 
+/// Bursts of other shards that wait to be sent: as many as fit this shard's inbox.
+const MAX_RELAYED: usize = 4096;
+
 /// What a shard is told when it starts.
 #[derive(Clone, Debug)]
 pub struct NodeConfig {
@@ -83,44 +86,50 @@ pub struct Node {
     wall: Option<WallTime>,
     /// Who may come, and what leads where.
     directory: Directory,
-    /// Who is here.
+    /// Who is here: some of those that [`Directory`] knows.
     peers: Peers,
-    /// Rooms that have somebody here.
+    /// Rooms that have somebody here, so at most as many as there are peers.
     rooms: FxHashMap<RoomKey, Room>,
-    /// Peers with a timer, by when it is due.
+    /// Peers with a timer, by when it is due; one for each peer at most.
     timers: Timers,
-    /// Publishers that sent media since their timers were set; the next one is asked for after a batch.
+    /// Publishers that sent media since their timers were set; the next one is asked for after a batch. Each
+    /// once ([`Queued::is_heard`](peers::Queued)).
     heard: Vec<PeerIndex>,
-    /// Peers with something to send besides media.
+    /// Peers with something to send besides media, each once ([`Queued::is_dirty`](peers::Queued)).
     dirty: VecDeque<PeerIndex>,
     /// What leaves besides the bursts: feedback, reports, retransmissions, what comes from the cache.
     ready: Ready,
     /// Viewers for whom something of that is due, each once.
     in_turn: VecDeque<PeerIndex>,
-    /// The bursts being gathered.
+    /// The bursts being gathered, one for each source that sends.
     gathering: Gathering,
     /// Bursts of other shards that have just come. They enter the cache when they begin to be sent: between
-    /// the two a viewer that catches up from there would get them twice.
+    /// the two a viewer that catches up from there would get them twice. At most [`MAX_RELAYED`]; what comes
+    /// beyond them is dropped and counted.
     relayed: VecDeque<Arc<Burst>>,
-    /// The bursts being sent to this shard's viewers.
+    /// The bursts being sent to this shard's viewers, at most [`media::MAX_SENDING`]. One that comes beyond them is
+    /// counted and stays in the cache, whence viewers ask for what they miss.
     fan_out: VecDeque<FanOut>,
     /// How many of the first of them have been looked ahead at.
     fan_out_seen: usize,
-    /// Scratch for the viewers that fall behind in one run.
+    /// Scratch for the viewers that fall behind in one run: each once.
     behind: Vec<PeerIndex>,
-    /// Datagrams for other shards, gathered from this batch.
+    /// Datagrams for other shards, gathered from this batch; at most [`route::MAX_FORWARDED`] for each, and what is
+    /// more is dropped and counted.
     forward: BTreeMap<ShardIndex, Vec<(Path, Vec<u8>)>>,
-    /// Messages for other shards.
+    /// Messages for other shards, taken after each batch. Media of a batch is at most [`media::MAX_MESSAGES`], what is
+    /// more is dropped and counted; the rest are a few for each input and shard, and none of them may be lost.
     messages: VecDeque<(ShardIndex, ShardMessage)>,
-    /// Rooms whose publisher is elsewhere and who need a keyframe, of one layer or of any.
+    /// Rooms whose publisher is elsewhere and who need a keyframe, of one layer or of any: of each room that has somebody
+    /// here at most one more than [`MAX_LAYERS`](crate::relay::MAX_LAYERS), taken after each batch.
     keyframes_wanted: BTreeSet<(RoomKey, Option<u8>)>,
-    /// Work for helper threads.
+    /// Work for helper threads, at most one of each peer: the next is made when that comes back.
     handshakes: VecDeque<PeerHandshake<HandshakeJob>>,
-    /// What happened.
+    /// What happened: a few for each input, taken after each batch.
     events: VecDeque<Event>,
-    /// Scratch for decrypted packets.
+    /// Scratch for a decrypted datagram.
     plaintext: Vec<u8>,
-    /// Scratch for reports before they are sealed.
+    /// Scratch for one peer's reports before they are sealed.
     compound: Vec<u8>,
     counters: Counters,
 }
@@ -177,7 +186,12 @@ impl Node {
                     self.handle_forwarded(now, path, &datagram);
                 }
             }
-            ShardMessage::Burst(burst) => self.relayed.push_back(burst),
+            ShardMessage::Burst(burst) if self.relayed.len() < MAX_RELAYED => {
+                self.relayed.push_back(burst);
+            }
+            ShardMessage::Burst(burst) => {
+                self.counters.dropped_backlog += burst.packets.len() as u64;
+            }
             ShardMessage::Clock(room, clock) => {
                 if let Some(room) = self.rooms.get_mut(&room) {
                     room.set_clock(clock);
@@ -261,7 +275,7 @@ impl Node {
         if let Some((shard, datagrams)) = self.forward.pop_first() {
             return Some((shard, ShardMessage::Datagrams(datagrams)));
         }
-        if let Some((room, layer)) = self.keyframes_wanted.pop_first() {
+        while let Some((room, layer)) = self.keyframes_wanted.pop_first() {
             self.broadcast(&ShardMessage::KeyframeWanted(room, layer));
         }
         self.messages.pop_front()
@@ -307,12 +321,13 @@ impl Node {
             Received::Rtp => {
                 // Of a packet of media nothing leaves but the burst, mostly.
                 let is_settled = !peer.transport.has_event();
+                let is_noted = is_settled && std::mem::replace(&mut peer.queued.is_heard, true);
                 self.handle_rtp(now, index, &plaintext);
                 self.plaintext = plaintext;
-                if is_settled {
-                    self.heard.push(index);
-                } else {
+                if !is_settled {
                     self.settle_peer(now, index);
+                } else if !is_noted {
+                    self.heard.push(index);
                 }
                 return;
             }
@@ -331,9 +346,10 @@ impl Node {
     /// Sets the timers of those who sent media: once for a batch, for most of it changes nothing.
     fn set_timers(&mut self) {
         while let Some(index) = self.heard.pop() {
-            if self.heard.last() != Some(&index) {
-                self.set_timer(index);
+            if let Some(peer) = self.peers.get_mut(index) {
+                peer.queued.is_heard = false;
             }
+            self.set_timer(index);
         }
     }
 
@@ -347,7 +363,7 @@ impl Node {
             self.handshakes
                 .push_back(PeerHandshake { peer: index, work });
         }
-        if self.dirty.back() != Some(&index) {
+        if !std::mem::replace(&mut peer.queued.is_dirty, true) {
             self.dirty.push_back(index);
         }
         self.set_timer(index);

@@ -153,6 +153,10 @@ impl Outlet<'_> {
 
     /// Seals a packet behind what is ready to leave; returns whether it goes.
     fn send(&mut self, now: Instant, sendable: &Sendable, body: Body<'_>) -> bool {
+        if !self.ready.has_room() {
+            self.counters.dropped_backlog += 1;
+            return false;
+        }
         let transport = &mut *self.transport;
         let seal = |out: &mut Vec<u8>| room::seal(sendable, body, transport, out);
         let sealed = self.ready.append(self.path, seal);

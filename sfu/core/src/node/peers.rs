@@ -51,10 +51,22 @@ pub(crate) struct Peer {
     pub(crate) connected: Option<Instant>,
     /// Whether its first picture (or sound, in a room without picture) was sent.
     pub(crate) shown: bool,
-    /// The addresses that lead here: those that its transport knows.
+    /// The addresses that lead here: those that its transport knows, at most
+    /// [`MAX_PAIRS`](crate::transport::MAX_PAIRS) and those it forgot since the last one came.
     pub(crate) addresses: Vec<SocketAddr>,
+    /// In which queues of its shard it stands.
+    pub(crate) queued: Queued,
+}
+
+/// The queues of a shard in which a peer stands once at most.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Queued {
     /// Whether it waits for its turn to get what is due for it alone.
     pub(crate) is_in_turn: bool,
+    /// Whether its timer is to be set after this batch, because it sent media.
+    pub(crate) is_heard: bool,
+    /// Whether it is known to have something to send besides media.
+    pub(crate) is_dirty: bool,
 }
 
 /// What a peer is here for.
@@ -79,7 +91,7 @@ impl Peer {
             connected: None,
             shown: false,
             addresses: Vec::new(),
-            is_in_turn: false,
+            queued: Queued::default(),
         }
     }
 
@@ -100,7 +112,7 @@ impl Peer {
             Role::Viewer(viewer) => Some(viewer.poll_report()),
         };
         let step = match &self.role {
-            Role::Viewer(viewer) if !self.is_in_turn => viewer.poll_step(),
+            Role::Viewer(viewer) if !self.queued.is_in_turn => viewer.poll_step(),
             Role::Viewer(_) | Role::Publisher(_) | Role::Unknown => None,
         };
         let own = role.into_iter().chain(step.filter(|_| role.is_some()));
@@ -108,11 +120,14 @@ impl Peer {
     }
 }
 
-/// All peers of a shard.
+/// All peers of a shard; at most as many as are announced.
 #[derive(Debug, Default)]
 pub(crate) struct Peers {
+    /// As many as there were peers at once.
     slots: Vec<Option<Peer>>,
+    /// The slots without a peer.
     free: Vec<usize>,
+    /// The slots with one.
     by_id: FxHashMap<PeerId, PeerIndex>,
 }
 

@@ -5,6 +5,8 @@ use std::collections::VecDeque;
 use crate::command::Path;
 use crate::room::MAX_RUN;
 
+/// Bytes at which nothing more is taken: reports of everybody, or 28,000 packets that are sent again.
+const MAX_BYTES: usize = 32 << 20;
 /// Buffers that are kept: more than one viewer's turn or a batch of reports needs.
 const MAX_SPARE: usize = 16;
 /// A buffer that grew beyond this is not kept; a run is not larger.
@@ -13,7 +15,10 @@ const MAX_CAPACITY: usize = 2 * MAX_RUN * 1500;
 /// What leaves before the bursts, in its order.
 #[derive(Debug, Default)]
 pub(super) struct Ready {
+    /// At most [`MAX_BYTES`], and one run; who finds no room does without.
     runs: VecDeque<ReadyRun>,
+    /// Bytes that wait.
+    waiting: usize,
     /// Empty buffers for the next runs, at most [`MAX_SPARE`].
     spare: Vec<Vec<u8>>,
 }
@@ -22,13 +27,18 @@ pub(super) struct Ready {
 #[derive(Debug)]
 pub(super) struct ReadyRun {
     pub(super) path: Path,
-    /// One behind the other.
+    /// One behind the other, at most [`MAX_RUN`].
     pub(super) bytes: Vec<u8>,
     /// Bytes of the first.
     pub(super) segment_size: usize,
 }
 
 impl Ready {
+    /// Returns whether another datagram may be added.
+    pub(super) fn has_room(&self) -> bool {
+        self.waiting < MAX_BYTES
+    }
+
     /// Adds what `write` appends, a datagram whose length it returns: to the run before, if it goes the same way and its
     /// length allows it. What it does not return a length of is none.
     pub(super) fn append(
@@ -40,6 +50,7 @@ impl Ready {
         if let Some(last) = self.runs.back_mut().filter(is_open) {
             let start = last.bytes.len();
             let len = write(&mut last.bytes)?;
+            self.waiting += len;
             if len > last.segment_size {
                 let mut bytes = self.spare.pop().unwrap_or_default();
                 bytes.extend_from_slice(last.bytes.get(start..).unwrap_or_default());
@@ -51,7 +62,10 @@ impl Ready {
         let mut bytes = self.spare.pop().unwrap_or_default();
         let len = write(&mut bytes);
         match len {
-            Some(_) => self.begin(path, bytes),
+            Some(len) => {
+                self.waiting += len;
+                self.begin(path, bytes);
+            }
             None => self.recycle(bytes),
         }
         len
@@ -66,7 +80,9 @@ impl Ready {
     }
 
     pub(super) fn pop(&mut self) -> Option<ReadyRun> {
-        self.runs.pop_front()
+        let run = self.runs.pop_front()?;
+        self.waiting = self.waiting.saturating_sub(run.bytes.len());
+        Some(run)
     }
 
     /// Takes back the buffer of a run that left.
@@ -145,6 +161,22 @@ mod tests {
         ready.recycle(run.bytes);
         ready.push(path(1), &[7; 100]);
         assert_eq!(ready.pop().unwrap().bytes.as_ptr(), place);
+    }
+
+    #[test]
+    fn what_waits_is_bounded_and_leaves_its_room_to_others() {
+        let mut ready = Ready::default();
+        let mut datagrams = 0;
+        while ready.has_room() {
+            ready.push(path(1 + datagrams % 7), &[7; 1200]);
+            datagrams += 1;
+        }
+        assert_eq!(usize::from(datagrams), MAX_BYTES.div_ceil(1200));
+        let runs = std::iter::from_fn(|| ready.pop());
+        let sent: usize = runs.map(|run| run.bytes.len()).sum();
+        assert_eq!(sent, usize::from(datagrams) * 1200);
+        assert_eq!(ready.waiting, 0);
+        assert!(ready.has_room());
     }
 
     #[test]

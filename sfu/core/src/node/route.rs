@@ -11,7 +11,7 @@ use crate::node::peers::{Peer, PeerIndex};
 use crate::transport::{self, Transport};
 
 /// Datagrams of one shard's receive that wait to be handed to another.
-const MAX_FORWARDED: usize = 1024;
+pub(super) const MAX_FORWARDED: usize = 1024;
 
 impl Node {
     /// Leads a datagram to the peer whose check came from the same address, here or elsewhere.

@@ -10,7 +10,7 @@ use crate::node::PeerIndex;
 pub(super) struct Timers {
     /// The next one first; each is due no sooner than the one at half its place.
     heap: Vec<(Instant, PeerIndex)>,
-    /// Where each slot's peer is in the heap; [`NOWHERE`] without a timer.
+    /// Where each slot's peer is in the heap; [`NOWHERE`] without a timer. As long as the peers' slots.
     places: Vec<usize>,
 }
 

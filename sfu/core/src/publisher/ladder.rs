@@ -27,7 +27,7 @@ const TELL_RATES: Duration = Duration::from_secs(5);
 /// The layers of one publisher, at most [`MAX_LAYERS`].
 #[derive(Debug, Default)]
 pub(super) struct Ladder {
-    /// The best first. A layer is here from its first packet on.
+    /// The best first, at most [`MAX_LAYERS`]. A layer is here from its first packet on.
     rungs: Vec<Rung>,
     /// How large spatial layers are, as the last scalability structure says, also before they come.
     sizes: [Option<Resolution>; MAX_LAYERS],

@@ -15,7 +15,7 @@ use crate::rtp::rtcp::{ReceptionReport, SenderInfo};
 pub(super) struct Track {
     /// What was negotiated; set once.
     negotiated: ReceiveTrack,
-    /// One for each RID in the order of the offer, one without simulcast; set once.
+    /// One for each RID in the order of the offer, at most [`MAX_LAYERS`]; one without simulcast; set once.
     layers: Vec<Layer>,
     /// What the last source was coded in; `None` before the first.
     format: Option<Format>,

@@ -29,7 +29,7 @@ const SWEEP: Duration = Duration::from_millis(900);
 /// The state of one room on one shard.
 #[derive(Debug, Default)]
 pub(crate) struct Room {
-    /// The connected viewers on this shard, in the order in which they are sent to.
+    /// The connected viewers on this shard, each once, in the order in which they are sent to.
     pub(crate) viewers: Vec<PeerIndex>,
     /// Who was sent to last; `None` before the first packet.
     served: Option<PeerIndex>,
@@ -41,7 +41,7 @@ pub(crate) struct Room {
     pub(crate) publisher: Option<PeerIndex>,
     /// The shards that want the publisher's media; at most one entry for each.
     pub(crate) wanted_by: Vec<ShardIndex>,
-    /// The layers of the picture, the best first; empty until the publisher that counts sends one.
+    /// The layers of the picture, the best first, at most [`MAX_LAYERS`]; empty until the publisher that counts sends one.
     layers: Vec<LayerInfo>,
     /// The sound that is being sent.
     audio: Stream,

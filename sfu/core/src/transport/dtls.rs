@@ -248,9 +248,9 @@ pub struct HandshakeDone {
     /// `None` after a failure, and where it is dropped at the end of the handshake: the library's state is of
     /// no more use.
     engine: Option<Box<dimpl::Dtls>>,
-    /// The sealed goodbye where the state was dropped.
+    /// The sealed goodbye where the state was dropped: one record.
     goodbye: Vec<Vec<u8>>,
-    /// Datagrams to send.
+    /// Datagrams to send; what came of at most [`MAX_WAITING`] inputs, [`MAX_OUTPUTS`] of each.
     pub(super) flight: Vec<Vec<u8>>,
     /// The peer's certificate, when it came in this job; proved only with `connected`.
     pub(super) certificate: Option<Fingerprint>,

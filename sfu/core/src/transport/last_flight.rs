@@ -9,7 +9,8 @@ const MAX_AGAIN: u8 = 20;
 /// Datagrams as they were sent. The same records may come twice: a client knows them by their numbers.
 #[derive(Debug, Default)]
 pub(super) struct LastFlight {
-    /// Empty before the handshake is finished, and once the client has shown that it has them.
+    /// One flight: what came of one job. Empty before the handshake is finished, and once the client has shown that it
+    /// has them.
     datagrams: Vec<Vec<u8>>,
     /// When they may be sent again and how many times they may still be; `None` before the first.
     again: Option<(Instant, u8)>,

@@ -76,7 +76,7 @@ pub struct Transport {
     /// The media path that the caller knows of.
     announced: Option<Path>,
     outgoing: Outgoing,
-    /// A handful: one for each change of state or path.
+    /// A handful: one for each change of state or path, taken after each input.
     events: VecDeque<TransportEvent>,
     counters: Counters,
 }

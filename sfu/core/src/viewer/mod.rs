@@ -132,7 +132,7 @@ pub(crate) enum Moved {
 pub(crate) struct Asked {
     /// Whether its decoder needs a keyframe.
     pub(crate) keyframe: bool,
-    /// Packets to send again now, by the viewer's own number.
+    /// Packets to send again now, by the viewer's own number; at most [`MAX_NACKED`].
     pub(crate) again: Vec<Again>,
     /// How many packets it names.
     pub(crate) named: usize,

@@ -29,7 +29,7 @@ pub(super) struct Rewrite {
     /// The source that is shown; `None` before the first packet. In here and not behind a pointer: every
     /// packet needs it.
     current: Option<Span>,
-    /// Those shown before, the latest last.
+    /// Those shown before, the latest last; with the current one at most [`REMEMBERED`].
     earlier: Vec<Span>,
     /// The highest sequence number given out.
     highest: SeqNo,
