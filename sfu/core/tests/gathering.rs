@@ -337,6 +337,52 @@ fn viewers_go_without_in_turn_where_the_kernel_has_no_room() {
 }
 
 #[test]
+fn nobody_gives_up_a_place_for_what_another_one_asked_for_alone() {
+    let mut room = Room::with_viewers(212, 3, Stage::watch);
+    let order = |room: &mut Room, loses: fn(usize) -> bool| {
+        let (now, node) = (room.stage.now, &mut room.stage.nodes[0]);
+        let (mut out, mut order) = (Vec::new(), Vec::new());
+        while let Some(transmit) = node.poll_transmit(now, &mut out) {
+            if loses(out.len()) {
+                node.handle_loss();
+            }
+            if out.len() > 1000 {
+                order.push(transmit.path.remote);
+            }
+        }
+        order
+    };
+    room.picture(1100, true);
+    let first = order(&mut room, |_| false);
+    assert_eq!(first.len(), 3);
+    // A report is due, and the kernel has no room for it; then there is room for the packets that leave behind it.
+    let before = room.stage.nodes[0].counters().rtcp_sent;
+    while room.stage.nodes[0].counters().rtcp_sent == before {
+        room.stage.now += STEP;
+        let now = room.stage.now;
+        room.stage.nodes[0].handle_timeout(now);
+    }
+    room.picture(1100, true);
+    assert_eq!(order(&mut room, |len| len < 1000), first);
+    room.picture(1100, true);
+    assert_eq!(order(&mut room, |_| false), first);
+    // Nor is it the last one who is noted, where the second went without.
+    room.picture(1100, true);
+    let (mut out, mut runs) = (Vec::new(), 0);
+    let (now, node) = (room.stage.now, &mut room.stage.nodes[0]);
+    while node.poll_transmit(now, &mut out).is_some() {
+        runs += u64::from(out.len() > 1000);
+        if runs == 2 {
+            node.handle_loss();
+            node.handle_loss();
+        }
+    }
+    room.picture(1100, true);
+    let expected = [first[1], first[2], first[0]];
+    assert_eq!(order(&mut room, |_| false), expected);
+}
+
+#[test]
 fn packets_are_on_their_way_until_the_last_viewer_has_them() {
     let mut room = Room::with_viewers(210, 3, Stage::watch);
     let mut out = Vec::new();

@@ -22,6 +22,7 @@ impl Node {
     /// `out` is meant to be the same buffer each time, so that it stays in the processor's cache.
     pub fn poll_transmit(&mut self, now: Instant, out: &mut Vec<u8>) -> Option<Transmit> {
         self.close_bursts();
+        self.leaving = None;
         out.clear();
         if let Some(transmit) = self.next_ready(out) {
             return Some(transmit);
@@ -63,12 +64,13 @@ impl Node {
         self.fan_out.front().and_then(FanOut::arrived)
     }
 
-    /// Takes note that the kernel had no room for the last datagrams: when the room's next packets leave,
-    /// whoever went without comes first.
+    /// Takes note that the kernel had no room for the last datagrams: if they were of a burst, whoever went without
+    /// comes first when the room's next packets leave. What leaves for a viewer alone has its turn before them.
     pub fn handle_loss(&mut self) {
-        let key = self.fan_out.front().and_then(FanOut::room);
-        if let Some(room) = key.and_then(|key| self.rooms.get_mut(&key)) {
-            room.note_loss();
+        if let Some((key, viewer)) = self.leaving.take()
+            && let Some(room) = self.rooms.get_mut(&key)
+        {
+            room.note_loss(viewer);
         }
     }
 
@@ -78,14 +80,12 @@ impl Node {
                 self.look_ahead(now);
             }
             let fan_out = self.fan_out.front_mut()?;
-            let mut room = fan_out.room().and_then(|key| self.rooms.get_mut(&key));
+            let key = fan_out.room();
+            let room = key.and_then(|key| self.rooms.get_mut(&key));
             let run = room
                 .as_deref()
                 .and_then(|room| fan_out.next_run(now, room, &mut self.peers, out));
             fan_out.swap_behind(&mut self.behind);
-            if let (Some(room), Some(run)) = (&mut room, &run) {
-                room.note_run(run.viewer);
-            }
             if run.is_none()
                 && let Some(room) = room
             {
@@ -95,6 +95,7 @@ impl Node {
                 self.set_timer(index);
             }
             if let Some(run) = run {
+                self.leaving = key.map(|key| (key, run.viewer));
                 self.counters.rtp_sent += run.segments as u64;
                 self.counters.runs_sent += 1;
                 self.counters.bytes_sent += out.len() as u64;

@@ -112,6 +112,8 @@ pub struct Node {
     fan_out: VecDeque<FanOut>,
     /// How many of the first of them have been looked ahead at.
     fan_out_seen: usize,
+    /// Whose run of a burst the datagrams given out last are; `None` where they are none.
+    leaving: Option<(RoomKey, PeerIndex)>,
     /// Scratch for the viewers that fall behind in one run: each once.
     behind: Vec<PeerIndex>,
     /// Datagrams for other shards, gathered from this batch; at most [`route::MAX_FORWARDED`] for each, and what is
@@ -151,6 +153,7 @@ impl Node {
             gathering: Gathering::default(),
             relayed: VecDeque::new(),
             fan_out: VecDeque::new(),
+            leaving: None,
             fan_out_seen: 0,
             behind: Vec::new(),
             forward: BTreeMap::new(),

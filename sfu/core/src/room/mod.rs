@@ -31,8 +31,6 @@ const SWEEP: Duration = Duration::from_millis(900);
 pub(crate) struct Room {
     /// The connected viewers on this shard, each once, in the order in which they are sent to.
     pub(crate) viewers: Vec<PeerIndex>,
-    /// Who was sent to last; `None` before the first packet.
-    served: Option<PeerIndex>,
     /// The first for whom the kernel had no room since the viewers' turn began; `None` while there is enough.
     unserved: Option<PeerIndex>,
     /// Whose media counts; `None` until this shard has heard of a publisher.
@@ -86,14 +84,9 @@ impl Room {
         self.viewers.is_empty() && self.publisher.is_none()
     }
 
-    /// Notes whose run goes to the kernel.
-    pub(crate) fn note_run(&mut self, viewer: PeerIndex) {
-        self.served = Some(viewer);
-    }
-
-    /// Notes that the kernel had no room for that run.
-    pub(crate) fn note_loss(&mut self) {
-        self.unserved = self.unserved.or(self.served);
+    /// Notes that the kernel had no room for a viewer's run.
+    pub(crate) fn note_loss(&mut self, viewer: PeerIndex) {
+        self.unserved = self.unserved.or(Some(viewer));
     }
 
     /// Ends the viewers' turn. Who went without begins the next, so that a server that has too much to
