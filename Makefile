@@ -1,7 +1,7 @@
 # The commands of this repository; each installs what it needs and can be run again at any time.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check interop contract netlab pages bench fuzz audit clean
+.PHONY: help run test check interop contract netlab pages bench audience joins saturation fuzz audit clean
 
 help: ## shows this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 16
@@ -42,6 +42,18 @@ pages: ## builds the web pages into web-demo/dist
 bench: ## runs the benchmarks (release profile)
 	@scripts/setup.sh build
 	@scripts/bench.sh
+
+audience: ## 1000 viewers, then 2000, in release profile; ARGS="500" as many; LOAD_OUT=FOLDER keeps the reports
+	@scripts/setup.sh build
+	@scripts/load.sh audience $(ARGS)
+
+joins: ## 4000 viewers that come at once, one core for the server; ARGS="--viewers 1000" goes to klieg-loadtest
+	@scripts/setup.sh build
+	@scripts/load.sh joins $(ARGS)
+
+saturation: ## more viewers than LOAD_CORES=0.4 of a core can serve, as root: control groups; ARGS as for joins
+	@scripts/setup.sh build
+	@scripts/load.sh saturation $(ARGS)
 
 fuzz: ## runs every fuzz target for FUZZ_SECONDS (30)
 	@scripts/setup.sh build
