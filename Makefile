@@ -4,7 +4,7 @@
 .PHONY: help run test check interop contract netlab pages bench audience joins saturation fuzz audit clean
 
 help: ## shows this list
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 16
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 19
 
 run: ## builds what changed and starts the server for development; ARGS="…" goes to it
 	@exec scripts/run.sh $(ARGS)

@@ -31,11 +31,9 @@ main() {
 audience() {
   build
   local viewers
-  for viewers in "${@:-1000 2000}"; do
-    # Without arguments it is one word.
-    for viewers in $viewers; do
-      measure "$viewers" --publishers 1 --viewers "$viewers" --ramp 200/s --duration 25s --bitrate 1.4M --fps 30 --audio
-    done
+  [ $# -gt 0 ] || set -- 1000 2000
+  for viewers in "$@"; do
+    measure "$viewers" --publishers 1 --viewers "$viewers" --ramp 200/s --duration 25s --bitrate 1.4M --fps 30 --audio
   done
 }
 
@@ -53,6 +51,7 @@ joins() {
 saturation() {
   limit "${LOAD_CORES:-0.4}"
   build
+  # shellcheck disable=SC2016  # for that shell to expand
   server_by=(bash -c 'echo $$ >"$0" && exec "$@"' "$group/cgroup.procs")
   options "$@" -- --publishers 1 --viewers 1400 --ramp 100/s --duration 20s --bitrate 1.4M --fps 30 --audio
   measure saturation "${chosen[@]}"

@@ -32,6 +32,8 @@ mod memory;
 
 mod bounds;
 
+mod allocations;
+
 mod bandwidth;
 
 mod paths;

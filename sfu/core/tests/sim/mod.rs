@@ -16,6 +16,8 @@ pub(crate) mod plot;
 
 pub(crate) mod run;
 
+pub(crate) mod spent;
+
 pub(crate) mod stage;
 
 pub(crate) mod world;

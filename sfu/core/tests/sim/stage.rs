@@ -21,6 +21,7 @@ use super::bottleneck::Bottleneck;
 use super::layered::{DESCRIPTOR, Layered};
 use super::peer::{Nomination, Peer, PeerConfig};
 use super::simulcast::{self, SentLayer, Simulcasting};
+use super::spent::{Spent, Work};
 use super::world::{SERVER, identity};
 use super::{Link, Network, Parcel, Seed, address, epoch};
 
@@ -87,6 +88,8 @@ pub(crate) struct Stage {
     pub(crate) are_active: bool,
     /// What each run of datagrams takes to leave.
     pub(crate) send_time: Duration,
+    /// How often the shards took memory.
+    pub(crate) spent: Spent,
     network: Network,
     _seed: Seed,
 }
@@ -111,6 +114,7 @@ impl Stage {
             numbers: Default::default(),
             are_active: true,
             send_time: Duration::ZERO,
+            spent: Spent::default(),
             network: Network::new(seed),
             _seed: Seed(seed),
         }
@@ -349,7 +353,8 @@ impl Stage {
             self.now = self.now.max(next);
             self.take_messages();
             for node in &mut self.nodes {
-                node.handle_timeout(self.now);
+                let now = self.now;
+                self.spent.note(Work::Timer, || node.handle_timeout(now));
             }
             for actor in &mut self.actors {
                 actor.handle_timeout(self.now);
@@ -398,7 +403,12 @@ impl Stage {
             local: None,
             remote: from,
         };
-        self.nodes[shard].handle_datagram(self.now, path, datagram);
+        let mut actors = self.actors.iter();
+        let sender = actors.find(|actor| actor.peer.config.address == from);
+        let is_viewer = sender.is_some_and(|it| matches!(it.role, Role::Watching(_)));
+        let (now, node) = (self.now, &mut self.nodes[shard]);
+        let act = || node.handle_datagram(now, path, datagram);
+        self.spent.note(Work::of(datagram, is_viewer), act);
     }
 
     pub(crate) fn shard_at(&self, from: SocketAddr) -> usize {
@@ -438,10 +448,17 @@ impl Stage {
 
     fn settle_node(&mut self, shard: usize) -> bool {
         let mut moved = false;
-        while let Some((to, message)) = self.nodes[shard].poll_message() {
+        while let Some((to, message)) = {
+            let (spent, node) = (&mut self.spent, &mut self.nodes[shard]);
+            spent.note(Work::Message, || node.poll_message())
+        } {
             match &mut self.underway {
                 Some(underway) => underway.push_back((self.now, usize::from(to.0), message)),
-                None => self.nodes[usize::from(to.0)].handle_message(self.now, message),
+                None => {
+                    let (now, node) = (self.now, &mut self.nodes[usize::from(to.0)]);
+                    let act = || node.handle_message(now, message);
+                    self.spent.note(Work::Message, act);
+                }
             }
             moved = true;
         }
@@ -456,8 +473,11 @@ impl Stage {
             );
             moved = true;
         }
-        let (mut out, mut now) = (Vec::new(), self.now);
-        while let Some(transmit) = self.nodes[shard].poll_transmit(now, &mut out) {
+        let (mut out, mut now) = (Vec::with_capacity(64 * 1024), self.now);
+        while let Some(transmit) = {
+            let (spent, node) = (&mut self.spent, &mut self.nodes[shard]);
+            spent.note(Work::Run, || node.poll_transmit(now, &mut out))
+        } {
             for datagram in out.chunks(transmit.segment_size.unwrap_or(usize::MAX)) {
                 self.transmit(now, transmit.path.remote, datagram);
             }
