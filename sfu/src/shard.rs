@@ -363,12 +363,42 @@ mod tests {
             segment_size: None,
         };
         let full = || std::io::Error::from(std::io::ErrorKind::WouldBlock);
-        socket.faults.extend((0..100).map(|_| full()));
+        socket.faults.extend((0..100).map(|_| Some(full())));
         let (mut patience, mut totals) = (MAX_SEND_WAIT, Totals::default());
         for _ in 0..5 {
             let state = (&mut patience, &mut totals);
             assert!(!send(&mut socket, &transmit, &[7; 100], state).await);
         }
         assert_eq!((totals.send_waits, totals.dropped_full), (10, 5));
+    }
+
+    #[tokio::test]
+    async fn what_found_no_room_in_the_middle_of_a_run_goes_on_where_it_stopped() {
+        let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
+        let mut socket = ShardSocket::new(bind(loopback).unwrap(), Offload::Off).unwrap();
+        let receiver = tokio::net::UdpSocket::bind(loopback).await.unwrap();
+        let path = Path {
+            local: None,
+            remote: receiver.local_addr().unwrap(),
+        };
+        let transmit = Transmit {
+            path,
+            segment_size: Some(100),
+        };
+        let full = || Some(std::io::Error::from(std::io::ErrorKind::WouldBlock));
+        socket.faults.extend([None, full(), full(), None, full()]);
+        let run: Vec<u8> = (0..250).collect();
+        let (mut patience, mut totals) = (MAX_SEND_WAIT, Totals::default());
+        let state = (&mut patience, &mut totals);
+        assert!(send(&mut socket, &transmit, &run, state).await);
+        let mut arrived = Vec::new();
+        for _ in 0..3 {
+            let mut datagram = [0; 200];
+            let len = receiver.recv(&mut datagram).await.unwrap();
+            arrived.extend_from_slice(&datagram[..len]);
+        }
+        assert_eq!(arrived, run, "each once");
+        assert_eq!((totals.send_waits, totals.dropped_full), (3, 0));
+        assert_eq!(patience, MAX_SEND_WAIT - 3 * SEND_PAUSE);
     }
 }

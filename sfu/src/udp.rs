@@ -34,9 +34,17 @@ pub(crate) struct ShardSocket {
     runs: Runs,
     /// What happened since the start.
     counts: Counts,
-    /// Errors with which the next calls end instead of reaching the kernel.
+    /// Errors with which the next calls end; `None`: that one reaches the kernel.
     #[cfg(test)]
-    pub(crate) faults: std::collections::VecDeque<io::Error>,
+    pub(crate) faults: std::collections::VecDeque<Option<io::Error>>,
+}
+
+/// What a socket asks of its kernel once, to know whether it can.
+struct Kernel {
+    /// To say what the network reports of earlier datagrams (`IP_RECVERR`).
+    hear_errors: fn(&UdpSocketState, UdpSockRef<'_>) -> io::Result<()>,
+    /// To receive several datagrams in one call (`recvmmsg`).
+    receive: fn(&UdpSocketState, UdpSockRef<'_>) -> io::Result<usize>,
 }
 
 /// What a socket has counted since its start.
@@ -87,10 +95,25 @@ impl ShardSocket {
     /// # Errors
     /// The kernel does not let a socket be used so at all. What it merely lacks is done without.
     pub(crate) fn new(socket: std::net::UdpSocket, offload: Offload) -> io::Result<Self> {
+        let kernel = Kernel {
+            hear_errors: UdpSocketState::enable_transport_errors,
+            receive: receive_one,
+        };
+        Self::with(socket, offload, &kernel)
+    }
+
+    fn with(socket: std::net::UdpSocket, offload: Offload, kernel: &Kernel) -> io::Result<Self> {
         let state = UdpSocketState::new(UdpSockRef::from(&socket))?;
         // Without them the kernel keeps to itself what the queues behind the socket dropped.
-        if let Err(error) = state.enable_transport_errors(UdpSockRef::from(&socket)) {
+        if let Err(error) = (kernel.hear_errors)(&state, UdpSockRef::from(&socket)) {
             tracing::warn!(%error, "packets that this machine's own queues drop will not be counted");
+        }
+        // Some sandboxes know the call and refuse it: better no server than a deaf one.
+        if let Err(error) = (kernel.receive)(&state, UdpSockRef::from(&socket))
+            && error.raw_os_error() == Some(NO_SUCH_CALL)
+        {
+            let text = "this system does not receive datagrams in batches (recvmmsg)";
+            return Err(io::Error::new(io::ErrorKind::Unsupported, text));
         }
         let is_ipv6 = socket.local_addr()?.is_ipv6();
         let runs = Runs::new(offload, state.max_gso_segments());
@@ -123,9 +146,11 @@ impl ShardSocket {
     ) -> io::Result<usize> {
         let mut metas = [RecvMeta::default(); BATCH_SIZE];
         let received = self.socket.try_io(Interest::READABLE, || {
+            let reads = buffers.reads();
             let mut slices = buffers.slices();
+            let slices = slices.get_mut(..reads).unwrap_or_default();
             self.state
-                .recv(UdpSockRef::from(&self.socket), &mut slices, &mut metas)
+                .recv(UdpSockRef::from(&self.socket), slices, &mut metas)
         })?;
         let mut datagrams = 0;
         for (meta, buffer) in metas.iter().take(received).zip(buffers.chunks()) {
@@ -252,7 +277,7 @@ impl ShardSocket {
 
     fn call(&mut self, transmit: &quinn_udp::Transmit<'_>) -> io::Result<()> {
         #[cfg(test)]
-        if let Some(fault) = self.faults.pop_front() {
+        if let Some(Some(fault)) = self.faults.pop_front() {
             return Err(fault);
         }
         // Not by way of the runtime: an error that the network reports would end its idea of when the
@@ -281,9 +306,18 @@ pub(crate) struct ReceiveBuffers {
 
 impl ReceiveBuffers {
     pub(crate) fn new() -> Self {
+        Self::with(BATCH_SIZE)
+    }
+
+    /// Makes room for so many reads in one call, at most [`BATCH_SIZE`].
+    fn with(reads: usize) -> Self {
         Self {
-            bytes: vec![0; MAX_DATAGRAM * BATCH_SIZE],
+            bytes: vec![0; MAX_DATAGRAM * reads],
         }
+    }
+
+    fn reads(&self) -> usize {
+        self.bytes.len() / MAX_DATAGRAM
     }
 
     fn slices(&mut self) -> [IoSliceMut<'_>; BATCH_SIZE] {
@@ -294,6 +328,16 @@ impl ReceiveBuffers {
     fn chunks(&self) -> impl Iterator<Item = &[u8]> {
         self.bytes.chunks_exact(MAX_DATAGRAM)
     }
+}
+
+/// `ENOSYS`: the kernel, or what stands for it, has no such call.
+const NO_SUCH_CALL: i32 = 38;
+
+/// Receives a datagram, if there is one: nobody has been told the port yet.
+fn receive_one(state: &UdpSocketState, socket: UdpSockRef<'_>) -> io::Result<usize> {
+    let mut byte = [0];
+    let mut metas = [RecvMeta::default()];
+    state.recv(socket, &mut [IoSliceMut::new(&mut byte)], &mut metas)
 }
 
 fn sent(error: &io::Error, transmit: &Transmit, before: usize) -> Sent {
@@ -372,7 +416,7 @@ mod tests {
             let other = socket(SocketAddr::from(([127, 0, 0, 1], 0)), Offload::Auto);
             let contents: Vec<u8> = (0..250).collect();
             assert_eq!(sender.send(&to(&other, Some(100)), &contents), Sent::Whole);
-            sender.faults.push_back(error(code));
+            sender.faults.push_back(Some(error(code)));
 
             for _ in 0..2 {
                 let sent = sender.send(&to(&refused, Some(100)), &contents);
@@ -417,9 +461,15 @@ mod tests {
         sender.runs = Runs::new(Offload::Off, 64);
         let contents = [7; 250];
         let transmit = to(&receiver, Some(100));
-        sender.faults.push_back(error(11));
+        sender.faults.push_back(Some(error(11)));
         assert_eq!(sender.send(&transmit, &contents), Sent::Full(0));
-        sender.faults.push_back(error(105));
+        sender.faults.push_back(Some(error(105)));
+        assert_eq!(sender.send(&transmit, &contents), Sent::Lost);
+        // The first datagram of a run has left when the second finds no room.
+        sender.faults.extend([None, Some(error(11))]);
+        assert_eq!(sender.send(&transmit, &contents), Sent::Full(100));
+        assert_eq!(receive_all(&receiver, 1).await, [contents[..100].to_vec()]);
+        sender.faults.extend([None, None, Some(error(105))]);
         assert_eq!(sender.send(&transmit, &contents), Sent::Lost);
         assert_eq!(sender.send(&transmit, &contents), Sent::Whole);
     }
@@ -446,6 +496,80 @@ mod tests {
         let mut answering = receiver;
         assert_eq!(answering.send(&to(&sender, None), b"hello"), Sent::Whole);
         assert_eq!(receive_all(&sender, 1).await, [b"hello".to_vec()]);
+    }
+
+    #[tokio::test]
+    async fn where_the_network_tells_no_errors_all_else_goes_on() {
+        let kernel = Kernel {
+            hear_errors: |_, _| Err(error(92)),
+            receive: receive_one,
+        };
+        let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
+        let mut sender =
+            ShardSocket::with(bind(loopback).unwrap(), Offload::Auto, &kernel).unwrap();
+        let receiver = pair().1;
+        let gone = to(&pair().0, None);
+        for number in 0..100 {
+            assert_eq!(sender.send(&gone, &[1; 100]), Sent::Whole);
+            assert_eq!(
+                sender.send(&to(&receiver, None), &[number; 100]),
+                Sent::Whole
+            );
+        }
+        let arrived = receive_all(&receiver, 100).await;
+        assert!(arrived.iter().map(|datagram| datagram[0]).eq(0..100));
+        assert_eq!(sender.counts(), Counts::default());
+    }
+
+    #[tokio::test]
+    async fn a_system_that_receives_no_batches_is_named_before_anybody_comes() {
+        let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
+        let with = |receive| {
+            let kernel = Kernel {
+                hear_errors: UdpSocketState::enable_transport_errors,
+                receive,
+            };
+            ShardSocket::with(bind(loopback).unwrap(), Offload::Auto, &kernel)
+        };
+        let refused = with(|_, _| Err(error(NO_SUCH_CALL))).unwrap_err();
+        assert!(refused.to_string().contains("recvmmsg"), "{refused}");
+        // Nothing there, or the error of an earlier datagram, is no reason.
+        for code in [11, 111] {
+            let received: fn(&_, UdpSockRef<'_>) -> _ = match code {
+                11 => |_, _| Err(error(11)),
+                _ => |_, _| Err(error(111)),
+            };
+            assert!(with(received).is_ok());
+        }
+    }
+
+    #[tokio::test]
+    async fn datagrams_that_come_one_a_read_are_the_same_as_those_that_come_together() {
+        let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
+        let contents: Vec<u8> = (0..250).collect();
+        let mut came = Vec::new();
+        for (offload, slots) in [(Offload::Auto, BATCH_SIZE), (Offload::Off, 1)] {
+            let (mut sender, receiver) = (socket(loopback, offload), pair().1);
+            assert_eq!(
+                sender.send(&to(&receiver, Some(100)), &contents),
+                Sent::Whole
+            );
+            let mut buffers = ReceiveBuffers::with(slots);
+            let (mut datagrams, mut reads) = (Vec::new(), 0);
+            while datagrams.len() < 3 {
+                receiver.readable().await.unwrap();
+                let read = receiver.receive(&mut buffers, |path, datagram| {
+                    assert_eq!(path.remote, sender.socket.local_addr().unwrap());
+                    assert_eq!(path.local, Some(IpAddr::from([127, 0, 0, 1])));
+                    datagrams.push(datagram.to_vec());
+                });
+                reads += usize::from(read.is_ok());
+            }
+            assert_eq!(datagrams, parts(&contents, 100));
+            came.push(reads);
+        }
+        // The run came as one, each datagram by itself with a read of its own.
+        assert_eq!(came, [1, 3]);
     }
 
     #[tokio::test]
