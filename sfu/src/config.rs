@@ -16,7 +16,8 @@ pub struct Config {
     pub addresses: Vec<IpAddr>,
     /// Whether loopback is announced beside the addresses that were found, for peers on this machine.
     pub announce_loopback: bool,
-    /// Whether each thread stays on its core. For machines that do nothing else.
+    /// Whether each thread stays on a core of its own, if there are enough of them. For machines that do nothing else: what
+    /// else runs on that core holds the thread up, though another one may be idle.
     pub pin_threads: bool,
     /// How long packets wait for others to leave with, at most 10 ms; `None`: as long as the load asks for.
     pub hold: Option<Duration>,

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use core_affinity::CoreId;
 use klieg_sfu_core::node::{Node, NodeConfig};
 use klieg_sfu_core::publisher::WallTime;
 use klieg_sfu_core::transport::Identity;
@@ -13,6 +14,7 @@ use klieg_sfu_core::{Command, Event, Fingerprint, ShardIndex};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::config::{Config, StartError};
+use crate::cores;
 use crate::helpers::Helpers;
 use crate::kernel::ReceiveDrops;
 use crate::load::Loads;
@@ -71,6 +73,7 @@ impl Sfu {
         let (events, events_out) = mpsc::channel(EVENTS);
         let (shards, inboxes): (Vec<_>, Vec<_>) = (0..count).map(|_| mpsc::channel(INBOX)).unzip();
         let wall = wall_time();
+        let pinned = cores::choose(config.pin_threads, count);
         let (mut ended, loads) = (Vec::new(), Loads::new(count));
         for (index, (socket, inbox)) in (0..count).zip(sockets.into_iter().zip(inboxes)) {
             let mut node = Node::new(NodeConfig {
@@ -91,7 +94,7 @@ impl Sfu {
             };
             node.set_hold(config.hold.unwrap_or_default());
             node.set_wall(wall);
-            let core = config.pin_threads.then_some(usize::from(index));
+            let core = pinned.get(usize::from(index)).copied();
             let (done, end) = oneshot::channel();
             spawn(core, node, socket, wiring, done).map_err(StartError::Thread)?;
             ended.push(end);
@@ -102,7 +105,7 @@ impl Sfu {
             candidates: config.candidates(bound).into(),
             fingerprint: identity.fingerprint(),
         };
-        tracing::info!(%bound, shards = count, "media port open");
+        tracing::info!(%bound, shards = count, pinned = pinned.len(), "media port open");
         Ok((handle, events_out))
     }
 }
@@ -175,7 +178,7 @@ fn bind_all(listen: SocketAddr, count: u16) -> std::io::Result<Vec<std::net::Udp
 }
 
 fn spawn(
-    core: Option<usize>,
+    core: Option<CoreId>,
     node: Node,
     socket: std::net::UdpSocket,
     wiring: Wiring,
@@ -190,8 +193,13 @@ fn spawn(
         ShardSocket::new(socket, wiring.offload)?
     };
     let name = format!("klieg-shard-{}", wiring.index);
-    std::thread::Builder::new().name(name).spawn(move || {
-        pin(core);
+    let (begun, has_begun) = std::sync::mpsc::sync_channel(1);
+    let thread = std::thread::Builder::new().name(name).spawn(move || {
+        if let Some(core) = core {
+            cores::pin(core);
+        }
+        // Nobody waits for it only where the start has failed.
+        let _ = begun.send(());
         let run = || {
             runtime.block_on(Shard::new(node, socket, wiring).run());
         };
@@ -202,15 +210,8 @@ fn spawn(
             std::process::abort();
         }
         let _ = done.send(());
-    })
-}
-
-/// Keeps the thread on the `index`-th core that the process may use.
-fn pin(index: Option<usize>) {
-    let cores = core_affinity::get_core_ids().unwrap_or_default();
-    if let Some(core) = index.and_then(|index| cores.get(index % cores.len().max(1)))
-        && !core_affinity::set_for_current(*core)
-    {
-        tracing::warn!(core = core.id, "thread not pinned");
-    }
+    })?;
+    // The server is said to be up once its threads are where they stay.
+    let _ = has_begun.recv();
+    Ok(thread)
 }

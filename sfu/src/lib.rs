@@ -11,6 +11,8 @@ mod handle;
 
 mod shard;
 
+mod cores;
+
 mod helpers;
 
 mod load;

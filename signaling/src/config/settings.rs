@@ -125,7 +125,8 @@ settings! {
         /// threads that forward media, 64 at most; 0: one per core
         ["--media-shards COUNT"]
         pub media_shards: usize = 0,
-        /// keeps each of them on a core; for machines that do nothing else
+        /// keeps each of them on a core of its own, where there are as many; for machines that do nothing else: whatever else
+        /// runs on that core (signaling, handshakes, a database) holds the thread up, though another one may be idle
         pub media_pin_threads: bool = false,
         /// milliseconds, 0 to 10, that packets to viewers wait for others to leave with. More makes viewers cheaper
         /// and pictures later. A complete frame waits only where sound is expected to leave with it. Left out: by
