@@ -2,6 +2,8 @@
 
 mod fan_out;
 
+mod stream;
+
 mod tiers;
 
 use std::sync::Arc;
@@ -9,16 +11,13 @@ use std::time::{Duration, Instant};
 
 use crate::codec::Tier;
 use crate::command::{Format, Kind, LayerInfo, ShardIndex};
-use crate::congestion::meter::Meter;
 use crate::congestion::rate::Bitrate;
 use crate::node::peers::PeerIndex;
 use crate::publisher::cache::Cache;
 use crate::relay::{Burst, Epoch, Layers, MAX_LAYERS, MediaPacket, SourceClock, SourceId};
-use crate::rtp::packet::{FIXED_HEADER_LEN, TransportSequence};
-use crate::transport::TAG_ROOM;
 use crate::viewer::{Again, Start};
 
-use tiers::TierMeters;
+use stream::Stream;
 
 pub use fan_out::MAX_RUN;
 pub(crate) use fan_out::{AHEAD, Body, FanOut, seal};
@@ -49,22 +48,6 @@ pub(crate) struct Room {
     video: [Stream; MAX_LAYERS],
     /// When the caches were gone through last; `None` before.
     swept: Option<Instant>,
-}
-
-/// What a room gets of its sound, or of one layer of its picture.
-#[derive(Debug, Default)]
-struct Stream {
-    /// The source being sent and its coding; `None` before the first packet.
-    source: Option<(SourceId, Format)>,
-    /// The clock of this source, or of the next one while none of its packets came; `None` before the
-    /// first sender report.
-    clock: Option<SourceClock>,
-    /// What it takes on the way to a viewer.
-    meter: Meter,
-    /// What its tiers take; `None` where it has no layers within.
-    tiers: Option<Box<TierMeters>>,
-    /// Its last packets. Only video is kept: no repair of sound is negotiated.
-    cache: Cache,
 }
 
 /// What a burst begins.
@@ -384,31 +367,6 @@ impl Room {
     fn stream_mut(&mut self, kind: Kind, layer: u8) -> Option<&mut Stream> {
         self.streams_mut(kind).get_mut(usize::from(layer))
     }
-}
-
-impl Stream {
-    /// Notes what a burst takes on the way to a viewer.
-    fn note(&mut self, burst: &Burst) {
-        self.meter.note(burst.arrived, sent_len(burst));
-        for packet in &burst.packets {
-            if let Some(scale) = &packet.scale {
-                let tiers = self.tiers.get_or_insert_default();
-                tiers.note(burst.arrived, scale, packet.payload.len() + OVERHEAD);
-            }
-        }
-    }
-
-    fn shows(&self, source: SourceId) -> bool {
-        self.source.is_some_and(|(shown, _)| shown == source)
-    }
-}
-
-/// What header, extension and tag add to a payload.
-const OVERHEAD: usize = FIXED_HEADER_LEN + TransportSequence::LEN + TAG_ROOM;
-
-/// Returns how many bytes a burst is on the way to a viewer: payloads with headers and tags.
-fn sent_len(burst: &Burst) -> usize {
-    burst.bytes.len() + burst.packets.len() * OVERHEAD
 }
 
 /// Finds a packet that a viewer asks for again.

@@ -1,0 +1,51 @@
+//! What a room gets of its sound, or of one layer of its picture: its source, its clock, its rate, its last packets.
+
+use crate::command::Format;
+use crate::congestion::meter::Meter;
+use crate::publisher::cache::Cache;
+use crate::relay::{Burst, SourceClock, SourceId};
+use crate::room::tiers::TierMeters;
+use crate::rtp::packet::{FIXED_HEADER_LEN, TransportSequence};
+use crate::transport::TAG_ROOM;
+
+/// What a room gets of its sound, or of one layer of its picture.
+#[derive(Debug, Default)]
+pub(super) struct Stream {
+    /// The source being sent and its coding; `None` before the first packet.
+    pub(super) source: Option<(SourceId, Format)>,
+    /// The clock of this source, or of the next one while none of its packets came; `None` before the
+    /// first sender report.
+    pub(super) clock: Option<SourceClock>,
+    /// What it takes on the way to a viewer.
+    pub(super) meter: Meter,
+    /// What its tiers take; `None` where it has no layers within.
+    pub(super) tiers: Option<Box<TierMeters>>,
+    /// Its last packets. Only video is kept: no repair of sound is negotiated.
+    pub(super) cache: Cache,
+}
+
+impl Stream {
+    /// Notes what a burst takes on the way to a viewer.
+    pub(super) fn note(&mut self, burst: &Burst) {
+        self.meter.note(burst.arrived, sent_len(burst));
+        for packet in &burst.packets {
+            if let Some(scale) = &packet.scale {
+                let tiers = self.tiers.get_or_insert_default();
+                tiers.note(burst.arrived, scale, packet.payload.len() + OVERHEAD);
+            }
+        }
+    }
+
+    /// Returns whether a source is the one being sent.
+    pub(super) fn shows(&self, source: SourceId) -> bool {
+        self.source.is_some_and(|(shown, _)| shown == source)
+    }
+}
+
+/// What header, extension and tag add to a payload.
+const OVERHEAD: usize = FIXED_HEADER_LEN + TransportSequence::LEN + TAG_ROOM;
+
+/// Returns how many bytes a burst is on the way to a viewer: payloads with headers and tags.
+fn sent_len(burst: &Burst) -> usize {
+    burst.bytes.len() + burst.packets.len() * OVERHEAD
+}
