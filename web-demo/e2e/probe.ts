@@ -238,10 +238,12 @@ export interface Playback {
   samples: number;
   concealed: number;
   freezes: number;
+  /** How long the picture stood still in them, in seconds. */
+  stoodStill: number;
 }
 
 export async function playback(): Promise<Playback> {
-  const seen: Playback = { lost: 0, samples: 0, concealed: 0, freezes: 0 };
+  const seen: Playback = { lost: 0, samples: 0, concealed: 0, freezes: 0, stoodStill: 0 };
   const report = await window.kliegPeers.at(-1)!.getStats() as unknown as Map<string, Record<string, unknown>>;
   for (const entry of report.values()) {
     if (entry['type'] !== 'inbound-rtp') continue;
@@ -249,6 +251,7 @@ export async function playback(): Promise<Playback> {
     seen.samples += Number(entry['totalSamplesReceived'] ?? 0);
     seen.concealed += Number(entry['concealedSamples'] ?? 0);
     seen.freezes += Number(entry['freezeCount'] ?? 0);
+    seen.stoodStill += Number(entry['totalFreezesDuration'] ?? 0);
   }
   return seen;
 }
