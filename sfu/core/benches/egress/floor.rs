@@ -1,7 +1,7 @@
 //! What it costs to copy, seal and send, and nothing else.
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
-use klieg_sfu_core::rtp::packet::OutgoingHeader;
+use klieg_sfu_core::rtp::packet::{HAS_EXTENSION, OutgoingHeader, TransportSequence};
 
 use crate::clock::spent_ns;
 use crate::sockets::Sockets;
@@ -10,20 +10,14 @@ use crate::{BURSTS, PAYLOAD_LEN};
 /// A key for each viewer.
 pub(crate) struct Floor {
     keys: Vec<LessSafeKey>,
+    /// What each packet begins with: as many bytes as Klieg's have.
+    header: Vec<u8>,
     run: Vec<u8>,
 }
 
 impl Floor {
-    pub(crate) fn new(viewers: usize) -> Self {
-        Self {
-            keys: (0..viewers).map(|_| key()).collect(),
-            run: Vec::with_capacity(64 * 1024),
-        }
-    }
-
-    /// Sends bursts to every viewer; returns nanoseconds a packet and viewer.
-    pub(crate) fn pass(&mut self, packets: usize, sockets: &Sockets) -> f64 {
-        let payload = vec![7; PAYLOAD_LEN];
+    /// Makes the keys; `is_numbered` tells whether packets have transport-wide numbers.
+    pub(crate) fn new(viewers: usize, is_numbered: bool) -> Self {
         let header = OutgoingHeader {
             marker: false,
             payload_type: 96,
@@ -31,6 +25,22 @@ impl Floor {
             timestamp: 0,
             ssrc: 1,
         };
+        let mut header = header.to_bytes().to_vec();
+        if is_numbered {
+            let number = TransportSequence { id: 3, number: 0 };
+            header[0] |= HAS_EXTENSION;
+            header.extend_from_slice(&number.to_bytes());
+        }
+        Self {
+            keys: (0..viewers).map(|_| key()).collect(),
+            header,
+            run: Vec::with_capacity(64 * 1024),
+        }
+    }
+
+    /// Sends bursts to every viewer; returns nanoseconds a packet and viewer.
+    pub(crate) fn pass(&mut self, packets: usize, sockets: &Sockets) -> f64 {
+        let payload = vec![7; PAYLOAD_LEN];
         let mut counter = 0u64;
         let start = spent_ns();
         for _ in 0..BURSTS {
@@ -39,9 +49,9 @@ impl Floor {
                 for _ in 0..packets {
                     counter += 1;
                     let at = self.run.len();
-                    self.run.extend_from_slice(&header.to_bytes());
+                    self.run.extend_from_slice(&self.header);
                     self.run.extend_from_slice(&payload);
-                    let (header, payload) = self.run[at..].split_at_mut(12);
+                    let (header, payload) = self.run[at..].split_at_mut(self.header.len());
                     let tag = key
                         .seal_in_place_separate_tag(nonce(counter), Aad::from(&*header), payload)
                         .unwrap();

@@ -105,6 +105,7 @@ fn main() {
             viewers,
             &lengths.unwrap_or_else(|| vec![1, 2, 4, 9, 16]),
             watch,
+            !is_bare,
         );
         println!();
     }
@@ -118,12 +119,15 @@ fn main() {
 }
 
 /// Prints what packets cost beside the floor.
-fn compare(viewers: usize, lengths: &[usize], watch: Watch) {
+fn compare(viewers: usize, lengths: &[usize], watch: Watch, is_numbered: bool) {
     println!(
         "| viewers | packets a burst | floor, ns | klieg, ns | ratio | floor without sending, ns | klieg without sending, ns |"
     );
     println!("| ---: | ---: | ---: | ---: | ---: | ---: | ---: |");
-    let (mut stand, mut floor) = (Stand::new(1, viewers, 1, watch), Floor::new(viewers));
+    let (mut stand, mut floor) = (
+        Stand::new(1, viewers, 1, watch),
+        Floor::new(viewers, is_numbered),
+    );
     for &packets in lengths {
         let mut turns: [Vec<f64>; 4] = Default::default();
         for _ in 0..TURNS {

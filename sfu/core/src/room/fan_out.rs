@@ -4,6 +4,7 @@ use std::hint::black_box;
 use std::sync::Arc;
 use std::time::Instant;
 
+use crate::codec::{Picture, Shift};
 use crate::command::{Kind, Path, RoomKey};
 use crate::node::peers::{PeerIndex, Peers};
 use crate::relay::{Burst, MediaPacket, PacketDescriptor};
@@ -212,6 +213,8 @@ impl FanOut {
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Body<'a> {
     payload: &'a [u8],
+    /// The numbers of its picture; `None` where it has none.
+    picture: Option<&'a Picture>,
     /// Its dependency descriptor and what has to be known to send it; `None` without one.
     descriptor: Option<(&'a [u8], &'a PacketDescriptor)>,
 }
@@ -221,8 +224,15 @@ impl<'a> Body<'a> {
         let descriptor = packet.descriptor.as_ref();
         Self {
             payload: burst.payload(packet),
+            picture: packet.picture.as_ref(),
             descriptor: descriptor.map(|it| (burst.descriptor(packet), it)),
         }
+    }
+
+    /// Returns the numbers of its picture where they do not stay as they are.
+    fn shifted(&self, sendable: &Sendable) -> Option<&'a Picture> {
+        let stays = sendable.is_blank || sendable.shift == Shift::default();
+        self.picture.filter(|_| !stays)
     }
 
     /// Appends the header extensions that a packet goes with.
@@ -249,8 +259,9 @@ impl<'a> Body<'a> {
         }
         elements.push(id, descriptor);
         let at = elements.write(out);
-        if let Some((picture, shift)) = sendable.picture.filter(|(it, _)| it.is_frame()) {
-            shift.apply(&picture, out.get_mut(at..).unwrap_or_default());
+        if let Some(picture) = self.shifted(sendable).filter(|it| it.is_frame()) {
+            let place = out.get_mut(at..).unwrap_or_default();
+            sendable.shift.apply(picture, place);
         }
     }
 }
@@ -279,8 +290,9 @@ pub(crate) fn seal(
     if !sendable.is_blank {
         out.extend_from_slice(body.payload);
     }
-    if let Some((picture, shift)) = sendable.picture.filter(|(it, _)| !it.is_frame()) {
-        shift.apply(&picture, out.get_mut(payload_at..).unwrap_or_default());
+    if let Some(picture) = body.shifted(sendable).filter(|it| !it.is_frame()) {
+        let place = out.get_mut(payload_at..).unwrap_or_default();
+        sendable.shift.apply(picture, place);
     }
     if sendable.padding > 0 {
         out.resize(out.len() + usize::from(sendable.padding) - 1, 0);

@@ -120,8 +120,8 @@ impl Cipher {
                 let (header, payload) = plain.split_at_mut_checked(header_len)?;
                 let aad = Aad::from(&*header);
                 let nonce = at.nonce(salt);
-                let tag = key.seal_in_place_separate_tag(nonce, aad, payload).ok()?;
-                room.copy_from_slice(tag.as_ref());
+                key.seal_in_place_scatter(nonce, aad, payload, &[], room)
+                    .ok()?;
                 Some(len + GCM_TAG_LEN)
             }
             Self::CmSha1 { stream, mac, salt } => {

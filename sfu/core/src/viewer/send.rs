@@ -50,7 +50,8 @@ impl Viewer {
             self.fall_behind(now, burst, packet);
             return None;
         }
-        let sendable = track.prepare(burst, packet, (number, None))?;
+        let goes_over = begins || track.spatial() != before;
+        let sendable = track.prepare((burst, packet), (number, None), goes_over)?;
         if begins && is_video {
             // What is left of the last source is of no use.
             self.catch_up = None;
@@ -59,8 +60,7 @@ impl Viewer {
         if is_video && self.catch_up.is_none() {
             self.bandwidth.note_live(packet.payload.len());
         }
-        let begins = begins || track_of(&mut self.tracks, burst.kind())?.spatial() != before;
-        Some(Sendable { begins, ..sendable })
+        Some(sendable)
     }
 
     /// Leaves a keyframe to be taken from the cache once a queue has passed, where it is played at all.
@@ -133,12 +133,12 @@ impl Viewer {
         if begins {
             track.begin(room, burst, packet, past)?;
         }
-        let sendable = track.prepare(burst, packet, (number, past))?;
+        let sendable = track.prepare((burst, packet), (number, past), begins)?;
         self.bandwidth.note_step(packet.payload.len());
         if begins {
             self.picture = Shown::Goes;
         }
-        Some(Sendable { begins, ..sendable })
+        Some(sendable)
     }
 
     /// Prepares a packet to be sent again; `None` when it was asked for too often or not negotiated.

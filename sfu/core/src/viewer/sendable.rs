@@ -1,6 +1,6 @@
 //! A packet as one viewer gets it, before it is put together and sealed.
 
-use crate::codec::{Picture, Shift};
+use crate::codec::Shift;
 use crate::command::{PayloadFormat, SendTrack};
 use crate::rtp::packet::{OutgoingHeader, TransportSequence};
 
@@ -18,8 +18,8 @@ pub(crate) struct Sendable {
     pub(crate) descriptor: Option<(u8, Option<u32>)>,
     /// The number to stand before the payload of a retransmission (RFC 4588, section 4).
     pub(crate) original: Option<u16>,
-    /// The numbers of its picture and what is added to them; `None` where they stay as they are.
-    pub(crate) picture: Option<(Picture, Shift)>,
+    /// What is added to the numbers of its picture.
+    pub(crate) shift: Shift,
     /// Bytes of padding behind the payload.
     pub(crate) padding: u8,
     /// Whether it goes without its payload: it came too late to be left out.
