@@ -48,14 +48,19 @@ impl Patience {
     }
 
     fn wait(&mut self, refusal: &Refusal) -> Option<Duration> {
-        let is_busy = refusal.code == BUSY || refusal.code.ends_with(" busy");
-        let wait = refusal.retry_after.filter(|_| is_busy)?;
+        // What came over HTTP has the status before it.
+        let code = refusal.code.rsplit(' ').next().unwrap_or_default();
+        let wait = refusal
+            .retry_after
+            .filter(|_| [BUSY, DRAINING].contains(&code))?;
         self.waits += 1;
         (self.waits <= MAX_WAITS).then_some(wait)
     }
 }
 
 const BUSY: &str = "busy";
+/// A server that is about to stop: another is there soon.
+const DRAINING: &str = "draining";
 /// At a second each, longer than people wait.
 const MAX_WAITS: u32 = 60;
 
@@ -94,6 +99,7 @@ mod tests {
         let end = |code: &str| patience().handle_end(&refusal(code, "2").into());
         assert_eq!(end("busy"), Some(Duration::from_millis(700)));
         assert_eq!(end("503 busy"), Some(Duration::from_millis(700)));
+        assert_eq!(end("503 draining"), Some(Duration::from_millis(700)));
         assert_eq!(end("banned"), None);
         assert_eq!(patience().handle_end(&anyhow::anyhow!("busy")), None);
         assert_eq!(

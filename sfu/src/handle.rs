@@ -46,6 +46,7 @@ pub struct Handle {
     ended: Arc<tokio::sync::Mutex<Vec<oneshot::Receiver<()>>>>,
     candidates: Arc<[SocketAddr]>,
     fingerprint: Fingerprint,
+    loads: Loads,
 }
 
 impl Sfu {
@@ -104,6 +105,7 @@ impl Sfu {
             ended: Arc::new(tokio::sync::Mutex::new(ended)),
             candidates: config.candidates(bound).into(),
             fingerprint: identity.fingerprint(),
+            loads,
         };
         tracing::info!(%bound, shards = count, pinned = pinned.len(), "media port open");
         Ok((handle, events_out))
@@ -135,6 +137,11 @@ impl Handle {
     /// Returns the fingerprint of the server's certificate.
     pub fn fingerprint(&self) -> Fingerprint {
         self.fingerprint
+    }
+
+    /// Returns how much of its time the busiest thread worked lately, in thousandths.
+    pub fn load_permille(&self) -> u32 {
+        self.loads.highest()
     }
 
     /// Shows every peer out and waits until the threads have ended, at most 5 s.

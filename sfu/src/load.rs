@@ -23,7 +23,7 @@ impl Loads {
     }
 
     /// Returns the highest: a publisher's packets are sent by every shard.
-    fn highest(&self) -> u32 {
+    pub(crate) fn highest(&self) -> u32 {
         let loads = self.0.iter().map(|load| load.load(Ordering::Relaxed));
         loads.max().unwrap_or(0)
     }

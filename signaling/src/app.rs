@@ -5,10 +5,10 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use klieg_turn::IceServers;
-use tokio::sync::watch;
 
 use crate::auth::{Access, Authority, Grants, Identity, Others, Providers, Role, Secret, SignIns};
 use crate::config::Config;
+use crate::drain::Course;
 use crate::error::{ApiError, Code};
 use crate::fetch::Fetcher;
 use crate::id::{RoomId, SocketId};
@@ -17,6 +17,7 @@ use crate::media::Media;
 use crate::metrics::Metrics;
 use crate::room::{Rooms, Seat, raised};
 use crate::store::{Membership, RoomRecord, Stores};
+use crate::time::Timestamp;
 use crate::wish::Resources;
 
 /// The server's parts, shared by every request and socket.
@@ -39,8 +40,10 @@ pub(crate) struct App {
     pub(crate) resources: Arc<Resources>,
     pub(crate) ice: Arc<IceServers>,
     pub(crate) metrics: Arc<Metrics>,
-    /// Whether the server is about to stop, and how far it is.
-    pub(crate) phase: watch::Receiver<Phase>,
+    /// Whether the server takes more, or is about to stop.
+    pub(crate) course: Course,
+    /// What this server is among others.
+    pub(crate) node: Node,
     /// The next socket's id.
     pub(crate) next_socket: AtomicU64,
 }
@@ -62,15 +65,22 @@ impl Admitted {
     }
 }
 
-/// How far the server is on its way to its end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Phase {
-    /// It serves.
-    Serving,
-    /// It serves those who are there and asks them to go.
-    Draining,
-    /// It closes what is open.
-    Closing,
+/// What a server is among others, from its start to its end.
+#[derive(Debug)]
+pub(crate) struct Node {
+    /// 128 random bits; another after each start.
+    pub(crate) id: String,
+    pub(crate) started_at: Timestamp,
+}
+
+impl Node {
+    /// Names a server that starts now.
+    pub(crate) fn new() -> Self {
+        Self {
+            id: crate::id::random(),
+            started_at: Timestamp::now(),
+        }
+    }
 }
 
 impl App {

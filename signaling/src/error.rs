@@ -90,8 +90,10 @@ pub(crate) enum Code {
     RateLimited,
     /// The request took too long to come.
     TimedOut,
-    /// A queue is full, or the server is about to stop.
+    /// A queue is full.
     Busy,
+    /// The server takes no more, or is about to stop.
+    Draining,
     /// The database is away.
     Unavailable,
     /// The room's event is over.
@@ -145,7 +147,7 @@ impl Code {
             Self::PreconditionFailed => StatusCode::PRECONDITION_FAILED,
             Self::RateLimited | Self::SlowMode => StatusCode::TOO_MANY_REQUESTS,
             Self::TimedOut => StatusCode::REQUEST_TIMEOUT,
-            Self::Busy | Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Busy | Self::Draining | Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
             Self::NotConfigured => StatusCode::NOT_IMPLEMENTED,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
@@ -192,6 +194,7 @@ impl Code {
             Self::RateLimited => "Too often",
             Self::TimedOut => "The request took too long",
             Self::Busy => "Busy, try again",
+            Self::Draining => "The server takes no more",
             Self::Unavailable => "The database is away",
             Self::RoomOver => "The room's event is over",
             Self::RoomState => "Not in this status of the room",

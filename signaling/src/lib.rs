@@ -9,6 +9,8 @@ mod server;
 
 mod app;
 
+mod drain;
+
 mod router;
 
 mod http;

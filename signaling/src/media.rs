@@ -59,6 +59,11 @@ impl Media {
         }
     }
 
+    /// Returns how much of its time the busiest forwarding thread worked lately, from 0 to 1.
+    pub(crate) fn load(&self) -> f64 {
+        f64::from(self.handle.load_permille()) / 1000.0
+    }
+
     /// Takes a place for one more session that connects.
     ///
     /// # Errors

@@ -17,6 +17,10 @@ pub(crate) struct Metrics {
     process: Arc<Process>,
     /// Sockets that are open.
     pub(crate) sockets: IntGauge,
+    /// Sockets that are in a room.
+    pub(crate) participants: IntGauge,
+    /// Whether the server takes no more, because it was told so or is about to stop.
+    pub(crate) draining: IntGauge,
     /// Sockets that were opened.
     pub(crate) sockets_opened: IntCounter,
     /// Sockets that the server closed, by close code.
@@ -92,6 +96,8 @@ impl Metrics {
         let make = Maker(&registry);
         Ok(Self {
             sockets: make.gauge("klieg_sockets", "Sockets that are open")?,
+            participants: make.gauge("klieg_participants", "Sockets that are in a room")?,
+            draining: make.draining()?,
             sockets_opened: make.counter("klieg_sockets_total", "Sockets that were opened")?,
             sockets_closed: make.counters(
                 "klieg_sockets_closed_total",
@@ -172,6 +178,11 @@ impl Metrics {
 struct Maker<'a>(&'a Registry);
 
 impl Maker<'_> {
+    fn draining(&self) -> Result<IntGauge, prometheus::Error> {
+        let help = "Whether the server takes no more, because it was told so or is about to stop";
+        self.gauge("klieg_draining", help)
+    }
+
     fn sign_ins(&self) -> Result<IntCounterVec, prometheus::Error> {
         let help = "Sign-ins by what became of them";
         self.counters_by("klieg_sign_ins_total", help, "outcome")

@@ -88,8 +88,7 @@ fn api(app: &Arc<App>) -> Router<Arc<App>> {
         .merge(polls())
         .route("/rooms/{id}/ingest", get(ingest::show))
         .route("/rooms/{id}/ingest/rotate", post(ingest::rotate))
-        .route("/admin/rooms", get(lists::all))
-        .route("/admin/cleanup", post(admin::clean_up))
+        .merge(administration())
         .route("/openapi.json", get(openapi::document))
         .route("/docs", get(openapi::page))
         .route("/docs.js", get(openapi::script))
@@ -107,6 +106,18 @@ fn api(app: &Arc<App>) -> Router<Arc<App>> {
             ],
         ))
         .layer(never_stored())
+}
+
+/// What those use who look after the server.
+fn administration() -> Router<Arc<App>> {
+    Router::new()
+        .route("/admin/rooms", get(lists::all))
+        .route("/admin/cleanup", post(admin::clean_up))
+        .route("/admin/nodes", get(admin::nodes))
+        .route(
+            "/admin/drain",
+            post(admin::drain).delete(admin::take_back_drain),
+        )
 }
 
 /// What keeps order in rooms.

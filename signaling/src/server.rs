@@ -10,14 +10,14 @@ use klieg_sfu::{Handle, Sfu};
 use klieg_turn::IceServers;
 use prometheus::{IntGauge, Registry};
 use tokio::net::TcpListener;
-use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tracing::info;
 
-use crate::app::{self, App, DEMO_KEY, DEMO_ROOM, Phase};
+use crate::app::{self, App, DEMO_KEY, DEMO_ROOM, Node};
 use crate::auth::{Authority, Ended, Lifetimes, Providers, Secret, SignIns};
 use crate::config::{Config, ConfigError, MediaGso};
 use crate::data::{DataError, DataFolder};
+use crate::drain::{Course, Phase};
 use crate::fetch::Fetcher;
 use crate::http::listen;
 use crate::id::RoomId;
@@ -37,7 +37,6 @@ pub struct Server {
     media: Vec<SocketAddr>,
     app: Arc<App>,
     sfu: Handle,
-    phase: watch::Sender<Phase>,
     serving: JoinHandle<()>,
     /// Held until the server is gone.
     _folder: DataFolder,
@@ -115,11 +114,11 @@ impl Server {
         let rooms = Arc::new(Rooms::new(rooms));
         rooms.recover().await?;
 
-        let (phase, watched) = watch::channel(Phase::Serving);
+        let course = Course::new(metrics.draining.clone());
         let fetcher = Fetcher::new().map_err(|error| StartError::Tls(error.to_string()))?;
         let authority = Arc::new(authority(own_secret, &config, &fetcher, &metrics));
         let identities = Arc::clone(&stores.identities);
-        tokio::spawn(authority.watch_ended(identities, watched.clone()));
+        tokio::spawn(authority.watch_ended(identities, course.watch()));
         let app = Arc::new(App {
             seed,
             sign_ins: sign_ins(&config, &stores, &authority, &metrics),
@@ -137,10 +136,11 @@ impl Server {
             media,
             ice,
             metrics,
-            phase: watched.clone(),
+            course,
+            node: Node::new(),
             next_socket: AtomicU64::new(1),
         });
-        let serving = serve(&app, listener, watched);
+        let serving = serve(&app, listener);
         let candidates = sfu.candidates().to_vec();
         info!(%http, media = ?candidates, dev = app.config.dev, "server started");
         Ok(Self {
@@ -148,7 +148,6 @@ impl Server {
             media: candidates,
             app,
             sfu,
-            phase,
             serving,
             _folder: folder,
         })
@@ -170,16 +169,16 @@ impl Server {
     }
 
     /// Stops: says so to clients, gives them a moment to go, closes their sockets, then everything else.
-    pub async fn stop(self) {
+    pub async fn stop(mut self) {
         info!("server stopping");
         let (sockets, sessions) = (&self.app.metrics.sockets, &self.app.metrics.http_sessions);
-        self.phase.send_replace(Phase::Draining);
+        self.app.course.advance(Phase::Stopping);
         let drain = Duration::from_millis(self.app.config.drain_ms);
         none_left(&[sockets, sessions], drain).await;
-        self.phase.send_replace(Phase::Closing);
+        self.app.course.advance(Phase::Closing);
         // What was made over HTTP has nothing to close but its peer, which the forwarding unit shows out.
         none_left(&[sockets], CLOSE).await;
-        let _ = self.serving.await;
+        let _ = (&mut self.serving).await;
         self.app.rooms.close(CLOSE).await;
         if tokio::time::timeout(STOP_MEDIA, self.sfu.stop())
             .await
@@ -191,6 +190,13 @@ impl Server {
     }
 }
 
+impl Drop for Server {
+    /// Has what is left close by itself where nobody stopped it.
+    fn drop(&mut self) {
+        self.app.course.advance(Phase::Closing);
+    }
+}
+
 fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
     let unbound = |source| StartError::Http { address, source };
     let listener = listen::bind(address).map_err(unbound)?;
@@ -199,7 +205,8 @@ fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
 }
 
 /// Starts what clients reach, and what cleans up behind them.
-fn serve(app: &Arc<App>, listener: TcpListener, phase: watch::Receiver<Phase>) -> JoinHandle<()> {
+fn serve(app: &Arc<App>, listener: TcpListener) -> JoinHandle<()> {
+    let phase = app.course.watch();
     let (rooms, upkeep) = (Arc::clone(&app.rooms), app.config.upkeep());
     tokio::spawn(end_revoked(Arc::clone(&rooms), phase.clone()));
     tokio::spawn(keep_up(rooms, upkeep, phase.clone()));

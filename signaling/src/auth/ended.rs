@@ -8,7 +8,7 @@ use dashmap::DashMap;
 use tokio::sync::watch;
 use tracing::{debug, warn};
 
-use crate::app::Phase;
+use crate::drain::Phase;
 use crate::store::IdentityStore;
 use crate::time::Timestamp;
 

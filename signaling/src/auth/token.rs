@@ -10,7 +10,7 @@ use super::claims::{
     Claims, MAX_TOKEN_BYTES, OWN_ISSUER, TokenUse, VideoGrants, decode, invalid, issuer, sign,
 };
 use super::{Access, Account, Ended, Grants, Identity, Providers, Role, Secret};
-use crate::app::Phase;
+use crate::drain::Phase;
 use crate::error::{ApiError, Code};
 use crate::id::RoomId;
 use crate::store::IdentityStore;

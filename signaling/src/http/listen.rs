@@ -18,7 +18,7 @@ use tokio::task::JoinSet;
 use tracing::debug;
 
 use super::pace::{Pace, Paced};
-use crate::app::Phase;
+use crate::drain::Phase;
 
 /// Binds the port.
 ///

@@ -25,7 +25,7 @@ use crate::store::RoomOrder;
         accounts::change_password, dashboard::dashboard, ingest::show, ingest::rotate,
         lists::list, lists::live, lists::past, edit::create, edit::show, edit::change, edit::remove, lists::related,
         life::start, life::end, life::status, join::join, people::viewers, people::kick, chat::list, chat::say,
-        lists::all, admin::clean_up,
+        lists::all, admin::clean_up, admin::nodes, admin::drain, admin::take_back_drain,
         chat::delete, chat::pin, chat::unpin, audit::list,
         moderation::mute, moderation::unmute, moderation::mutes, moderation::ban, moderation::unban, moderation::bans,
         moderation::settings, moderation::change_settings, helpers::give_role, helpers::take_role,

@@ -7,7 +7,7 @@ use axum::extract::{ConnectInfo, State};
 use axum::http::{HeaderMap, Version, header};
 use axum::response::{IntoResponse, Response};
 
-use crate::app::{App, Phase};
+use crate::app::App;
 use crate::error::{ApiError, Code};
 
 use super::bearer_token;
@@ -19,9 +19,7 @@ pub(crate) async fn healthz() -> &'static str {
 
 /// `GET /readyz`: the server takes new clients.
 pub(crate) async fn readyz(State(app): State<Arc<App>>) -> Result<&'static str, ApiError> {
-    let serving = *app.phase.borrow() == Phase::Serving;
-    let stopping = || ApiError::new(Code::Busy, "The server is about to stop.");
-    std::future::ready(serving.then_some("ready\n").ok_or_else(stopping)).await
+    std::future::ready(app.course.check_open().map(|()| "ready\n")).await
 }
 
 /// `GET /metrics`: for this machine, and for who has the token.

@@ -33,7 +33,8 @@ impl Room {
         }
         let socket = member.socket;
         let first = self.presence.enter(socket, &member.identity.id);
-        self.members.insert(socket, Member::new(member));
+        self.members
+            .insert(socket, Member::new(member, &self.context.metrics));
         if first {
             self.note_person("participant.joined", socket);
         }

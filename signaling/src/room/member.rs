@@ -3,12 +3,14 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use klieg_sfu::{Format, PeerId};
+use prometheus::IntGauge;
 use serde::Serialize;
 use tokio::sync::watch;
 use utoipa::ToSchema;
 
 use crate::auth::{Grants, Identity, Role};
 use crate::id::SocketId;
+use crate::metrics::Metrics;
 use crate::store::{Author, RoomRecord};
 use crate::ws::outbox::Outbox;
 use crate::ws::protocol::{Participant, WantedLayer};
@@ -91,6 +93,25 @@ pub(super) struct Member {
     pub(super) outbox: Option<Outbox>,
     /// `None` while they do not watch.
     pub(super) viewing: Option<Viewing>,
+    /// Counts them while they are here; `None` for one who has media alone.
+    _counted: Option<Counted>,
+}
+
+/// One more in a gauge, for as long as it lives.
+#[derive(Debug)]
+struct Counted(IntGauge);
+
+impl Counted {
+    fn new(gauge: &IntGauge) -> Self {
+        gauge.inc();
+        Self(gauge.clone())
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
 }
 
 /// Somebody who is in a room.
@@ -138,8 +159,10 @@ pub(crate) struct Progress {
 }
 
 impl Member {
-    pub(super) fn new(member: NewMember) -> Self {
+    pub(super) fn new(member: NewMember, metrics: &Metrics) -> Self {
+        let speaks = member.outbox.is_some();
         Self {
+            _counted: speaks.then(|| Counted::new(&metrics.participants)),
             identity: member.identity,
             seat: member.seat,
             outbox: member.outbox,

@@ -8,8 +8,8 @@ use tokio::sync::watch;
 use tracing::{info, warn};
 use utoipa::ToSchema;
 
-use crate::app::Phase;
 use crate::auth::API_TTL;
+use crate::drain::Phase;
 use crate::store::{RoomStatus, StoreError};
 use crate::time::Timestamp;
 

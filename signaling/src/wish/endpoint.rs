@@ -12,7 +12,7 @@ use axum::response::{IntoResponse, Response};
 use klieg_sfu::{Format, PeerId, RoomKey};
 use tracing::info;
 
-use crate::app::{App, Phase};
+use crate::app::App;
 use crate::auth::{Action, Grants, Identity, Role, Secret};
 use crate::error::{ApiError, Code};
 use crate::http::remote::RemoteNetwork;
@@ -106,9 +106,7 @@ async fn create_whole(app: Arc<App>, offered: Offered) -> Result<Response, ApiEr
 }
 
 async fn create(app: &Arc<App>, offered: Offered) -> Result<Response, ApiError> {
-    if *app.phase.borrow() != Phase::Serving {
-        return Err(ApiError::busy());
-    }
+    app.course.check_open()?;
     let guest = admit(app, &offered).await?;
     let Offered {
         protocol, headers, ..

@@ -160,7 +160,7 @@ pub(crate) async fn read(
     Path(id): Path<StreamId>,
 ) -> Result<Response, ApiError> {
     let reading = resource.streams.read(&id.stream).ok_or_else(no_stream)?;
-    let feed = Feed::new(reading, &resource, app.phase.clone());
+    let feed = Feed::new(reading, &resource, app.course.watch());
     let sse = Sse::new(feed.into_stream()).keep_alive(KeepAlive::default());
     std::future::ready(Ok(sse.into_response())).await
 }

@@ -11,7 +11,7 @@ use klieg_sfu::Format;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use crate::app::Phase;
+use crate::drain::Phase;
 use crate::room::{Progress, RoomSummary, VideoLayers};
 use crate::store::RoomStatus;
 use crate::ws::protocol::codec_name;
@@ -130,9 +130,9 @@ impl Feed {
             }
         }
         if stopping && !self.told.reconnect {
-            self.told.reconnect = true;
             self.tell("reconnect", "{}".to_owned());
         }
+        self.told.reconnect = stopping;
         match self.told.viewers {
             Some((count, _)) if count == room.viewer_count => now + IDLE,
             Some((_, at)) if now < at + COUNT_EVERY => at + COUNT_EVERY,

@@ -259,6 +259,7 @@ impl Conversation {
             let text = "The socket is in a room; leave it first.";
             return Err(ApiError::new(Code::AlreadyJoined, text));
         }
+        self.app.course.check_open()?;
         let admitted = self.app.admit(identity, room).await?;
         let seat = admitted.seat();
         let record = admitted.record;

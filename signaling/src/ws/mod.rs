@@ -22,7 +22,7 @@ use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::http::HeaderMap;
 use axum::response::Response;
 
-use crate::app::{App, Phase};
+use crate::app::App;
 use crate::error::{ApiError, Code};
 use crate::http::Bearer;
 use crate::http::origin::check_origin;
@@ -41,9 +41,7 @@ pub(crate) async fn upgrade(
             "This address expects the upgrade to a WebSocket.",
         )
     })?;
-    if *app.phase.borrow() != Phase::Serving {
-        return Err(ApiError::busy());
-    }
+    app.course.check_open()?;
     if app.metrics.sockets.get() >= i64::try_from(app.config.max_sockets).unwrap_or(i64::MAX) {
         return Err(ApiError::busy());
     }

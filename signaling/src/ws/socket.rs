@@ -10,8 +10,9 @@ use tokio::sync::{oneshot, watch};
 use tokio_tungstenite::tungstenite;
 use tracing::{Instrument, debug, debug_span};
 
-use crate::app::{App, Phase};
+use crate::app::App;
 use crate::auth::Identity;
+use crate::drain::Phase;
 use crate::error::{ApiError, Code};
 use crate::limit::{Rate, TokenBucket};
 
@@ -85,7 +86,7 @@ impl Reader {
         let now = Instant::now();
         Self {
             conversation,
-            phase: app.phase.clone(),
+            phase: app.course.watch(),
             bucket: TokenBucket::new(Rate::per_second(MESSAGES_PER_SECOND), now),
             warned_at: None,
             heard_at: now,
@@ -135,7 +136,7 @@ impl Reader {
                 end = &mut *written => return end.unwrap_or(End::Gone),
                 phase = next_phase(&mut self.phase) => match phase {
                     Phase::Serving => {}
-                    Phase::Draining => self.announce_end(),
+                    Phase::Draining | Phase::Stopping => self.announce_end(),
                     Phase::Closing => return End::Stopping,
                 },
             }

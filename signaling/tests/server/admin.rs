@@ -5,7 +5,8 @@ use serde_json::{Value, json};
 
 use crate::harness::TestServer;
 
-async fn admin(server: &TestServer) -> String {
+/// Makes the account of an admin, and returns a token of theirs.
+pub(crate) async fn admin(server: &TestServer) -> String {
     let mut config = server.config.clone();
     config.new_account_role = AccountRole::Admin;
     server.server.reload(&config);

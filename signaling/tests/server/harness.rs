@@ -346,6 +346,11 @@ impl Client {
         }
     }
 
+    /// Returns whether a message of a type came that nobody waited for.
+    pub(crate) fn has(&self, t: &str) -> bool {
+        self.waiting.iter().any(|message| message["t"] == t)
+    }
+
     /// Waits for the messages of a type that come within a while.
     pub(crate) async fn collect(&mut self, t: &str, within: Duration) -> Vec<Value> {
         let gather = async {

@@ -28,6 +28,8 @@ mod refresh;
 
 mod admin;
 
+mod drain;
+
 mod chat;
 
 mod order;

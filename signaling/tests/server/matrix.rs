@@ -271,6 +271,10 @@ const ROUTES: &[Route] = &[
     ("GET", "/rooms/{id}/ingest", Room(Action::StreamKey), ""),
     ("GET", "/admin/rooms", Server(Action::Administer), ""),
     ("POST", "/admin/cleanup", Server(Action::Administer), ""),
+    ("GET", "/admin/nodes", Server(Action::Administer), ""),
+    // Taken back at once, or the rest would be refused.
+    ("POST", "/admin/drain", Server(Action::Administer), ""),
+    ("DELETE", "/admin/drain", Server(Action::Administer), ""),
     (
         "POST",
         "/rooms/{id}/ingest/rotate",

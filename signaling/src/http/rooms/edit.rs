@@ -53,6 +53,7 @@ pub(crate) async fn create(
 ) -> Result<(StatusCode, Json<CreatedRoom>), ApiError> {
     let identity = bearer.required()?;
     identity.check(Action::Create)?;
+    app.course.check_open()?;
     app.doors
         .pass(Door::CreateRoom, &Who::Identity(identity.id.clone()))?;
     let request = format!("{new:?} {}", parameters.start);

@@ -58,6 +58,7 @@ pub(crate) async fn join(
     headers: HeaderMap,
     Body(parameters): Body<JoinParameters>,
 ) -> Result<Json<JoinAnswer>, ApiError> {
+    app.course.check_open()?;
     app.doors.pass(Door::Join, &caller.who())?;
     let name = parameters.name.as_deref().map(display_name).transpose()?;
     let identity = match caller.identity {

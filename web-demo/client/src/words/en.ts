@@ -55,6 +55,7 @@ export const en = {
     unavailable: 'The server’s database cannot be reached just now. Try again in a moment.',
     rate_limited: 'Slow down a little.',
     busy: 'The server is busy. Try again in a moment.',
+    draining: 'The server takes nobody new just now. Try again in a moment.',
     internal: 'Something went wrong on the server.',
     unknown: 'Something went wrong ({code}).',
   },
