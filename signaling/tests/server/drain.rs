@@ -70,93 +70,77 @@ async fn a_server_says_what_it_has_to_do() {
     server.server.stop().await;
 }
 
+/// Drains a server, or takes that back; returns whether it says that it drains.
+async fn ask(server: &TestServer, method: &str, root: &str) -> bool {
+    let reply = server.ask((method, DRAIN), Some(root), &[], None).await;
+    assert_eq!(reply.status, 200, "{}", reply.body);
+    reply.body["draining"].as_bool().unwrap()
+}
+
 #[tokio::test]
-async fn who_is_there_when_a_server_drains_goes_on_and_nobody_new_comes() {
+async fn nobody_new_comes_while_a_server_drains() {
     let server = TestServer::start().await;
     let (root, token) = (admin(&server).await, server.token("Ann").await);
-    let (mut ann, _) = server.join("Ann", "demo").await;
     let mut outside = server.sign_in("Bob").await;
-    let offer = watching(&captured("firefox-default"));
-    let (player, _) = session(&server, "/whep/demo", &[SDP], &offer).await;
-
-    let drained = server.post(DRAIN, Some(&root), json!({})).await;
-    assert_eq!(
-        (drained.status, &drained.body["draining"]),
-        (200, &json!(true))
-    );
-    let told = ann.expect("server.draining").await;
-    assert!(told["d"]["reconnectAfterMs"].as_u64().unwrap() > 0);
-    assert_eq!(node(&server, &root).await["draining"], true);
+    assert!(ask(&server, "POST", &root).await);
     assert!(gauge(&server).await);
-
     let encoder = captured("firefox-default");
+    let player = watching(&encoder);
+    let (whep, whip) = (("POST", "/whep/demo"), ("POST", "/whip/demo"));
+    let join = ("POST", "/api/v1/rooms/demo/join");
     let refused = (503, "draining");
     let rows = vec![
         row("ready", ("GET", "/readyz"), &[], "", refused),
         row("a socket", ("GET", "/ws"), &UPGRADE, "", refused),
-        row(
-            "a player",
-            ("POST", "/whep/demo"),
-            &[SDP],
-            offer.as_str(),
-            refused,
-        ),
-        row(
-            "an encoder",
-            ("POST", "/whip/demo"),
-            &[KEY, SDP],
-            encoder.as_str(),
-            refused,
-        ),
-        row(
-            "a guest",
-            ("POST", "/api/v1/rooms/demo/join"),
-            &JSON,
-            "{}",
-            refused,
-        ),
-    ];
-    check(&server, rows).await;
-    let room = json!({ "title": "R" });
-    let reply = server
-        .post("/api/v1/rooms", Some(&token), room.clone())
-        .await;
-    assert_eq!(
-        (reply.status, &reply.body["code"]),
-        (503, &json!("draining"))
-    );
-    assert!(Client::connect(server.http(), &[]).await.is_err());
-    let room_id = json!({ "roomId": "demo" });
-    assert_eq!(outside.refused("join", room_id.clone()).await, "draining");
-
-    // What is there goes on: chat, media, and what is read.
-    ann.ok("chat.send", json!({ "text": "still here" })).await;
-    ann.ok("rtc.subscribe", json!({})).await;
-    ann.expect("rtc.offer").await;
-    let rows = vec![
-        row("the player", ("GET", &player), &[], "", (204, "")),
+        row("a player", whep, &[SDP], player.as_str(), refused),
+        row("an encoder", whip, &[KEY, SDP], encoder.as_str(), refused),
+        row("a guest", join, &JSON, "{}", refused),
         row("alive", ("GET", "/healthz"), &[], "", (200, "")),
         row("rooms", ("GET", "/api/v1/rooms"), &[], "", (200, "")),
     ];
     check(&server, rows).await;
-
-    // Once more changes nothing and tells nobody.
-    let again = server.post(DRAIN, Some(&root), json!({})).await;
-    assert_eq!((again.status, &again.body["draining"]), (200, &json!(true)));
-    for _ in 0..2 {
-        let back = server.ask(("DELETE", DRAIN), Some(&root), &[], None).await;
-        assert_eq!((back.status, &back.body["draining"]), (200, &json!(false)));
-    }
-    assert_eq!(server.get("/readyz", None).await.status, 200);
-    assert!(!gauge(&server).await);
-    outside.ok("join", room_id).await;
+    assert!(Client::connect(server.http(), &[]).await.is_err());
+    let create = async || {
+        let room = json!({ "title": "R" });
+        server.post("/api/v1/rooms", Some(&token), room).await
+    };
+    let reply = create().await;
     assert_eq!(
-        server
-            .post("/api/v1/rooms", Some(&token), room)
-            .await
-            .status,
-        201
+        (reply.status, &reply.body["code"]),
+        (503, &json!("draining"))
     );
+    let demo = json!({ "roomId": "demo" });
+    assert_eq!(outside.refused("join", demo.clone()).await, "draining");
+
+    for _ in 0..2 {
+        assert!(!ask(&server, "DELETE", &root).await);
+    }
+    assert!(!gauge(&server).await);
+    assert_eq!(server.get("/readyz", None).await.status, 200);
+    assert_eq!(create().await.status, 201);
+    outside.ok("join", demo).await;
+    server.server.stop().await;
+}
+
+#[tokio::test]
+async fn who_is_there_when_a_server_drains_is_told_once_and_goes_on() {
+    let server = TestServer::start().await;
+    let root = admin(&server).await;
+    let (mut ann, _) = server.join("Ann", "demo").await;
+    let offer = watching(&captured("firefox-default"));
+    let (player, _) = session(&server, "/whep/demo", &[SDP], &offer).await;
+    assert!(ask(&server, "POST", &root).await);
+    let told = ann.expect("server.draining").await;
+    assert!(told["d"]["reconnectAfterMs"].as_u64().unwrap() > 0);
+    assert_eq!(node(&server, &root).await["draining"], true);
+    // Once more changes nothing, and tells nobody.
+    assert!(ask(&server, "POST", &root).await);
+    ann.ok("chat.send", json!({ "text": "still here" })).await;
+    ann.ok("rtc.subscribe", json!({})).await;
+    ann.expect("rtc.offer").await;
+    let there = row("the player", ("GET", &player), &[], "", (204, ""));
+    check(&server, vec![there]).await;
+    assert!(!ask(&server, "DELETE", &root).await);
     ann.ok("ping", json!({})).await;
     assert!(!ann.has("server.draining"), "it was told twice");
     server.server.stop().await;
