@@ -171,6 +171,9 @@ impl Store {
         MIGRATIONS.run(&mut connection).await?;
         sqlx::Connection::close(connection).await?;
         let options = options.options([
+            // Lists are walked in the order of an index and left after a page. By the costs of discs that turn, the planner
+            // believes that reading and sorting all of one is quicker: up to a hundred times slower, as measured.
+            ("random_page_cost", "1.1"),
             ("statement_timeout", "10000"),
             ("lock_timeout", "5000"),
             ("idle_in_transaction_session_timeout", "15000"),
