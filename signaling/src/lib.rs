@@ -55,6 +55,8 @@ mod metrics;
 
 mod process;
 
+mod json;
+
 mod error;
 
 pub use auth::{AccountRole, Role, Secret, VideoGrants, mint, permission};

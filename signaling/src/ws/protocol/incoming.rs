@@ -6,6 +6,7 @@ use serde_json::value::RawValue;
 
 use crate::chat::Said;
 use crate::error::{ApiError, Code};
+use crate::json::unfit;
 use crate::sdp::is_rid;
 use crate::shop::Change;
 use crate::store::Deed;
@@ -311,9 +312,20 @@ fn content(t: &str, d: &str) -> Result<ClientMessage, ApiError> {
 }
 
 fn parse<'a, T: Deserialize<'a>>(d: &'a str) -> Result<T, ApiError> {
-    // serde's own words would repeat what was sent, and that may be a token.
-    let content = serde_json::from_str(d).ok().filter(|_| is_object(d));
-    content.ok_or_else(|| ApiError::new(Code::BadMessage, "`d` has wrong or missing fields."))
+    if !is_object(d) {
+        return Err(ApiError::new(Code::BadMessage, "`d` must be an object."));
+    }
+    // What can be read is read without noting where in it one is.
+    serde_json::from_str(d).map_err(|_| {
+        let json = &mut serde_json::Deserializer::from_str(d);
+        let read: Result<T, _> = serde_path_to_error::deserialize(json);
+        // It cannot be read the second time, either.
+        read.err().map_or_else(wrong, |error| unfit("`d`", &error))
+    })
+}
+
+fn wrong() -> ApiError {
+    ApiError::new(Code::BadMessage, "`d` has wrong or missing fields.")
 }
 
 /// serde takes an array of the fields for an object, too.
@@ -377,6 +389,60 @@ mod tests {
             ),
         ] {
             assert_eq!(code(text), (id.map(str::to_owned), expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_field_that_is_not_as_expected_is_named_and_not_what_it_held() {
+        let long = "x".repeat(10_000);
+        let many = format!(r#"{{"question":"?","options":["a","b"],"{long}":1}}"#);
+        for (t, d, said) in [
+            ("auth", r#"{"token":7777}"#, "`token`: expected a text."),
+            (
+                "auth",
+                "{}",
+                "`d` has wrong or missing fields: missing field `token`.",
+            ),
+            (
+                "join",
+                r#"{"roomId":["my secret"]}"#,
+                "`roomId`: expected a text.",
+            ),
+            (
+                "resume",
+                r#"{"roomId":"a","lastSeq":"my secret"}"#,
+                "`lastSeq`: expected a whole number.",
+            ),
+            (
+                "rtc.mute",
+                r#"{"kind":"my secret","muted":true}"#,
+                "`kind`: expected `audio` or `video`.",
+            ),
+            (
+                "rtc.subscribe",
+                r#"{"layer":"my secret"}"#,
+                "`layer`: it cannot be read.",
+            ),
+            (
+                "rtc.candidate",
+                r#"{"sessionId":"a","candidate":5}"#,
+                "`candidate`: it cannot be read.",
+            ),
+            (
+                "poll.open",
+                r#"{"question":"?","options":["a",7777]}"#,
+                "`options[1]`: expected a text.",
+            ),
+            ("poll.open", &many, "`xxx"),
+            ("ping", "[]", "`d` must be an object."),
+        ] {
+            let (_, error) = read(&format!(r#"{{"t":"{t}","id":"1","d":{d}}}"#)).unwrap_err();
+            assert_eq!(error.code, Code::BadMessage, "{t}");
+            assert!(error.message.starts_with(said), "{t}: {}", error.message);
+            assert!(error.message.chars().count() <= 301, "{t}");
+            for sent in ["secret", "7777"] {
+                assert!(!error.message.contains(sent), "{t}: {}", error.message);
+            }
         }
     }
 
