@@ -211,7 +211,7 @@ impl Claims {
     /// Says who it is that an application named. Its people are its own: their ids begin with the name of its key, so
     /// that none of them is an account, a guest, or one of another application's.
     fn foreign_identity(self) -> Result<Identity, ApiError> {
-        self.check_lifetime()?;
+        let minted_at = self.made_at()?;
         let video = self.video.unwrap_or_default();
         let name = match self.sub.as_str() {
             "" if video.room_join => return Err(invalid()),
@@ -235,21 +235,26 @@ impl Claims {
             }),
             expires_at: Some(self.exp),
             granted_until: Some(self.exp),
-            minted_at: self.iat.or(self.nbf).unwrap_or(0),
+            minted_at,
             sign_in: None,
         })
     }
 }
 
 impl Claims {
-    /// Says no to what holds longer than it is remembered who was put out. Where the token does not say when it was made,
-    /// what is left of its life counts.
-    fn check_lifetime(&self) -> Result<(), ApiError> {
-        let now = Timestamp::now().seconds();
-        let made = self.iat.or(self.nbf).filter(|made| *made > 0);
-        let made = made.map_or(now, |made| made.min(now));
+    /// Returns when the token was made. Says no to what does not say so, or holds longer than it is remembered who was put
+    /// out: nobody could tell whether it is older than that.
+    fn made_at(&self) -> Result<u64, ApiError> {
+        let mut said = [self.iat, self.nbf].into_iter().flatten();
+        let Some(made) = said.find(|made| *made > 0) else {
+            let text = "The token does not say when it was made: sign one with `iat` or `nbf`.";
+            return Err(ApiError::new(Code::TokenInvalid, text));
+        };
+        if made > Timestamp::now().seconds() + LEEWAY_S {
+            return Err(invalid());
+        }
         if self.exp.saturating_sub(made) <= API_TTL.as_secs() + LEEWAY_S {
-            return Ok(());
+            return Ok(made);
         }
         let days = API_TTL.as_secs() / 86_400;
         let text =

@@ -487,17 +487,26 @@ mod tests {
             shown.map(|_| ()).map_err(|error| error.message)
         };
         assert_eq!(code(now + week, Some(now), None), Ok(()));
-        assert_eq!(code(now + week, None, None), Ok(()));
-        assert_eq!(code(now + week, Some(0), None), Ok(()));
-        for long in [
-            code(1 << 63, None, None),
-            code(now + week + 60, Some(now), None),
-            code(now + week + 60, Some(0), None),
-            // It comes late, and was made for longer.
-            code(now + 60, Some(0), Some(now - week)),
+        assert_eq!(code(now + week, Some(0), Some(now)), Ok(()));
+        assert_eq!(code(now + 60, Some(now), Some(0)), Ok(()));
+        for (refused, why) in [
+            (code(1 << 63, Some(now), None), "more than 7 days"),
+            (code(now + week + 60, Some(now), None), "more than 7 days"),
+            // They come late, and were made for longer.
+            (
+                code(now + 60, Some(0), Some(now - week)),
+                "more than 7 days",
+            ),
+            (code(now + 60, Some(1), None), "more than 7 days"),
+            // Who was put out could come with it when that is forgotten.
+            (code(now + 60, None, None), "`iat` or `nbf`"),
+            (code(now + 60, Some(0), Some(0)), "`iat` or `nbf`"),
+            (code(now + 60, Some(0), None), "`iat` or `nbf`"),
+            // It would be newer than what ends it.
+            (code(now + 3600, None, Some(now + 1800)), "does not hold"),
         ] {
-            let text = long.unwrap_err();
-            assert!(text.contains("more than 7 days"), "{text}");
+            let text = refused.unwrap_err();
+            assert!(text.contains(why), "{text}");
         }
     }
 

@@ -84,7 +84,7 @@ async fn tokens_that_do_not_hold_open_no_door() {
     };
     let bob = |changes: Value| {
         let mut claims = json!({
-            "iss": "devkey", "sub": "bob", "exp": in_seconds(60), "video": video,
+            "iss": "devkey", "sub": "bob", "iat": in_seconds(0), "exp": in_seconds(60), "video": video,
         });
         for (name, value) in changes.as_object().unwrap() {
             claims[name] = value.clone();
@@ -119,6 +119,11 @@ async fn tokens_that_do_not_hold_open_no_door() {
         (
             "not yet",
             api(&bob(json!({ "nbf": in_seconds(60) })), "devsecret"),
+            "token_invalid",
+        ),
+        (
+            "no beginning",
+            api(&bob(json!({ "iat": null })), "devsecret"),
             "token_invalid",
         ),
         (
