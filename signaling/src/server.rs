@@ -24,7 +24,7 @@ use crate::id::RoomId;
 use crate::limit::Doors;
 use crate::media::Media;
 use crate::metrics::Metrics;
-use crate::room::{Context, Rooms, end_revoked, keep_up};
+use crate::room::{Context, Rooms, end_revoked, keep_up, watch_expelled};
 use crate::router::router;
 use crate::store::{self, RoomRecord, RoomStatus, StoreError, Stores, User};
 use crate::time::Timestamp;
@@ -209,6 +209,7 @@ fn serve(app: &Arc<App>, listener: TcpListener) -> JoinHandle<()> {
     let phase = app.course.watch();
     let (rooms, upkeep) = (Arc::clone(&app.rooms), app.config.upkeep());
     tokio::spawn(end_revoked(Arc::clone(&rooms), phase.clone()));
+    tokio::spawn(watch_expelled(Arc::clone(&rooms), phase.clone()));
     tokio::spawn(keep_up(rooms, upkeep, phase.clone()));
     let (router, connections) = (router(Arc::clone(app)), app.config.max_sockets);
     tokio::spawn(listen::serve(listener, router, phase, connections))

@@ -1,8 +1,16 @@
-//! Who was put out of rooms, for as long as a token that they had for them could hold.
+//! Who was put out of rooms, by this server and by others on the same database, for as long as a token that they had for
+//! them could hold.
 
 use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
 
 use dashmap::DashMap;
+use tokio::sync::watch;
+use tokio::time::MissedTickBehavior;
+use tracing::warn;
+
+use crate::drain::Phase;
 
 use crate::error::ApiError;
 use crate::id::RoomId;
@@ -17,7 +25,9 @@ pub(super) struct Expelled(DashMap<RoomId, HashMap<String, Timestamp>>);
 impl Expelled {
     pub(super) fn add(&self, room: &RoomId, identity: &str, at: Timestamp) {
         let mut of_room = self.0.entry(room.clone()).or_default();
-        of_room.insert(identity.to_owned(), at);
+        // Of what others did one hears late, and perhaps after what was done here.
+        let last = of_room.entry(identity.to_owned()).or_insert(at);
+        *last = at.max(*last);
     }
 
     /// Returns whether so many were put out of a room lately that another one would be too many.
@@ -41,6 +51,36 @@ impl Expelled {
             of_room.retain(|_, at| *at > old);
             !of_room.is_empty()
         });
+    }
+}
+
+/// Learns once a second whom other servers put out, and ends their tokens here, until the server closes. Sockets that are
+/// open here are not closed by it.
+pub(crate) async fn watch_expelled(rooms: Arc<Rooms>, mut phase: watch::Receiver<Phase>) {
+    let mut seen = Timestamp::now();
+    let mut every = tokio::time::interval(EVERY);
+    every.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut away = false;
+    loop {
+        tokio::select! {
+            _ = every.tick() => {}
+            _ = phase.wait_for(|phase| *phase == Phase::Closing) => return,
+        }
+        let stores = &rooms.context.stores;
+        match stores.rooms.expelled_since(seen.minus(OVERLAP)).await {
+            Ok(expelled) => {
+                away = false;
+                for (room, identity, at) in expelled {
+                    seen = seen.max(at);
+                    rooms.expelled.add(&room, &identity, at);
+                }
+            }
+            Err(error) => {
+                if !std::mem::replace(&mut away, true) {
+                    warn!(%error, "whom others put out is not known while the database is away");
+                }
+            }
+        }
     }
 }
 
@@ -74,6 +114,12 @@ impl Rooms {
     }
 }
 
+/// As often as ended sign-ins are asked for.
+const EVERY: Duration = Duration::from_secs(1);
+
+/// Clocks differ, and what is written later may be dated earlier.
+const OVERLAP: Duration = Duration::from_secs(10);
+
 /// Who may be kicked out of one room within the time for which that is remembered.
 const MAX_KICKED: usize = 1000;
 
@@ -97,6 +143,8 @@ mod tests {
         assert!(!expelled.is_full(&room, "one more"));
         assert_eq!(expelled.at(&room, "nobody 0"), None);
         assert_eq!(expelled.at(&room, "nobody 1"), Some(at(1)));
+        expelled.add(&room, "nobody 1", at(0));
+        assert_eq!(expelled.at(&room, "nobody 1"), Some(at(1)), "it came late");
         expelled.forget(&room);
         assert_eq!(expelled.at(&room, "nobody 1"), None);
     }

@@ -62,6 +62,7 @@ use klieg_sfu::{Format, PeerId, RoomKey};
 use klieg_turn::IceServers;
 use tokio::sync::{mpsc, oneshot, watch};
 
+pub(crate) use expelled::watch_expelled;
 pub(crate) use keeping::Standings;
 pub(crate) use layers::VideoLayers;
 pub(crate) use life::{Input, Reason};

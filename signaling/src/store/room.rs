@@ -37,6 +37,8 @@ pub(crate) trait RoomStore: Send + Sync {
     fn expel<'a>(&'a self, id: &'a RoomId, identity: &'a str, at: Timestamp) -> Stored<'a, ()>;
     /// Returns who was put out of which room, and when; the last hundred thousand.
     fn expelled(&self) -> Stored<'_, Vec<(RoomId, String, Timestamp)>>;
+    /// Returns who was put out of which room after a moment, and when; the first hundred thousand.
+    fn expelled_since(&self, after: Timestamp) -> Stored<'_, Vec<(RoomId, String, Timestamp)>>;
     /// Returns what a host's rooms came to, together.
     fn totals<'a>(&'a self, owner: &'a str) -> Stored<'a, Totals>;
     /// Returns a page of rooms.

@@ -417,6 +417,11 @@ async fn who_was_put_out_stays_out_until_it_is_forgotten(base: Base) {
     let missing = RoomId::parse("missing").unwrap();
     let at = Timestamp::from_millis(20);
     rooms.expel(&missing, "bob", at).await.unwrap();
+    let since = async |at| {
+        let after = rooms.expelled_since(Timestamp::from_millis(at)).await;
+        after.unwrap().len()
+    };
+    assert_eq!((since(19).await, since(20).await), (1, 0));
     let expected = (room.id.clone(), "bob".to_owned(), at);
     assert_eq!(rooms.expelled().await.unwrap(), [expected]);
     let upkeep = &base.stores.upkeep;

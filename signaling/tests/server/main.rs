@@ -30,6 +30,8 @@ mod admin;
 
 mod drain;
 
+mod several;
+
 mod chat;
 
 mod order;

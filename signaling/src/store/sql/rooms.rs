@@ -134,12 +134,19 @@ impl RoomStore for Store {
             )
             .fetch_all(self.readers())
             .await?;
-            rows.iter()
-                .map(|row| {
-                    let at = Timestamp::from_millis(row.try_get("at")?);
-                    Ok((room_id(row, "room_id")?, row.try_get("identity")?, at))
-                })
-                .collect()
+            rows.iter().map(expulsion).collect()
+        })
+    }
+
+    fn expelled_since(&self, after: Timestamp) -> Stored<'_, Vec<(RoomId, String, Timestamp)>> {
+        promptly(async move {
+            let rows = sqlx::query(
+                "SELECT room_id, identity, at FROM expulsions WHERE at > $1 ORDER BY at LIMIT 100000",
+            )
+            .bind(after.millis())
+            .fetch_all(self.readers())
+            .await?;
+            rows.iter().map(expulsion).collect()
         })
     }
 
@@ -172,6 +179,12 @@ impl RoomStore for Store {
     fn list<'a>(&'a self, query: &'a RoomQuery) -> Stored<'a, Vec<RoomRecord>> {
         promptly(self.listed(query))
     }
+}
+
+/// Reads who was put out of which room, and when.
+fn expulsion(row: &Row) -> Result<(RoomId, String, Timestamp), StoreError> {
+    let at = Timestamp::from_millis(row.try_get("at")?);
+    Ok((room_id(row, "room_id")?, row.try_get("identity")?, at))
 }
 
 /// Takes a key for a creation; returns what was created under it before.

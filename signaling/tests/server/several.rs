@@ -1,0 +1,82 @@
+//! Two servers on one database: whom one of them puts out, the other does not let in.
+
+use serde_json::json;
+
+use crate::harness::{PATIENCE, TestServer, api_token};
+use crate::postgres;
+
+/// Starts two servers on one database, with one secret for their tokens.
+async fn two() -> [TestServer; 2] {
+    let url = tokio::task::spawn_blocking(postgres::database).await;
+    let url = url.unwrap();
+    let on = |config: &mut klieg_signaling::Config| {
+        config.database_url = Some(klieg_signaling::Secret::new(url.clone()));
+    };
+    let first = TestServer::start_with(on).await;
+    let secret = first.config.data.join("signing-secret");
+    let second = TestServer::start_with(|config| {
+        on(config);
+        std::fs::copy(secret, config.data.join("signing-secret")).unwrap();
+    });
+    let second = second.await;
+    [first, second]
+}
+
+/// Waits until a server answers who shows a token with this code.
+async fn until(server: &TestServer, path: &str, token: &str, code: &str) {
+    let wait = async {
+        loop {
+            let reply = server.get(path, Some(token)).await;
+            if reply.body["code"] == code {
+                return;
+            }
+            assert_eq!(reply.status, 200, "{}", reply.body);
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+    };
+    let waited = tokio::time::timeout(PATIENCE, wait).await;
+    assert!(waited.is_ok(), "the token goes on to hold");
+}
+
+#[tokio::test]
+async fn whom_one_server_puts_out_the_others_on_its_database_do_not_let_in() {
+    let [here, there] = two().await;
+    let ann = here.token("Ann").await;
+    let room = here.room(&ann, json!({ "title": "R" })).await;
+    let path = format!("/api/v1/rooms/{room}");
+    let bob = api_token(&room, "bob", klieg_signaling::VideoGrants::default());
+    let guest = here.guest_token(&room).await;
+    for token in [&bob, &guest] {
+        let shown = there.get(&path, Some(token)).await;
+        assert_eq!(shown.status, 200, "{}", shown.body);
+    }
+
+    // A kick ends the tokens of before, and those alone.
+    let kick = json!({ "identity": "devkey:bob" });
+    let kicked = here.post(&format!("{path}/kicks"), Some(&ann), kick).await;
+    assert_eq!(kicked.status, 204, "{}", kicked.body);
+    until(&there, &path, &bob, "token_invalid").await;
+    let mut socket = there.socket().await;
+    socket.ok("auth", json!({ "token": bob })).await;
+    let refused = socket.refused("join", json!({ "roomId": room })).await;
+    assert_eq!(refused, "token_invalid");
+    assert_eq!(there.get(&path, Some(&guest)).await.status, 200);
+
+    // A ban keeps an account out, too.
+    let cy = here.token("Cy").await;
+    let me = there.get("/api/v1/me", Some(&cy)).await.body;
+    let ban = json!({ "identity": me["id"] });
+    let banned = here.post(&format!("{path}/bans"), Some(&ann), ban).await;
+    assert!(banned.status < 300, "{}", banned.body);
+    until(&there, &path, &cy, "banned").await;
+
+    // Who signs out of one is signed out of all.
+    let dee = here.token("Dee").await;
+    let out = here
+        .post("/api/v1/auth/logout", Some(&dee), json!({}))
+        .await;
+    assert_eq!(out.status, 204, "{}", out.body);
+    until(&there, &path, &dee, "token_expired").await;
+    here.server.stop().await;
+    there.server.stop().await;
+}
