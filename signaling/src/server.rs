@@ -28,7 +28,7 @@ use crate::room::{Context, Rooms, end_revoked, keep_up, watch_expelled};
 use crate::router::router;
 use crate::store::{self, RoomRecord, RoomStatus, StoreError, Stores, User};
 use crate::time::Timestamp;
-use crate::wish::Resources;
+use crate::wish::{Resources, end_signed_out};
 
 /// A server that runs.
 #[derive(Debug)]
@@ -210,6 +210,7 @@ fn serve(app: &Arc<App>, listener: TcpListener) -> JoinHandle<()> {
     let (rooms, upkeep) = (Arc::clone(&app.rooms), app.config.upkeep());
     tokio::spawn(end_revoked(Arc::clone(&rooms), phase.clone()));
     tokio::spawn(watch_expelled(Arc::clone(&rooms), phase.clone()));
+    tokio::spawn(end_signed_out(Arc::clone(app), phase.clone()));
     tokio::spawn(keep_up(rooms, upkeep, phase.clone()));
     let (router, connections) = (router(Arc::clone(app)), app.config.max_sockets);
     tokio::spawn(listen::serve(listener, router, phase, connections))

@@ -20,6 +20,8 @@ pub(crate) struct Ended {
     ids: DashMap<String, Timestamp>,
     /// How long a token holds.
     ttl: Duration,
+    /// How many were added so far.
+    news: watch::Sender<u64>,
 }
 
 impl Ended {
@@ -27,12 +29,22 @@ impl Ended {
         Self {
             ids: DashMap::new(),
             ttl,
+            news: watch::Sender::new(0),
         }
     }
 
     /// Takes note that a sign-in ended.
     pub(crate) fn add(&self, id: String, at: Timestamp) {
-        self.ids.insert(id, at.plus(self.ttl).plus(OVERLAP));
+        let until = at.plus(self.ttl).plus(OVERLAP);
+        // The database names each several times.
+        if self.ids.insert(id, until).is_none() {
+            self.news.send_modify(|count| *count += 1);
+        }
+    }
+
+    /// Returns what changes with each sign-in that ends.
+    pub(super) fn news(&self) -> watch::Receiver<u64> {
+        self.news.subscribe()
     }
 
     /// Returns whether a sign-in has ended.

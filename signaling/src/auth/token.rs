@@ -196,6 +196,11 @@ impl Authority {
         Arc::clone(&self.ended).watch(store, phase)
     }
 
+    /// Returns what changes with each sign-in that ends.
+    pub(crate) fn ended_news(&self) -> watch::Receiver<u64> {
+        self.ended.news()
+    }
+
     /// Returns whether the sign-in has ended that a token came of.
     pub(crate) fn has_ended(&self, identity: &Identity) -> bool {
         let sign_in = identity.sign_in.as_ref();

@@ -146,11 +146,17 @@ async fn create(app: &Arc<App>, offered: Offered) -> Result<Response, ApiError> 
         known_as,
         proof: guest.proof,
         key: guest.key,
+        identity: guest.identity,
         state: std::sync::Mutex::new(State::new(session)),
         streams: events::Streams::default(),
     };
     let resource = app.resources.add(resource, place);
-    Ok(created(app, &resource, &guest.identity, sdp))
+    // It ended while the session was made: whoever ends the others has not seen this one.
+    if app.authority.has_ended(&resource.identity) {
+        app.resources.end(resource, Departure::Lost).await;
+        return Err(ApiError::new(Code::TokenExpired, "The sign-in has ended."));
+    }
+    Ok(created(app, &resource, sdp))
 }
 
 /// Lets those in who may come. How often others may ask is limited, and guests are others, too: their tokens
@@ -301,7 +307,7 @@ fn check_plays(session: &Session, sent: &Format) -> Result<(), ApiError> {
     Err(ApiError::new(Code::CodecMismatch, text))
 }
 
-fn created(app: &App, resource: &Resource, identity: &Identity, sdp: String) -> Response {
+fn created(app: &App, resource: &Resource, sdp: String) -> Response {
     let mut response = (StatusCode::CREATED, sdp).into_response();
     let headers = response.headers_mut();
     headers.remove(header::CONTENT_TYPE);
@@ -313,7 +319,9 @@ fn created(app: &App, resource: &Resource, identity: &Identity, sdp: String) -> 
         header::ETAG,
         &entity_tag(&resource.state().session),
     );
-    let servers = app.ice.for_identity(&identity.id, SystemTime::now());
+    let servers = app
+        .ice
+        .for_identity(&resource.identity.id, SystemTime::now());
     add_ice_servers(headers, &servers);
     if resource.protocol == Protocol::Whep {
         let (rel, events) = (events::RELATION, events::NAMES.join(","));

@@ -18,7 +18,7 @@ pub(crate) mod layer;
 
 mod feed;
 
-pub(crate) use resources::Resources;
+pub(crate) use resources::{Resources, end_signed_out};
 
 use axum::http::Uri;
 

@@ -11,10 +11,12 @@ use axum::http::request::Parts;
 use dashmap::DashMap;
 use prometheus::IntGauge;
 use serde::Deserialize;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tracing::info;
 
 use crate::app::App;
-use crate::auth::Role;
+use crate::auth::{Identity, Role};
+use crate::drain::Phase;
 use crate::error::{ApiError, Code};
 use crate::http::bearer_token;
 use crate::id::{RoomId, SocketId};
@@ -73,6 +75,8 @@ pub(crate) struct Resource {
     pub(super) proof: Proof,
     /// The stream key that made it; `None` for those who showed another token, or none.
     pub(super) key: Option<StreamKey>,
+    /// Who showed it.
+    pub(super) identity: Identity,
     pub(super) state: Mutex<State>,
     pub(super) streams: Streams,
 }
@@ -231,8 +235,12 @@ impl Resources {
             let other = key.as_ref().is_some_and(|key| key.0 != key_hash);
             room_id == room.as_str() && other
         };
-        let found = self.open.iter();
-        let found = found.filter(|entry| made_otherwise(&entry.resource));
+        self.end_those(made_otherwise).await
+    }
+
+    /// Ends some, as for those that were lost, and returns how many they were.
+    async fn end_those(self: &Arc<Self>, which: impl Fn(&Resource) -> bool) -> usize {
+        let found = self.open.iter().filter(|entry| which(&entry.resource));
         let found: Vec<Arc<Resource>> = found.map(|it| Arc::clone(&it.resource)).collect();
         let count = found.len();
         for resource in found {
@@ -258,6 +266,22 @@ impl Resources {
             .room
             .tell_surely(RoomMessage::Leave { socket, why })
             .await;
+    }
+}
+
+/// Ends the sessions of those whose sign-in ends, at once, until the server closes.
+pub(crate) async fn end_signed_out(app: Arc<App>, mut phase: watch::Receiver<Phase>) {
+    let mut news = app.authority.ended_news();
+    loop {
+        tokio::select! {
+            changed = news.changed() => if changed.is_err() { return },
+            _ = phase.wait_for(|phase| *phase == Phase::Closing) => return,
+        }
+        let signed_out = |it: &Resource| app.authority.has_ended(&it.identity);
+        let count = app.resources.end_those(signed_out).await;
+        if count > 0 {
+            info!(count, "sessions over HTTP ended with their sign-ins");
+        }
     }
 }
 
@@ -321,6 +345,7 @@ mod tests {
             known_as: SessionRef::new(peer),
             proof: Proof(None),
             key: None,
+            identity: Identity::guest("Guest".to_owned()),
             state: Mutex::new(State::new(session)),
             streams: Streams::default(),
         }

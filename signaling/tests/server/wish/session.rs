@@ -1,7 +1,77 @@
 //! A session's own address: candidates, ICE restarts, the end.
 
-use super::{FRAGMENT, KEY, SDP, captured, check, request, row, session};
-use crate::harness::TestServer;
+use serde_json::json;
+
+use super::{FRAGMENT, KEY, SDP, captured, check, request, row, session, watching};
+use crate::harness::{PATIENCE, TestServer};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sessions_end_with_the_sign_in_that_made_them_and_with_a_ban() {
+    let server = TestServer::start().await;
+    let ann = server.token("Ann").await;
+    let room = server.room(&ann, json!({ "title": "R" })).await;
+    let [whip, whep] = ["whip", "whep"].map(|protocol| format!("/{protocol}/{room}"));
+    let offer = captured("firefox-default");
+    let watching = watching(&offer);
+    let role = json!({ "identity": id(&server, "Bob").await, "role": "cohost" });
+    let roles = format!("/api/v1/rooms/{room}/roles");
+    let given = server
+        .ask(("PUT", &roles), Some(&ann), &[], Some(role))
+        .await;
+    assert!(given.status < 300, "{}", given.body);
+    let join = format!("/api/v1/rooms/{room}/join");
+
+    // Bob publishes with the token of his sign-in, and watches with one that came of it.
+    let bob = server.token("Bob").await;
+    let joined = server.post(&join, Some(&bob), json!({})).await.body;
+    let joined = joined["token"].as_str().unwrap().to_owned();
+    let [with_bob, with_joined] = [&bob, &joined].map(|token| format!("Bearer {token}"));
+    let publishes = [("authorization", with_bob.as_str()), SDP];
+    let watches = [("authorization", with_joined.as_str()), SDP];
+    let (publishing, _) = session(&server, &whip, &publishes, &offer).await;
+    let (viewing, _) = session(&server, &whep, &watches, &watching).await;
+    // Cy's and a guest's go on.
+    let cy = format!("Bearer {}", server.token("Cy").await);
+    let cys = [("authorization", cy.as_str()), SDP];
+    let (other, _) = session(&server, &whep, &cys, &watching).await;
+    let (guests, _) = session(&server, &whep, &[SDP], &watching).await;
+
+    let everywhere = json!({ "everywhere": true });
+    let out = server
+        .post("/api/v1/auth/logout", Some(&bob), everywhere)
+        .await;
+    assert_eq!(out.status, 204, "{}", out.body);
+    gone(&server, &publishing, &publishes).await;
+    gone(&server, &viewing, &watches).await;
+    for (path, headers) in [(&other, &cys[..]), (&guests, &[])] {
+        assert_eq!(request(&server, "GET", path, headers, "").await.status, 204);
+    }
+
+    let ban = json!({ "identity": id(&server, "Cy").await });
+    let bans = format!("/api/v1/rooms/{room}/bans");
+    let banned = server.post(&bans, Some(&ann), ban).await;
+    assert!(banned.status < 300, "{}", banned.body);
+    gone(&server, &other, &cys).await;
+    assert_eq!(request(&server, "GET", &guests, &[], "").await.status, 204);
+    server.server.stop().await;
+}
+
+/// Returns the identity of somebody of this name.
+async fn id(server: &TestServer, name: &str) -> String {
+    let token = server.token(name).await;
+    let me = server.get("/api/v1/me", Some(&token)).await.body;
+    me["id"].as_str().unwrap().to_owned()
+}
+
+/// Waits until a session is no more.
+async fn gone(server: &TestServer, path: &str, headers: &[(&str, &str)]) {
+    let wait = async {
+        while request(server, "GET", path, headers, "").await.status != 404 {
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    };
+    assert!(tokio::time::timeout(PATIENCE, wait).await.is_ok(), "{path}");
+}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[expect(clippy::too_many_lines, reason = "one table")]
