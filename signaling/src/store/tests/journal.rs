@@ -1,0 +1,67 @@
+//! What was said and what happened in rooms, on each database.
+
+use super::*;
+
+on_each_database! {
+    events_are_numbered_without_gaps_by_many_at_once
+    a_message_that_was_sent_twice_is_stored_once
+    a_change_of_status_is_in_row_journal_and_outbox
+}
+
+async fn events_are_numbered_without_gaps_by_many_at_once(base: Base) {
+    let room = room(1);
+    base.create(&room, "key").await;
+    let base = Arc::new(base);
+    let writers = (0..8).map(|writer| {
+        let (base, id) = (Arc::clone(&base), room.id.clone());
+        tokio::spawn(async move {
+            for message in 0..5 {
+                base.say(&id, &format!("{writer}-{message}"), "hello").await;
+            }
+        })
+    });
+    for writer in writers.collect::<Vec<_>>() {
+        writer.await.unwrap();
+    }
+    let chat = base.stores.journal.chat(&room.id, u64::MAX, 100).await;
+    let numbers: Vec<u64> = chat.unwrap().iter().map(|message| message.seq).collect();
+    assert_eq!(numbers, (1..=40).rev().collect::<Vec<_>>());
+    let found = base.stores.rooms.find(&room.id).await.unwrap().unwrap();
+    assert_eq!(found.message_count, 40);
+    let (last, events) = base.stores.journal.tail(&room.id, 10).await.unwrap();
+    let numbers: Vec<u64> = events.iter().map(Event::seq).collect();
+    assert_eq!((last, numbers), (40, (31..=40).collect()));
+}
+
+async fn a_message_that_was_sent_twice_is_stored_once(base: Base) {
+    let room = room(1);
+    base.create(&room, "key").await;
+    let first = base.say(&room.id, "1", "hello").await;
+    let again = base.say(&room.id, "1", "hello").await;
+    let Outcome::Chat(message) = first else {
+        panic!("{first:?}")
+    };
+    assert_eq!(again, Outcome::Duplicate(message));
+    let found = base.stores.rooms.find(&room.id).await.unwrap().unwrap();
+    assert_eq!(found.message_count, 1);
+}
+
+async fn a_change_of_status_is_in_row_journal_and_outbox(base: Base) {
+    let room = room(1);
+    base.create(&room, "key").await;
+    let update = base.becomes(1, RoomStatus::Live, 700).await;
+    let found = base.stores.rooms.find(&room.id).await.unwrap().unwrap();
+    assert_eq!(found.status, RoomStatus::Live);
+    assert_eq!(found.started_at, Some(Timestamp::from_millis(700)));
+    assert_eq!(found.changed_at, update.changed_at);
+    let (last, events) = base.stores.journal.tail(&room.id, 10).await.unwrap();
+    assert_eq!((last, events.len()), (1, 1));
+    // Writing the row once more is no event.
+    let journal = &base.stores.journal;
+    let outcomes = journal.append(&room.id, &[Entry::Row(update)]).await;
+    assert_eq!(outcomes.unwrap(), [Outcome::Row]);
+    assert_eq!(journal.tail(&room.id, 10).await.unwrap().0, 1);
+    // The status, and nothing else, was to be told.
+    let forgotten = base.stores.upkeep.forget(Timestamp::MAX).await.unwrap();
+    assert_eq!(forgotten, 1);
+}
