@@ -23,9 +23,10 @@ use crate::udp::{ReceiveBuffers, Sent, ShardSocket};
 
 /// Inputs that wait for one shard.
 pub(crate) const INBOX: usize = 4096;
-/// Batches received before what they caused is sent: all that waits, mostly. Who has more to do than time reads on, so that
-/// packets of a stream meet and leave together, instead of standing behind reports in the socket.
-const MAX_BATCHES: usize = 32;
+/// Batches received before what they caused is sent: more than the kernel's buffer holds, so all that waits. Who has more to
+/// do than time reads on, so that packets of a stream meet and leave together, instead of standing behind reports in the
+/// socket until that is full.
+const MAX_BATCHES: usize = 512;
 /// How long a full send buffer may hold up what the shard sends in one go, and how long it waits each time.
 /// After that what finds no room is dropped.
 const MAX_SEND_WAIT: Duration = Duration::from_millis(10);
