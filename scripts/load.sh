@@ -91,18 +91,18 @@ limit() {
   mount=$(mounted cgroup2)
   if [ -n "$mount" ] && grep -qw cpu "$mount/cgroup.controllers" 2>/dev/null; then
     # Where nobody has asked for it yet, groups have no limit of their own.
-    grep -qw cpu "$mount/cgroup.subtree_control" || echo +cpu 2>/dev/null >"$mount/cgroup.subtree_control" || unlimited "$mount"
-    group=$(mktemp -d "$mount/klieg-XXXXXX" 2>/dev/null) || unlimited "$mount"
-    echo "$quota 100000" 2>/dev/null >"$group/cpu.max" || unlimited "$group"
+    grep -qw cpu "$mount/cgroup.subtree_control" || echo +cpu 2>/dev/null >"$mount/cgroup.subtree_control" || no_groups "$mount"
+    group=$(mktemp -d "$mount/klieg-XXXXXX" 2>/dev/null) || no_groups "$mount"
+    echo "$quota 100000" 2>/dev/null >"$group/cpu.max" || no_groups "$group"
     return
   fi
   mount=$(mounted cgroup cpu)
   [ -n "$mount" ] || die "no control groups for processors (cpu) are mounted here"
-  group=$(mktemp -d "$mount/klieg-XXXXXX" 2>/dev/null) || unlimited "$mount"
-  { echo 100000 >"$group/cpu.cfs_period_us" && echo "$quota" >"$group/cpu.cfs_quota_us"; } 2>/dev/null || unlimited "$group"
+  group=$(mktemp -d "$mount/klieg-XXXXXX" 2>/dev/null) || no_groups "$mount"
+  { echo 100000 >"$group/cpu.cfs_period_us" && echo "$quota" >"$group/cpu.cfs_quota_us"; } 2>/dev/null || no_groups "$group"
 }
 
-unlimited() {
+no_groups() {
   die "control groups cannot be written here ($1): it takes root, and in a container one that may write its groups"
 }
 

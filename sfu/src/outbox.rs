@@ -19,8 +19,8 @@ pub(crate) struct Outbox {
     /// [subjects](Subject) for each shard: a few of each room, and peers that left, which cannot be more than were
     /// there when the shard stopped to read, since commands are refused while one does not.
     waiting: VecDeque<(usize, ShardMessage)>,
-    /// How many may wait before the old ones are taken out; nothing: [`MAX_OUTBOX`].
-    limit: usize,
+    /// How many may wait beyond [`MAX_OUTBOX`] before the old ones are taken out.
+    spare: usize,
 }
 
 /// What a message is about: of those about the same thing the last one counts.
@@ -68,17 +68,17 @@ impl Outbox {
                 self.waiting.push_back((index, refused));
             }
         }
-        if self.waiting.len() > self.limit.max(MAX_OUTBOX) {
-            self.forget_old();
-            self.limit = 2 * self.waiting.len();
+        if self.waiting.len() > MAX_OUTBOX + self.spare {
+            self.spare = 2 * self.forget_old();
         } else if self.waiting.is_empty() {
-            self.limit = 0;
+            self.spare = 0;
         }
         dropped
     }
 
-    /// Takes out what is followed by a message to the same shard about the same thing.
-    fn forget_old(&mut self) {
+    /// Takes out what is followed by a message to the same shard about the same thing; returns of how many things there
+    /// is one.
+    fn forget_old(&mut self) -> usize {
         let mut later = HashSet::new();
         let mut kept = VecDeque::new();
         while let Some((index, message)) = self.waiting.pop_back() {
@@ -87,6 +87,7 @@ impl Outbox {
             }
         }
         self.waiting = kept;
+        later.len()
     }
 }
 
@@ -122,6 +123,15 @@ mod tests {
         let inboxes = std::slice::from_ref(&inbox);
         let mut outbox = Outbox::default();
         let here = ShardIndex(0);
+        // Media takes the places that it may, and no more.
+        let path = klieg_sfu_core::Path {
+            local: None,
+            remote: ([127, 0, 0, 1], 9).into(),
+        };
+        let media = || ShardMessage::Datagrams(vec![(path, Vec::new())]);
+        let media = std::iter::repeat_with(media).take(2 * MAX_OUTBOX);
+        let dropped = outbox.pass(inboxes, media.map(|message| (0, message)));
+        assert_eq!(dropped, MAX_OUTBOX as u64 - 1);
         for round in 0..5000 {
             let room = RoomKey(round % 100);
             let new = [
@@ -141,7 +151,7 @@ mod tests {
             }
             outbox.pass(inboxes, std::iter::empty());
         }
-        assert_eq!(outbox.limit, 0);
+        assert_eq!(outbox.spare, 0);
         assert!(last.len() == 100 && last.values().all(|is_wanted| !is_wanted));
     }
 

@@ -27,6 +27,8 @@ pub(crate) const INBOX: usize = 4096;
 /// do than time reads on, so that packets of a stream meet and leave together, instead of standing behind reports in the
 /// socket until that is full.
 const MAX_BATCHES: usize = 512;
+/// For how long is read at least before anything is sent, if so much waits.
+const MIN_READING: Duration = Duration::from_millis(5);
 /// How long a full send buffer may hold up what the shard sends in one go, and how long it waits each time.
 /// After that what finds no room is dropped.
 const MAX_SEND_WAIT: Duration = Duration::from_millis(10);
@@ -101,6 +103,8 @@ pub(crate) struct Shard {
     /// How long packets took from a publisher to the last of their viewers.
     latency: Latency,
     next_metrics: Instant,
+    /// How long the last sending took.
+    sending: Duration,
     stopping: bool,
 }
 
@@ -123,6 +127,7 @@ impl Shard {
             totals: Totals::default(),
             shown: Totals::default(),
             next_metrics: now,
+            sending: Duration::ZERO,
             stopping: false,
         }
     }
@@ -138,8 +143,14 @@ impl Shard {
             };
             let began = Instant::now();
             match cause {
-                Cause::Socket(true) => self.receive(),
-                Cause::Inbox(Some(input)) => self.take_inputs(input),
+                Cause::Socket(true) => {
+                    self.receive(began);
+                    self.take_inputs();
+                }
+                Cause::Inbox(Some(input)) => {
+                    self.take_input(input);
+                    self.take_inputs();
+                }
                 Cause::Inbox(None) => self.stop(),
                 Cause::Socket(false) | Cause::Timer => {}
             }
@@ -173,9 +184,14 @@ impl Shard {
             .min()
     }
 
-    fn receive(&mut self) {
+    /// Reads what waits. Where more comes than is read, it is sent after as long as the last sending took.
+    fn receive(&mut self, began: Instant) {
+        let until = began + self.sending.max(MIN_READING);
         for _ in 0..MAX_BATCHES {
             let now = Instant::now();
+            if now > until {
+                return;
+            }
             let node = &mut self.node;
             let received = self.socket.receive(&mut self.buffers, |path, datagram| {
                 node.handle_datagram(now, path, datagram);
@@ -193,9 +209,9 @@ impl Shard {
         }
     }
 
-    fn take_inputs(&mut self, first: Input) {
-        self.take_input(first);
-        for _ in 1..INBOX {
+    /// Takes what has come from other threads: with a socket that is never empty they would wait for their turn.
+    fn take_inputs(&mut self) {
+        for _ in 0..INBOX {
             if self.stopping {
                 return;
             }
@@ -228,6 +244,7 @@ impl Shard {
         self.pass_messages();
         self.pass_handshakes();
         self.send_all(now).await;
+        self.sending = Instant::now().saturating_duration_since(now);
         // Sending may have caused messages too: a keyframe wanted, say.
         self.pass_messages();
         self.pass_events();

@@ -110,7 +110,7 @@ impl ShardSocket {
         }
         // Some sandboxes know the call and refuse it: better no server than a deaf one.
         if let Err(error) = (kernel.receive)(&state, UdpSockRef::from(&socket))
-            && error.raw_os_error() == Some(NO_SUCH_CALL)
+            && matches!(error.raw_os_error(), Some(NO_SUCH_CALL | NOT_ALLOWED))
         {
             let text = "this system does not receive datagrams in batches (recvmmsg)";
             return Err(io::Error::new(io::ErrorKind::Unsupported, text));
@@ -332,6 +332,8 @@ impl ReceiveBuffers {
 
 /// `ENOSYS`: the kernel, or what stands for it, has no such call.
 const NO_SUCH_CALL: i32 = 38;
+/// `EPERM`: what confines this process lets it have no such call.
+const NOT_ALLOWED: i32 = 1;
 
 /// Receives a datagram, if there is one: nobody has been told the port yet.
 fn receive_one(state: &UdpSocketState, socket: UdpSockRef<'_>) -> io::Result<usize> {

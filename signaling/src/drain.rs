@@ -35,9 +35,12 @@ impl Course {
         Self { phase, draining }
     }
 
-    /// Returns where it can be read, and waited for.
+    /// Returns where it can be read, and waited for. The phase of this moment counts as news: it may have changed while
+    /// its reader was made.
     pub(crate) fn watch(&self) -> watch::Receiver<Phase> {
-        self.phase.subscribe()
+        let mut phase = self.phase.subscribe();
+        phase.mark_changed();
+        phase
     }
 
     /// Returns whether the server takes no more.

@@ -242,15 +242,19 @@ impl Claims {
 }
 
 impl Claims {
-    /// Returns when the token was made. Says no to what does not say so, or holds longer than it is remembered who was put
-    /// out: nobody could tell whether it is older than that.
+    /// Returns when the token was made: long ago if it does not say so, since some SDKs leave that out. Says no to what
+    /// holds longer than it is remembered who was put out, since nobody could tell whether it is older than that.
     fn made_at(&self) -> Result<u64, ApiError> {
+        let now = Timestamp::now().seconds();
         let mut said = [self.iat, self.nbf].into_iter().flatten();
         let Some(made) = said.find(|made| *made > 0) else {
-            let text = "The token does not say when it was made: sign one with `iat` or `nbf`.";
+            if self.exp.saturating_sub(now) <= UNDATED.as_secs() + LEEWAY_S {
+                return Ok(0);
+            }
+            let text = "The token does not say when it was made, and holds for more than a day: sign one with `iat` or `nbf`, or with an earlier `exp`.";
             return Err(ApiError::new(Code::TokenInvalid, text));
         };
-        if made > Timestamp::now().seconds() + LEEWAY_S {
+        if made > now + FAST_CLOCK_S {
             return Err(invalid());
         }
         if self.exp.saturating_sub(made) <= API_TTL.as_secs() + LEEWAY_S {
@@ -361,6 +365,12 @@ pub(crate) const API_TTL: Duration = Duration::from_secs(7 * 86_400);
 
 /// What clocks may differ by.
 const LEEWAY_S: u64 = 5;
+
+/// How far the clock of an application may be ahead, in seconds: as far as a provider's.
+const FAST_CLOCK_S: u64 = 30;
+
+/// For how long a token may hold that does not say when it was made.
+const UNDATED: Duration = Duration::from_secs(86_400);
 
 /// Providers put every role of their users into tokens.
 pub(super) const MAX_TOKEN_BYTES: usize = 16 * 1024;

@@ -483,7 +483,7 @@ mod tests {
     fn an_application_signs_no_token_for_longer_than_is_remembered_who_was_put_out() {
         let authority = authority();
         let week = API_TTL.as_secs();
-        let now = Timestamp::now().seconds();
+        let (now, day) = (Timestamp::now().seconds(), 86_400);
         let code = |exp: u64, nbf, iat| {
             let mut claims = Claims::new("devkey", "bob", "", MINUTE);
             (claims.exp, claims.nbf, claims.iat) = (exp, nbf, iat);
@@ -494,6 +494,11 @@ mod tests {
         assert_eq!(code(now + week, Some(now), None), Ok(()));
         assert_eq!(code(now + week, Some(0), Some(now)), Ok(()));
         assert_eq!(code(now + 60, Some(now), Some(0)), Ok(()));
+        // Some SDKs do not say when.
+        assert_eq!(code(now + day, None, None), Ok(()));
+        assert_eq!(code(now + day, Some(0), None), Ok(()));
+        // Their clocks may be ahead.
+        assert_eq!(code(now + 60, None, Some(now + 20)), Ok(()));
         for (refused, why) in [
             (code(1 << 63, Some(now), None), "more than 7 days"),
             (code(now + week + 60, Some(now), None), "more than 7 days"),
@@ -504,9 +509,9 @@ mod tests {
             ),
             (code(now + 60, Some(1), None), "more than 7 days"),
             // Who was put out could come with it when that is forgotten.
-            (code(now + 60, None, None), "`iat` or `nbf`"),
-            (code(now + 60, Some(0), Some(0)), "`iat` or `nbf`"),
-            (code(now + 60, Some(0), None), "`iat` or `nbf`"),
+            (code(now + 2 * day, None, None), "`iat` or `nbf`"),
+            (code(now + 2 * day, Some(0), Some(0)), "`iat` or `nbf`"),
+            (code(now + 2 * day, Some(0), None), "`iat` or `nbf`"),
             // It would be newer than what ends it.
             (code(now + 3600, None, Some(now + 1800)), "does not hold"),
         ] {

@@ -123,7 +123,10 @@ async fn tokens_that_do_not_hold_open_no_door() {
         ),
         (
             "no beginning",
-            api(&bob(json!({ "iat": null })), "devsecret"),
+            api(
+                &bob(json!({ "iat": null, "exp": in_seconds(2 * 86_400) })),
+                "devsecret",
+            ),
             "token_invalid",
         ),
         (

@@ -132,7 +132,8 @@ impl Node {
             let message = |&shard| (shard, ShardMessage::Burst(Arc::clone(&burst)));
             self.messages.extend(room.wanted_by.iter().map(message));
         } else {
-            self.counters.dropped_forwarding += burst.packets.len() as u64;
+            let lost = burst.packets.len() * room.wanted_by.len();
+            self.counters.dropped_forwarding += lost as u64;
         }
         self.deliver(&burst);
     }

@@ -116,8 +116,8 @@ pub struct Node {
     leaving: Option<(RoomKey, PeerIndex)>,
     /// Scratch for the viewers that fall behind in one run: each once.
     behind: Vec<PeerIndex>,
-    /// Datagrams for other shards, gathered from this batch; at most [`route::MAX_FORWARDED`] for each, and what is
-    /// more is dropped and counted.
+    /// Datagrams for other shards, gathered from this batch; at most [`route::MAX_FORWARDED`] for each, and those beyond
+    /// become a message first.
     forward: BTreeMap<ShardIndex, Vec<(Path, Vec<u8>)>>,
     /// Messages for other shards, taken after each batch. Media of a batch is at most [`media::MAX_MESSAGES`], what is
     /// more is dropped and counted; the rest are a few for each input and shard, and none of them may be lost.

@@ -7,10 +7,12 @@ use crate::command::{Path, PeerId, ShardIndex};
 use crate::demux::{self, Protocol};
 use crate::node::Node;
 use crate::node::directory::Place;
+use crate::node::media::MAX_MESSAGES;
 use crate::node::peers::{Peer, PeerIndex};
+use crate::relay::ShardMessage;
 use crate::transport::{self, Transport};
 
-/// Datagrams of one shard's receive that wait to be handed to another.
+/// Datagrams that are handed to another shard at once.
 pub(super) const MAX_FORWARDED: usize = 1024;
 
 impl Node {
@@ -125,6 +127,10 @@ impl Node {
         let batch = self.forward.entry(shard).or_default();
         if batch.len() < MAX_FORWARDED {
             batch.push((path, datagram.to_vec()));
+        } else if self.messages.len() < MAX_MESSAGES {
+            let full = std::mem::replace(batch, vec![(path, datagram.to_vec())]);
+            let message = ShardMessage::Datagrams(full);
+            self.messages.push_back((shard, message));
         } else {
             self.counters.dropped_forwarding += 1;
         }

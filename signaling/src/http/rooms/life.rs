@@ -41,13 +41,9 @@ pub(crate) async fn start(
     bearer: Bearer,
     RoomInPath(room): RoomInPath,
 ) -> Result<Json<Room>, ApiError> {
-    act(
-        &app,
-        &bearer.required()?,
-        &room,
-        Input::Start(Reason::Owner),
-    )
-    .await
+    let identity = bearer.required()?;
+    app.course.check_open()?;
+    act(&app, &identity, &room, Input::Start(Reason::Owner)).await
 }
 
 /// Ends a room's event.

@@ -111,7 +111,8 @@ impl RoomStore for Store {
             sqlx::query(
                 "INSERT INTO expulsions (room_id, identity, at)
                  SELECT id, $2, $3 FROM rooms WHERE id = $1
-                 ON CONFLICT (room_id, identity) DO UPDATE SET at = excluded.at",
+                 ON CONFLICT (room_id, identity) DO UPDATE SET
+                   at = CASE WHEN excluded.at > expulsions.at THEN excluded.at ELSE expulsions.at END",
             )
             .bind(id.as_str())
             .bind(identity)
