@@ -98,6 +98,8 @@ pub(crate) enum Code {
     Unavailable,
     /// The room's event is over.
     RoomOver,
+    /// Nothing is sent to this address.
+    AddressRefused,
     /// The room is not in a status in which this can be done.
     RoomState,
     /// A field is in its bounds, and yet its value cannot be used.
@@ -140,6 +142,7 @@ impl Code {
             | Self::TextTooLong
             | Self::LinkRefused
             | Self::WordRefused
+            | Self::AddressRefused
             | Self::InvalidValue => StatusCode::UNPROCESSABLE_ENTITY,
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::NotAcceptable => StatusCode::NOT_ACCEPTABLE,
@@ -198,6 +201,7 @@ impl Code {
             Self::Unavailable => "The database is away",
             Self::RoomOver => "The room's event is over",
             Self::RoomState => "Not in this status of the room",
+            Self::AddressRefused => "Nothing is sent to this address",
             Self::InvalidValue => "A value cannot be used",
             Self::Internal => "A fault of the server",
         }

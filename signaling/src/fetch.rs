@@ -47,19 +47,11 @@ impl Fetcher {
     /// # Errors
     /// TLS cannot be set up.
     pub(crate) fn new() -> Result<Self, FetchError> {
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let tls = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .map_err(|error| FetchError::Connection(error.to_string()))?;
-        let trusting = tls.clone().with_native_roots().unwrap_or_else(|error| {
-            warn!(%error, "the system has no root certificates: https:// servers cannot be asked");
-            tls.with_root_certificates(RootCertStore::empty())
-        });
         let mut plain = HttpConnector::new();
         plain.enforce_http(false);
         plain.set_connect_timeout(Some(CONNECT));
         let connector = HttpsConnectorBuilder::new()
-            .with_tls_config(trusting.with_no_client_auth())
+            .with_tls_config(tls()?)
             .https_or_http()
             .enable_http1()
             .wrap_connector(plain);
@@ -113,8 +105,24 @@ pub(crate) fn check_url(url: &str) -> Result<Uri, FetchError> {
     }
 }
 
+/// Returns how other servers are talked to over TLS: by the certificates that the system trusts.
+///
+/// # Errors
+/// TLS cannot be set up.
+pub(crate) fn tls() -> Result<ClientConfig, FetchError> {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let tls = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| FetchError::Connection(error.to_string()))?;
+    let trusting = tls.clone().with_native_roots().unwrap_or_else(|error| {
+        warn!(%error, "the system has no root certificates: https:// servers cannot be asked");
+        tls.with_root_certificates(RootCertStore::empty())
+    });
+    Ok(trusting.with_no_client_auth())
+}
+
 /// Names the innermost cause: the others say no more than that something went wrong.
-fn reason(error: &dyn std::error::Error) -> String {
+pub(crate) fn reason(error: &dyn std::error::Error) -> String {
     let mut innermost = error;
     while let Some(source) = innermost.source() {
         innermost = source;

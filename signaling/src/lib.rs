@@ -29,6 +29,8 @@ mod chat;
 
 mod shop;
 
+mod webhook;
+
 mod media;
 
 mod admission;
@@ -65,12 +67,13 @@ pub use cli::{
     UserArguments,
 };
 pub use config::{
-    Config, ConfigError, Limits, LogFormat, MediaGso, OidcProvider, SigningAlgorithm,
+    Config, ConfigError, Limits, LogFormat, MediaGso, OidcProvider, SigningAlgorithm, Webhooks,
 };
 pub use data::DataError;
 pub use log::Log;
 pub use server::{Server, StartError};
 pub use store::StoreError;
+pub use webhook::target::Allowed;
 
 /// Returns the description of the REST API, as `klieg openapi` prints it.
 pub fn openapi() -> &'static str {
@@ -82,6 +85,14 @@ pub fn openapi() -> &'static str {
 #[doc(hidden)]
 pub fn read_hostile_token(keys: &str, token: &str, claims: &str) -> (bool, [Option<String>; 2]) {
     auth::read_hostile(keys, token, claims)
+}
+
+/// Reads where somebody wants a webhook to go, and returns the address that it would be sent to: the door through which
+/// fuzzing reaches its reader.
+#[doc(hidden)]
+pub fn webhook_target(url: &str) -> Option<String> {
+    let target = webhook::target::read(url, &[]).ok();
+    target.map(|uri| uri.to_string())
 }
 
 /// Tells whether a text frame holds a message of `klieg.v1`: the door through which fuzzing reaches its reader.

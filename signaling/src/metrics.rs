@@ -49,6 +49,8 @@ pub(crate) struct Metrics {
     pub(crate) talk: Talk,
     /// What is sold, and what is bought.
     pub(crate) shop: Shop,
+    /// What others are told.
+    pub(crate) webhooks: Webhooks,
     /// Transactions of room events that failed.
     pub(crate) commit_failures: IntCounter,
     /// How long a transaction of room events took.
@@ -89,6 +91,21 @@ pub(crate) struct Shop {
     pub(crate) changes: IntCounterVec,
     /// Orders that shops told of, by what became of them: `new`, `again` (it was known), `refused`, `unsigned`.
     pub(crate) orders: IntCounterVec,
+}
+
+/// What others are told; the field docs are the help texts.
+#[derive(Clone, Debug)]
+pub(crate) struct Webhooks {
+    /// Attempts to tell a receiver of an event, by what became of the event: `delivered`, `retried` (it is tried again),
+    /// `failed` (it was given up); and what was given up without one: `expired` (it waited too long for its turn),
+    /// `dropped` (too many waited).
+    pub(crate) deliveries: IntCounterVec,
+    /// Events that wait to be told, by receiver.
+    pub(crate) backlog: IntGauge,
+    /// Since when the first of them does.
+    pub(crate) oldest_seconds: IntGauge,
+    /// How long attempts took.
+    pub(crate) seconds: Histogram,
 }
 
 impl Metrics {
@@ -134,6 +151,7 @@ impl Metrics {
             )?,
             talk: make.talk()?,
             shop: make.shop()?,
+            webhooks: make.webhooks()?,
             commit_failures: make.counter(
                 "klieg_commit_failures_total",
                 "Transactions of room events that failed",
@@ -248,6 +266,25 @@ impl Maker<'_> {
                 "klieg_orders_total",
                 "Orders that shops told of, by what became of them",
                 "outcome",
+            )?,
+        })
+    }
+
+    fn webhooks(&self) -> Result<Webhooks, prometheus::Error> {
+        Ok(Webhooks {
+            deliveries: self.counters_by(
+                "klieg_webhook_deliveries_total",
+                "Attempts to tell a receiver of an event, by what became of it",
+                "outcome",
+            )?,
+            backlog: self.gauge("klieg_webhook_backlog", "Events that wait to be told")?,
+            oldest_seconds: self.gauge(
+                "klieg_webhook_oldest_seconds",
+                "Since when the first of the events waits that are to be told",
+            )?,
+            seconds: self.histogram(
+                "klieg_webhook_seconds",
+                "How long an attempt to tell a receiver of an event took",
             )?,
         })
     }

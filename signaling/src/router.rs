@@ -19,6 +19,7 @@ use crate::http::request::name_and_time;
 use crate::http::rooms::{
     audit, chat, edit, floor, helpers, join, life, like, lists, moderation, people, products,
 };
+use crate::http::webhooks::{deliveries, endpoints};
 use crate::http::{
     accounts, admin, assets, dashboard, hooks, ingest, openapi, probes, unknown_method,
     unknown_route,
@@ -86,6 +87,7 @@ fn api(app: &Arc<App>) -> Router<Arc<App>> {
         .merge(order())
         .merge(shop())
         .merge(polls())
+        .merge(webhooks())
         .route("/rooms/{id}/ingest", get(ingest::show))
         .route("/rooms/{id}/ingest/rotate", post(ingest::rotate))
         .merge(administration())
@@ -203,6 +205,27 @@ fn shop() -> Router<Arc<App>> {
             put(products::feature).delete(products::withdraw),
         )
         .route("/hooks/orders", post(hooks::order))
+}
+
+/// Who is told outside.
+fn webhooks() -> Router<Arc<App>> {
+    Router::new()
+        .route("/webhooks", get(endpoints::list).post(endpoints::add))
+        .route(
+            "/webhooks/{id}",
+            get(endpoints::show)
+                .patch(endpoints::change)
+                .delete(endpoints::remove),
+        )
+        .route("/webhooks/{id}/secret", post(endpoints::rotate))
+        .route("/webhooks/{id}/test", post(endpoints::test))
+        .route("/webhooks/{id}/replay", post(deliveries::replay_all))
+        .route("/webhooks/{id}/deliveries", get(deliveries::list))
+        .route("/webhooks/{id}/deliveries/{item}", get(deliveries::show))
+        .route(
+            "/webhooks/{id}/deliveries/{item}/replay",
+            post(deliveries::replay),
+        )
 }
 
 /// WHIP and WHEP. What announces stands around the CORS layer, which answers `OPTIONS`, so that it is said there, too.

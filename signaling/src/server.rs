@@ -28,6 +28,7 @@ use crate::room::{Context, Rooms, end_revoked, keep_up, watch_expelled};
 use crate::router::router;
 use crate::store::{self, RoomRecord, RoomStatus, StoreError, Stores, User};
 use crate::time::Timestamp;
+use crate::webhook::{Dispatcher, keep_log};
 use crate::wish::{Resources, end_signed_out};
 
 /// A server that runs.
@@ -38,6 +39,8 @@ pub struct Server {
     app: Arc<App>,
     sfu: Handle,
     serving: JoinHandle<()>,
+    /// Who tells others of what happens in rooms.
+    telling: JoinHandle<()>,
     /// Held until the server is gone.
     _folder: DataFolder,
 }
@@ -140,6 +143,7 @@ impl Server {
             node: Node::new(),
             next_socket: AtomicU64::new(1),
         });
+        let telling = tell_others(&app)?;
         let serving = serve(&app, listener);
         let candidates = sfu.candidates().to_vec();
         info!(%http, media = ?candidates, dev = app.config.dev, "server started");
@@ -149,6 +153,7 @@ impl Server {
             app,
             sfu,
             serving,
+            telling,
             _folder: folder,
         })
     }
@@ -180,6 +185,11 @@ impl Server {
         none_left(&[sockets], CLOSE).await;
         let _ = (&mut self.serving).await;
         self.app.rooms.close(CLOSE).await;
+        // Whom a receiver keeps waiting: the event is told again after the next start.
+        let told = tokio::time::timeout(CLOSE, &mut self.telling).await;
+        if told.is_err() {
+            self.telling.abort();
+        }
         if tokio::time::timeout(STOP_MEDIA, self.sfu.stop())
             .await
             .is_err()
@@ -214,6 +224,20 @@ fn serve(app: &Arc<App>, listener: TcpListener) -> JoinHandle<()> {
     tokio::spawn(keep_up(rooms, upkeep, phase.clone()));
     let (router, connections) = (router(Arc::clone(app)), app.config.max_sockets);
     tokio::spawn(listen::serve(listener, router, phase, connections))
+}
+
+/// Starts what tells others of what happens in rooms.
+fn tell_others(app: &App) -> Result<JoinHandle<()>, StartError> {
+    let (settings, stores, phase) = (&app.config.webhooks, &app.stores, app.course.watch());
+    let dispatcher = Dispatcher::new(settings, stores, &app.metrics, phase.clone());
+    let dispatcher = dispatcher.map_err(|error| StartError::Tls(error.to_string()))?;
+    tokio::spawn(keep_log(
+        stores.clone(),
+        settings.clone(),
+        Arc::clone(&app.metrics),
+        phase,
+    ));
+    Ok(tokio::spawn(Arc::new(dispatcher).run()))
 }
 
 /// Waits until nothing is left of what is counted, but not for ever.

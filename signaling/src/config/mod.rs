@@ -30,9 +30,10 @@ use serde::Serialize;
 use crate::auth::{AccountRole, Secret};
 use crate::room::Upkeep;
 use crate::store::Location;
+use crate::webhook::target::Allowed;
 pub(crate) use names::unknown_variables;
 pub(crate) use network::Network;
-pub use settings::{Config, Limits, LogFormat, MediaGso, OidcProvider, SigningAlgorithm};
+pub use settings::{Config, Limits, LogFormat, MediaGso, OidcProvider, SigningAlgorithm, Webhooks};
 
 /// Why the settings cannot be used; one line.
 #[derive(Debug, thiserror::Error)]
@@ -72,6 +73,7 @@ impl Config {
                 .map(|(key, text)| (key.to_owned(), Secret::new(text)))
                 .collect(),
             limits: built_in.limits,
+            webhooks: built_in.webhooks,
             ..Self::default()
         }
     }
@@ -230,6 +232,7 @@ struct Development {
     api_keys: BTreeMap<&'static str, &'static str>,
     new_account_role: AccountRole,
     limits: Limits,
+    webhooks: Webhooks,
 }
 
 impl Default for Development {
@@ -245,6 +248,10 @@ impl Default for Development {
             limits: Limits {
                 guest_offers_per_second: Limits::default().guest_offers_per_second,
                 ..Limits::none()
+            },
+            webhooks: Webhooks {
+                allowed_targets: Allowed::this_machine(),
+                ..Webhooks::default()
             },
         }
     }

@@ -23,7 +23,7 @@ pub struct NoNetwork;
 
 impl Network {
     /// Returns those of this machine.
-    pub(super) fn loopback() -> Vec<Self> {
+    pub(crate) fn loopback() -> Vec<Self> {
         let (v4, v6) = (Ipv4Addr::new(127, 0, 0, 0), Ipv6Addr::LOCALHOST);
         let network = |address, length| Self { address, length };
         vec![network(v4.into(), 8), network(v6.into(), 128)]

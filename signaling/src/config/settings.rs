@@ -12,6 +12,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::auth::{AccountRole, Secret};
+use crate::webhook::target::Allowed;
 
 use super::network::Network;
 use super::{HTTP_PORT, MEDIA_PORT};
@@ -183,6 +184,8 @@ settings! {
         pub log: String = "info".to_owned(),
         /// STUN and TURN servers for clients
         pub ice: Ice = Ice::default(),
+        /// others who are told of what happens in rooms
+        pub webhooks: Webhooks = Webhooks::default(),
         /// how often things may be done; 0: as often as one likes
         [live]
         pub limits: Limits = Limits::default(),
@@ -256,6 +259,25 @@ settings! {
         /// offers a second by WHIP and WHEP from one network without a token that holds, and by guests. One that never
         /// connects holds a place for thirty seconds. 0: no limit
         pub guest_offers_per_second: u32 = 20,
+    }
+}
+
+settings! {
+    /// Others who are told of what happens in rooms.
+    pub struct Webhooks {
+        /// where webhooks may go beyond the internet: hosts (`hooks.internal`, whatever they resolve to), addresses and
+        /// networks (`10.0.0.0/8`). Only there `http://` is taken
+        pub allowed_targets: Vec<Allowed> = Vec::new(),
+        /// how long a receiver may take to answer; 100 to 60000
+        pub delivery_timeout_ms: u64 = 10_000,
+        /// rooms of which one receiver is told at once, of each in order; 1 to 64
+        pub deliveries_at_once: usize = 8,
+        /// how long after the first attempt the second is; the pauses double up to an hour. 10 to 3600000
+        pub retry_first_ms: u64 = 5_000,
+        /// how long a receiver is tried to be told of an event; 1 to 2592000
+        pub retry_for_s: u64 = 24 * 60 * 60,
+        /// how long the log of deliveries goes back; not less than `retry_for_s`, a year at most
+        pub deliveries_kept_s: u64 = 7 * 24 * 60 * 60,
     }
 }
 

@@ -58,10 +58,20 @@ impl Config {
             let reason = "is less than `access_token_ttl_s`: there would be nothing to refresh";
             return Err(invalid("refresh_token_ttl_s", reason));
         }
+        let hooks = &self.webhooks;
+        if hooks.deliveries_kept_s < hooks.retry_for_s {
+            let reason = "is less than `webhooks.retry_for_s`: what waits would be forgotten";
+            return Err(invalid("webhooks.deliveries_kept_s", reason));
+        }
         let hold = self.media_hold_ms.unwrap_or(0).into();
         for (setting, value, range) in [
             ("media_shards", self.media_shards, 0..=klieg_sfu::MAX_SHARDS),
             ("media_hold_ms", hold, 0..=10),
+            (
+                "webhooks.deliveries_at_once",
+                hooks.deliveries_at_once,
+                1..=64,
+            ),
             ("max_sockets", self.max_sockets, 1..=MAX_CONNECTIONS),
             ("max_handshakes", self.max_handshakes, 1..=MAX_CONNECTIONS),
             (
@@ -80,6 +90,25 @@ impl Config {
     }
 
     fn validate_times(&self) -> Result<(), ConfigError> {
+        let hooks = &self.webhooks;
+        let times = [
+            (
+                "webhooks.delivery_timeout_ms",
+                hooks.delivery_timeout_ms,
+                100..=60_000,
+            ),
+            (
+                "webhooks.retry_first_ms",
+                hooks.retry_first_ms,
+                10..=HOUR_MS,
+            ),
+            ("webhooks.retry_for_s", hooks.retry_for_s, 1..=30 * 86_400),
+            (
+                "webhooks.deliveries_kept_s",
+                hooks.deliveries_kept_s,
+                1..=YEAR_S,
+            ),
+        ];
         for (setting, value, range) in [
             ("auth_timeout_ms", self.auth_timeout_ms, 1..=HOUR_MS),
             ("socket_ping_ms", self.socket_ping_ms, 1..=HOUR_MS),
@@ -105,7 +134,10 @@ impl Config {
                 1..=YEAR_S,
             ),
             ("ready_room_ttl_s", self.ready_room_ttl_s, 1..=YEAR_S),
-        ] {
+        ]
+        .into_iter()
+        .chain(times)
+        {
             if !range.contains(&value) {
                 let (least, most) = range.into_inner();
                 let reason = format!("{value} is out of range: expected {least} to {most}");

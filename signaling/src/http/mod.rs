@@ -22,7 +22,11 @@ pub(crate) mod admin;
 
 pub(crate) mod hooks;
 
+pub(crate) mod webhooks;
+
 pub(crate) mod page;
+
+mod creation;
 
 pub(crate) mod openapi;
 

@@ -12,6 +12,7 @@ use utoipa::{Modify, OpenApi, ToSchema};
 use super::rooms::{
     audit, chat, edit, floor, helpers, join, life, like, lists, moderation, people, products,
 };
+use super::webhooks::{deliveries, endpoints};
 use super::{accounts, admin, dashboard, hooks, ingest};
 use crate::store::RoomOrder;
 
@@ -35,6 +36,8 @@ use crate::store::RoomOrder;
         products::list, products::add, products::edit, products::remove, products::feature, products::withdraw,
         products::arrange, hooks::order, like::show, like::like, like::unlike,
         floor::polls, floor::open_poll, floor::close_poll, floor::vote_poll, floor::questions, floor::ask,
+        endpoints::list, endpoints::add, endpoints::show, endpoints::change, endpoints::remove, endpoints::rotate,
+        endpoints::test, deliveries::list, deliveries::show, deliveries::replay, deliveries::replay_all,
         floor::vote_question, floor::unvote_question, floor::answer, floor::remove,
     ),
     components(schemas(Problem, RoomOrder)),

@@ -254,7 +254,7 @@ impl Room {
             }
             (Entry::Like { .. }, outcome) => self.handle_like(draft.author, outcome),
             (Entry::Order(_), outcome) => self.handle_order(draft.author, outcome),
-            (Entry::Event { .. } | Entry::Row(_), _) => {}
+            (Entry::Event { .. } | Entry::Notice { .. } | Entry::Row(_), _) => {}
         }
     }
 

@@ -5,9 +5,12 @@ use std::time::{Duration, Instant};
 
 use axum::extract::ws::Utf8Bytes;
 use serde::Serialize;
+use serde_json::json;
 
+use crate::store::Entry;
 use crate::ws::protocol::{self, Stats};
 
+use super::journal::{Author, Draft};
 use super::pace::Pace;
 use super::task::Room;
 
@@ -36,13 +39,16 @@ pub(super) struct Numbers {
     /// Who came and went, for those who keep order: at most a hundred of them at a time.
     pub(super) people: Vec<Utf8Bytes>,
     pub(super) people_pace: Pace,
+    /// The last number of viewers that others were told of; 0 while no event is on.
+    milestone: u64,
     /// When those are looked for whose sockets are gone; `None` while nobody is here.
     pub(super) sweep_due: Option<Instant>,
 }
 
 impl Numbers {
-    pub(super) fn new(stats: Stats) -> Self {
+    pub(super) fn new(stats: Stats, on_air: bool) -> Self {
         Self {
+            milestone: if on_air { milestone(stats.peak) } else { 0 },
             reactions: BTreeMap::new(),
             reactions_pace: Pace::new(QUARTER),
             stats,
@@ -84,6 +90,31 @@ impl Room {
         self.tally.peak = self.tally.peak.max(self.presence.watching());
         self.summarize();
         self.numbers.stats_pace.note(Instant::now());
+        self.tell_milestone();
+    }
+
+    /// Tells those outside when more watch an event than ever did, in steps.
+    pub(super) fn tell_milestone(&mut self) {
+        if !self.stage.status().is_on_air() {
+            self.numbers.milestone = 0;
+            return;
+        }
+        let viewers = self.viewer_count();
+        let reached = milestone(viewers);
+        if reached <= self.numbers.milestone {
+            return;
+        }
+        self.numbers.milestone = reached;
+        let view = json!({ "milestone": reached, "viewerCount": viewers });
+        let entry = Entry::Notice {
+            kind: "viewers.milestone",
+            content: view.to_string().into(),
+        };
+        // Where the queue is full the next that is reached is told of.
+        let _ = self.write(Draft {
+            entry,
+            author: Author::Room,
+        });
     }
 
     pub(super) fn viewer_count(&self) -> u64 {
@@ -133,6 +164,16 @@ impl Room {
     }
 }
 
+/// Returns the last step that a number of viewers has reached: 1, 5, 10, 50, 100 and so on.
+fn milestone(viewers: u64) -> u64 {
+    let powers = (0..19).map(|power| 10_u64.pow(power));
+    let steps = powers.flat_map(|power| [power, power.saturating_mul(5)]);
+    steps
+        .take_while(|step| *step <= viewers)
+        .last()
+        .unwrap_or(0)
+}
+
 /// Four batches of reactions a second at most, and four lists of what is sold.
 const QUARTER: Duration = Duration::from_millis(250);
 
@@ -143,6 +184,22 @@ const SECOND: Duration = Duration::from_secs(1);
 mod tests {
     use super::*;
     use crate::ws::protocol::{REACTIONS, message};
+
+    #[test]
+    fn milestones_are_ones_and_fives() {
+        for (viewers, reached) in [
+            (0, 0),
+            (1, 1),
+            (4, 1),
+            (5, 5),
+            (12, 10),
+            (99, 50),
+            (5_000, 5_000),
+            (u64::MAX, 5_000_000_000_000_000_000),
+        ] {
+            assert_eq!(milestone(viewers), reached, "{viewers}");
+        }
+    }
 
     #[test]
     fn a_thousand_who_react_five_times_a_second_cost_a_viewer_four_kib_a_second_at_most() {

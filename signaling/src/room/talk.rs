@@ -159,6 +159,7 @@ impl Room {
             }
             Outcome::Event { .. }
             | Outcome::Row
+            | Outcome::Noticed
             | Outcome::Deed(_)
             | Outcome::Report(_)
             | Outcome::Shop(_)

@@ -108,6 +108,7 @@ impl Room {
             peak: tally.peak,
             ..Stats::default()
         };
+        let on_air = record.status.is_on_air();
         let now = Instant::now();
         context.metrics.rooms.inc();
         let mut room = Self {
@@ -121,7 +122,7 @@ impl Room {
             standings: Arc::new(keeping.standings()),
             keeping,
             post: Post::default(),
-            numbers: Numbers::new(stats),
+            numbers: Numbers::new(stats, on_air),
             shelf: Arc::new(shelf),
             podium: Podium::new(poll),
             presence: Presence::default(),

@@ -34,7 +34,7 @@ pub(crate) struct Cleaned {
     pub(crate) cancelled: u64,
     /// Rooms on air that no server had; they are waited for once more.
     pub(crate) resumed: u64,
-    /// Keys of creations, messages to others and names of those put out that were old.
+    /// Keys of creations and names of those put out that were old.
     pub(crate) forgotten: u64,
 }
 
@@ -142,6 +142,5 @@ const REVOKED_EVERY: Duration = Duration::from_secs(1);
 /// How many rooms are looked at in one go.
 const AT_ONCE: u32 = 200;
 
-/// How long keys of creations, messages to others and the names of those put out are kept: longer than any token that
-/// opens a room, and than any outage of who reads the messages.
+/// How long keys of creations and the names of those put out are kept: longer than any token that opens a room.
 const KEPT: Duration = API_TTL.saturating_add(Duration::from_secs(86_400));

@@ -46,6 +46,13 @@ pub(crate) enum Entry {
         /// What it changes in the room's row.
         update: Option<RoomUpdate>,
     },
+    /// Something is to be told outside, and to nobody here.
+    Notice {
+        /// What happened.
+        kind: &'static str,
+        /// What there is to say of it, JSON.
+        content: Arc<str>,
+    },
     /// Somebody wants to say what a moderator looks at first.
     Held(NewHeld),
     /// Somebody tells the moderators of a message.
@@ -81,6 +88,7 @@ impl Entry {
     pub(crate) fn changes_row(&self) -> bool {
         match self {
             Self::Chat(_)
+            | Self::Notice { .. }
             | Self::Held(_)
             | Self::Report(_)
             | Self::Deed { .. }
@@ -175,6 +183,8 @@ pub(crate) enum Outcome {
     Floor(Box<Floor>),
     /// The row is as it should be.
     Row,
+    /// Those outside will know, if they want to.
+    Noticed,
 }
 
 impl Outcome {

@@ -18,6 +18,8 @@ mod floor;
 
 mod user;
 
+mod webhook;
+
 mod upkeep;
 
 mod look;
@@ -66,6 +68,10 @@ pub(crate) use room::{
 pub(crate) use shop::{Ordered, ProductName, ShopStore};
 pub(crate) use upkeep::UpkeepStore;
 pub(crate) use user::{User, UserStore};
+pub(crate) use webhook::{
+    Added, Backlog, Delivery, DeliveryLogStore, DeliveryQuery, DeliveryStatus, DeliveryStore, Due,
+    Keep, Lane, Lease, Next, Replay, Swept, Tried, Webhook, WebhookStore,
+};
 pub(crate) use words::words;
 
 /// The stores, one by one.
@@ -87,6 +93,12 @@ pub(crate) struct Stores {
     pub likes: Arc<dyn LikeStore>,
     /// Polls and questions.
     pub floor: Arc<dyn FloorStore>,
+    /// Who is told outside.
+    pub webhooks: Arc<dyn WebhookStore>,
+    /// What is on its way to them.
+    pub deliveries: Arc<dyn DeliveryStore>,
+    /// What became of it.
+    pub delivery_log: Arc<dyn DeliveryLogStore>,
     /// What has had its time.
     pub upkeep: Arc<dyn UpkeepStore>,
 }

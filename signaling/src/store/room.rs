@@ -284,6 +284,11 @@ impl RoomStatus {
         }
     }
 
+    /// Returns whether media comes, or is waited for.
+    pub(crate) fn is_on_air(self) -> bool {
+        matches!(self, Self::Live | Self::Interrupted)
+    }
+
     /// Returns whether nothing can be sent there any more.
     pub(crate) fn is_over(self) -> bool {
         self.rank() < 1

@@ -14,6 +14,6 @@ pub(crate) trait UpkeepStore: Send + Sync {
         before: Timestamp,
         limit: u32,
     ) -> Stored<'a, Vec<RoomId>>;
-    /// Forgets keys of creations, messages to others and who was put out, older than a moment; returns how many.
+    /// Forgets keys of creations and who was put out, older than a moment; returns how many.
     fn forget(&self, before: Timestamp) -> Stored<'_, u64>;
 }

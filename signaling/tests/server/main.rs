@@ -32,6 +32,8 @@ mod drain;
 
 mod several;
 
+mod webhooks;
+
 mod chat;
 
 mod order;

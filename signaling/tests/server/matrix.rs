@@ -275,6 +275,52 @@ const ROUTES: &[Route] = &[
     // Taken back at once, or the rest would be refused.
     ("POST", "/admin/drain", Server(Action::Administer), ""),
     ("DELETE", "/admin/drain", Server(Action::Administer), ""),
+    ("GET", "/webhooks", Server(Action::Administer), ""),
+    (
+        "POST",
+        "/webhooks",
+        Server(Action::Administer),
+        r#"{"url":"https://10.0.0.1/"}"#,
+    ),
+    ("GET", "/webhooks/{id}", Server(Action::Administer), ""),
+    ("PATCH", "/webhooks/{id}", Server(Action::Administer), "{}"),
+    ("DELETE", "/webhooks/{id}", Server(Action::Administer), ""),
+    (
+        "POST",
+        "/webhooks/{id}/secret",
+        Server(Action::Administer),
+        "",
+    ),
+    (
+        "POST",
+        "/webhooks/{id}/test",
+        Server(Action::Administer),
+        "",
+    ),
+    (
+        "POST",
+        "/webhooks/{id}/replay",
+        Server(Action::Administer),
+        r#"{"from":"2026-01-01T00:00:00Z"}"#,
+    ),
+    (
+        "GET",
+        "/webhooks/{id}/deliveries",
+        Server(Action::Administer),
+        "",
+    ),
+    (
+        "GET",
+        "/webhooks/{id}/deliveries/{item}",
+        Server(Action::Administer),
+        "",
+    ),
+    (
+        "POST",
+        "/webhooks/{id}/deliveries/{item}/replay",
+        Server(Action::Administer),
+        "",
+    ),
     (
         "POST",
         "/rooms/{id}/ingest/rotate",
@@ -669,6 +715,7 @@ fn no_route_and_no_message_is_missing_here() {
         of("fn order("),
         of("fn shop("),
         of("fn polls("),
+        of("fn webhooks("),
     ]
     .concat();
     let mut routes = BTreeSet::new();

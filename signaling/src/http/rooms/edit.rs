@@ -1,9 +1,7 @@
 //! To create, look at, change and remove a room.
 
-use std::fmt::Write as _;
 use std::sync::Arc;
 
-use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::hmac;
 use axum::Json;
 use axum::extract::State;
@@ -20,6 +18,7 @@ use super::{base_url, manage, nobody};
 use crate::app::App;
 use crate::auth::{Action, Identity, Secret};
 use crate::error::{ApiError, Code};
+use crate::http::creation::creation_key;
 use crate::http::page::Parameters;
 use crate::http::{Bearer, Body, RoomInPath};
 use crate::id::RoomId;
@@ -57,11 +56,7 @@ pub(crate) async fn create(
     app.doors
         .pass(Door::CreateRoom, &Who::Identity(identity.id.clone()))?;
     let request = format!("{new:?} {}", parameters.start);
-    let creation = idempotency_key(&headers)?.map(|name| CreationKey {
-        identity: identity.id.clone(),
-        name,
-        request: sha256(&request),
-    });
+    let creation = creation_key(&headers, &identity, &request)?;
     let rooms = &app.stores.rooms;
     let base = base_url(&app, &headers);
     // What was right when it was asked for the first time may be none the second: it is not looked at again.
@@ -210,26 +205,6 @@ fn stream_key(app: &App, creation: Option<&CreationKey>, room: &RoomId) -> Secre
     let text = format!("stream key\n{room}\n{name}\n{identity}");
     let tag = hmac::sign(&secret, text.as_bytes());
     Secret::new(URL_SAFE_NO_PAD.encode(&tag.as_ref()[..16]))
-}
-
-fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, ApiError> {
-    let Some(value) = headers.get("idempotency-key") else {
-        return Ok(None);
-    };
-    let visible = value.as_bytes().iter().all(u8::is_ascii_graphic);
-    if !visible || !(1..=64).contains(&value.len()) {
-        let text = "Idempotency-Key has 1 to 64 visible characters of ASCII.";
-        return Err(ApiError::new(Code::BadMessage, text));
-    }
-    Ok(value.to_str().ok().map(str::to_owned))
-}
-
-fn sha256(text: &str) -> String {
-    let mut hash = String::with_capacity(64);
-    for byte in digest(&SHA256, text.as_bytes()).as_ref() {
-        let _ = write!(hash, "{byte:02x}");
-    }
-    hash
 }
 
 fn tagged(app: &App, record: RoomRecord) -> Response {

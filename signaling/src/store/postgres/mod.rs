@@ -44,6 +44,21 @@ mod polls;
 #[path = "../sql/questions.rs"]
 mod questions;
 
+#[path = "../sql/creation.rs"]
+mod creation;
+
+#[path = "../sql/outbox.rs"]
+mod outbox;
+
+#[path = "../sql/webhooks.rs"]
+mod webhooks;
+
+#[path = "../sql/deliveries.rs"]
+mod deliveries;
+
+#[path = "../sql/delivery_log.rs"]
+mod delivery_log;
+
 #[path = "../sql/upkeep.rs"]
 mod upkeep;
 
@@ -61,6 +76,7 @@ use std::time::Duration;
 use sqlx::migrate::Migrator;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions, PgRow};
 use sqlx::{ConnectOptions, QueryBuilder};
+use tokio::sync::Notify;
 
 use super::look::{Standing, compare};
 use super::{CONNECT, StoreError, Stores};
@@ -103,6 +119,9 @@ pub(super) async fn open(url: &str) -> Result<Stores, StoreError> {
         shop: store.clone(),
         likes: store.clone(),
         floor: store.clone(),
+        webhooks: store.clone(),
+        deliveries: store.clone(),
+        delivery_log: store.clone(),
         upkeep: store,
     })
 }
@@ -161,9 +180,14 @@ static MIGRATIONS: Migrator = sqlx::migrate!("migrations/postgres");
 /// The database.
 pub(super) struct Store {
     pool: PgPool,
+    /// Something is to be told outside.
+    told: Notify,
 }
 
 impl Store {
+    /// Whether one server uses it at a time.
+    const IS_ALONE: bool = false;
+
     pub(super) async fn open(url: &str) -> Result<Self, StoreError> {
         let options = options(url).map_err(|text| StoreError::Backup(text.to_owned()))?;
         let options = options.application_name("klieg");
@@ -183,7 +207,10 @@ impl Store {
             .acquire_timeout(CONNECT)
             // It was reached a moment ago; who has to wait now is told so with the first question.
             .connect_lazy_with(options);
-        Ok(Self { pool })
+        Ok(Self {
+            pool,
+            told: Notify::new(),
+        })
     }
 
     fn writer(&self) -> &PgPool {

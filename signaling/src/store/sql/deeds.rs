@@ -6,7 +6,7 @@ use uuid::Uuid;
 use super::Connection;
 use super::journal::Batch;
 use super::row::chat_message;
-use crate::store::{Author, ChatMessage, Deed, Outcome, StoreError};
+use crate::store::{Audit, Author, ChatMessage, Deed, Outcome, StoreError};
 
 impl Batch<'_> {
     /// Carries out a deed and writes down that it was done.
@@ -35,27 +35,37 @@ impl Batch<'_> {
     }
 
     async fn audit(
-        &self,
+        &mut self,
         connection: &mut Connection,
         deed: &Deed,
         by: &Author,
     ) -> Result<(), StoreError> {
+        let line = Audit {
+            id: Uuid::now_v7().to_string(),
+            ts: self.ts.millis(),
+            by: by.clone(),
+            action: deed.name().to_owned(),
+            target: deed.target().map(str::to_owned),
+            details: deed.details(),
+        };
         sqlx::query(
             "INSERT INTO audit (room_id, id, ts, actor_id, actor_name, actor_role, action, target, details)
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
         )
         .bind(self.room)
-        .bind(Uuid::now_v7().to_string())
-        .bind(self.ts.millis())
-        .bind(&by.id)
-        .bind(&by.name)
-        .bind(by.role.as_str())
-        .bind(deed.name())
-        .bind(deed.target())
-        .bind(deed.details().to_string())
-        .execute(connection)
+        .bind(&line.id)
+        .bind(line.ts)
+        .bind(&line.by.id)
+        .bind(&line.by.name)
+        .bind(line.by.role.as_str())
+        .bind(&line.action)
+        .bind(&line.target)
+        .bind(line.details.to_string())
+        .execute(&mut *connection)
         .await?;
-        Ok(())
+        let content = json!(line).to_string();
+        self.tell_others(connection, "moderation", (None, &content))
+            .await
     }
 
     async fn delete(

@@ -44,9 +44,15 @@ impl Batch<'_> {
         .bind(&chat.reply_to)
         .bind(chat.product.as_ref().map(|it| json!(it).to_string()))
         .bind(*reason)
-        .fetch_optional(connection)
+        .fetch_optional(&mut *connection)
         .await?;
-        Ok(Outcome::Held(row.as_ref().map(held_message).transpose()?))
+        let held = row.as_ref().map(held_message).transpose()?;
+        if let Some(held) = &held {
+            let content = json!(held).to_string();
+            self.tell_others(connection, "chat.held", (None, &content))
+                .await?;
+        }
+        Ok(Outcome::Held(held))
     }
 
     /// Lets a held message be said, or not.
@@ -97,7 +103,7 @@ impl Batch<'_> {
 
     /// Writes down what somebody tells the moderators of a message.
     pub(super) async fn report(
-        &self,
+        &mut self,
         connection: &mut Connection,
         report: &NewReport,
     ) -> Result<Outcome, StoreError> {
@@ -118,18 +124,22 @@ impl Batch<'_> {
         .bind(report.by.role.as_str())
         .bind(&report.message)
         .bind(&report.reason)
-        .execute(connection)
+        .execute(&mut *connection)
         .await?;
-        let new = written.rows_affected() > 0;
-        Ok(Outcome::Report(new.then(|| {
-            Box::new(Report {
-                report_id: id,
-                ts: self.ts.millis(),
-                by: report.by.clone(),
-                reason: report.reason.clone(),
-                message,
-            })
-        })))
+        if written.rows_affected() == 0 {
+            return Ok(Outcome::Report(None));
+        }
+        let report = Report {
+            report_id: id,
+            ts: self.ts.millis(),
+            by: report.by.clone(),
+            reason: report.reason.clone(),
+            message,
+        };
+        let content = json!(report).to_string();
+        self.tell_others(connection, "chat.reported", (None, &content))
+            .await?;
+        Ok(Outcome::Report(Some(Box::new(report))))
     }
 
     pub(super) async fn resolve(

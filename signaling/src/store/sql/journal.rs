@@ -1,8 +1,10 @@
 //! The numbered events of rooms, chat included.
 
+use serde_json::json;
 use sqlx::Row as _;
 use uuid::Uuid;
 
+use super::outbox::Wanted;
 use super::row::{chat_message, column, number, other_event};
 use super::{Connection, Store};
 use crate::id::RoomId;
@@ -16,52 +18,12 @@ impl JournalStore for Store {
     fn append<'a>(&'a self, room: &'a RoomId, entries: &'a [Entry]) -> Stored<'a, Vec<Outcome>> {
         Box::pin(async move {
             let mut transaction = self.writer().begin().await?;
-            // Writing the room's row first takes the lock before anything is read.
-            let row = sqlx::query(
-                "UPDATE rooms SET last_seq = last_seq WHERE id = $1 RETURNING last_seq",
-            )
-            .bind(room.as_str())
-            .fetch_one(&mut *transaction)
-            .await?;
-            let mut batch = Batch {
-                room: room.as_str(),
-                last_seq: row.try_get("last_seq")?,
-                ts: Timestamp::now(),
-                messages: 0,
-            };
+            let mut batch = Batch::begin(&mut transaction, room.as_str()).await?;
             let mut outcomes = Vec::with_capacity(entries.len());
             for entry in entries {
-                outcomes.push(match entry {
-                    Entry::Chat(chat) => batch.chat(&mut transaction, chat).await?,
-                    Entry::Event {
-                        kind,
-                        content,
-                        update,
-                    } => {
-                        if let Some(update) = update {
-                            batch.update(&mut transaction, update).await?;
-                        }
-                        let to_others = update.is_some();
-                        batch
-                            .event(&mut transaction, (kind, content), to_others)
-                            .await?
-                    }
-                    Entry::Held(held) => batch.hold(&mut transaction, held).await?,
-                    Entry::Report(report) => batch.report(&mut transaction, report).await?,
-                    Entry::Deed { deed, by } => batch.deed(&mut transaction, deed, by).await?,
-                    Entry::Shop(change) => batch.sell(&mut transaction, change).await?,
-                    Entry::Order(order) => batch.order(&mut transaction, order).await?,
-                    Entry::Like { identity, liking } => {
-                        batch.like(&mut transaction, identity, *liking).await?
-                    }
-                    Entry::Poll(deed) => batch.poll(&mut transaction, deed).await?,
-                    Entry::Question(deed) => batch.question(&mut transaction, deed).await?,
-                    Entry::Row(update) => {
-                        batch.update(&mut transaction, update).await?;
-                        Outcome::Row
-                    }
-                });
+                outcomes.push(batch.entry(&mut transaction, entry).await?);
             }
+            batch.open_lanes(&mut transaction).await?;
             sqlx::query(
                 "UPDATE rooms SET last_seq = $2, message_count = message_count + $3 WHERE id = $1",
             )
@@ -71,6 +33,9 @@ impl JournalStore for Store {
             .execute(&mut *transaction)
             .await?;
             transaction.commit().await?;
+            if batch.first_told.is_some() {
+                self.told.notify_one();
+            }
             Ok(outcomes)
         })
     }
@@ -137,9 +102,70 @@ pub(super) struct Batch<'a> {
     pub(super) ts: Timestamp,
     /// Chat messages among them.
     messages: i64,
+    /// What others want to know of.
+    pub(super) wanted: Wanted,
+    /// The first that others are told of, by its place in the outbox; `None`: nothing yet.
+    pub(super) first_told: Option<i64>,
+}
+
+impl<'a> Batch<'a> {
+    async fn begin(connection: &mut Connection, room: &'a str) -> Result<Self, StoreError> {
+        // Writing the room's row first takes the lock before anything is read.
+        let row = sqlx::query(
+            "UPDATE rooms SET last_seq = last_seq WHERE id = $1
+             RETURNING last_seq,
+                 (SELECT string_agg(events, '') FROM webhooks
+                  WHERE enabled AND (webhooks.room_id IS NULL OR webhooks.room_id = rooms.id)
+                    AND (webhooks.owner_id IS NULL OR webhooks.owner_id = rooms.owner_id)) AS wanted",
+        )
+        .bind(room)
+        .fetch_one(connection)
+        .await?;
+        Ok(Self {
+            room,
+            last_seq: row.try_get("last_seq")?,
+            ts: Timestamp::now(),
+            messages: 0,
+            wanted: Wanted::new(row.try_get("wanted")?),
+            first_told: None,
+        })
+    }
 }
 
 impl Batch<'_> {
+    async fn entry(
+        &mut self,
+        connection: &mut Connection,
+        entry: &Entry,
+    ) -> Result<Outcome, StoreError> {
+        match entry {
+            Entry::Chat(chat) => self.chat(connection, chat).await,
+            Entry::Event {
+                kind,
+                content,
+                update,
+            } => {
+                if let Some(update) = update {
+                    self.update(connection, update).await?;
+                }
+                self.event(connection, (kind, content)).await
+            }
+            Entry::Notice { kind, content } => {
+                self.tell_others(connection, kind, (None, content)).await?;
+                Ok(Outcome::Noticed)
+            }
+            Entry::Held(held) => self.hold(connection, held).await,
+            Entry::Report(report) => self.report(connection, report).await,
+            Entry::Deed { deed, by } => self.deed(connection, deed, by).await,
+            Entry::Shop(change) => self.sell(connection, change).await,
+            Entry::Order(order) => self.order(connection, order).await,
+            Entry::Like { identity, liking } => self.like(connection, identity, *liking).await,
+            Entry::Poll(deed) => self.poll(connection, deed).await,
+            Entry::Question(deed) => self.question(connection, deed).await,
+            Entry::Row(update) => self.row(connection, update).await,
+        }
+    }
+
     pub(super) async fn chat(
         &mut self,
         connection: &mut Connection,
@@ -164,8 +190,13 @@ impl Batch<'_> {
             details,
             deleted: false,
         };
-        self.insert(connection, &message, chat.client_id.as_deref())
+        self.insert(&mut *connection, &message, chat.client_id.as_deref())
             .await?;
+        if self.wanted.has("chat.message") {
+            let content = serde_json::to_string(&message).unwrap_or_default();
+            self.tell_others(connection, "chat.message", (Some(self.last_seq), &content))
+                .await?;
+        }
         Ok(Outcome::Chat(message))
     }
 
@@ -262,7 +293,7 @@ impl Batch<'_> {
         message: Option<ChatMessage>,
     ) -> Result<Outcome, StoreError> {
         let content = content.to_string();
-        self.event(connection, (kind, &content), false).await?;
+        self.event(connection, (kind, &content)).await?;
         Ok(Outcome::Deed(Box::new(Done {
             event: Some(Event::Other {
                 seq: number(self.last_seq),
@@ -279,7 +310,6 @@ impl Batch<'_> {
         &mut self,
         connection: &mut Connection,
         (kind, content): (&str, &str),
-        to_others: bool,
     ) -> Result<Outcome, StoreError> {
         self.last_seq += 1;
         sqlx::query(
@@ -292,35 +322,27 @@ impl Batch<'_> {
         .bind(content)
         .execute(&mut *connection)
         .await?;
-        if to_others {
-            self.tell_others(connection, kind, content).await?;
-        }
+        self.tell_others(connection, kind, (Some(self.last_seq), content))
+            .await?;
         Ok(Outcome::Event {
             seq: number(self.last_seq),
             ts: self.ts,
         })
     }
 
-    /// Writes what those outside are told of the last event.
-    pub(super) async fn tell_others(
-        &self,
+    /// Writes the row once more that could not be written. Nobody outside was told of the change, either.
+    async fn row(
+        &mut self,
         connection: &mut Connection,
-        kind: &str,
-        content: &str,
-    ) -> Result<(), StoreError> {
-        sqlx::query(
-            "INSERT INTO outbox (id, room_id, seq, kind, content, created_at)
-             VALUES ($1, $2, $3, $4, $5, $6)",
-        )
-        .bind(Uuid::now_v7().to_string())
-        .bind(self.room)
-        .bind(self.last_seq)
-        .bind(kind)
-        .bind(content)
-        .bind(self.ts.millis())
-        .execute(connection)
-        .await?;
-        Ok(())
+        update: &RoomUpdate,
+    ) -> Result<Outcome, StoreError> {
+        self.update(connection, update).await?;
+        let content = json!({
+            "status": update.status, "startedAt": update.started_at, "endedAt": update.ended_at,
+        });
+        self.tell_others(connection, "room.status", (None, &content.to_string()))
+            .await?;
+        Ok(Outcome::Row)
     }
 
     async fn update(

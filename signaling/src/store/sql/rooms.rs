@@ -3,6 +3,7 @@
 use sqlx::Row as _;
 use sqlx::query::Query;
 
+use super::creation::take;
 use super::row::{column, count, room_id, room_record};
 use super::{Connection, Database, Row, Store};
 use crate::id::RoomId;
@@ -194,18 +195,7 @@ async fn claim(
     creation: &CreationKey,
     room: &RoomRecord,
 ) -> Result<Option<Created>, StoreError> {
-    let claimed = sqlx::query(
-        "INSERT INTO idempotency_keys (identity, name, request, room_id, created_at)
-         VALUES ($1, $2, $3, $4, $5) ON CONFLICT (identity, name) DO NOTHING",
-    )
-    .bind(&creation.identity)
-    .bind(&creation.name)
-    .bind(&creation.request)
-    .bind(room.id.as_str())
-    .bind(room.created_at.millis())
-    .execute(&mut *connection)
-    .await?;
-    if claimed.rows_affected() == 1 {
+    if take(connection, creation, (room.id.as_str(), room.created_at)).await? {
         return Ok(None);
     }
     let row = before(creation).fetch_one(connection).await?;
@@ -215,8 +205,8 @@ async fn claim(
 /// Asks what was created under a key.
 fn before(creation: &CreationKey) -> Query<'_, Database, Arguments> {
     sqlx::query(
-        "SELECT request, room_id, stream_key_hash FROM idempotency_keys
-         LEFT JOIN rooms ON rooms.id = room_id WHERE identity = $1 AND name = $2",
+        "SELECT request, created_id, stream_key_hash FROM idempotency_keys
+         LEFT JOIN rooms ON rooms.id = created_id WHERE identity = $1 AND name = $2",
     )
     .bind(&creation.identity)
     .bind(&creation.name)
@@ -225,7 +215,7 @@ fn before(creation: &CreationKey) -> Query<'_, Database, Arguments> {
 fn created_before(row: &Row, creation: &CreationKey) -> Result<Created, StoreError> {
     let request: &str = row.try_get("request")?;
     Ok(Created::Before {
-        room: room_id(row, "room_id")?,
+        room: room_id(row, "created_id")?,
         same: request == creation.request,
         key_hash: row.try_get("stream_key_hash")?,
     })

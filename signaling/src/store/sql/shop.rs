@@ -298,7 +298,8 @@ impl Batch<'_> {
             "productName": sale.product_name, "displayName": order.display_name,
             "amount": sale.amount, "currency": sale.currency,
         });
-        self.tell_others(connection, "order", &content.to_string())
+        let (seq, content) = (Some(column(message.seq)), content.to_string());
+        self.tell_others(connection, "order", (seq, &content))
             .await?;
         Ok(message)
     }

@@ -40,8 +40,6 @@ impl UpkeepStore for Store {
                     ORDER BY created_at LIMIT 1000)",
                 "DELETE FROM expulsions WHERE (room_id, identity) IN
                    (SELECT room_id, identity FROM expulsions WHERE at < $1 ORDER BY at LIMIT 1000)",
-                "DELETE FROM outbox WHERE id IN
-                   (SELECT id FROM outbox WHERE created_at < $1 ORDER BY created_at LIMIT 1000)",
             ] {
                 let done = sqlx::query(statement)
                     .bind(before.millis())

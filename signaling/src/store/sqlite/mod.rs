@@ -39,6 +39,21 @@ mod polls;
 #[path = "../sql/questions.rs"]
 mod questions;
 
+#[path = "../sql/creation.rs"]
+mod creation;
+
+#[path = "../sql/outbox.rs"]
+mod outbox;
+
+#[path = "../sql/webhooks.rs"]
+mod webhooks;
+
+#[path = "../sql/deliveries.rs"]
+mod deliveries;
+
+#[path = "../sql/delivery_log.rs"]
+mod delivery_log;
+
 #[path = "../sql/upkeep.rs"]
 mod upkeep;
 
@@ -59,6 +74,7 @@ use sqlx::sqlite::{
     SqliteSynchronous,
 };
 use sqlx::{ConnectOptions, QueryBuilder};
+use tokio::sync::Notify;
 
 use super::look::{Standing, compare};
 use super::{CONNECT, StoreError, Stores, private};
@@ -79,6 +95,9 @@ pub(super) async fn open(file: &Path) -> Result<Stores, StoreError> {
         shop: store.clone(),
         likes: store.clone(),
         floor: store.clone(),
+        webhooks: store.clone(),
+        deliveries: store.clone(),
+        delivery_log: store.clone(),
         upkeep: store,
     })
 }
@@ -135,9 +154,14 @@ pub(super) struct Store {
     writer: SqlitePool,
     /// The others.
     readers: SqlitePool,
+    /// Something is to be told outside.
+    told: Notify,
 }
 
 impl Store {
+    /// Whether one server uses it at a time.
+    const IS_ALONE: bool = true;
+
     pub(super) async fn open(file: &Path) -> Result<Self, StoreError> {
         // The other files that SQLite makes are as the first is. What cannot be made is told when it is opened.
         if !file.exists() {
@@ -166,7 +190,11 @@ impl Store {
             .acquire_timeout(CONNECT)
             .connect_with(options.read_only(true))
             .await?;
-        Ok(Self { writer, readers })
+        Ok(Self {
+            writer,
+            readers,
+            told: Notify::new(),
+        })
     }
 
     fn writer(&self) -> &SqlitePool {

@@ -40,6 +40,8 @@ mod order;
 
 mod shop;
 
+mod webhooks;
+
 mod upkeep;
 
 #[tokio::test]
