@@ -86,6 +86,8 @@ start_postgres() {
 }
 
 start() {
+  # On a busy machine it is read before the server's process has made it.
+  : >"$work/out"
   # Without a secret no orders are taken, and every one is answered alike.
   KLIEG_ORDER_HOOK_SECRET=$(head -c 32 /dev/urandom | base64) "$klieg" "$@" --data "$work/data" --http 127.0.0.1:0 --media 127.0.0.1:0 >"$work/out" 2>"$work/log" &
   server=$!
