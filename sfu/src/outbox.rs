@@ -124,7 +124,7 @@ mod tests {
         let mut outbox = Outbox::default();
         let here = ShardIndex(0);
         // Media takes the places that it may, and no more.
-        let path = klieg_sfu_core::Path {
+        let path = klieg_sfu_core::command::Path {
             local: None,
             remote: ([127, 0, 0, 1], 9).into(),
         };

@@ -5,7 +5,9 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Mutex;
+use std::time::{Duration, Instant};
 
 use klieg_sfu::{Config, Offload, Sfu};
 
@@ -23,13 +25,14 @@ fn allowed_cores(shards: usize, pin_threads: bool) -> Vec<String> {
         hold: None,
         offload: Offload::Auto,
     };
+    // A thread that has ended is still told of for a moment.
+    let patience = Instant::now() + Duration::from_secs(10);
+    while !shard_threads().is_empty() {
+        assert!(Instant::now() < patience, "threads of before go on");
+        std::thread::yield_now();
+    }
     let (handle, _events) = Sfu::start(config, &prometheus::Registry::new()).unwrap();
-    let tasks = fs::read_dir("/proc/self/task").unwrap();
-    let is_shard = |folder: &std::path::PathBuf| {
-        let name = fs::read_to_string(folder.join("comm"));
-        name.is_ok_and(|name| name.starts_with("klieg-shard-"))
-    };
-    let folders = tasks.map(|task| task.unwrap().path()).filter(is_shard);
+    let folders = shard_threads().into_iter();
     let allowed = folders.map(|folder| cores_of(&folder.join("status")));
     let allowed = allowed.collect();
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -38,6 +41,18 @@ fn allowed_cores(shards: usize, pin_threads: bool) -> Vec<String> {
         .unwrap();
     runtime.block_on(handle.stop());
     allowed
+}
+
+/// Returns the folders in which the kernel tells of the forwarding threads.
+fn shard_threads() -> Vec<PathBuf> {
+    let tasks = fs::read_dir("/proc/self/task").unwrap();
+    let is_shard = |folder: &PathBuf| {
+        let name = fs::read_to_string(folder.join("comm"));
+        name.is_ok_and(|name| name.starts_with("klieg-shard-"))
+    };
+    // Other threads of the tests come and go.
+    let folders = tasks.filter_map(|task| Some(task.ok()?.path()));
+    folders.filter(is_shard).collect()
 }
 
 fn cores_of(status: &std::path::Path) -> String {
