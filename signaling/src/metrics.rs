@@ -162,10 +162,7 @@ impl Metrics {
             )?,
             picture_age: make.picture_age()?,
             reactions: make.counter("klieg_reactions_total", "Reactions that were sent")?,
-            media_busy: make.counter(
-                "klieg_media_busy_total",
-                "Commands that the forwarding unit had no room for",
-            )?,
+            media_busy: make.media_busy()?,
             handshakes: make.gauge("klieg_handshakes", "Sessions that are connecting")?,
             handshakes_refused: make.handshakes_refused()?,
             process: Arc::new(Process::new(&registry)?),
@@ -196,6 +193,13 @@ impl Metrics {
 struct Maker<'a>(&'a Registry);
 
 impl Maker<'_> {
+    fn media_busy(&self) -> Result<IntCounter, prometheus::Error> {
+        self.counter(
+            "klieg_media_busy_total",
+            "Commands that the forwarding unit had no room for",
+        )
+    }
+
     fn draining(&self) -> Result<IntGauge, prometheus::Error> {
         let help = "Whether the server takes no more, because it was told so or is about to stop";
         self.gauge("klieg_draining", help)

@@ -42,6 +42,11 @@ pub(super) fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
     let read = serde_path_to_error::deserialize(&mut json);
     let ended = json.end();
     match (read, ended) {
+        // Fields that have no names but places would be taken, too.
+        (Ok(_), Ok(())) if bytes.trim_ascii_start().first() == Some(&b'[') => {
+            let text = "The body: expected an object.";
+            Err(ApiError::new(Code::BadMessage, text))
+        }
         (Ok(value), Ok(())) => Ok(value),
         (Ok(_), Err(error)) => Err(no_json(&error)),
         // A name of a list that is no text is told like broken JSON.
@@ -103,6 +108,17 @@ mod tests {
     fn refused(body: &[u8]) -> (Code, String) {
         let error = read::<Thing>(body).unwrap_err();
         (error.code, error.message.to_string())
+    }
+
+    #[test]
+    fn a_list_is_no_object_whatever_stands_at_the_places_of_fields() {
+        for body in [r#"["a"]"#, r#" ["a","round",[]]"#] {
+            let said = refused(body.as_bytes());
+            assert_eq!(
+                said,
+                (Code::BadMessage, "The body: expected an object.".into())
+            );
+        }
     }
 
     #[test]

@@ -193,27 +193,18 @@ async fn what_happens_in_a_room_is_told_signed_and_in_order() {
         let (id, secret) = add(&server, &root, body).await;
         let host = server.token("Host").await;
         let room = server.room(&host, json!({ "title": "R" })).await;
-        server
-            .post(
-                &format!("/api/v1/rooms/{room}/start"),
-                Some(&host),
-                json!({}),
-            )
-            .await;
+        let start = format!("/api/v1/rooms/{room}/start");
+        server.post(&start, Some(&host), json!({})).await;
         let (mut host, _) = server.join("Host", &room).await;
         let mut said = Value::Null;
         for number in 0..12 {
-            said = host
-                .ok("chat.send", json!({ "text": number.to_string() }))
-                .await;
+            let text = json!({ "text": number.to_string() });
+            said = host.ok("chat.send", text).await;
         }
-        host.ok("chat.delete", json!({ "messageId": said["messageId"] }))
-            .await;
-        let mut got = Vec::new();
-        while got
-            .last()
-            .is_none_or(|it: &Got| it.body["type"] != "moderation")
-        {
+        let gone = json!({ "messageId": said["messageId"] });
+        host.ok("chat.delete", gone).await;
+        let mut got: Vec<Got> = Vec::new();
+        while got.last().is_none_or(|it| it.body["type"] != "moderation") {
             got.push(receiver.next().await);
         }
         for got in &got {
@@ -221,54 +212,46 @@ async fn what_happens_in_a_room_is_told_signed_and_in_order() {
             assert!(!is_signed(got, "whsec_AAAA"), "{got:?}");
             assert_eq!(got.body["roomId"], room);
         }
-        let chat: Vec<Got> = got
-            .iter()
-            .filter(|it| it.body["type"] == "chat.message")
-            .cloned()
-            .collect();
-        let expected: Vec<String> = (0..12).map(|it| it.to_string()).collect();
-        assert_eq!(texts(&chat), expected);
-        let kinds: Vec<&str> = got
-            .iter()
-            .map(|it| it.body["type"].as_str().unwrap())
-            .collect();
-        assert_eq!(kinds.first(), Some(&"room.status"), "{kinds:?}");
-        assert_eq!(kinds[kinds.len() - 2..], ["chat.deleted", "moderation"]);
-        let deed = &got.last().unwrap().body["data"];
-        assert_eq!(
-            (&deed["action"], &deed["target"]),
-            (&json!("delete"), &said["messageId"])
-        );
-
-        let path = format!("{id}/deliveries?limit=100");
-        let log = log_when(&server, &root, &path, |log| {
-            log.iter().all(|it| it["status"] == "delivered")
-        });
-        let log = log.await;
-        assert_eq!(log.len(), got.len());
-        assert_eq!(log[0]["id"], got.last().unwrap().id);
-        let one = ask(
-            &server,
-            &root,
-            ("GET", &format!("{id}/deliveries/{}", got[0].id)),
-            Value::Null,
-        )
-        .await;
-        assert_eq!(one.body["body"], got[0].body);
-        assert_eq!(one.body["responseStatus"], 204);
-        let listed = server
-            .get("/api/v1/webhooks", Some(&root))
-            .await
-            .body
-            .to_string();
-        assert!(
-            listed.contains("Shop") && !listed.contains("whsec_"),
-            "{listed}"
-        );
+        are_in_order(&got, &said["messageId"]);
+        are_logged(&server, &root, &id, &got).await;
         let metrics = server.get("/metrics", None).await.body.to_string();
         assert!(metrics.contains("klieg_webhook_deliveries_total{outcome=\\\"delivered\\\"}"));
         server.server.stop().await;
     }
+}
+
+/// Checks that a room began, twelve things were said, and the last of them was deleted.
+fn are_in_order(got: &[Got], deleted: &Value) {
+    let is_chat = |it: &&Got| it.body["type"] == "chat.message";
+    let chat: Vec<Got> = got.iter().filter(is_chat).cloned().collect();
+    let expected: Vec<String> = (0..12).map(|it| it.to_string()).collect();
+    assert_eq!(texts(&chat), expected);
+    let kinds = got.iter().map(|it| it.body["type"].as_str());
+    let kinds: Vec<&str> = kinds.map(Option::unwrap).collect();
+    assert_eq!(kinds.first(), Some(&"room.status"), "{kinds:?}");
+    assert_eq!(kinds[kinds.len() - 2..], ["chat.deleted", "moderation"]);
+    let deed = &got.last().unwrap().body["data"];
+    assert_eq!(
+        (&deed["action"], &deed["target"]),
+        (&json!("delete"), deleted)
+    );
+}
+
+/// Checks that the log has what came, and that neither it nor the list has a secret.
+async fn are_logged(server: &TestServer, root: &str, id: &str, got: &[Got]) {
+    let path = format!("{id}/deliveries?limit=100");
+    let all_came = |log: &[Value]| log.iter().all(|it| it["status"] == "delivered");
+    let log = log_when(server, root, &path, |log| all_came(log)).await;
+    assert_eq!(log.len(), got.len());
+    assert_eq!(log[0]["id"], got.last().unwrap().id);
+    let first = format!("{id}/deliveries/{}", got[0].id);
+    let one = ask(server, root, ("GET", &first), Value::Null).await;
+    assert_eq!(one.body["body"], got[0].body);
+    assert_eq!(one.body["responseStatus"], 204);
+    let listed = server.get("/api/v1/webhooks", Some(root)).await;
+    let listed = listed.body.to_string();
+    let is_told = listed.contains("Shop") && !listed.contains("whsec_");
+    assert!(is_told, "{listed}");
 }
 
 #[tokio::test]
@@ -318,11 +301,11 @@ async fn a_room_that_fails_holds_back_only_itself_and_keeps_its_order() {
 }
 
 #[tokio::test]
-async fn events_are_told_again_on_demand_and_nothing_is_told_to_who_is_disabled() {
+async fn events_are_told_again_on_demand() {
     for server in TestServer::on_each(quick).await {
         let mut receiver = Receiver::start().await;
         let root = admin(&server).await;
-        let body = json!({ "url": receiver.url(), "events": ["chat.message", "test"] });
+        let body = json!({ "url": receiver.url(), "events": ["chat.message"] });
         let (id, _) = add(&server, &root, body).await;
         let owner = server.token("Host").await;
         let room = server.room(&owner, json!({ "title": "R" })).await;
@@ -340,55 +323,43 @@ async fn events_are_told_again_on_demand_and_nothing_is_told_to_who_is_disabled(
         assert_eq!((&again.id, &again.raw), (&before[1].id, &before[1].raw));
         log_when(&server, &root, &path, |log| log.len() == 3).await;
         let all = json!({ "from": "2020-01-01T00:00:00Z", "status": "delivered" });
-        let reply = ask(
-            &server,
-            &root,
-            ("POST", &format!("{id}/replay")),
-            all.clone(),
-        )
-        .await;
+        let replay = format!("{id}/replay");
+        let reply = ask(&server, &root, ("POST", &replay), all).await;
         assert_eq!((reply.status, &reply.body["replayed"]), (202, &json!(3)));
-        assert_eq!(
-            texts(&receiver.of_kind("chat.message", 3).await),
-            ["1", "2", "3"]
-        );
+        let told = receiver.of_kind("chat.message", 3).await;
+        assert_eq!(texts(&told), ["1", "2", "3"]);
         let missing = format!("{id}/deliveries/missing/replay");
         let reply = ask(&server, &root, ("POST", &missing), Value::Null).await;
         assert_eq!(reply.status, 404);
+        server.server.stop().await;
+    }
+}
 
+#[tokio::test]
+async fn nothing_is_told_to_who_is_disabled_or_gone() {
+    for server in TestServer::on_each(quick).await {
+        let mut receiver = Receiver::start().await;
+        let root = admin(&server).await;
+        let body = json!({ "url": receiver.url(), "events": ["chat.message", "test"] });
+        let (id, _) = add(&server, &root, body).await;
+        let owner = server.token("Host").await;
+        let room = server.room(&owner, json!({ "title": "R" })).await;
+        let (mut host, _) = server.join("Host", &room).await;
         let off = ask(&server, &root, ("PATCH", &id), json!({ "enabled": false })).await;
         assert_eq!((off.status, &off.body["enabled"]), (200, &json!(false)));
-        for path in [format!("{id}/replay"), format!("{id}/test")] {
-            let body = if path.ends_with("test") {
-                Value::Null
-            } else {
-                all.clone()
-            };
-            let reply = ask(&server, &root, ("POST", &path), body).await;
+        let (replay, test) = (format!("{id}/replay"), format!("{id}/test"));
+        let all = json!({ "from": "2020-01-01T00:00:00Z", "status": "delivered" });
+        for (path, body) in [(&replay, all), (&test, Value::Null)] {
+            let reply = ask(&server, &root, ("POST", path), body).await;
             assert_eq!(reply.status, 422, "{}", reply.body);
         }
         host.ok("chat.send", json!({ "text": "unheard" })).await;
         ask(&server, &root, ("PATCH", &id), json!({ "enabled": true })).await;
-        let test = ask(&server, &root, ("POST", &format!("{id}/test")), Value::Null).await;
-        assert_eq!((test.status, &test.body["type"]), (202, &json!("test")));
+        let told = ask(&server, &root, ("POST", &test), Value::Null).await;
+        assert_eq!((told.status, &told.body["type"]), (202, &json!("test")));
         let next = receiver.next().await;
-        assert_eq!(
-            (&next.body["type"], next.body.get("roomId")),
-            (&json!("test"), None)
-        );
-
-        let new = ask(
-            &server,
-            &root,
-            ("POST", &format!("{id}/secret")),
-            Value::Null,
-        )
-        .await;
-        assert!(new.body["oldSecretUntil"].is_string(), "{}", new.body);
-        ask(&server, &root, ("POST", &format!("{id}/test")), Value::Null).await;
-        let next = receiver.next().await;
-        assert!(is_signed(&next, new.body["secret"].as_str().unwrap()));
-        assert_eq!(next.signatures.split(' ').count(), 2);
+        let of_no_room = (&next.body["type"], next.body.get("roomId"));
+        assert_eq!(of_no_room, (&json!("test"), None));
 
         let gone = ask(&server, &root, ("DELETE", &id), Value::Null).await;
         assert_eq!(gone.status, 204);
@@ -396,6 +367,25 @@ async fn events_are_told_again_on_demand_and_nothing_is_told_to_who_is_disabled(
         let gone = ask(&server, &root, ("GET", &id), Value::Null).await;
         assert_eq!(gone.status, 404);
         assert!(receiver.got.try_recv().is_err());
+        server.server.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn a_new_secret_signs_beside_the_old_one_for_a_while() {
+    for server in TestServer::on_each(quick).await {
+        let mut receiver = Receiver::start().await;
+        let root = admin(&server).await;
+        let body = json!({ "url": receiver.url(), "events": ["test"] });
+        let (id, old) = add(&server, &root, body).await;
+        let (secret, test) = (format!("{id}/secret"), format!("{id}/test"));
+        let new = ask(&server, &root, ("POST", &secret), Value::Null).await;
+        assert!(new.body["oldSecretUntil"].is_string(), "{}", new.body);
+        ask(&server, &root, ("POST", &test), Value::Null).await;
+        let next = receiver.next().await;
+        assert!(is_signed(&next, new.body["secret"].as_str().unwrap()));
+        assert!(is_signed(&next, &old));
+        assert_eq!(next.signatures.split(' ').count(), 2);
         server.server.stop().await;
     }
 }
