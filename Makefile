@@ -1,7 +1,7 @@
 # The commands of this repository; each installs what it needs and can be run again at any time.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check interop contract netlab pages bench audience joins saturation fuzz audit clean
+.PHONY: help run test check interop contract netlab screens pages bench audience joins saturation fuzz audit clean
 
 help: ## shows this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 19
@@ -34,6 +34,12 @@ netlab: ## puts Chromium behind bad networks, as root; NETLAB_SECONDS=60 watches
 	@scripts/pages.sh
 	@cargo build --locked --package klieg-signaling --bin klieg
 	@scripts/check.sh netlab
+
+screens: ## pictures every page, on a phone and a desk, dark and light, into docs/screens
+	@scripts/setup.sh build pages browsers
+	@scripts/pages.sh
+	@cargo build --locked --package klieg-signaling --bin klieg
+	@cd web-demo && UPDATE_SCREENSHOTS=1 npm run --silent e2e -- screens
 
 pages: ## builds the web pages into web-demo/dist
 	@scripts/setup.sh pages

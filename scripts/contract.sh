@@ -116,7 +116,7 @@ run() {
   local name=$1 examples=$2
   shift 2
   say "The contract as $name: $examples examples of each operation"
-  # 412 is for another ETag, 422 for what no schema can say: a cursor of another order, a title of nothing but marks, a
+  # 412 is for another ETag, 422 for what no schema can say: a cursor of another list, a title of nothing but marks, a
   # moment in the past. Who says too much waits (429).
   {
     # Nobody stays nobody: the tool would make itself an account.

@@ -6,6 +6,7 @@ import sys
 
 # Counters of the server that say what it did without, besides those of what it dropped.
 COUNTERS = (
+    "klieg_sfu_skipped_total",
     "klieg_sfu_receive_queue_dropped_total",
     "klieg_sfu_send_waits_total",
     "klieg_sfu_plain_runs_total",
@@ -29,6 +30,7 @@ def of_viewers(report: dict) -> None:
     print("\nas the viewers saw it")
     lost, arrived = (sum(report[kind][what] for kind in ("video", "audio")) for what in ("lost", "packets"))
     row("lost", f"{lost:,} of {lost + arrived:,} packets")
+    row("left out without a gap", f"{report['leftOut']:,} packets")
     row("without a whole picture", f"{joins['visits'] - joins['watching'] - joins['cutShort']} of {joins['visits']}")
     if each := steady["packetsPerViewer"]:
         row("packets of one viewer", f"{each['least']:,} least, {each['median']:,} middle, {each['most']:,} most in {steady['seconds']:.0f} s")
@@ -39,8 +41,8 @@ def of_viewers(report: dict) -> None:
     if cost := report["joinCost"]:
         row("a join", f"{cost['cpuUsPerJoin']:,.0f} µs of the server's processor time")
     if came := report["samples"]:
-        most = max(after["connected"] - before["connected"] for before, after in zip(came, came[1:] or came))
-        row("joins in a second", f"{most:,} at the most")
+        each = [after["connected"] - before["connected"] for before, after in zip(came, came[1:])]
+        row("joins in each second", ", ".join(f"{count:,}" for count in each if count > 0))
     for bottleneck in steady["generator"]["bottlenecks"]:
         row("the load test's own limit", bottleneck)
 

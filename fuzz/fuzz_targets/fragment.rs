@@ -13,6 +13,7 @@ use libfuzzer_sys::fuzz_target;
 static CONFIG: LazyLock<MediaConfig> = LazyLock::new(|| MediaConfig {
     fingerprint: Fingerprint([7; 32]),
     candidates: vec!["192.0.2.1:7882".parse().unwrap(), "[2001:db8::1]:7882".parse().unwrap()],
+    tcp_candidates: vec!["192.0.2.1:7882".parse().unwrap()],
 });
 
 static SESSION: LazyLock<Session> = LazyLock::new(|| {

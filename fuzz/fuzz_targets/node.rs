@@ -7,14 +7,16 @@
 
 use std::collections::HashSet;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::num::NonZeroU32;
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
 use arbitrary::Arbitrary;
-use klieg_sfu_core::node::{Node, NodeConfig, PeerHandshake};
+use klieg_sfu_core::framed::Backlog;
+use klieg_sfu_core::node::{Belongs, Node, NodeConfig, PeerHandshake, PeerIndex};
 use klieg_sfu_core::transport::Identity;
 use klieg_sfu_core::{
-    Claim, Codec, Command, DtlsRole, ExtensionIds, Feedback, Fingerprint, Format, IceCredentials,
+    Claim, Codec, Command, ConnectionId, DtlsRole, ExtensionIds, Feedback, Fingerprint, Format, IceCredentials,
     Kind, LayerChoice, Media, Path, PayloadFormat, PeerId, PeerSpec, ReceiveTrack, Remote, RoomKey, SendTrack,
     ShardIndex, SsrcPair,
 };
@@ -48,6 +50,14 @@ enum Step {
     Datagram { from: Address, bytes: Vec<u8> },
     /// Bytes that look like a DTLS record.
     Record { from: Address, kind: u8, body: Vec<u8> },
+    /// A connection whose first frame is a check that is right.
+    Connect { peer: Peer, from: Address, nominates: bool },
+    /// Any bytes in a frame of one.
+    Frame { connection: u8, bytes: Vec<u8> },
+    /// It takes nothing, or all again.
+    Backlog { connection: u8, level: u8 },
+    /// It ends.
+    Close { connection: u8 },
     /// Time passes.
     Wait { ms: u16 },
 }
@@ -74,7 +84,7 @@ struct Address(u8);
 impl Address {
     fn path(self) -> Path {
         let remote = SocketAddr::from((Ipv4Addr::new(192, 0, 2, self.0 % 4), 5000));
-        Path { local: None, remote }
+        Path { local: None, remote, connection: None }
     }
 }
 
@@ -99,6 +109,8 @@ struct World {
     generations: [u32; 4],
     /// Where checks came from that may have been right.
     checked: HashSet<SocketAddr>,
+    /// Connections that were opened; some are closed by now, or their peer is gone.
+    connections: Vec<(PeerIndex, Path)>,
 }
 
 impl World {
@@ -110,6 +122,7 @@ impl World {
             now: Instant::now(),
             generations: [0; 4],
             checked: HashSet::new(),
+            connections: Vec::new(),
         }
     }
 
@@ -159,8 +172,47 @@ impl World {
                 record.extend_from_slice(&body);
                 self.node.handle_datagram(self.now, from.path(), &record);
             }
+            Step::Connect { peer, from, nominates } => {
+                let local = peer.credentials("local", self.generation(peer));
+                let first = check(&local, nominates, false);
+                self.connect(from.path(), &first);
+            }
+            Step::Frame { connection, bytes } => {
+                if let Some((index, path)) = self.connection(connection) {
+                    self.node.handle_frame(self.now, index, path, &bytes);
+                }
+            }
+            Step::Backlog { connection, level } => {
+                let backlog = [Backlog::Low, Backlog::High, Backlog::Full][usize::from(level % 3)];
+                if let Some((index, path)) = self.connection(connection) {
+                    let told = (path.connection.expect("it has a number"), backlog);
+                    self.node.handle_backlog(self.now, index, told);
+                }
+            }
+            Step::Close { connection } => {
+                if let Some((index, path)) = self.connection(connection) {
+                    self.node.handle_closed(self.now, index, path);
+                }
+            }
             Step::Wait { ms } => self.now += Duration::from_millis(ms.into()),
         }
+    }
+
+    /// Opens a connection whose first frame is this.
+    fn connect(&mut self, path: Path, first: &[u8]) {
+        if let Ok(Belongs::Here(index)) = self.node.place_connection(self.now, first) {
+            let number = u32::try_from(self.connections.len()).unwrap_or(0) + 1;
+            let connection = NonZeroU32::new(number).map(ConnectionId);
+            let path = Path { connection, ..path };
+            self.checked.insert(path.remote);
+            self.connections.push((index, path));
+            self.node.handle_frame(self.now, index, path, first);
+        }
+    }
+
+    fn connection(&self, place: u8) -> Option<(PeerIndex, Path)> {
+        let place = usize::from(place).checked_rem(self.connections.len())?;
+        self.connections.get(place).copied()
     }
 
     fn command(&mut self, command: Command) {

@@ -90,7 +90,7 @@ const PLOTS: [Plot; 7] = [
 const HEAD: &str = "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><title>klieg-loadtest</title>\
 <meta name=\"viewport\" content=\"width=device-width\"><style>\
 :root{color-scheme:light dark}body{font:15px/1.5 system-ui,sans-serif}main{max-width:60rem;margin:2rem auto;padding:0 1rem}\
-pre,code{white-space:pre-wrap;overflow-wrap:anywhere}pre{font-size:13px}p.passed,p.failed{border-left:4px solid #2b9e4b;padding-left:1rem;font-weight:600}\
+code{white-space:pre-wrap;overflow-wrap:anywhere}pre{font-size:13px;overflow-x:auto}p.passed,p.failed{border-left:4px solid #2b9e4b;padding-left:1rem;font-weight:600}\
 p.failed{border-color:#d03030}figure{margin:2rem 0}figcaption{font-weight:600}svg{width:100%;height:auto}text{font-size:11px;fill:currentColor}\
 .grid{stroke:currentColor;opacity:.15}.ramp{stroke:currentColor;opacity:.5;stroke-dasharray:3 3}\
 polyline{fill:none;stroke-width:2;stroke-linecap:round;stroke-linejoin:round}.line0{stroke:#2b7de9}.line1{stroke:#e0662b}\

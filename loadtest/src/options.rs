@@ -229,6 +229,9 @@ impl Options {
                 "several publishers cannot share one --whip address: put {n} into it".into(),
             );
         }
+        if self.json.is_some() && self.json == self.html {
+            return Err("--json and --html are two files".into());
+        }
         if self.key.is_some() && self.whip.is_none() && self.room.is_none() {
             return Err("--key needs to know where it holds: add --whip or --room".into());
         }

@@ -117,7 +117,10 @@ fn packets(report: &Report, lines: &mut Vec<String>) {
         ));
     }
     if report.left_out > 0 {
-        lines.push(format!("left out without a gap: {}", report.left_out));
+        lines.push(format!(
+            "left out by the server without a gap: {}",
+            report.left_out
+        ));
     }
     if report.dropped_on_purpose > 0 {
         lines.push(format!(
@@ -210,12 +213,10 @@ fn costs(report: &Report, lines: &mut Vec<String>) {
             "packets of one viewer there: {least} at least, {median} in the middle, {most} at most"
         )
     }));
-    lines.push(
-        steady
-            .server
-            .as_ref()
-            .map_or_else(|| unknown(report.ended), server),
-    );
+    lines.push(steady.server.as_ref().map_or_else(
+        || unknown(report.ended),
+        |cost| server(cost, steady.connected),
+    ));
     lines.extend(report.join_cost.as_ref().map(joining));
     lines.extend(report.stalled.as_ref().map(stalled));
     lines.extend(report.chat.as_ref().map(chat));
@@ -242,13 +243,19 @@ fn unknown(ended: Option<Ended>) -> String {
     format!("server: its CPU time and memory are not known ({why})")
 }
 
-fn server(cost: &ServerCost) -> String {
+fn server(cost: &ServerCost, viewers: u64) -> String {
+    let of_viewers = if viewers >= ENOUGH_VIEWERS {
+        format!(
+            ", {:.0} viewers a core, {:.1} KiB a viewer more than before",
+            cost.viewers_per_core, cost.kib_per_viewer
+        )
+    } else {
+        String::new()
+    };
     format!(
-        "server: {:.2} cores, {:.0} ns per packet × viewer, {:.0} viewers a core, {:.1} KiB a viewer, {:.0} MiB",
+        "server: {:.2} cores, {:.0} ns per packet × viewer{of_viewers}, {:.0} MiB",
         cost.cores,
         cost.cpu_ns_per_packet,
-        cost.viewers_per_core,
-        cost.kib_per_viewer,
         float(cost.memory_bytes) / MIB
     )
 }
@@ -319,3 +326,5 @@ fn complete(all: &Conformance) -> Vec<String> {
 const MIB: f64 = 1_048_576.0;
 /// Complete viewers that have a line of their own; the rest is in the JSON.
 const MAX_LISTED: usize = 10;
+/// With fewer viewers most of what a server takes is not theirs.
+const ENOUGH_VIEWERS: u64 = 20;

@@ -14,7 +14,11 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
         "ms" => Duration::from_millis(number.into()),
         "s" => Duration::from_secs(number.into()),
         "m" => Duration::from_secs(u64::from(number) * 60),
-        unit => return Err(format!("unknown unit {unit:?}, expected ms, s or m")),
+        unit => {
+            return Err(format!(
+                "unknown unit {unit:?}, expected ms, s or m, as in 90m"
+            ));
+        }
     };
     if duration.is_zero() || duration > MAX_DURATION {
         return Err("expected more than nothing and at most 24 hours".to_owned());
@@ -34,12 +38,14 @@ pub(crate) fn rate(text: &str) -> Result<f64, String> {
     }
 }
 
+const BAD_BITRATE: &str = "expected a rate as in 1.4M or 800k, from 100k to 100M";
+
 /// Reads bits a second, as in `1.4M`.
 pub(crate) fn bitrate(text: &str) -> Result<u64, String> {
     let (number, unit) = match text.char_indices().last() {
         Some((place, 'k' | 'K')) => (&text[..place], 1e3),
         Some((place, 'M')) => (&text[..place], 1e6),
-        Some(_) | None => return Err("expected a rate as in 1.4M or 800k".to_owned()),
+        Some(_) | None => return Err(BAD_BITRATE.to_owned()),
     };
     match number.parse::<f64>() {
         Ok(rate) if (1e5..=1e8).contains(&(rate * unit)) =>
@@ -51,8 +57,7 @@ pub(crate) fn bitrate(text: &str) -> Result<u64, String> {
             )]
             Ok((rate * unit) as u64)
         }
-        Ok(_) => Err("expected 100k to 100M".to_owned()),
-        Err(_) => Err("expected a rate as in 1.4M or 800k".to_owned()),
+        Ok(_) | Err(_) => Err(BAD_BITRATE.to_owned()),
     }
 }
 

@@ -9,6 +9,8 @@ use std::time::Duration;
 pub struct Config {
     /// The one UDP port of all peers; port 0 takes a free one.
     pub listen: SocketAddr,
+    /// Where peers come by TCP.
+    pub tcp: TcpListen,
     /// Threads that forward, each with its own socket on the port, at most [`MAX_SHARDS`]; 0 means one for
     /// each core.
     pub shards: usize,
@@ -35,12 +37,32 @@ pub enum Offload {
     Off,
 }
 
+/// Where media comes and goes by TCP, for peers whose network lets no UDP pass (RFC 6544).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TcpListen {
+    /// Nowhere.
+    Off,
+    /// On the address and the port's number of UDP.
+    #[default]
+    WithUdp,
+    /// There; port 0 takes a free one.
+    At(SocketAddr),
+}
+
 /// Why the forwarding unit did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// The media port could not be bound.
     #[error("media port {listen}: {source}")]
     Bind {
+        /// The port.
+        listen: SocketAddr,
+        /// Why not.
+        source: io::Error,
+    },
+    /// The media port for TCP could not be bound.
+    #[error("media port {listen}, TCP: {source}")]
+    BindTcp {
         /// The port.
         listen: SocketAddr,
         /// Why not.
@@ -71,7 +93,8 @@ impl Config {
     }
 
     /// Returns the addresses that peers are told to send to, with the port that was bound.
-    pub(crate) fn candidates(&self, bound: SocketAddr) -> Vec<SocketAddr> {
+    #[must_use]
+    pub fn candidates(&self, bound: SocketAddr) -> Vec<SocketAddr> {
         let addresses = if !self.addresses.is_empty() {
             self.addresses.clone()
         } else if bound.ip().is_unspecified() {
@@ -109,13 +132,14 @@ fn local_addresses(with_ipv6: bool, with_loopback: bool) -> Vec<IpAddr> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
-    fn config(addresses: Vec<IpAddr>) -> Config {
+    pub(crate) fn config(addresses: Vec<IpAddr>) -> Config {
         let listen = SocketAddr::from(([0, 0, 0, 0], 0));
         Config {
             listen,
+            tcp: TcpListen::WithUdp,
             shards: 0,
             addresses,
             announce_loopback: false,

@@ -85,6 +85,7 @@ fn subject(event: &Event) -> (PeerId, Discriminant<Event>, bool) {
         | Event::PublisherLayers { peer, .. }
         | Event::ViewerLayer { peer, .. }
         | Event::ViewerLimit { peer, .. }
+        | Event::ViewerReception { peer, .. }
         | Event::ViewerMedia { peer, .. }
         | Event::Disconnected { peer, .. } => (*peer, false),
         Event::PublisherMedia { peer, format, .. }

@@ -11,7 +11,7 @@ use klieg_sfu_core::node::{Node, NodeConfig};
 use klieg_sfu_core::publisher::WallTime;
 use klieg_sfu_core::transport::Identity;
 use klieg_sfu_core::{Command, Event, Fingerprint, ShardIndex};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::config::{Config, StartError};
 use crate::cores;
@@ -20,6 +20,7 @@ use crate::kernel::ReceiveDrops;
 use crate::load::Loads;
 use crate::metrics::Metrics;
 use crate::shard::{INBOX, Input, Shard, Wiring};
+use crate::tcp::{self, Lobby};
 use crate::udp::{self, ShardSocket};
 
 /// Events that wait for signaling. Beyond it they wait in the shards.
@@ -45,6 +46,9 @@ pub struct Handle {
     /// Each is told when its shard's thread has ended.
     ended: Arc<tokio::sync::Mutex<Vec<oneshot::Receiver<()>>>>,
     candidates: Arc<[SocketAddr]>,
+    tcp_candidates: Arc<[SocketAddr]>,
+    /// Ends the thread where connections wait; `None` without TCP.
+    lobby: Option<Arc<watch::Sender<()>>>,
     fingerprint: Fingerprint,
     loads: Loads,
 }
@@ -65,6 +69,7 @@ impl Sfu {
         })?;
         let bound = sockets.first().and_then(|socket| socket.local_addr().ok());
         let bound = bound.unwrap_or(config.listen);
+        let tcp = tcp::bind(&config, bound)?;
         let identity =
             Identity::generate().map_err(|error| StartError::Certificate(error.to_string()))?;
         let identity = Arc::new(identity);
@@ -100,14 +105,22 @@ impl Sfu {
             spawn(core, node, socket, wiring, done).map_err(StartError::Thread)?;
             ended.push(end);
         }
+        let tcp_bound = tcp.as_ref().map(|(_, at)| *at);
+        let tcp_candidates = tcp_bound
+            .map(|at| config.candidates(at))
+            .unwrap_or_default();
+        let start = |(listener, _)| Lobby::new(shards.clone(), metrics.tcp()).start(listener);
+        let lobby = tcp.map(start).transpose().map_err(StartError::Thread)?;
         let handle = Handle {
             shards,
             ended: Arc::new(tokio::sync::Mutex::new(ended)),
             candidates: config.candidates(bound).into(),
+            tcp_candidates: tcp_candidates.into(),
+            lobby: lobby.map(Arc::new),
             fingerprint: identity.fingerprint(),
             loads,
         };
-        tracing::info!(%bound, shards = count, pinned = pinned.len(), "media port open");
+        tracing::info!(%bound, tcp = ?tcp_bound, shards = count, pinned = pinned.len(), "media port open");
         Ok((handle, events_out))
     }
 }
@@ -134,6 +147,11 @@ impl Handle {
         &self.candidates
     }
 
+    /// Returns the addresses to which peers are to connect by TCP; none where that is switched off.
+    pub fn tcp_candidates(&self) -> &[SocketAddr] {
+        &self.tcp_candidates
+    }
+
     /// Returns the fingerprint of the server's certificate.
     pub fn fingerprint(&self) -> Fingerprint {
         self.fingerprint
@@ -146,6 +164,10 @@ impl Handle {
 
     /// Shows every peer out and waits until the threads have ended, at most 5 s.
     pub async fn stop(&self) {
+        if let Some(lobby) = &self.lobby {
+            // Fails only where it has ended already.
+            let _ = lobby.send(());
+        }
         let all = async {
             for shard in &self.shards {
                 // Fails only where the thread has ended already.

@@ -21,6 +21,8 @@ mod moment;
 
 mod outbox;
 
+mod tcp;
+
 mod udp;
 
 mod runs;
@@ -33,6 +35,6 @@ mod kernel;
 
 mod path_metrics;
 
-pub use config::{Config, MAX_SHARDS, Offload, StartError};
+pub use config::{Config, MAX_SHARDS, Offload, StartError, TcpListen};
 pub use handle::{Busy, Handle, Sfu};
 pub use klieg_sfu_core::command::*;

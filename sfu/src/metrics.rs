@@ -1,5 +1,6 @@
 //! What the forwarding unit shows at `/metrics`.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use klieg_sfu_core::{DisconnectReason, Event};
@@ -8,6 +9,7 @@ use prometheus::{
 };
 
 use crate::path_metrics::PathMetrics;
+use crate::tcp::TcpMetrics;
 use crate::totals::{COUNTERS, DROPPED, Totals};
 
 /// Buckets of the times from a publisher to the last viewer, in seconds.
@@ -26,6 +28,7 @@ pub(crate) struct Metrics {
     /// In the order of [`DROPPED`].
     dropped: Vec<IntCounter>,
     paths: PathMetrics,
+    tcp: Arc<TcpMetrics>,
     peers: IntGauge,
     waiting: IntGauge,
     rooms: IntGauge,
@@ -54,6 +57,7 @@ impl Metrics {
             counters: counters.collect::<Result<_, _>>()?,
             dropped: dropped.collect(),
             paths: PathMetrics::register(registry)?,
+            tcp: Arc::new(TcpMetrics::register(registry)?),
             peers: gauge(registry, "peers", "Peers whose first check has come.")?,
             waiting: gauge(
                 registry,
@@ -85,6 +89,11 @@ impl Metrics {
         })
     }
 
+    /// Returns where connections are counted.
+    pub(crate) fn tcp(&self) -> Arc<TcpMetrics> {
+        Arc::clone(&self.tcp)
+    }
+
     /// Returns where a shard notes how long packets took.
     pub(crate) fn latency(&self, shard: usize) -> Latency {
         let shard = shard.to_string();
@@ -105,7 +114,8 @@ impl Metrics {
             Event::PublisherMedia { .. }
             | Event::PublisherLayers { .. }
             | Event::ViewerLayer { .. }
-            | Event::ViewerLimit { .. } => {}
+            | Event::ViewerLimit { .. }
+            | Event::ViewerReception { .. } => {}
         }
     }
 
@@ -120,6 +130,9 @@ impl Metrics {
         self.paths.add(before, now);
         self.peers
             .add(signed(now.population.0) - signed(before.population.0));
+        self.tcp
+            .open
+            .add(signed(now.connections) - signed(before.connections));
         self.waiting
             .add(signed(now.waiting) - signed(before.waiting));
         self.rooms

@@ -127,6 +127,7 @@ mod tests {
         let path = klieg_sfu_core::command::Path {
             local: None,
             remote: ([127, 0, 0, 1], 9).into(),
+            connection: None,
         };
         let media = || ShardMessage::Datagrams(vec![(path, Vec::new())]);
         let media = std::iter::repeat_with(media).take(2 * MAX_OUTBOX);

@@ -2,6 +2,7 @@
 
 use klieg_sfu_core::node::Counters;
 
+use crate::tcp;
 use crate::udp::Counts;
 
 /// What one shard has counted since its start.
@@ -21,6 +22,10 @@ pub(crate) struct Totals {
     pub(crate) dropped_queue: u64,
     /// What the socket has counted.
     pub(crate) socket: Counts,
+    /// What connections have counted.
+    pub(crate) tcp: tcp::Counts,
+    /// Connections of peers that are here now.
+    pub(crate) connections: usize,
     /// Media for other shards dropped because their inbox was full.
     pub(crate) dropped_messages: u64,
     /// Peers and rooms here now.
@@ -33,7 +38,7 @@ pub(crate) struct Totals {
 pub(crate) type Reading = fn(&Totals) -> u64;
 
 /// Totals by metric: name (`klieg_sfu_…_total`), help text, reading.
-pub(crate) const COUNTERS: [(&str, &str, Reading); 27] = [
+pub(crate) const COUNTERS: [(&str, &str, Reading); 31] = [
     (
         "busy_microseconds",
         "How long the forwarding threads worked, all together.",
@@ -41,12 +46,25 @@ pub(crate) const COUNTERS: [(&str, &str, Reading); 27] = [
     ),
     (
         "datagrams_received",
-        "Datagrams from the socket.",
+        "Datagrams from the socket, and from connections.",
         |totals| totals.core.datagrams_received,
     ),
-    ("bytes_received", "Bytes from the socket.", |totals| {
+    ("bytes_received", "Bytes of these datagrams.", |totals| {
         totals.core.bytes_received
     }),
+    (
+        "tcp_bytes_received",
+        "Bytes from connections of peers.",
+        |totals| totals.tcp.bytes_received,
+    ),
+    ("tcp_bytes_sent", "Bytes that connections took.", |totals| {
+        totals.tcp.bytes_sent
+    }),
+    (
+        "pictures_held",
+        "Times a viewer's picture was held up because its connection did not take what was sent before.",
+        |totals| totals.core.pictures_held,
+    ),
     (
         "rtp_received",
         "Decrypted media packets from publishers.",
@@ -92,6 +110,11 @@ pub(crate) const COUNTERS: [(&str, &str, Reading); 27] = [
         "resend_refused",
         "Packets not sent again because they were too often, or too many.",
         |totals| totals.core.resend_refused,
+    ),
+    (
+        "skipped",
+        "Packets of the cache that viewers who were too far behind jumped over, to a later keyframe.",
+        |totals| totals.core.skipped,
     ),
     (
         "nacked_to_publishers",
@@ -156,9 +179,11 @@ pub(crate) const COUNTERS: [(&str, &str, Reading); 27] = [
 ];
 
 /// Totals of what was dropped: datagrams, packets or runs by reason (`klieg_sfu_dropped_total`).
-pub(crate) const DROPPED: [(&str, Reading); 31] = [
+pub(crate) const DROPPED: [(&str, Reading); 33] = [
     ("refused", |totals| totals.refused),
     ("send_buffer_full", |totals| totals.dropped_full),
+    ("connection_full", |totals| totals.tcp.dropped_full),
+    ("connection_gone", |totals| totals.tcp.dropped_gone),
     ("device_queue_full", |totals| totals.dropped_queue),
     ("shard_inbox_full", |totals| totals.dropped_messages),
     ("empty", |totals| totals.core.dropped_empty),

@@ -158,6 +158,7 @@ impl ShardSocket {
             let path = Path {
                 local: meta.dst_ip.map(|ip| ip.to_canonical()),
                 remote,
+                connection: None,
             };
             let bytes = buffer.get(..meta.len).unwrap_or_default();
             if bytes.is_empty() {
@@ -367,6 +368,7 @@ mod tests {
         let path = Path {
             local: None,
             remote,
+            connection: None,
         };
         Transmit { path, segment_size }
     }

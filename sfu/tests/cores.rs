@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use klieg_sfu::{Config, Offload, Sfu};
+use klieg_sfu::{Config, Offload, Sfu, TcpListen};
 
 /// Threads are known by their names, so there is one forwarding unit at a time.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
@@ -18,6 +18,7 @@ static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 fn allowed_cores(shards: usize, pin_threads: bool) -> Vec<String> {
     let config = Config {
         listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+        tcp: TcpListen::Off,
         shards,
         addresses: Vec::new(),
         announce_loopback: true,

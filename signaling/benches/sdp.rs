@@ -31,6 +31,7 @@ fn main() {
             "192.0.2.7:7000".parse().unwrap(),
             "[2001:db8::7]:7000".parse().unwrap(),
         ],
+        tcp_candidates: vec!["192.0.2.7:7000".parse().unwrap()],
     };
     println!("| step | bytes | ns |");
     println!("| --- | ---: | ---: |");

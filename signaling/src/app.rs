@@ -6,7 +6,10 @@ use std::time::Duration;
 
 use klieg_turn::IceServers;
 
-use crate::auth::{Access, Authority, Grants, Identity, Others, Providers, Role, Secret, SignIns};
+use crate::analytics::Regions;
+use crate::auth::{
+    Access, Authority, Grants, Identity, Opening, Others, Providers, Role, Secret, SignIns,
+};
 use crate::config::Config;
 use crate::drain::Course;
 use crate::error::{ApiError, Code};
@@ -39,6 +42,8 @@ pub(crate) struct App {
     /// Sessions that were made over HTTP.
     pub(crate) resources: Arc<Resources>,
     pub(crate) ice: Arc<IceServers>,
+    /// In which countries addresses are.
+    pub(crate) regions: Regions,
     pub(crate) metrics: Arc<Metrics>,
     /// Whether the server takes more, or is about to stop.
     pub(crate) course: Course,
@@ -56,9 +61,20 @@ pub(crate) struct Admitted {
     pub(crate) own: (Role, Grants),
     /// What they are with the role that they were given in the room.
     pub(crate) now: (Role, Grants),
+    /// When they were last put out of it, as it was known when they were let in; `None`: never.
+    pub(crate) kicked_at: Option<Timestamp>,
 }
 
 impl Admitted {
+    /// Returns what a token opens that is minted for them.
+    pub(crate) fn opening(&self) -> Opening<'_> {
+        Opening {
+            room: &self.record.id,
+            place: self.own,
+            kicked_at: self.kicked_at,
+        }
+    }
+
     /// Returns the seat that is theirs.
     pub(crate) fn seat(&self) -> Seat {
         Seat::new(self.own, self.now)
@@ -132,11 +148,9 @@ impl App {
     ) -> Result<Admitted, ApiError> {
         identity.may_ask_for(room)?;
         let id = RoomId::parse(room).ok_or_else(ApiError::no_room)?;
-        if self
-            .rooms
-            .is_expelled(&id, &identity.id, identity.minted_at)
-            && !matches!(identity.access, Access::Account(_))
-        {
+        // Looked up once: who is put out from here on is put out of what is minted below, too.
+        let kicked_at = self.rooms.kicked_at(&id, &identity.id);
+        if kicked_at.is_some_and(|at| identity.ended_with_kick(at)) {
             let text = "The token was ended: its holder was put out of the room.";
             return Err(ApiError::new(Code::TokenInvalid, text));
         }
@@ -172,12 +186,23 @@ impl App {
             return Err(ApiError::new(Code::Banned, text));
         }
         let now = raised(own, standing.role, &record);
-        Ok(Admitted { record, own, now })
+        Ok(Admitted {
+            record,
+            own,
+            now,
+            kicked_at,
+        })
     }
 
     /// Returns what somebody is in a room beside what their account makes them.
     async fn standing(&self, identity: &Identity, room: &RoomId) -> Result<Membership, ApiError> {
         match self.rooms.standing(room, &identity.id) {
+            // Another server on the same database may have lifted it; while the database is away it stands.
+            Some(standing) if standing.banned => {
+                let stored = self.stored_standing(identity, room).await;
+                let banned = stored.map_or(true, |stored| stored.banned);
+                Ok(Membership { banned, ..standing })
+            }
             Some(standing) => Ok(standing),
             None => self.stored_standing(identity, room).await,
         }
@@ -216,10 +241,7 @@ pub(crate) fn others(
 ) -> Others {
     let providers = Providers::new(&config.oidc, before, fetcher, metrics);
     providers.warm_up();
-    Others {
-        api_keys: config.api_keys.clone(),
-        providers,
-    }
+    Others::new(config.api_keys.clone(), providers)
 }
 
 /// The room of `--dev`, where everybody who signed in may publish.

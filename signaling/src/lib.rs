@@ -29,6 +29,8 @@ mod chat;
 
 mod shop;
 
+mod analytics;
+
 mod webhook;
 
 mod media;
@@ -67,7 +69,8 @@ pub use cli::{
     UserArguments,
 };
 pub use config::{
-    Config, ConfigError, Limits, LogFormat, MediaGso, OidcProvider, SigningAlgorithm, Webhooks,
+    Config, ConfigError, Limits, LogFormat, MediaGso, MediaTcp, OidcProvider, SigningAlgorithm,
+    Webhooks,
 };
 pub use data::DataError;
 pub use log::Log;
@@ -93,6 +96,13 @@ pub fn read_hostile_token(keys: &str, token: &str, claims: &str) -> (bool, [Opti
 pub fn webhook_target(url: &str) -> Option<String> {
     let target = webhook::target::read(url, &[]).ok();
     target.map(|uri| uri.to_string())
+}
+
+/// Reads the query of a list of rooms as strangers may send it, and tells whether its cursor was taken: the door through
+/// which fuzzing reaches its reader.
+#[doc(hidden)]
+pub fn takes_cursor(query: &str) -> bool {
+    http::rooms::lists::read_hostile(query)
 }
 
 /// Tells whether a text frame holds a message of `klieg.v1`: the door through which fuzzing reaches its reader.

@@ -47,6 +47,7 @@ impl Media {
         let config = MediaConfig {
             fingerprint: handle.fingerprint(),
             candidates: handle.candidates().to_vec(),
+            tcp_candidates: handle.tcp_candidates().to_vec(),
         };
         Self {
             handle,
@@ -136,6 +137,7 @@ impl Media {
             | Event::PublisherLayers { peer, .. }
             | Event::ViewerLayer { peer, .. }
             | Event::ViewerLimit { peer, .. }
+            | Event::ViewerReception { peer, .. }
             | Event::ViewerMedia { peer, .. }
             | Event::CodecMismatch { peer, .. } => (*peer, false),
             Event::Disconnected { peer, .. } => (*peer, true),

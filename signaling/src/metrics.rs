@@ -1,9 +1,11 @@
 //! What can be measured of the control plane, beside what the forwarding unit counts itself.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use prometheus::{
-    Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder,
+    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry,
+    TextEncoder,
 };
 
 use crate::error::Code;
@@ -33,6 +35,8 @@ pub(crate) struct Metrics {
     sign_ins: IntCounterVec,
     /// Times that the keys of an OpenID provider were fetched, by whether it worked.
     pub(crate) key_fetches: IntCounterVec,
+    /// What is asked over HTTP.
+    requests: Requests,
     /// Sessions made by WHIP and WHEP that are open.
     pub(crate) http_sessions: IntGauge,
     /// Rooms in memory.
@@ -51,6 +55,8 @@ pub(crate) struct Metrics {
     pub(crate) shop: Shop,
     /// What others are told.
     pub(crate) webhooks: Webhooks,
+    /// What is known of audiences.
+    pub(crate) analytics: Analytics,
     /// Transactions of room events that failed.
     pub(crate) commit_failures: IntCounter,
     /// How long a transaction of room events took.
@@ -65,6 +71,15 @@ pub(crate) struct Metrics {
     pub(crate) handshakes: IntGauge,
     /// Sessions refused because too many were connecting.
     pub(crate) handshakes_refused: IntCounter,
+}
+
+/// What is asked over HTTP; the field docs are the help texts.
+#[derive(Clone, Debug)]
+struct Requests {
+    /// Requests over HTTP that were answered, by route, method and status.
+    answered: IntCounterVec,
+    /// How long it took until the answer began, by route and method.
+    seconds: HistogramVec,
 }
 
 /// What is said, and what is done to it; the field docs are the help texts.
@@ -108,6 +123,25 @@ pub(crate) struct Webhooks {
     pub(crate) seconds: Histogram,
 }
 
+/// What is known of audiences; the field docs are the help texts.
+#[derive(Clone, Debug)]
+pub(crate) struct Analytics {
+    /// Viewers whose media arrives, as their receiver reports say.
+    pub(crate) watching: IntGauge,
+    /// Rows that were written of audiences.
+    pub(crate) rows: IntCounter,
+    /// Transactions of them that failed.
+    pub(crate) failures: IntCounter,
+    /// Times that a room had to wait because too much was to be written.
+    pub(crate) postponed: IntCounter,
+    /// Viewers beyond those that are told apart in one event.
+    pub(crate) uncounted: IntCounter,
+    /// Events whose viewers have no names any more.
+    pub(crate) anonymised: IntCounter,
+    /// Reports of clients, by whether they were heard: `heard`, or `ignored` from sessions that get no media.
+    pub(crate) reports: IntCounterVec,
+}
+
 impl Metrics {
     pub(crate) fn new(registry: Registry) -> Result<Self, prometheus::Error> {
         let make = Maker(&registry);
@@ -130,6 +164,7 @@ impl Metrics {
             )?,
             sign_ins: make.sign_ins()?,
             key_fetches: make.key_fetches()?,
+            requests: make.requests()?,
             http_sessions: make.gauge(
                 "klieg_http_sessions",
                 "Sessions made by WHIP and WHEP that are open",
@@ -152,6 +187,7 @@ impl Metrics {
             talk: make.talk()?,
             shop: make.shop()?,
             webhooks: make.webhooks()?,
+            analytics: make.analytics()?,
             commit_failures: make.counter(
                 "klieg_commit_failures_total",
                 "Transactions of room events that failed",
@@ -176,6 +212,18 @@ impl Metrics {
         self.errors
             .with_label_values(&[code.as_str().unwrap_or_default()])
             .inc();
+    }
+
+    /// Counts a request that was answered. The route is a template, never an address: there are so many of them.
+    pub(crate) fn answered(&self, (route, method): (&str, &str), status: u16, took: Duration) {
+        let status = status.to_string();
+        let requests = &self.requests;
+        let answered = requests
+            .answered
+            .with_label_values(&[route, method, &status]);
+        answered.inc();
+        let seconds = requests.seconds.with_label_values(&[route, method]);
+        seconds.observe(took.as_secs_f64());
     }
 
     /// Counts what became of a sign-in.
@@ -259,6 +307,19 @@ impl Maker<'_> {
         })
     }
 
+    fn requests(&self) -> Result<Requests, prometheus::Error> {
+        let help = "Requests over HTTP that were answered, by route, method and status";
+        let answered = Opts::new("klieg_http_requests_total", help);
+        let answered = IntCounterVec::new(answered, &["route", "method", "status"])?;
+        self.0.register(Box::new(answered.clone()))?;
+        let help = "How long it took until the answer to a request over HTTP began";
+        let seconds = HistogramOpts::new("klieg_http_request_seconds", help);
+        let bounds = vec![0.001, 0.005, 0.02, 0.05, 0.1, 0.3, 1.0, 3.0, 10.0];
+        let seconds = HistogramVec::new(seconds.buckets(bounds), &["route", "method"])?;
+        self.0.register(Box::new(seconds.clone()))?;
+        Ok(Requests { answered, seconds })
+    }
+
     fn shop(&self) -> Result<Shop, prometheus::Error> {
         Ok(Shop {
             changes: self.counters_by(
@@ -289,6 +350,40 @@ impl Maker<'_> {
             seconds: self.histogram(
                 "klieg_webhook_seconds",
                 "How long an attempt to tell a receiver of an event took",
+            )?,
+        })
+    }
+
+    fn analytics(&self) -> Result<Analytics, prometheus::Error> {
+        Ok(Analytics {
+            watching: self.gauge(
+                "klieg_analytics_watching",
+                "Viewers whose media arrives, as their receiver reports say",
+            )?,
+            rows: self.counter(
+                "klieg_analytics_rows_total",
+                "Rows that were written of audiences",
+            )?,
+            failures: self.counter(
+                "klieg_analytics_failures_total",
+                "Transactions with figures of audiences that failed",
+            )?,
+            postponed: self.counter(
+                "klieg_analytics_postponed_total",
+                "Times that a room had to wait because too much was to be written of audiences",
+            )?,
+            uncounted: self.counter(
+                "klieg_analytics_uncounted_total",
+                "Viewers beyond those that are told apart in one event",
+            )?,
+            anonymised: self.counter(
+                "klieg_analytics_anonymised_total",
+                "Events whose viewers have no names any more",
+            )?,
+            reports: self.counters_by(
+                "klieg_analytics_reports_total",
+                "Reports of what clients decoded, by whether they were heard",
+                "outcome",
             )?,
         })
     }

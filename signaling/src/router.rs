@@ -6,7 +6,7 @@ use axum::Router;
 use axum::extract::{DefaultBodyLimit, State};
 use axum::http::header::{self, HeaderName};
 use axum::http::{HeaderValue, Method, StatusCode};
-use axum::middleware::{from_fn, map_response_with_state};
+use axum::middleware::{from_fn, from_fn_with_state, map_response_with_state};
 use axum::response::Response;
 use axum::routing::{delete, get, patch, post, put};
 use tower_http::set_header::SetResponseHeaderLayer;
@@ -15,9 +15,11 @@ use tracing::debug;
 use crate::app::App;
 use crate::error::Refusal;
 use crate::http::origin::cors;
+use crate::http::query::refuse_unknown;
 use crate::http::request::name_and_time;
 use crate::http::rooms::{
-    audit, chat, edit, floor, helpers, join, life, like, lists, moderation, people, products,
+    analytics, audit, chat, edit, floor, helpers, join, life, like, lists, moderation, people,
+    products,
 };
 use crate::http::webhooks::{deliveries, endpoints};
 use crate::http::{
@@ -29,6 +31,7 @@ use crate::ws;
 
 /// Puts the addresses and their handlers together.
 pub(crate) fn router(app: Arc<App>) -> Router {
+    let metrics = Arc::clone(&app.metrics);
     let mut router = Router::new()
         .nest("/api/v1", api(&app))
         .merge(media(&app))
@@ -40,7 +43,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .method_not_allowed_fallback(unknown_method)
         .with_state(app)
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
-        .layer(from_fn(name_and_time));
+        .layer(from_fn_with_state(metrics, name_and_time));
     for (name, value) in SECURITY_HEADERS {
         let name = HeaderName::from_static(name);
         let value = HeaderValue::from_static(value);
@@ -88,6 +91,7 @@ fn api(app: &Arc<App>) -> Router<Arc<App>> {
         .merge(shop())
         .merge(polls())
         .merge(webhooks())
+        .merge(figures())
         .route("/rooms/{id}/ingest", get(ingest::show))
         .route("/rooms/{id}/ingest/rotate", post(ingest::rotate))
         .merge(administration())
@@ -97,6 +101,7 @@ fn api(app: &Arc<App>) -> Router<Arc<App>> {
         .fallback(unknown_route)
         // Within the CORS layer, which answers `OPTIONS` in its place.
         .method_not_allowed_fallback(unknown_method)
+        .layer(from_fn(refuse_unknown))
         .layer(cors(
             app,
             &[
@@ -186,6 +191,17 @@ fn polls() -> Router<Arc<App>> {
             "/rooms/{id}/questions/{item}/vote",
             put(floor::vote_question).delete(floor::unvote_question),
         )
+}
+
+/// What hosts learn of their audience.
+fn figures() -> Router<Arc<App>> {
+    Router::new()
+        .route("/rooms/{id}/analytics", get(analytics::show))
+        .route(
+            "/rooms/{id}/analytics/timeseries",
+            get(analytics::timeseries),
+        )
+        .route("/rooms/{id}/analytics.csv", get(analytics::csv))
 }
 
 /// What rooms sell.

@@ -13,6 +13,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tracing::info;
 
+use crate::analytics::Desk;
 use crate::app::{self, App, DEMO_KEY, DEMO_ROOM, Node};
 use crate::auth::{Authority, Ended, Lifetimes, Providers, Secret, SignIns};
 use crate::config::{Config, ConfigError, MediaGso};
@@ -41,6 +42,8 @@ pub struct Server {
     serving: JoinHandle<()>,
     /// Who tells others of what happens in rooms.
     telling: JoinHandle<()>,
+    /// The way to what writes the figures of audiences.
+    figures: Desk,
     /// Held until the server is gone.
     _folder: DataFolder,
 }
@@ -103,6 +106,7 @@ impl Server {
     pub async fn start(config: Config) -> Result<Self, StartError> {
         config.validate()?;
         let ice = config.ice_servers()?;
+        let regions = config.regions()?;
         let folder = DataFolder::open(&config.data)?;
         let own_secret = folder.signing_secret()?;
         let seed = own_secret.clone();
@@ -113,7 +117,8 @@ impl Server {
         let metrics = Arc::new(Metrics::new(registry.clone())?);
         let (sfu, media) = start_media(&config, &registry, &metrics)?;
         let ice = Arc::new(ice);
-        let rooms = context(&config, &stores, &media, &ice, &metrics);
+        let rooms = context(&config, &stores, (&media, &ice), &metrics);
+        let figures = rooms.figures.clone();
         let rooms = Arc::new(Rooms::new(rooms));
         rooms.recover().await?;
 
@@ -138,6 +143,7 @@ impl Server {
             rooms,
             media,
             ice,
+            regions,
             metrics,
             course,
             node: Node::new(),
@@ -154,6 +160,7 @@ impl Server {
             sfu,
             serving,
             telling,
+            figures,
             _folder: folder,
         })
     }
@@ -185,6 +192,7 @@ impl Server {
         none_left(&[sockets], CLOSE).await;
         let _ = (&mut self.serving).await;
         self.app.rooms.close(CLOSE).await;
+        self.figures.finish(CLOSE).await;
         // Whom a receiver keeps waiting: the event is told again after the next start.
         let told = tokio::time::timeout(CLOSE, &mut self.telling).await;
         if told.is_err() {
@@ -258,15 +266,15 @@ async fn open_stores(config: &Config) -> Result<Stores, StartError> {
     Ok(stores)
 }
 
-/// Returns what every room uses.
+/// Returns what every room uses, and starts what writes the figures of audiences.
 fn context(
     config: &Config,
     stores: &Stores,
-    media: &Arc<Media>,
-    ice: &Arc<IceServers>,
+    (media, ice): (&Arc<Media>, &Arc<IceServers>),
     metrics: &Arc<Metrics>,
 ) -> Context {
     Context {
+        figures: write_figures(config, stores, metrics),
         stores: stores.clone(),
         media: Arc::clone(media),
         ice: Arc::clone(ice),
@@ -274,6 +282,14 @@ fn context(
         grace: config.publisher_grace(),
         idle: Duration::from_millis(config.room_idle_ms),
     }
+}
+
+/// Starts what writes the figures of audiences.
+fn write_figures(config: &Config, stores: &Stores, metrics: &Arc<Metrics>) -> Desk {
+    let kept = Duration::from_secs(config.analytics.viewers_kept_s);
+    let (desk, writer) = Desk::new(stores.analytics.clone(), Arc::clone(metrics), kept);
+    writer.start();
+    desk
 }
 
 fn authority(own: Secret, config: &Config, fetcher: &Fetcher, metrics: &Metrics) -> Authority {
@@ -330,9 +346,11 @@ async fn create_demo(stores: &Stores) -> Result<(), StoreError> {
     Ok(())
 }
 
-fn media_settings(config: &Config) -> klieg_sfu::Config {
+/// Returns how the forwarding unit is set.
+pub(crate) fn media_settings(config: &Config) -> klieg_sfu::Config {
     klieg_sfu::Config {
         listen: config.media,
+        tcp: config.media_tcp.into(),
         shards: config.media_shards,
         addresses: config.media_addresses.clone(),
         announce_loopback: config.dev,

@@ -53,9 +53,22 @@ export interface Tab {
   close(): Promise<void>;
 }
 
+/** What a visitor's device asks pages to look like. */
+export type Scheme = 'dark' | 'light';
+
+/** A page in Chromium, which a test can do more with. */
+export interface ChromiumTab extends Tab {
+  /** Asks for a scheme, and for nothing that moves. */
+  dress(scheme: Scheme): Promise<void>;
+  press(key: string): Promise<void>;
+  /** Runs a program in the page, whatever the page's policy for scripts is; returns what it ends with. */
+  run<Result>(program: string): Promise<Result>;
+  again(name: string): Promise<ChromiumTab>;
+}
+
 /** A browser; each visit is another visitor. */
-export interface Browser {
-  visit(name: string): Promise<Tab>;
+export interface Browser<Kind extends Tab = Tab> {
+  visit(name: string): Promise<Kind>;
   close(): Promise<void>;
 }
 
@@ -67,7 +80,7 @@ export interface Away {
   origin: string;
 }
 
-export async function launchChromium(away?: Away): Promise<Browser> {
+export async function launchChromium(away?: Away): Promise<Browser<ChromiumTab>> {
   const directory = await mkdtemp(join(tmpdir(), 'klieg-camera-'));
   await writeScene(join(directory, FILM));
   // The camera is named by the path it was given.
@@ -107,7 +120,7 @@ async function chromiumVisitor(browser: ChromiumBrowser): Promise<ChromiumContex
   return context;
 }
 
-function chromiumTab(context: ChromiumContext, name: string): Tab {
+function chromiumTab(context: ChromiumContext, name: string): ChromiumTab {
   const errors: string[] = [];
   let page: ChromiumPage | undefined;
 
@@ -145,6 +158,9 @@ function chromiumTab(context: ChromiumContext, name: string): Tab {
     picture: async () => (await current()).screenshot(),
     resize: async (width, height) => (await current()).setViewportSize({ width, height }),
     again: async (other) => chromiumTab(context, other),
+    dress: async (colorScheme) => (await current()).emulateMedia({ colorScheme, reducedMotion: 'reduce' }),
+    press: async (key) => (await current()).keyboard.press(key),
+    run: async (program) => (await current()).evaluate(program),
     // The visitor stays: a page opened later has the same storage.
     async close() {
       await page?.close();

@@ -45,6 +45,8 @@ export interface Netlab {
   meet(down: Conditions, up?: Conditions): Promise<void>;
   /** Gives the visitor's router other ports, as a restart of it does. */
   rebind(): Promise<void>;
+  /** Lets the visitor's network drop all UDP, or pass it again. */
+  blockUdp(isBlocked: boolean): Promise<void>;
   counts(): Promise<{ down: Counts; up: Counts }>;
   close(): Promise<void>;
 }
@@ -77,6 +79,10 @@ export async function startNetlab(): Promise<Netlab> {
         await link.ask({ ...up, to: near });
       },
       rebind,
+      async blockUdp(isBlocked) {
+        const drop = (hook: string) => `add chain inet wall ${hook} { type filter hook ${hook} priority 0; }; add rule inet wall ${hook} meta l4proto udp drop; `;
+        await within(visitor, 'nft', `add table inet wall; delete table inet wall; ${isBlocked ? `add table inet wall; ${drop('output')}${drop('input')}` : ''}`);
+      },
       async counts() {
         const counts = await link.ask({});
         return { down: counts[far]!, up: counts[near]! };

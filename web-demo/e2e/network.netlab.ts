@@ -2,7 +2,7 @@
 
 import { afterAll, beforeAll, expect, onTestFailed, test } from 'vitest';
 import { launchChromium, until } from './browsers.js';
-import type { Browser, Tab } from './browsers.js';
+import type { Browser, ChromiumTab, Tab } from './browsers.js';
 import { startNetlab } from './netlab.js';
 import type { Conditions, Netlab } from './netlab.js';
 import { framesSent, longestGapMs, makeRoom, publishLayers, received, repairs, watchGaps } from './probe.js';
@@ -30,7 +30,7 @@ const figures: Record<string, unknown>[] = [];
 beforeAll(async () => {
   netlab = await startNetlab();
   server = await startServerAt({ namespace: netlab.server, host: netlab.host }, { KLIEG_NEW_ACCOUNT_ROLE: 'host' });
-  [near, far] = await Promise.all([netlab.server, netlab.visitor].map((namespace) => launchChromium({ namespace, origin: server.url }))) as [Browser, Browser];
+  [near, far] = await Promise.all([netlab.server, netlab.visitor].map((namespace) => launchChromium({ namespace, origin: server.url }))) as [Browser<ChromiumTab>, Browser<ChromiumTab>];
   host = await near.visit('the host');
   await host.open(server.url);
   const made = await host.look(makeRoom);

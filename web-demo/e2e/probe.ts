@@ -108,6 +108,15 @@ export async function received(): Promise<Received> {
   return seen;
 }
 
+/** What the newest peer connection goes by: `udp`, `tcp`, or nothing yet. */
+export async function protocol(): Promise<string> {
+  const report = await window.kliegPeers.at(-1)?.getStats() as unknown as Map<string, Record<string, unknown>> | undefined;
+  const entries = new Map(report ?? []);
+  const transport = [...entries.values()].find((entry) => entry['type'] === 'transport');
+  const pair = entries.get(String(transport?.['selectedCandidatePairId']));
+  return String(entries.get(String(pair?.['remoteCandidateId']))?.['protocol'] ?? '');
+}
+
 /** Whether the preview of the studio shows a picture. */
 export function previewing(): { width: number; ready: boolean } {
   const video = document.querySelector<HTMLVideoElement>('[data-test=preview]');
@@ -146,6 +155,11 @@ export function firstFrameAfter(): number | undefined {
 /** How old the picture is, as the player says, in milliseconds; -1 while it does not. */
 export function latencyMs(): number {
   return Number(document.querySelector<HTMLElement>('[data-test=latency]')?.dataset['ms'] ?? -1);
+}
+
+/** The language that the page says it is in, and its first heading. */
+export function language(): { tag: string; heading: string } {
+  return { tag: document.documentElement.lang, heading: document.querySelector('main :is(h1, h2)')?.textContent.trim() ?? '' };
 }
 
 export function statusWords(): string {
@@ -256,6 +270,28 @@ export async function playback(): Promise<Playback> {
   return seen;
 }
 
+/** How long pictures and sound waited at this viewer since the last look, in milliseconds a frame and a sample. */
+export interface Waited {
+  video: number;
+  audio: number;
+}
+
+export async function waited(): Promise<Waited> {
+  const of = async () => {
+    const report = await window.kliegPeers.at(-1)!.getStats() as unknown as Map<string, Record<string, unknown>>;
+    const streams = [...report.values()].filter((entry) => entry['type'] === 'inbound-rtp');
+    return ['video', 'audio'].map((kind) => {
+      const stream = streams.find((entry) => entry['kind'] === kind);
+      return [Number(stream?.['jitterBufferDelay'] ?? 0), Number(stream?.['jitterBufferEmittedCount'] ?? 0)] as const;
+    });
+  };
+  const before = await of();
+  await new Promise((resolve) => setTimeout(resolve, 500));
+  const after = await of();
+  const [video, audio] = after.map(([delay, count], index) => 1000 * (delay - before[index]![0]) / Math.max(1, count - before[index]![1]));
+  return { video: Math.round(video!), audio: Math.round(audio!) };
+}
+
 /** What the newest peer connection's video went through, as the browser counts it. */
 export async function repairs(): Promise<Record<string, number>> {
   const names = ['framesReceived', 'framesDecoded', 'framesDropped', 'keyFramesDecoded', 'nackCount', 'pliCount', 'retransmittedPacketsReceived', 'packetsReceived', 'packetsLost', 'freezeCount', 'totalFreezesDuration'];
@@ -306,8 +342,8 @@ export async function framesSent(): Promise<Record<string, number>> {
   return Object.fromEntries(sent.map((entry) => [String(entry['rid']), Number(entry['framesSent'] ?? 0)]));
 }
 
-/** Signs up and makes a room; returns its id and the key to publish into it. */
-export async function makeRoom(): Promise<{ room: string; key: string }> {
+/** Signs up, as `host` unless another name is given, and makes a room; returns its id and the key to publish into it. */
+export async function makeRoom(username: string): Promise<{ room: string; key: string }> {
   const post = async (path: string, body: unknown, token?: string) => {
     const headers = { 'content-type': 'application/json', ...token !== undefined && { authorization: `Bearer ${token}` } };
     const answer = await fetch(`/api/v1${path}`, { method: 'POST', headers, body: JSON.stringify(body) });
@@ -315,7 +351,7 @@ export async function makeRoom(): Promise<{ room: string; key: string }> {
     return await answer.json() as Record<string, Record<string, string> & string>;
   };
   const password = crypto.randomUUID();
-  const account = await post('/auth/register', { username: 'host', password });
+  const account = await post('/auth/register', { username: username === '' ? 'host' : username, password });
   const made = await post('/rooms?start=true', { title: 'Netlab', reusable: true }, account['accessToken']);
   return { room: made['id']!, key: made['ingest']!['streamKey']! };
 }
@@ -340,4 +376,20 @@ export async function watchLayers(): Promise<void> {
 export async function wantLayer(rid: string): Promise<number> {
   const answer = await fetch(window.kliegLayerUrl, { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify({ rid }) });
   return answer.status;
+}
+
+/** Returns what a figure of the audience page says, or the page in its place. */
+export function figure(name: string): string {
+  const place = name === 'empty' ? '[data-test=analytics-empty] h2' : `[data-test=figure-${name}] dd`;
+  return document.querySelector<HTMLElement>(place)?.innerText ?? '';
+}
+
+/** Returns the name of what the chart of the audience page shows. */
+export function figures(): string {
+  return document.querySelector('[data-test=chart]')?.getAttribute('aria-label') ?? '';
+}
+
+/** Returns how far the page sticks out to the side. */
+export function overflow(): number {
+  return document.documentElement.scrollWidth - document.documentElement.clientWidth;
 }

@@ -56,7 +56,7 @@ test('products are put into another order by the keyboard, and edited', async ()
   await press('[data-test=sold-product]:last-child [data-test=product-up]');
   await host.look(() => (document.activeElement as HTMLElement).click());
   await viewer.click('[data-test=side-products]');
-  const listed = () => viewer.look(() => [...document.querySelectorAll('[data-test=product] h3')].map((name) => name.textContent));
+  const listed = () => viewer.look(() => [...document.querySelectorAll('[data-test=product] :is(h2, h3)')].map((name) => name.textContent));
   await until('the teapot is first', listed, (names) => names[0] === 'Teapot' && names[1] === 'Oolong tea');
   const focused = await host.look(() => document.activeElement?.getAttribute('data-test'));
   expect(focused).toBe('product-up');

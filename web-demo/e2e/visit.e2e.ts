@@ -3,7 +3,7 @@
 import { afterAll, beforeAll, expect, onTestFailed, test } from 'vitest';
 import { VIEWPORT, launchChromium, launchFirefox, until } from './browsers.js';
 import type { Browser, Tab } from './browsers.js';
-import { chatLines, chatNote, coverOfWords, draft, longestGapMs, packing, received, sentences, statuses, viewerCount, watchGaps } from './probe.js';
+import { chatLines, chatNote, coverOfWords, draft, language, longestGapMs, packing, received, sentences, statuses, viewerCount, watchGaps } from './probe.js';
 import { startServer } from './server.js';
 import type { Server } from './server.js';
 import { frames, goLive, openStudio, prepareCamera, reads, signIn, watch } from './visitors.js';
@@ -39,6 +39,18 @@ test.each(['Chromium', 'Firefox'])('the pages come packed in %s', async (name) =
   const visitor = name === 'Firefox' ? foreign : viewer;
   await visitor.open(`${server.url}/`);
   expect(await visitor.look(packing)).toBeLessThan(0.5);
+});
+
+test('a visitor who chooses Vietnamese reads every page so, and the browser is told', async () => {
+  const visitor = await chromium.visit('a visitor from Huế');
+  await visitor.open(`${server.url}/`);
+  expect(await visitor.look(language)).toEqual({ tag: 'en', heading: 'Live now' });
+  await visitor.choose('[data-test=language]', 'vi');
+  // While a page is exchanged for another there is none to look at.
+  await until('the lobby speaks Vietnamese', () => visitor.look(language).catch(() => undefined), (seen) => seen?.tag === 'vi' && seen.heading === 'Đang trực tiếp');
+  await visitor.open(`${server.url}/r/nowhere`);
+  await until('so does a room', () => visitor.look(language), ({ heading }) => heading === 'Phòng này không tồn tại, hoặc không mở cho bạn');
+  await visitor.close();
 });
 
 test.each(['Chromium', 'Firefox'])('signing in to chat does not interrupt the picture in %s', async (name) => {
@@ -99,12 +111,16 @@ test('on a phone, a host who is live reads the title and the chat', async () => 
   await host.resize(VIEWPORT.width, VIEWPORT.height);
 });
 
-test('while the server is away, the lobby says that its list is old and a line of the chat waits', async () => {
+test('while the server is away, the lobby says that its list is old, a line of the chat waits, and a new window says why it is empty', async () => {
   onTestFailed(() => console.log(server.log()));
   const lobby = await chromium.visit('a visitor of the lobby');
   await lobby.open(server.url);
   await until('the list is there', () => lobby.look(sentences), (words) => words.includes('My first show'));
+  await until('the page for being offline is kept', () => lobby.look(() => navigator.serviceWorker.ready.then(() => navigator.serviceWorker.controller !== null)), Boolean);
   const back = server.crash(DOWN_MS);
+  const late = await lobby.again('the same visitor, in another window');
+  await late.open(server.url);
+  expect(await late.look(language)).toEqual({ tag: 'en', heading: 'Klieg cannot be reached' });
   await until('the viewer notices', () => viewer.look(received), ({ status }) => status === 'reconnecting');
   await viewer.enter('[data-test=chat-draft]', 'are you there?');
   expect(await viewer.look(chatNote)).toBe('The connection was lost. Your message goes out when it is back.');
@@ -114,5 +130,7 @@ test('while the server is away, the lobby says that its list is old and a line o
   const lines = await reads(viewer, 'are you there?');
   expect(lines.filter((line) => line.includes('are you there?'))).toHaveLength(1);
   await until('the viewer reads nothing more of it', () => viewer.look(chatNote), (note) => note === '');
+  await late.click('a');
+  await until('the window is there', () => late.look(language).catch(() => undefined), (seen) => seen?.heading === 'Live now');
   await until('the lobby is fresh', () => lobby.look(sentences), (words) => !words.includes('out of date'), 10_000);
 });

@@ -12,6 +12,7 @@ export const router = createRouter({
     // Not loaded lazily: a viewer who follows a link waits for as few round trips as can be.
     { path: '/r/:roomId', name: 'player', component: PlayerPage, props: true },
     { path: '/studio/:roomId', name: 'studio', component: () => import('./pages/StudioPage.vue'), props: true },
+    { path: '/analytics/:roomId', name: 'analytics', component: () => import('./pages/AnalyticsPage.vue'), props: true },
     { path: '/:rest(.*)*', name: 'missing', component: MissingPage },
   ],
   scrollBehavior: (_to, _from, saved) => saved ?? { top: 0 },

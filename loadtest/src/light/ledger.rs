@@ -4,14 +4,16 @@ use std::time::{Duration, Instant};
 
 use crate::stamp::Stamp;
 
-/// What comes later than this was shown of the past: a server may bring such a viewer forward to a newer keyframe.
+/// What comes later than this was shown of the past: a server may bring one who has just come forward to a newer keyframe.
 const PAST: Duration = Duration::from_millis(300);
 
 /// Compares the publisher's count of packets with the numbers that the server gave them.
 #[derive(Debug, Default)]
 pub(super) struct Ledger {
-    /// The last stamp; `None` before the first, and after what was of the past.
+    /// The last stamp; `None` before the first, and while one who has just come is shown the past.
     last: Option<Entry>,
+    /// Whether it was ever shown what is live: from then on whatever is missing was left out, however late it is.
+    was_live: bool,
     /// What the publisher sent in between, and for which there was not even a number.
     pub(super) left_out: u64,
 }
@@ -33,7 +35,8 @@ impl Ledger {
             number,
         };
         let is_past = now.saturating_duration_since(stamp.packet_sent_at) > PAST;
-        let before = std::mem::replace(&mut self.last, Some(entry).filter(|_| !is_past));
+        self.was_live |= !is_past;
+        let before = std::mem::replace(&mut self.last, Some(entry).filter(|_| self.was_live));
         if let Some(before) = before.filter(|before| before.stream == stamp.stream) {
             // Fewer numbers than packets is what counts: what is sent once more from a cache has new numbers.
             let sent = i64::try_from(stamp.count.saturating_sub(before.count)).unwrap_or(0);
@@ -48,7 +51,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn whoever_is_shown_the_past_may_be_brought_forward() {
+    fn only_who_has_just_come_may_be_brought_forward() {
         let mut ledger = Ledger::default();
         let sent = Instant::now();
         let mut handle = |late_ms, count, number| {
@@ -69,6 +72,8 @@ mod tests {
             10,
             "one who is shown what is live misses it"
         );
+        assert_eq!(handle(900, 400, 110), 10, "late, and whole");
+        assert_eq!(handle(200, 500, 120), 100, "brought forward");
     }
 
     #[test]

@@ -305,6 +305,7 @@ impl Stand {
         Path {
             local: None,
             remote: self.stage.actors[actor].peer.config.address,
+            connection: None,
         }
     }
 

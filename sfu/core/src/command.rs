@@ -6,7 +6,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-pub use crate::event::{DisconnectReason, Event};
+pub use crate::event::{DisconnectReason, Event, RECEPTION_LAPSES};
+pub use crate::framed::ConnectionId;
 
 /// Names a peer for as long as the process lives; chosen by the caller, never reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -230,6 +231,8 @@ pub struct ExtensionIds {
     pub transport_cc: Option<u8>,
     /// The dependency descriptor of AV1 RTP 1.0, appendix A.
     pub descriptor: Option<u8>,
+    /// `http://www.webrtc.org/experiments/rtp-hdrext/playout-delay`.
+    pub playout_delay: Option<u8>,
 }
 
 /// One m-line on which the server receives.
@@ -265,8 +268,8 @@ pub struct SendTrack {
     pub kind: Kind,
     /// The payload types the viewer accepted, in its order of preference.
     pub formats: Vec<PayloadFormat>,
-    /// Identifiers of header extensions on this m-line, of which the transport-wide number and the dependency
-    /// descriptor are sent.
+    /// Identifiers of header extensions on this m-line, of which the transport-wide number, the dependency
+    /// descriptor and the play-out delay are sent.
     pub extensions: ExtensionIds,
     /// The streams that the server announced.
     pub ssrc: SsrcPair,
@@ -297,6 +300,38 @@ pub enum Limit {
     Lower,
     /// Not even the least layer fits: it gets no picture until its path carries one again.
     Paused,
+}
+
+/// How long a viewer lets pictures wait before it shows them, from and to, as the header extension
+/// `playout-delay` carries it: in steps of 10 ms, at most 40.95 s. Sound follows, to stay with its picture.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct PlayoutDelay {
+    least: u16,
+    most: u16,
+}
+
+impl PlayoutDelay {
+    /// What viewers do by themselves: as little as their network allows.
+    pub const AUTOMATIC: Self = Self {
+        least: 0,
+        most: 1000,
+    };
+
+    /// Makes one of milliseconds, rounded down to steps; `most` is `least` at least.
+    pub fn new(least_ms: u16, most_ms: u16) -> Self {
+        let steps = |ms: u16| (ms / 10).min(0x0fff);
+        Self {
+            least: steps(least_ms),
+            most: steps(most_ms.max(least_ms)),
+        }
+    }
+
+    /// Returns the value of the extension: twelve bits each.
+    pub(crate) fn to_bytes(self) -> [u8; 3] {
+        let [least_high, least_low] = (self.least << 4).to_be_bytes();
+        let [most_high, most_low] = self.most.to_be_bytes();
+        [least_high, least_low | most_high, most_low]
+    }
 }
 
 /// What one layer of a published picture is.
@@ -337,17 +372,21 @@ pub enum Command {
     },
     /// Shows a viewer another layer, from its handshake on and for all publishers to come.
     SelectLayer(PeerId, LayerChoice),
+    /// Tells a viewer how long to let pictures wait, where it negotiated that; from its handshake on.
+    SetPlayoutDelay(PeerId, PlayoutDelay),
     /// Shows a viewer a keyframe, as a Picture Loss Indication of its own would (RFC 4585, section 6.3.1).
     RequestKeyframe(PeerId),
     /// Shows the peer out: DTLS `close_notify`, then silence.
     RemovePeer(PeerId),
 }
 
-/// A pair of addresses a datagram travels between.
+/// A pair of addresses a datagram travels between, and by what.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Path {
     /// The server's address, where the socket tells; replies leave from it.
     pub local: Option<IpAddr>,
     /// The peer's address.
     pub remote: std::net::SocketAddr,
+    /// The TCP connection that carries it, framed; `None`: UDP.
+    pub connection: Option<ConnectionId>,
 }

@@ -47,6 +47,16 @@ pub enum Event {
         /// What it lets it see from now on; [`Limit::None`] before the first of these.
         limit: Limit,
     },
+    /// A viewer's receiver reports say that media arrives, or none has said so for
+    /// [`RECEPTION_LAPSES`](crate::RECEPTION_LAPSES). Told when that changes.
+    ViewerReception {
+        /// Which peer.
+        peer: PeerId,
+        /// Whether media arrives.
+        arrives: bool,
+        /// How long ago the last report came that acknowledged media.
+        ago: Duration,
+    },
     /// The first packet of a video keyframe (or of audio, in a room without video) went to a viewer.
     ViewerMedia {
         /// Which peer.
@@ -69,6 +79,10 @@ pub enum Event {
         reason: DisconnectReason,
     },
 }
+
+/// After so long without a report that acknowledges more, media counts as not arriving. Browsers report on sound alone
+/// every 5 s, give or take half (RFC 3550, section 6.2).
+pub const RECEPTION_LAPSES: Duration = Duration::from_secs(10);
 
 /// Why a peer is gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

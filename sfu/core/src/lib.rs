@@ -9,6 +9,8 @@ mod event;
 
 pub use command::*;
 
+pub mod framed;
+
 pub mod node;
 
 pub mod demux;

@@ -133,6 +133,17 @@ fn no_memory_is_taken_for_each_packet_and_viewer() {
 }
 
 #[test]
+fn no_memory_is_taken_for_each_packet_and_viewer_while_packets_wait_for_each_other() {
+    check("waiting", |viewers| {
+        let mut stage = room(viewers, Link::default(), 1);
+        for node in &mut stage.nodes {
+            node.set_hold(Duration::from_millis(10));
+        }
+        stage
+    });
+}
+
+#[test]
 fn no_memory_is_taken_for_each_packet_and_viewer_of_several_shards() {
     check("two shards", |viewers| {
         room(viewers, Link::round_trip(20), 2)

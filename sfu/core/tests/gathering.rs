@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use klieg_sfu_core::command::Path;
+use klieg_sfu_core::command::{Command, Path, PeerId, PlayoutDelay};
 use klieg_sfu_core::node::Transmit;
 use klieg_sfu_core::rtp::packet::OutgoingHeader;
 
@@ -112,6 +112,7 @@ impl Room {
         let path = Path {
             local: None,
             remote: peer.config.address,
+            connection: None,
         };
         while let Some(parcel) = peer.poll_transmit() {
             assert_eq!(parcel.to, address(SERVER));
@@ -176,6 +177,23 @@ fn without_load_every_packet_leaves_at_once() {
     assert_eq!(room.pass(Duration::ZERO), [[1000 + OVERHEAD]]);
     room.sound();
     assert_eq!(room.pass(Duration::ZERO), [[80 + OVERHEAD]]);
+}
+
+#[test]
+fn what_is_said_of_the_play_out_leaves_frames_in_one_run() {
+    let mut room = Room::with_viewers(210, 1, Stage::watch_delayed);
+    room.stage.nodes[0].set_hold(HOLD);
+    let numbers = 8;
+    let delay = PlayoutDelay::new(100, 200);
+    let viewer = PeerId(2);
+    room.stage.command(&Command::SetPlayoutDelay(viewer, delay));
+    for said in (0..31).map(|frame| if frame < 30 { 4 } else { 0 }) {
+        room.picture(1000, false);
+        room.picture(1000, true);
+        let expected = [[1000 + OVERHEAD + numbers + said; 2]];
+        assert_eq!(room.pass(Duration::ZERO), expected);
+        room.pass(STEP * 6);
+    }
 }
 
 #[test]

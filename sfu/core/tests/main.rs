@@ -28,6 +28,8 @@ mod layers;
 
 mod gathering;
 
+mod playout;
+
 mod memory;
 
 mod bounds;
@@ -37,5 +39,7 @@ mod allocations;
 mod bandwidth;
 
 mod paths;
+
+mod framed;
 
 mod estimator;

@@ -380,6 +380,7 @@ fn a_rebound_peer_gets_media_at_its_new_address_and_none_at_the_old() {
         let path = Path {
             local: None,
             remote: address(REBOUND),
+            connection: None,
         };
         assert!(world.reported(TransportEvent::PathChanged(path)));
         let sent = world.sent.len();

@@ -149,6 +149,12 @@ pub(super) struct Claims {
     /// Only in join tokens: until when others may be had for it over the socket; left out: as long as the sign-in holds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) until: Option<u64>,
+    /// Only in join tokens: when its holder had last been put out of the room, in milliseconds since 1970.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) kicked: Option<i64>,
+    /// Only in join tokens: who beside this server signed the token that it came of, as the authority marks them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) signer: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) video: Option<VideoGrants>,
 }
@@ -169,6 +175,8 @@ impl Claims {
             account: None,
             role: None,
             until: None,
+            kicked: None,
+            signer: None,
             video: None,
         }
     }
@@ -191,7 +199,9 @@ impl Claims {
             (Some(TokenUse::Access), _, Some(account)) if self.sid.is_some() => {
                 (Access::Account(account), None)
             }
-            (Some(TokenUse::Join), Some(role), _) => (room(role, self.video)?, self.until),
+            (Some(TokenUse::Join), Some(role), _) => {
+                (room(role, self.video, self.kicked)?, self.until)
+            }
             (_, _, _) => return Err(invalid()),
         };
         if self.sub.is_empty() {
@@ -205,6 +215,7 @@ impl Claims {
             granted_until,
             minted_at: self.iat.or(self.nbf).unwrap_or(0),
             sign_in: self.sid,
+            signer: self.signer,
         })
     }
 
@@ -237,6 +248,7 @@ impl Claims {
             granted_until: Some(self.exp),
             minted_at,
             sign_in: None,
+            signer: None,
         })
     }
 }
@@ -285,7 +297,7 @@ pub(super) fn is_id(id: &str) -> bool {
 }
 
 /// Returns what a join token opens.
-fn room(role: Role, video: Option<VideoGrants>) -> Result<Access, ApiError> {
+fn room(role: Role, video: Option<VideoGrants>, kicked: Option<i64>) -> Result<Access, ApiError> {
     let video = video.unwrap_or_default();
     let room = video.room.as_deref().and_then(RoomId::parse);
     let most = Grants {
@@ -296,7 +308,12 @@ fn room(role: Role, video: Option<VideoGrants>) -> Result<Access, ApiError> {
         watch: video.can_subscribe.unwrap_or(false),
     };
     let room = room.ok_or_else(invalid)?;
-    Ok(Access::Room { room, role, most })
+    Ok(Access::Room {
+        room,
+        role,
+        most,
+        kicked_at: kicked.map(Timestamp::from_millis),
+    })
 }
 
 /// Returns a name that others may see: whoever signs tokens cleans no names.
@@ -334,6 +351,8 @@ pub(super) fn decode(token: &str, issuer: &str, secret: &Secret) -> Result<Claim
     validation.set_required_spec_claims(&["exp", "iss"]);
     let key = DecodingKey::from_secret(secret.expose().as_bytes());
     match jsonwebtoken::decode::<Claims>(token, &key, &validation) {
+        // No extension is known here, and one that is critical is to be known (RFC 7515, section 4.1.11).
+        Ok(data) if data.header.crit.is_some() => Err(invalid()),
         Ok(data) => Ok(data.claims),
         Err(error) if matches!(error.kind(), ErrorKind::ExpiredSignature) => {
             Err(ApiError::new(Code::TokenExpired, "The token has expired."))

@@ -42,6 +42,11 @@ impl Ended {
         }
     }
 
+    /// Says that tokens have ended in another way than with their sign-ins.
+    pub(super) fn stir(&self) {
+        self.news.send_modify(|count| *count += 1);
+    }
+
     /// Returns what changes with each sign-in that ends.
     pub(super) fn news(&self) -> watch::Receiver<u64> {
         self.news.subscribe()

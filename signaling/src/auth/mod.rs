@@ -30,15 +30,14 @@ pub(crate) use password::{check_new, hash};
 pub use permission::Role;
 pub(crate) use permission::{Action, Setting};
 pub use secret::Secret;
-#[cfg(test)]
-pub(crate) use secret::hex;
-pub(crate) use secret::signing_secret;
+pub(crate) use secret::{hex, signing_secret};
 pub(crate) use sign_in::{Lifetimes, SignIns, SignedIn};
-pub(crate) use token::{Authority, Issued, Others};
+pub(crate) use token::{Authority, Issued, Opening, Others};
 
 use crate::error::{ApiError, Code};
 use crate::id::RoomId;
 use crate::store::{Author, Deed, RoomRecord, Visibility};
+use crate::time::Timestamp;
 
 /// What somebody may do in a room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -180,6 +179,9 @@ pub(crate) struct Identity {
     pub(crate) minted_at: u64,
     /// The sign-in that the token came of, which may end before the token does; `None` for the tokens of others.
     pub(crate) sign_in: Option<String>,
+    /// Who beside this server signed the token that it came of, as [`Authority`] marks them: it ends when the settings name
+    /// them no more. `None` for those whom this server signed in itself, and for guests.
+    pub(crate) signer: Option<String>,
 }
 
 /// What a token is good for.
@@ -197,6 +199,8 @@ pub(crate) enum Access {
         role: Role,
         /// The most it allows there, whatever the role would.
         most: Grants,
+        /// When its holder had last been put out of the room as it was minted; `None`: never.
+        kicked_at: Option<Timestamp>,
     },
     /// What an application signed with its API key.
     Api(ApiGrants),
@@ -213,6 +217,7 @@ impl Identity {
             granted_until: None,
             minted_at: 0,
             sign_in: None,
+            signer: None,
         }
     }
 
@@ -226,6 +231,7 @@ impl Identity {
             granted_until: None,
             minted_at: 0,
             sign_in: None,
+            signer: None,
         }
     }
 
@@ -269,6 +275,7 @@ impl Identity {
                 room: granted,
                 role,
                 most,
+                ..
             } => {
                 return if *granted == room.id {
                     Ok((*role, role.grants(room).at_most(*most)))
@@ -312,6 +319,17 @@ impl Identity {
             Ok(())
         } else {
             Err(elsewhere())
+        }
+    }
+
+    /// Returns whether a token ended when its holder was put out of a room at this moment. One of this server says which
+    /// time it knew of, so that no two clocks are compared, and what was minted after it holds at once. An account's opens
+    /// no room by itself.
+    pub(crate) fn ended_with_kick(&self, kicked: Timestamp) -> bool {
+        match &self.access {
+            Access::Guest | Access::Account(_) => false,
+            Access::Room { kicked_at, .. } => kicked_at.is_none_or(|known| known < kicked),
+            Access::Api(_) => self.minted_at <= kicked.seconds(),
         }
     }
 

@@ -4,6 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
+use aws_lc_rs::hmac;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use tokio::sync::watch;
 
 use super::claims::{
@@ -25,6 +28,8 @@ pub(crate) struct Authority {
     others: RwLock<Arc<Others>>,
     /// Sign-ins that have ended before their tokens.
     pub(super) ended: Arc<Ended>,
+    /// Changes after tokens have ended, and not as often as they do: every socket wakes.
+    ended_lately: watch::Sender<()>,
 }
 
 /// Those who sign tokens beside this server.
@@ -34,6 +39,39 @@ pub(crate) struct Others {
     pub(crate) api_keys: BTreeMap<String, Secret>,
     /// OpenID providers.
     pub(crate) providers: Providers,
+    /// A mark of each by the name that it signs under: what came of its tokens has it, and ends with it. Of an application's
+    /// key it is another when its secret is.
+    marks: BTreeMap<String, String>,
+}
+
+impl Others {
+    pub(crate) fn new(api_keys: BTreeMap<String, Secret>, providers: Providers) -> Self {
+        Self {
+            api_keys,
+            providers,
+            marks: BTreeMap::new(),
+        }
+    }
+
+    /// Marks each with a server's own secret: whoever reads a mark in a token learns nothing of a key.
+    fn marked(mut self, own: &Secret) -> Self {
+        let key = hmac::Key::new(hmac::HMAC_SHA256, own.expose().as_bytes());
+        let mark = |name: &str, secret: &str| {
+            let tag = hmac::sign(&key, format!("signer\n{name}\n{secret}").as_bytes());
+            (name.to_owned(), URL_SAFE_NO_PAD.encode(&tag.as_ref()[..16]))
+        };
+        let applications = self.api_keys.iter();
+        let applications = applications.map(|(name, secret)| mark(name, secret.expose()));
+        let providers = self.providers.issuers().map(|issuer| mark(issuer, ""));
+        self.marks = applications.chain(providers).collect();
+        self
+    }
+
+    /// Says of somebody which of these signed their token.
+    fn sign(&self, identity: Identity, issuer: &str) -> Identity {
+        let signer = self.marks.get(issuer).cloned();
+        Identity { signer, ..identity }
+    }
 }
 
 /// A token and its end.
@@ -45,19 +83,36 @@ pub(crate) struct Issued {
     pub(crate) expires_at: Timestamp,
 }
 
+/// What a join token opens.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Opening<'a> {
+    pub(crate) room: &'a RoomId,
+    /// What its holder is there by the token alone.
+    pub(crate) place: (Role, Grants),
+    /// When they were last put out of it, as far as was known when they were let in; `None`: never.
+    pub(crate) kicked_at: Option<Timestamp>,
+}
+
 impl Authority {
     pub(crate) fn new(own: Secret, others: Others, ended: Arc<Ended>) -> Self {
         Self {
+            others: RwLock::new(Arc::new(others.marked(&own))),
             own,
-            others: RwLock::new(Arc::new(others)),
             ended,
+            ended_lately: watch::Sender::new(()),
         }
     }
 
-    /// Takes others from now on.
+    /// Takes others from now on. What came of the tokens of those that are no more among them ends.
     pub(crate) fn set_others(&self, others: Others) {
-        let mut slot = self.others.write().unwrap_or_else(PoisonError::into_inner);
-        *slot = Arc::new(others);
+        let others = Arc::new(others.marked(&self.own));
+        let before = {
+            let mut slot = self.others.write().unwrap_or_else(PoisonError::into_inner);
+            std::mem::replace(&mut *slot, Arc::clone(&others))
+        };
+        if before.marks != others.marks {
+            self.ended.stir();
+        }
     }
 
     /// Returns those who sign tokens beside this server.
@@ -113,11 +168,10 @@ impl Authority {
     pub(crate) fn join(
         &self,
         identity: &Identity,
-        room: &RoomId,
-        place: (Role, Grants),
+        opening: Opening<'_>,
         ttl: Duration,
     ) -> Result<Issued, ApiError> {
-        let mut claims = claims_of_join(identity, room, place, ttl);
+        let mut claims = claims_of_join(identity, opening, ttl);
         claims.exp = claims.exp.min(identity.expires_at.unwrap_or(u64::MAX));
         self.issue(claims)
     }
@@ -127,15 +181,14 @@ impl Authority {
     pub(crate) fn rejoin(
         &self,
         identity: &Identity,
-        room: &RoomId,
-        place: (Role, Grants),
+        opening: Opening<'_>,
         ttl: Duration,
     ) -> Result<Issued, ApiError> {
-        let granted = match identity.access {
+        let place = match identity.access {
             Access::Room { role, most, .. } => (role, most),
-            Access::Guest | Access::Account(_) | Access::Api(_) => place,
+            Access::Guest | Access::Account(_) | Access::Api(_) => opening.place,
         };
-        self.issue(claims_of_join(identity, room, granted, ttl))
+        self.issue(claims_of_join(identity, Opening { place, ..opening }, ttl))
     }
 
     fn issue(&self, claims: Claims) -> Result<Issued, ApiError> {
@@ -156,7 +209,10 @@ impl Authority {
         let issuer = issuer(token)?;
         let others = self.others();
         match others.providers.find(&issuer) {
-            Some(provider) => provider.verify(token).await,
+            Some(provider) => {
+                let identity = provider.verify(token).await?;
+                Ok(others.sign(identity, &issuer))
+            }
             None => self.verify_shared(token, &issuer, &others),
         }
     }
@@ -180,7 +236,10 @@ impl Authority {
         } else {
             others.api_keys.get(issuer).ok_or_else(invalid)?
         };
-        let identity = decode(token, issuer, secret)?.identity()?;
+        let mut identity = decode(token, issuer, secret)?.identity()?;
+        if issuer != OWN_ISSUER {
+            identity = others.sign(identity, issuer);
+        }
         if self.has_ended(&identity) {
             return Err(ApiError::new(Code::TokenExpired, "The sign-in has ended."));
         }
@@ -201,25 +260,44 @@ impl Authority {
         self.ended.news()
     }
 
-    /// Returns whether the sign-in has ended that a token came of.
+    /// Says that tokens have ended of which [`Authority::ended_news`] told, to those who need not know each time.
+    pub(crate) fn tell_ended_lately(&self) {
+        self.ended_lately.send_replace(());
+    }
+
+    /// Returns what changes after tokens have ended. This moment counts as a change: they may have ended since they were
+    /// shown.
+    pub(crate) fn ended_lately(&self) -> watch::Receiver<()> {
+        let mut ended = self.ended_lately.subscribe();
+        ended.mark_changed();
+        ended
+    }
+
+    /// Returns whether the sign-in has ended that a token came of, or whoever signed that signs no more.
     pub(crate) fn has_ended(&self, identity: &Identity) -> bool {
         let sign_in = identity.sign_in.as_ref();
-        sign_in.is_some_and(|id| self.ended.contains(id))
+        if sign_in.is_some_and(|id| self.ended.contains(id)) {
+            return true;
+        }
+        let signer = identity.signer.as_ref();
+        signer.is_some_and(|mark| !self.others().marks.values().any(|known| known == mark))
     }
 }
 
 /// Returns what a token says that opens one room, and for no longer than its holder was granted anything.
-fn claims_of_join(
-    identity: &Identity,
-    room: &RoomId,
-    (role, grants): (Role, Grants),
-    ttl: Duration,
-) -> Claims {
+fn claims_of_join(identity: &Identity, opening: Opening<'_>, ttl: Duration) -> Claims {
+    let Opening {
+        room,
+        place: (role, grants),
+        kicked_at,
+    } = opening;
     let mut claims = Claims::new(OWN_ISSUER, &identity.id, &identity.name, ttl);
     claims.r#use = Some(TokenUse::Join);
     claims.exp = claims.exp.min(identity.granted_until.unwrap_or(u64::MAX));
     claims.until = identity.granted_until;
     claims.sid.clone_from(&identity.sign_in);
+    claims.signer.clone_from(&identity.signer);
+    claims.kicked = kicked_at.map(Timestamp::millis);
     claims.role = Some(role);
     claims.video = Some(VideoGrants {
         room: Some(room.as_str().to_owned()),
@@ -240,13 +318,22 @@ mod tests {
     use super::*;
     use crate::auth::{API_TTL, AccountRole, mint};
 
+    fn keys(secret: &str) -> Others {
+        let keys = BTreeMap::from([("devkey".to_owned(), Secret::new(secret))]);
+        Others::new(keys, Providers::default())
+    }
+
+    fn opening(room: &RoomId, role: Role, grants: Grants) -> Opening<'_> {
+        Opening {
+            room,
+            place: (role, grants),
+            kicked_at: None,
+        }
+    }
+
     fn authority() -> Authority {
-        let others = Others {
-            api_keys: BTreeMap::from([("devkey".to_owned(), Secret::new("devsecret"))]),
-            providers: Providers::default(),
-        };
         let ended = Arc::new(Ended::new(MINUTE));
-        Authority::new(Secret::new("o".repeat(44)), others, ended)
+        Authority::new(Secret::new("o".repeat(44)), keys("devsecret"), ended)
     }
 
     fn ann() -> Account {
@@ -276,8 +363,8 @@ mod tests {
         assert_eq!(identity.id, "1");
         assert_eq!(identity.access, Access::Account(AccountRole::Host));
         let room = RoomId::parse("demo").unwrap();
-        let place = (Role::Viewer, WATCHING);
-        let join = authority.join(&identity, &room, place, MINUTE).unwrap();
+        let place = opening(&room, Role::Viewer, WATCHING);
+        let join = authority.join(&identity, place, MINUTE).unwrap();
         authority.verify_signed(&join.token).unwrap();
 
         authority.ended.add("s".to_owned(), Timestamp::now());
@@ -341,7 +428,7 @@ mod tests {
         let guest = Identity::guest("G".into());
         let room = RoomId::parse("demo").unwrap();
         let token = authority
-            .join(&guest, &room, (Role::Guest, WATCHING), MINUTE)
+            .join(&guest, opening(&room, Role::Guest, WATCHING), MINUTE)
             .unwrap()
             .token;
         let identity = authority.verify_signed(&token).unwrap();
@@ -350,7 +437,8 @@ mod tests {
             Access::Room {
                 room,
                 role: Role::Guest,
-                most: WATCHING
+                most: WATCHING,
+                kicked_at: None,
             }
         );
         assert_eq!(
@@ -369,15 +457,15 @@ mod tests {
             ..VideoGrants::default()
         };
         let bob = authority.verify_signed(&api(quiet, "devsecret")).unwrap();
-        let place = (Role::Viewer, WATCHING);
-        let first = authority.join(&bob, &room, place, MINUTE / 2).unwrap();
+        let place = opening(&room, Role::Viewer, WATCHING);
+        let first = authority.join(&bob, place, MINUTE / 2).unwrap();
         let first = authority.verify_signed(&first.token).unwrap();
         // In the room somebody gave them more; the next token does not.
         let more = Grants {
             publish: true,
             ..WATCHING
         };
-        let next = authority.rejoin(&first, &room, (Role::Owner, more), MINUTE * 60);
+        let next = authority.rejoin(&first, opening(&room, Role::Owner, more), MINUTE * 60);
         let next = authority.verify_signed(&next.unwrap().token).unwrap();
         assert_eq!(next.access, first.access);
         assert!(first.expires_at < bob.expires_at);
@@ -385,10 +473,98 @@ mod tests {
         assert_eq!(next.granted_until, bob.expires_at);
         // Nobody set an end for a guest, whose token would else be the end of it.
         let guest = Identity::guest("G".into());
-        let first = authority.join(&guest, &room, place, MINUTE).unwrap();
+        let first = authority.join(&guest, place, MINUTE).unwrap();
         let first = authority.verify_signed(&first.token).unwrap();
-        let next = authority.rejoin(&first, &room, place, MINUTE * 2).unwrap();
+        let next = authority.rejoin(&first, place, MINUTE * 2).unwrap();
         assert!(Some(next.expires_at.seconds()) > first.expires_at);
+    }
+
+    #[test]
+    fn a_join_token_says_which_kick_it_knows_of_and_every_other_ends_it() {
+        let authority = authority();
+        let room = RoomId::parse("demo").unwrap();
+        let ann = authority.access(&ann(), "s", MINUTE).unwrap();
+        let ann = authority.verify_signed(&ann.token).unwrap();
+        let at = Timestamp::from_millis;
+        let minted = |who: &Identity, kicked_at| {
+            let opening = Opening {
+                kicked_at,
+                ..opening(&room, Role::Viewer, WATCHING)
+            };
+            let first = authority.join(who, opening, MINUTE).unwrap();
+            let first = authority.verify_signed(&first.token).unwrap();
+            let next = authority.rejoin(&first, opening, MINUTE).unwrap();
+            [first, authority.verify_signed(&next.token).unwrap()]
+        };
+        let now = Timestamp::now();
+        let later = at(now.millis() + 1);
+        for (known, kick, ends) in [
+            (None, at(1), true),
+            (None, now, true),
+            (Some(now), at(1), false),
+            (Some(now), now, false),
+            (Some(now), later, true),
+            // Whatever the clock says: it was known.
+            (Some(at(1)), at(1), false),
+        ] {
+            for token in minted(&ann, known) {
+                assert_eq!(token.ended_with_kick(kick), ends, "{known:?} {kick:?}");
+            }
+        }
+        assert!(!ann.ended_with_kick(later), "an account opens no room");
+        let bob = api(VideoGrants::default(), "devsecret");
+        let bob = authority.verify_signed(&bob).unwrap();
+        assert!(bob.ended_with_kick(now));
+    }
+
+    #[test]
+    fn what_came_of_an_applications_key_ends_when_it_is_taken_back_or_changed() {
+        let room = RoomId::parse("demo").unwrap();
+        let video = VideoGrants {
+            room: Some("demo".into()),
+            room_join: true,
+            ..VideoGrants::default()
+        };
+        for after in [keys("another secret"), Others::default()] {
+            let authority = authority();
+            let bob = authority.verify_signed(&api(video.clone(), "devsecret"));
+            let bob = bob.unwrap();
+            let place = opening(&room, Role::Viewer, WATCHING);
+            let join = authority.join(&bob, place, MINUTE).unwrap();
+            let guest = Identity::guest("G".into());
+            let other = authority.join(&guest, place, MINUTE).unwrap();
+            let mut news = authority.ended_news();
+            // The same again changes nothing.
+            authority.set_others(keys("devsecret"));
+            assert!(!news.has_changed().unwrap() && !authority.has_ended(&bob));
+            let joined = authority.verify_signed(&join.token).unwrap();
+            authority.set_others(after);
+            assert!(news.has_changed().unwrap());
+            news.mark_unchanged();
+            assert!(authority.has_ended(&bob) && authority.has_ended(&joined));
+            let refused = authority.verify_signed(&join.token).unwrap_err();
+            assert_eq!(refused.code, Code::TokenExpired);
+            authority.verify_signed(&other.token).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_token_with_an_extension_that_is_critical_does_not_hold() {
+        let authority = authority();
+        let code = |crit: Option<Vec<String>>| {
+            let claims = Claims::new("devkey", "bob", "", MINUTE);
+            let key = EncodingKey::from_secret(b"devsecret");
+            let header = Header {
+                crit,
+                ..Header::new(Algorithm::HS256)
+            };
+            let token = jsonwebtoken::encode(&header, &claims, &key).unwrap();
+            authority.verify_signed(&token).map_err(|error| error.code)
+        };
+        assert!(code(None).is_ok());
+        for names in [vec![], vec!["exp".to_owned()], vec!["b64".to_owned()]] {
+            assert_eq!(code(Some(names)).unwrap_err(), Code::TokenInvalid);
+        }
     }
 
     #[test]

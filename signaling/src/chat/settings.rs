@@ -160,7 +160,7 @@ impl SettingsPatch {
     pub(crate) fn check(mut self) -> Result<Self, ApiError> {
         let bad = |text| Err(ApiError::new(Code::BadMessage, text));
         if self.slow_mode_sec.is_some_and(|it| it > 3600) {
-            return bad("`slowModeSec` is 3600 at most.");
+            return bad("`slowModeSec` is 0 to 3600.");
         }
         if let Some(words) = &mut self.words {
             let long = |word: &String| word.chars().nth(MAX_WORD).is_some();

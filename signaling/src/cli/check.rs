@@ -8,6 +8,7 @@ use clap::Args;
 use super::Settings;
 use crate::config::{Config, OidcProvider, unknown_variables};
 use crate::fetch::Fetcher;
+use crate::server::media_settings;
 use crate::store::{self, Standing};
 
 /// The settings to check.
@@ -136,35 +137,29 @@ fn check_ports(config: &Config, found: &mut Findings) {
         Ok(_) => found.good(&format!("media: UDP {} is free", config.media)),
         Err(error) => found.bad(&format!("media: UDP {}: {error}{taken}", config.media)),
     }
+    let Some(tcp) = config.media_tcp.beside(config.media) else {
+        return found.doubtful("media_tcp is off: who has no UDP needs a TURN server");
+    };
+    match TcpListener::bind(tcp) {
+        Ok(_) => found.good(&format!("media_tcp: TCP {tcp} is free")),
+        Err(error) => found.bad(&format!("media_tcp: TCP {tcp}: {error}{taken}")),
+    }
 }
 
 /// Says what clients will be told. Whether the internet reaches it is seen from the internet alone.
 fn check_addresses(config: &Config, found: &mut Findings) {
-    let told = match config.media_addresses.as_slice() {
-        [] => match own_address() {
-            Some(address) => vec![address],
-            None => return found.doubtful("media_addresses: this machine reaches no other"),
-        },
-        addresses => addresses.to_vec(),
-    };
+    let told = media_settings(config).candidates(config.media);
     let text: Vec<String> = told.iter().map(ToString::to_string).collect();
     found.good(&format!(
         "clients are told to send media to {}",
         text.join(", ")
     ));
-    if !config.dev && !told.iter().copied().any(is_public) {
+    if !config.dev && !told.iter().any(|it| is_public(it.ip())) {
         found.doubtful("media_addresses: none of these is public: only this network reaches them");
     }
     if !config.dev && config.public_url.is_none() {
         found.doubtful("public_url is not set: browsers give cameras to https:// pages alone");
     }
-}
-
-/// Returns the address from which this machine reaches others. Nothing is sent.
-fn own_address() -> Option<IpAddr> {
-    let socket = UdpSocket::bind(("0.0.0.0", 0)).ok()?;
-    socket.connect(("198.51.100.1", 9)).ok()?;
-    Some(socket.local_addr().ok()?.ip())
 }
 
 fn is_public(address: IpAddr) -> bool {

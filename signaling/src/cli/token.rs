@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::Args;
 
 use super::{Settings, unusable};
-use crate::auth::{API_TTL, Authority, Ended, Others, VideoGrants, mint};
+use crate::auth::{API_TTL, Authority, Ended, Others, Providers, VideoGrants, mint};
 use crate::config::ConfigError;
 use crate::id::RoomId;
 
@@ -74,10 +74,7 @@ impl TokenArguments {
             return Err(unusable("--room", "is no room's id").into());
         }
         // What the server would refuse is better refused here.
-        let others = Others {
-            api_keys: keys.clone(),
-            ..Others::default()
-        };
+        let others = Others::new(keys.clone(), Providers::default());
         let ended = Arc::new(Ended::new(ttl));
         let authority = Authority::new(secret.clone(), others, ended);
         authority

@@ -1,6 +1,6 @@
 //! Keeps the tables of docs/configuration.md as the code has them.
 
-use super::settings::{Config, Ice, Limits, OidcProvider, Setting, Webhooks};
+use super::settings::{Analytics, Config, Ice, Limits, OidcProvider, Setting, Webhooks};
 use super::{names, report};
 
 /// Writes one table; what is in a table of the file has its name before it.
@@ -32,6 +32,7 @@ fn tables() -> String {
         table("", Config::SETTINGS, &config),
         table("ice.", Ice::SETTINGS, &config["ice"]),
         table("webhooks.", Webhooks::SETTINGS, &config["webhooks"]),
+        table("analytics.", Analytics::SETTINGS, &config["analytics"]),
         table("limits.", Limits::SETTINGS, &config["limits"]),
     ]
     .concat()

@@ -3,6 +3,8 @@
 
 mod settings;
 
+mod media_tcp;
+
 mod network;
 
 mod names;
@@ -21,16 +23,19 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::time::Duration;
 
+use axum::http::HeaderName;
 use figment::error::Kind;
 use figment::providers::{Env, Format, Serialized, Toml};
 use figment::{Figment, Source};
 use klieg_turn::IceServers;
 use serde::Serialize;
 
+use crate::analytics::Regions;
 use crate::auth::{AccountRole, Secret};
 use crate::room::Upkeep;
 use crate::store::Location;
 use crate::webhook::target::Allowed;
+pub use media_tcp::MediaTcp;
 pub(crate) use names::unknown_variables;
 pub(crate) use network::Network;
 pub use settings::{Config, Limits, LogFormat, MediaGso, OidcProvider, SigningAlgorithm, Webhooks};
@@ -108,6 +113,24 @@ impl Config {
             return Ok(Location::Sqlite(self.data.join("klieg.db")));
         };
         Location::parse(url.expose()).map_err(|reason| invalid("database_url", reason))
+    }
+
+    /// Returns where it stands in which country an address is.
+    ///
+    /// # Errors
+    /// The file cannot be read, or the header has no name.
+    pub(crate) fn regions(&self) -> Result<Regions, ConfigError> {
+        let settings = &self.analytics;
+        let header = settings.region_header.as_deref().map(str::parse);
+        let header: Option<HeaderName> = header.transpose().map_err(|_| {
+            let reason = "expected the name of a header";
+            invalid("analytics.region_header", reason)
+        })?;
+        let file = settings.geoip_file.as_deref();
+        Regions::open(header, file).map_err(|error| {
+            let file = file.unwrap_or_else(|| Path::new("")).display();
+            invalid("analytics.geoip_file", format!("{file}: {error}"))
+        })
     }
 
     /// Returns how long rooms are kept.

@@ -1,6 +1,6 @@
 //! The names of settings: all of them, in the environment, and the nearest to one that there is not.
 
-use super::settings::{Config, Ice, Limits, OidcProvider, Setting, Webhooks};
+use super::settings::{Analytics, Config, Ice, Limits, OidcProvider, Setting, Webhooks};
 
 /// Every setting by its name in `--set`, tables by those that are in them.
 pub(super) fn all() -> impl Iterator<Item = (String, &'static Setting)> {
@@ -13,6 +13,7 @@ pub(super) fn all() -> impl Iterator<Item = (String, &'static Setting)> {
     single
         .chain(of("ice.", Ice::SETTINGS))
         .chain(of("webhooks.", Webhooks::SETTINGS))
+        .chain(of("analytics.", Analytics::SETTINGS))
         .chain(of("limits.", Limits::SETTINGS))
 }
 
@@ -74,7 +75,7 @@ pub(super) fn nearest(unknown: &str) -> Option<String> {
 pub(super) const PREFIX: &str = "KLIEG_";
 
 /// Settings that are tables.
-pub(super) const TABLES: [&str; 3] = ["ice", "webhooks", "limits"];
+pub(super) const TABLES: [&str; 4] = ["ice", "webhooks", "analytics", "limits"];
 
 /// Variables that are heeded and no settings, and those of tests and tools.
 const NO_SETTINGS: [&str; 12] = [

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::auth::{AccountRole, Secret};
 use crate::webhook::target::Allowed;
 
+use super::media_tcp::MediaTcp;
 use super::network::Network;
 use super::{HTTP_PORT, MEDIA_PORT};
 
@@ -119,6 +120,9 @@ settings! {
         /// where media comes and goes (UDP); `[::]:7882` for IPv6 as well
         ["--media ADDRESS:PORT"]
         pub media: SocketAddr = SocketAddr::from((Ipv4Addr::UNSPECIFIED, MEDIA_PORT)),
+        /// where media comes and goes by TCP (ICE-TCP), for clients whose network lets no UDP pass: `auto`, on the address and
+        /// the port's number of `media`; `off`; or `ADDRESS:PORT`. A port forwarded by a router has to be the same outside
+        pub media_tcp: MediaTcp = MediaTcp::Auto,
         /// addresses that clients are told for media. Empty: those from which the machine reaches others. Behind
         /// NAT: the public address
         ["--media-address IP"]
@@ -186,6 +190,8 @@ settings! {
         pub ice: Ice = Ice::default(),
         /// others who are told of what happens in rooms
         pub webhooks: Webhooks = Webhooks::default(),
+        /// figures of audiences
+        pub analytics: Analytics = Analytics::default(),
         /// how often things may be done; 0: as often as one likes
         [live]
         pub limits: Limits = Limits::default(),
@@ -243,7 +249,8 @@ settings! {
 settings! {
     /// How often things may be done; 0: as often as one likes.
     pub struct Limits {
-        /// passwords tried a minute from one network (an address of IPv4, 64 bits of IPv6); 0: no limit
+        /// passwords tried a minute from one network (an address of IPv4, 64 bits of IPv6), and counted apart from them as many
+        /// refresh tokens that do not hold; 0: no limit
         pub sign_ins_per_minute: u32 = 10,
         /// wrong passwords a minute for one name, from whatever network, before all who want to be it have to wait; 0: no
         /// limit
@@ -278,6 +285,18 @@ settings! {
         pub retry_for_s: u64 = 24 * 60 * 60,
         /// how long the log of deliveries goes back; not less than `retry_for_s`, a year at most
         pub deliveries_kept_s: u64 = 7 * 24 * 60 * 60,
+    }
+}
+
+settings! {
+    /// Figures of audiences.
+    pub struct Analytics {
+        /// a file of the format MaxMind DB that says in which country (`country.iso_code`) an address is; read at the start
+        pub geoip_file: Option<PathBuf> = None,
+        /// the header in which `trusted_proxies` say in which country a client is: `CF-IPCountry`. They must set it themselves
+        pub region_header: Option<String> = None,
+        /// how long viewers are kept by name after the last that is known of their event; 3600 to ten years
+        pub viewers_kept_s: u64 = 90 * 24 * 60 * 60,
     }
 }
 

@@ -17,6 +17,7 @@ impl Config {
     pub fn validate(&self) -> Result<(), ConfigError> {
         self.ice_servers()?;
         self.database()?;
+        self.regions()?;
         if let Some(url) = &self.public_url {
             origin_of(url).map_err(|reason| invalid("public_url", reason))?;
         }
@@ -134,6 +135,11 @@ impl Config {
                 1..=YEAR_S,
             ),
             ("ready_room_ttl_s", self.ready_room_ttl_s, 1..=YEAR_S),
+            (
+                "analytics.viewers_kept_s",
+                self.analytics.viewers_kept_s,
+                3_600..=10 * YEAR_S,
+            ),
         ]
         .into_iter()
         .chain(times)

@@ -148,10 +148,13 @@ pub(crate) async fn refresh(
     Body(refresh): Body<Refresh>,
 ) -> Result<Json<SignedIn>, ApiError> {
     let who = Who::Network(from);
-    app.doors.look(Door::SignIn, &who)?;
+    // Counted apart from passwords: pages that come back with old tokens keep nobody on their network from signing in.
+    app.doors.look(Door::Refresh, &who)?;
     let refreshed = app.sign_ins.refresh(refresh.refresh_token.expose()).await;
-    if refreshed.is_err() {
-        app.doors.pass(Door::SignIn, &who)?;
+    if let Err(error) = &refreshed
+        && matches!(error.code, Code::TokenInvalid | Code::TokenExpired)
+    {
+        app.doors.pass(Door::Refresh, &who)?;
     }
     refreshed.map(Json)
 }

@@ -4,14 +4,15 @@ use axum::body::Bytes;
 use axum::extract::{FromRequest, Request};
 use axum::http::{HeaderMap, StatusCode, header};
 use serde::de::{DeserializeOwned, IgnoredAny};
+use utoipa::PartialSchema;
 
 use crate::error::{ApiError, Code};
-use crate::json::unfit;
+use crate::json::{Strict, bounds, unfit};
 
 /// A JSON body, with our errors.
 pub(crate) struct Body<T>(pub(crate) T);
 
-impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
+impl<T: DeserializeOwned + PartialSchema, S: Send + Sync> FromRequest<S> for Body<T> {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
@@ -20,7 +21,7 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
             return Err(ApiError::new(Code::BadMessage, text));
         }
         match Bytes::from_request(request, state).await {
-            Ok(bytes) => read(&bytes).map(Self),
+            Ok(bytes) => read(&bytes, bounds_of::<T>).map(Self),
             Err(other) if other.status() == StatusCode::PAYLOAD_TOO_LARGE => Err(ApiError::new(
                 Code::TooLarge,
                 "The body has more than 1 MiB.",
@@ -33,27 +34,31 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
     }
 }
 
-/// Reads JSON.
+/// Says which numbers a field of a body may be, as the description has it.
+pub(crate) fn bounds_of<T: PartialSchema>(field: &str) -> Option<String> {
+    let schema = serde_json::to_value(T::schema()).ok()?;
+    bounds(&schema["properties"][field])
+}
+
+/// Reads JSON; `bounds` says which numbers a field may be, where that is known.
 ///
 /// # Errors
 /// `bad_json` for what is none, `bad_message` for other JSON than was expected: it names the field, and what it should be.
-pub(super) fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
+pub(crate) fn read<T: DeserializeOwned>(
+    bytes: &[u8],
+    bounds: impl FnOnce(&str) -> Option<String>,
+) -> Result<T, ApiError> {
     let mut json = serde_json::Deserializer::from_slice(bytes);
-    let read = serde_path_to_error::deserialize(&mut json);
+    let read = serde_path_to_error::deserialize(Strict(&mut json));
     let ended = json.end();
     match (read, ended) {
-        // Fields that have no names but places would be taken, too.
-        (Ok(_), Ok(())) if bytes.trim_ascii_start().first() == Some(&b'[') => {
-            let text = "The body: expected an object.";
-            Err(ApiError::new(Code::BadMessage, text))
-        }
         (Ok(value), Ok(())) => Ok(value),
         (Ok(_), Err(error)) => Err(no_json(&error)),
         // A name of a list that is no text is told like broken JSON.
         (Err(error), _) => match serde_json::from_slice::<IgnoredAny>(bytes) {
             Err(error) => Err(no_json(&error)),
             Ok(_) if std::str::from_utf8(bytes).is_err() => Err(no_json(error.inner())),
-            Ok(_) => Err(unfit("The body", &error)),
+            Ok(_) => Err(unfit("The body", &error, bounds)),
         },
     }
 }
@@ -78,46 +83,52 @@ fn no_json(error: &serde_json::Error) -> ApiError {
 #[cfg(test)]
 mod tests {
     use serde::Deserialize;
+    use utoipa::ToSchema;
 
     use super::*;
 
-    #[derive(Debug, Deserialize)]
+    #[derive(Debug, Deserialize, ToSchema)]
     #[serde(deny_unknown_fields)]
     #[expect(dead_code, reason = "it is read, and that is all")]
     struct Thing {
         title: String,
+        #[schema(minimum = 2, maximum = 9)]
+        #[serde(default)]
+        seats: Option<u32>,
         #[serde(default)]
         kind: Option<Kind>,
         #[serde(default)]
         parts: Vec<Part>,
     }
 
-    #[derive(Debug, Deserialize)]
+    #[derive(Debug, Deserialize, ToSchema)]
     #[serde(rename_all = "lowercase")]
     enum Kind {
         Round,
         Square,
     }
 
-    #[derive(Debug, Deserialize)]
+    #[derive(Debug, Deserialize, ToSchema)]
     #[expect(dead_code, reason = "as above")]
     struct Part {
         size: u32,
     }
 
     fn refused(body: &[u8]) -> (Code, String) {
-        let error = read::<Thing>(body).unwrap_err();
+        let error = read::<Thing>(body, bounds_of::<Thing>).unwrap_err();
         (error.code, error.message.to_string())
     }
 
     #[test]
     fn a_list_is_no_object_whatever_stands_at_the_places_of_fields() {
-        for body in [r#"["a"]"#, r#" ["a","round",[]]"#] {
+        for (body, what) in [
+            (r#"["a"]"#, "The body"),
+            (r#" ["a","round",[]]"#, "The body"),
+            (r#"{"title":"a","parts":[{"size":1},[1]]}"#, "`parts[1]`"),
+        ] {
             let said = refused(body.as_bytes());
-            assert_eq!(
-                said,
-                (Code::BadMessage, "The body: expected an object.".into())
-            );
+            let expected = format!("{what}: expected an object.");
+            assert_eq!(said, (Code::BadMessage, expected));
         }
     }
 
@@ -133,13 +144,21 @@ mod tests {
             (r#"{"title":5}"#, "`title`: expected a text."),
             (
                 r#"{"title":"a","parts":[{"size":1},{"size":"my secret"}]}"#,
-                "`parts[1].size`: expected a whole number.",
+                "`parts[1].size`: expected a whole number from 0 to 4294967295.",
+            ),
+            (
+                r#"{"title":"a","seats":-1}"#,
+                "`seats`: expected a whole number from 2 to 9.",
+            ),
+            (
+                r#"{"title":"a","parts":[{"size":4294967296}]}"#,
+                "`parts[0].size`: expected a whole number from 0 to 4294967295.",
             ),
             (
                 "{}",
                 "The body has wrong or missing fields: missing field `title`.",
             ),
-            ("[]", "The body has wrong or missing fields: expected "),
+            ("[]", "The body: expected an object."),
         ] {
             let (code, text) = refused(body.as_bytes());
             assert_eq!(code, Code::BadMessage, "{body}");

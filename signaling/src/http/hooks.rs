@@ -17,6 +17,8 @@ use crate::id::RoomId;
 use crate::shop::OrderBody;
 use crate::time::Timestamp;
 
+use super::body::{bounds_of, read};
+
 /// What became of an order.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct OrderAnswer {
@@ -45,7 +47,7 @@ pub(crate) async fn order(
             return Err(error);
         }
     };
-    let order: OrderBody = super::body::read(&body)?;
+    let order: OrderBody = read(&body, bounds_of::<OrderBody>)?;
     let room = RoomId::parse(&order.room_id).ok_or_else(ApiError::no_room)?;
     let order = order.check()?;
     if app.rooms.record(&room).is_none() {

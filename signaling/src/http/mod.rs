@@ -8,6 +8,8 @@ pub(crate) mod origin;
 
 pub(crate) mod remote;
 
+pub(crate) mod visitor;
+
 pub(crate) mod request;
 
 pub(crate) mod accounts;
@@ -24,13 +26,17 @@ pub(crate) mod hooks;
 
 pub(crate) mod webhooks;
 
+pub(crate) mod query;
+
+pub(crate) mod cursor;
+
 pub(crate) mod page;
 
 mod creation;
 
 pub(crate) mod openapi;
 
-mod body;
+pub(crate) mod body;
 
 mod schema;
 

@@ -10,7 +10,8 @@ use utoipa::openapi::{ContentBuilder, Ref, ResponseBuilder, content::Content};
 use utoipa::{Modify, OpenApi, ToSchema};
 
 use super::rooms::{
-    audit, chat, edit, floor, helpers, join, life, like, lists, moderation, people, products,
+    analytics, audit, chat, edit, floor, helpers, join, life, like, lists, moderation, people,
+    products,
 };
 use super::webhooks::{deliveries, endpoints};
 use super::{accounts, admin, dashboard, hooks, ingest};
@@ -19,7 +20,7 @@ use crate::store::RoomOrder;
 /// The API.
 #[derive(OpenApi)]
 #[openapi(
-    info(title = "Klieg", description = "Rooms, who may enter them, and what is said there. docs/protocol.md has the WebSocket, WHIP and WHEP."),
+    info(title = "Klieg", description = "Rooms, who may enter them, and what is said there. A parameter in the query that an operation does not have is refused with 400. docs/protocol.md has the WebSocket, WHIP and WHEP."),
     servers((url = "/api/v1")),
     paths(
         accounts::config, accounts::register, accounts::login, accounts::refresh, accounts::logout, accounts::me,
@@ -39,6 +40,7 @@ use crate::store::RoomOrder;
         endpoints::list, endpoints::add, endpoints::show, endpoints::change, endpoints::remove, endpoints::rotate,
         endpoints::test, deliveries::list, deliveries::show, deliveries::replay, deliveries::replay_all,
         floor::vote_question, floor::unvote_question, floor::answer, floor::remove,
+        analytics::show, analytics::timeseries, analytics::csv,
     ),
     components(schemas(Problem, RoomOrder)),
     modifiers(&Everywhere),

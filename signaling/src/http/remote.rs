@@ -27,7 +27,7 @@ impl FromRequestParts<Arc<App>> for RemoteNetwork {
 
 /// Returns the client's address. Of a proxy of ours `X-Forwarded-For` says for whom it asks; what comes from elsewhere
 /// could say anything, and is not heeded.
-fn client(peer: IpAddr, headers: &HeaderMap, proxies: &[Network]) -> IpAddr {
+pub(super) fn client(peer: IpAddr, headers: &HeaderMap, proxies: &[Network]) -> IpAddr {
     let is_ours = |address: IpAddr| proxies.iter().any(|it| it.contains(address));
     let peer = peer.to_canonical();
     if !is_ours(peer) {
@@ -54,7 +54,8 @@ fn address(text: &str) -> Option<IpAddr> {
     Some(address.to_canonical())
 }
 
-fn network(address: IpAddr) -> IpAddr {
+/// Returns the network that a client has to itself.
+pub(super) fn network(address: IpAddr) -> IpAddr {
     match address {
         IpAddr::V4(_) => address,
         IpAddr::V6(it) => Ipv6Addr::from_bits(it.to_bits() & !u128::from(u64::MAX)).into(),

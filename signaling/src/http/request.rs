@@ -1,18 +1,28 @@
-//! What every request gets: a name that its answer and its log lines carry, and a time after which it is over.
+//! What every request gets: a name that its answer and its log lines carry, a time after which it is over, and a place
+//! among the figures.
 
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use axum::extract::Request;
-use axum::http::{HeaderName, HeaderValue};
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::{HeaderName, HeaderValue, Method};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use tracing::{Instrument, info_span};
+use tracing::{Instrument, debug, info_span};
 use uuid::Uuid;
 
 use crate::error::{ApiError, Code};
+use crate::metrics::Metrics;
 
-/// Names a request and ends it in time. A proxy or a client may have named it already.
-pub(crate) async fn name_and_time(request: Request, next: Next) -> Response {
+/// Names a request, ends it in time and counts it. A proxy or a client may have named it already.
+pub(crate) async fn name_and_time(
+    State(metrics): State<Arc<Metrics>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let begun = Instant::now();
+    let route = request.extensions().get::<MatchedPath>().cloned();
+    let method = method_name(request.method());
     let given = request.headers().get(&REQUEST_ID);
     let id = given
         .filter(|id| is_id(id.as_bytes()))
@@ -24,13 +34,31 @@ pub(crate) async fn name_and_time(request: Request, next: Next) -> Response {
         request = id.to_str().unwrap_or_default(),
         method = %request.method()
     );
-    let answered = tokio::time::timeout(TIMEOUT, next.run(request)).instrument(span);
+    let answered = tokio::time::timeout(TIMEOUT, next.run(request)).instrument(span.clone());
     let mut response = answered.await.unwrap_or_else(|_| {
         let text = "The request took too long; it may have been carried out.";
         ApiError::new(Code::TimedOut, text).into_response()
     });
     response.headers_mut().insert(REQUEST_ID, id);
+    let route = route.as_ref().map_or(NO_ROUTE, MatchedPath::as_str);
+    let (status, took) = (response.status().as_u16(), begun.elapsed());
+    metrics.answered((route, method), status, took);
+    span.in_scope(|| {
+        debug!(
+            route,
+            status,
+            took_us = took.as_micros(),
+            "request answered"
+        )
+    });
     response
+}
+
+/// Names a method for the figures: clients may make up others.
+fn method_name(method: &Method) -> &'static str {
+    const KNOWN: [&str; 7] = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"];
+    let known = KNOWN.into_iter().find(|known| *known == method.as_str());
+    known.unwrap_or("other")
 }
 
 fn is_id(bytes: &[u8]) -> bool {
@@ -43,6 +71,9 @@ fn new_id() -> HeaderValue {
     id.unwrap_or(HeaderValue::from_static("unnamed"))
 }
 
+/// What is at no route: the pages, and what there is not.
+const NO_ROUTE: &str = "other";
+
 /// The header in which names go.
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -52,6 +83,14 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn methods_that_clients_make_up_have_one_name() {
+        for (method, name) in [("GET", "GET"), ("OPTIONS", "OPTIONS"), ("BREW", "other")] {
+            let method = Method::from_bytes(method.as_bytes()).unwrap();
+            assert_eq!(method_name(&method), name);
+        }
+    }
 
     #[test]
     fn a_given_name_is_kept_where_it_is_harmless_in_a_log() {

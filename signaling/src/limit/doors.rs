@@ -12,8 +12,10 @@ use super::{Rate, TokenBuckets};
 /// What is limited.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Door {
-    /// Shows a name and a password, or a refresh token that does not hold.
+    /// Shows a name and a password.
     SignIn,
+    /// Shows a refresh token that does not hold.
+    Refresh,
     /// Shows a password that is not that of the name.
     WrongPassword,
     /// Makes an account.
@@ -55,6 +57,7 @@ impl Doors {
         let minute = Rate::per_minute as fn(u32) -> Rate;
         for (door, count, rate) in [
             (Door::SignIn, limits.sign_ins_per_minute, minute),
+            (Door::Refresh, limits.sign_ins_per_minute, minute),
             (
                 Door::WrongPassword,
                 limits.wrong_passwords_per_minute,
@@ -113,7 +116,7 @@ fn too_often(wait: std::time::Duration) -> ApiError {
     ApiError::new(Code::RateLimited, text).retry_after(wait)
 }
 
-const DOORS: usize = 7;
+const DOORS: usize = 8;
 
 #[cfg(test)]
 mod tests {

@@ -70,6 +70,7 @@ impl Room {
             ..new
         };
         self.stage.life_mut().set_reusable(self.record.reusable);
+        self.apply_playout_delays();
         self.show_record();
     }
 

@@ -45,12 +45,15 @@ impl Room {
     }
 
     /// Shows how many like the room.
-    pub(super) fn handle_like(&mut self, author: Author, outcome: Outcome) {
+    pub(super) fn handle_like(&mut self, author: Author, identity: &str, outcome: Outcome) {
         let Outcome::Liked(liked) = outcome else {
             return;
         };
         self.context.metrics.talk.likes.inc();
         self.tally.likes = liked.likes;
+        if liked.liked {
+            self.figures.engage(identity);
+        }
         self.note_likes();
         if let Author::Likes(liker) = author {
             let _ = liker.send(Ok(liked));

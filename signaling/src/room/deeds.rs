@@ -19,10 +19,16 @@ use super::task::Room;
 
 impl Room {
     /// Takes a wish of somebody who may keep order.
-    pub(super) fn keep_order(&mut self, by: store::Author, deed: Deed, actor: Actor) {
+    pub(super) fn keep_order(&mut self, by: store::Author, mut deed: Deed, actor: Actor) {
         if let Err(error) = self.check_deed(&by, &deed) {
             let _ = actor.send(Err(error));
             return;
+        }
+        if let Some(who) = deed.unnamed() {
+            let known = self.known(std::slice::from_ref(&who.id));
+            if let Some(known) = known.into_iter().next() {
+                who.name = known.name;
+            }
         }
         info!(by = %by.id, deed = deed.name(), "order is kept");
         // When the queue is full the asker finds its reply gone, and says that the server is busy.

@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use axum::extract::ws::Utf8Bytes;
 
+use crate::auth::Action;
 use crate::id::SocketId;
 use crate::store::SettingsView;
 use crate::ws::protocol::{self, Joined, RoomView};
@@ -32,6 +33,9 @@ impl Room {
             (None, _) => {}
         }
         let socket = member.socket;
+        if member.seat.role().may_in_any_room(Action::Analyse) {
+            self.figures.tell_soon();
+        }
         let first = self.presence.enter(socket, &member.identity.id);
         self.members
             .insert(socket, Member::new(member, &self.context.metrics));

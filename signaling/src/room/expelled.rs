@@ -2,6 +2,7 @@
 //! them could hold.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use tracing::warn;
 use crate::drain::Phase;
 use crate::error::ApiError;
 use crate::id::RoomId;
+use crate::store::StoreError;
 use crate::time::Timestamp;
 
 use super::{Outside, Rooms};
@@ -22,11 +24,32 @@ use super::{Outside, Rooms};
 pub(super) struct Expelled(DashMap<RoomId, HashMap<String, Timestamp>>);
 
 impl Expelled {
-    pub(super) fn add(&self, room: &RoomId, identity: &str, at: Timestamp) {
+    /// Takes note of when somebody was put out, here or elsewhere. Returns whether that is news.
+    pub(super) fn add(&self, room: &RoomId, identity: &str, at: Timestamp) -> bool {
         let mut of_room = self.0.entry(room.clone()).or_default();
-        // Of what others did one hears late, and perhaps after what was done here.
-        let last = of_room.entry(identity.to_owned()).or_insert(at);
-        *last = at.max(*last);
+        match of_room.entry(identity.to_owned()) {
+            Entry::Vacant(slot) => {
+                slot.insert(at);
+                true
+            }
+            // Of what others did one hears late, and perhaps after what was done here.
+            Entry::Occupied(mut last) => at > last.insert(at.max(*last.get())),
+        }
+    }
+
+    /// Takes note that somebody is put out now. Returns when that is: later than every time before, whatever the clock
+    /// says, so that no token knows of it that was minted before.
+    fn add_now(&self, room: &RoomId, identity: &str, now: Timestamp) -> Timestamp {
+        let mut of_room = self.0.entry(room.clone()).or_default();
+        let last = of_room.get(identity);
+        let at = last.map_or(now, |last| now.max(last.plus(Duration::from_millis(1))));
+        of_room.insert(identity.to_owned(), at);
+        at
+    }
+
+    /// Returns whether somebody is known to have been put out at this moment, or later.
+    fn knows(&self, room: &RoomId, identity: &str, at: Timestamp) -> bool {
+        self.at(room, identity).is_some_and(|last| last >= at)
     }
 
     /// Returns whether so many were put out of a room lately that another one would be too many.
@@ -53,8 +76,7 @@ impl Expelled {
     }
 }
 
-/// Learns once a second whom other servers put out, and ends their tokens here, until the server closes. Sockets that are
-/// open here are not closed by it.
+/// Learns once a second whom other servers put out, and puts them out here, until the server closes.
 pub(crate) async fn watch_expelled(rooms: Arc<Rooms>, mut phase: watch::Receiver<Phase>) {
     let mut seen = Timestamp::now();
     let mut every = tokio::time::interval(EVERY);
@@ -65,16 +87,8 @@ pub(crate) async fn watch_expelled(rooms: Arc<Rooms>, mut phase: watch::Receiver
             _ = every.tick() => {}
             _ = phase.wait_for(|phase| *phase == Phase::Closing) => return,
         }
-        let stores = &rooms.context.stores;
-        match stores.rooms.expelled_since(seen.minus(OVERLAP)).await {
-            Ok(expelled) => {
-                away = false;
-                for (room, identity, at) in expelled {
-                    // One whose clock is ahead must not hide what others write.
-                    seen = seen.max(at.min(Timestamp::now()));
-                    rooms.expelled.add(&room, &identity, at);
-                }
-            }
+        match rooms.learn_expelled(&mut seen).await {
+            Ok(()) => away = false,
             Err(error) => {
                 if !std::mem::replace(&mut away, true) {
                     warn!(%error, "whom others put out is not known while the database is away");
@@ -95,22 +109,51 @@ impl Rooms {
         identity: String,
         reason: Option<String>,
     ) -> Result<(), ApiError> {
-        let now = Timestamp::now();
-        self.expelled.add(id, &identity, now);
+        let at = self.expelled.add_now(id, &identity, Timestamp::now());
         if let Some(room) = self.here(id) {
-            let identity = identity.clone();
-            room.tell_surely(Outside::Expel { identity, reason }.into())
-                .await;
+            let expel = Outside::Expel {
+                identity: identity.clone(),
+                reason,
+                ban: None,
+            };
+            room.tell_surely(expel.into()).await;
         }
         let rooms = &self.context.stores.rooms;
-        let stored = rooms.expel(id, &identity, now).await;
+        let stored = rooms.expel(id, &identity, at).await;
         stored.map_err(ApiError::store)
     }
 
-    /// Returns whether somebody was put out of a room since their token was minted, in seconds since 1970.
-    pub(crate) fn is_expelled(&self, id: &RoomId, identity: &str, minted_at: u64) -> bool {
-        let at = self.expelled.at(id, identity);
-        at.is_some_and(|at| minted_at <= at.seconds())
+    /// Returns when somebody was last put out of a room, as far as it is remembered.
+    pub(crate) fn kicked_at(&self, id: &RoomId, identity: &str) -> Option<Timestamp> {
+        self.expelled.at(id, identity)
+    }
+
+    /// Asks the database whom other servers put out since a moment, and puts them out here.
+    async fn learn_expelled(&self, seen: &mut Timestamp) -> Result<(), StoreError> {
+        let stores = &self.context.stores;
+        let expelled = stores.rooms.expelled_since(seen.minus(OVERLAP)).await?;
+        for (id, identity, at) in expelled {
+            if !self.expelled.knows(&id, &identity, at) {
+                let room = self.here(&id);
+                // Before it is known, so that it is asked for again where it was not answered.
+                let ban = match &room {
+                    Some(_) => stores.order.ban(&id, &identity).await?,
+                    None => None,
+                };
+                if let (true, Some(room)) = (self.expelled.add(&id, &identity, at), room) {
+                    let reason = ban.as_ref().and_then(|ban| ban.reason.clone());
+                    let expel = Outside::Expel {
+                        identity,
+                        reason,
+                        ban: ban.map(Box::new),
+                    };
+                    room.tell_surely(expel.into()).await;
+                }
+            }
+            // One whose clock is ahead must not hide what others write.
+            *seen = (*seen).max(at.min(Timestamp::now()));
+        }
+        Ok(())
     }
 }
 
@@ -126,6 +169,19 @@ const MAX_KICKED: usize = 1000;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_is_put_out_again_is_put_out_later_whatever_the_clock_says() {
+        let (expelled, room) = (Expelled::default(), RoomId::random());
+        let at = Timestamp::from_millis;
+        let now = |millis| expelled.add_now(&room, "bob", at(millis));
+        assert_eq!((now(7), now(7), now(3)), (at(7), at(8), at(9)));
+        assert_eq!((now(20), expelled.at(&room, "bob")), (at(20), Some(at(20))));
+        // What this server did is no news when the database tells of it.
+        assert!(expelled.knows(&room, "bob", at(20)) && !expelled.add(&room, "bob", at(20)));
+        assert!(!expelled.knows(&room, "bob", at(21)) && expelled.add(&room, "bob", at(21)));
+        assert!(expelled.add(&room, "cy", at(1)));
+    }
 
     #[test]
     fn a_room_remembers_so_many_and_forgets_them_in_time() {

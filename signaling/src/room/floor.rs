@@ -93,7 +93,12 @@ impl Room {
     }
 
     /// Shows what became of a poll or a question.
-    pub(super) fn handle_floor(&mut self, author: Author, deed: &'static str, outcome: Outcome) {
+    pub(super) fn handle_floor(
+        &mut self,
+        author: Author,
+        (deed, by): (&'static str, Option<&str>),
+        outcome: Outcome,
+    ) {
         let Outcome::Floor(floor) = outcome else {
             return;
         };
@@ -103,6 +108,9 @@ impl Room {
                 let metrics = &self.context.metrics.talk.floor;
                 metrics.with_label_values(&[deed]).inc();
                 self.note_floor(&done);
+                if let Some(by) = by {
+                    self.figures.engage(by);
+                }
                 Ok(done)
             }
         };

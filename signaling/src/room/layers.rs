@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use klieg_sfu::{Command, LayerInfo, Limit, PeerId};
+use klieg_sfu::{Command, LayerInfo, Limit, PeerId, PlayoutDelay};
 use tracing::debug;
 
+use crate::analytics::Lines;
 use crate::error::{ApiError, Code};
 use crate::id::SocketId;
 use crate::session::Session;
@@ -138,6 +139,12 @@ impl VideoLayers {
         })
     }
 
+    /// Finds how large the picture of a layer is.
+    pub(super) fn lines(&self, index: u8) -> Lines {
+        let info = self.get(index).and_then(|layer| layer.info);
+        info.map_or(Lines::Audio, |info| Lines::of(info.width, info.height))
+    }
+
     /// Says what a viewer gets of it.
     fn view(&self, viewing: &Viewing) -> Layers {
         let mismatch = viewing.session.mismatch();
@@ -193,6 +200,7 @@ impl Room {
             News::Layers => {
                 self.summarize();
                 self.apply_layers();
+                self.note_lines_of_all();
                 self.tell_layers_to_all();
             }
         }
@@ -208,6 +216,7 @@ impl Room {
             // What is shown is played.
             viewing.session.set_mismatch(None);
             self.tell_layers(socket);
+            self.note_lines(socket);
         }
     }
 
@@ -219,6 +228,7 @@ impl Room {
         {
             viewing.limit = limit;
             self.tell_layers(socket);
+            self.note_lines(socket);
         }
     }
 
@@ -229,7 +239,9 @@ impl Room {
         {
             // What was said before it was let in has not been heard.
             viewing.chosen = klieg_sfu::LayerChoice::Auto;
+            viewing.delay = PlayoutDelay::AUTOMATIC;
             self.apply_layer(socket);
+            self.apply_playout_delay(socket);
         }
     }
 
@@ -238,6 +250,7 @@ impl Room {
         let sockets: Vec<_> = self.viewers.values().copied().collect();
         for socket in sockets {
             self.apply_layer(socket);
+            self.apply_playout_delay(socket);
         }
     }
 

@@ -8,6 +8,7 @@ use serde::Serialize;
 use tokio::sync::watch;
 use utoipa::ToSchema;
 
+use crate::analytics::Origin;
 use crate::auth::{Grants, Identity, Role};
 use crate::id::SocketId;
 use crate::metrics::Metrics;
@@ -23,6 +24,8 @@ pub(crate) struct NewMember {
     pub(crate) seat: Seat,
     /// `None` for an encoder or a player that has media alone: it is told nothing.
     pub(crate) outbox: Option<Outbox>,
+    /// Where they are, and on what they play.
+    pub(crate) origin: Origin,
 }
 
 /// What somebody may do in a room. The room changes it, and who speaks to the socket reads it.
@@ -91,6 +94,7 @@ pub(super) struct Member {
     pub(super) seat: Seat,
     /// `None` for one who has media alone.
     pub(super) outbox: Option<Outbox>,
+    pub(super) origin: Origin,
     /// `None` while they do not watch.
     pub(super) viewing: Option<Viewing>,
     /// Counts them while they are here; `None` for one who has media alone.
@@ -136,6 +140,8 @@ pub(super) struct Viewing {
     pub(super) shown: Option<u8>,
     /// What the viewer's network makes of it.
     pub(super) limit: klieg_sfu::Limit,
+    /// What the forwarding unit was told of how long its pictures wait.
+    pub(super) delay: klieg_sfu::PlayoutDelay,
 }
 
 /// A session as the room knows it; whoever speaks to the peer owns its negotiation.
@@ -166,6 +172,7 @@ impl Member {
             identity: member.identity,
             seat: member.seat,
             outbox: member.outbox,
+            origin: member.origin,
             viewing: None,
         }
     }
@@ -196,6 +203,7 @@ impl Viewing {
             chosen: klieg_sfu::LayerChoice::Auto,
             shown: None,
             limit: klieg_sfu::Limit::None,
+            delay: klieg_sfu::PlayoutDelay::AUTOMATIC,
         }
     }
 }

@@ -14,6 +14,8 @@ mod life;
 
 mod tally;
 
+mod figures;
+
 mod door;
 
 mod acts;
@@ -52,6 +54,8 @@ mod post;
 
 mod sessions;
 
+mod playout;
+
 #[cfg(test)]
 mod tests;
 
@@ -72,6 +76,7 @@ pub(crate) use tally::Summary;
 pub(crate) use upkeep::{Cleaned, Upkeep, end_revoked, keep_up};
 
 use crate::admission::Place;
+use crate::analytics::{Desk, Report};
 use crate::chat::Said;
 use crate::error::ApiError;
 use crate::id::SocketId;
@@ -79,8 +84,8 @@ use crate::media::Media;
 use crate::metrics::Metrics;
 use crate::shop::{Change, NewOrder, Shelf};
 use crate::store::{
-    Author, ChatMessage, Deed, Floor, Liked, Liking, NewReport, PollDeed, QuestionDeed, RoomRecord,
-    RoomStatus, Stores,
+    Author, ChatMessage, Deed, Floor, Liked, Liking, Limit, NewReport, PollDeed, QuestionDeed,
+    RoomRecord, RoomStatus, Stores,
 };
 use crate::time::Timestamp;
 use crate::ws::protocol::{RtcMute, WantedLayer};
@@ -92,6 +97,8 @@ pub(crate) struct Context {
     pub(crate) media: Arc<Media>,
     pub(crate) ice: Arc<IceServers>,
     pub(crate) metrics: Arc<Metrics>,
+    /// The way to what writes the figures of audiences.
+    pub(crate) figures: Desk,
     /// How long a room waits for a publisher that was lost.
     pub(crate) grace: Duration,
     /// How long a room without anybody stays in memory.
@@ -170,7 +177,12 @@ pub(crate) enum RoomMessage {
         said: Box<Said>,
     },
     /// Somebody reacts.
-    React { emoji: &'static str },
+    React {
+        socket: SocketId,
+        emoji: &'static str,
+    },
+    /// Somebody says what their viewing session counted.
+    Report { peer: PeerId, report: Report },
     /// Somebody asks for the numbers; the room answers.
     Stats {
         socket: SocketId,
@@ -244,6 +256,9 @@ pub(crate) enum Outside {
     Expel {
         identity: String,
         reason: Option<String>,
+        /// What shuts them out from here on, where another server did it; `None` where they may come back, or the room
+        /// knows.
+        ban: Option<Box<Limit>>,
     },
     /// Somebody asks who is here, those after one by their ids.
     People {

@@ -92,6 +92,7 @@ impl Room {
         let metrics = &self.context.metrics;
         let changes = metrics.room_changes.with_label_values(&[status.as_str()]);
         changes.inc();
+        self.follow_event(change);
         self.take_note(change);
         let over = status.is_over() && status != RoomStatus::Cancelled;
         let view = RoomStatusView {
@@ -116,10 +117,10 @@ impl Room {
         self.note_numbers();
     }
 
-    fn note_numbers(&mut self) {
+    pub(super) fn note_numbers(&mut self) {
         self.record.peak_viewers = self.tally.peak;
         self.record.total_viewers = self.tally.total;
-        self.record.watch_ms = self.tally.watch_ms(Instant::now());
+        self.record.watch_ms = self.figures.watch_ms();
         self.record.message_count = self.tally.messages;
         self.record.like_count = self.tally.likes;
         self.record.order_count = self.tally.orders;
@@ -128,7 +129,7 @@ impl Room {
     }
 
     /// Returns what of the room's row its life changes.
-    fn row(&self) -> RoomUpdate {
+    pub(super) fn row(&self) -> RoomUpdate {
         RoomUpdate {
             status: self.record.status,
             started_at: self.record.started_at,
@@ -248,11 +249,17 @@ impl Room {
             (Entry::Report(_), outcome) => self.handle_report(draft.author, outcome),
             (Entry::Deed { deed, .. }, outcome) => self.handle_deed(draft.author, deed, outcome),
             (Entry::Shop(change), outcome) => self.handle_shop(draft.author, &change, outcome),
-            (Entry::Poll(deed), outcome) => self.handle_floor(draft.author, deed.name(), outcome),
-            (Entry::Question(deed), outcome) => {
-                self.handle_floor(draft.author, deed.name(), outcome);
+            (Entry::Poll(deed), outcome) => {
+                let what = (deed.name(), deed.by());
+                self.handle_floor(draft.author, what, outcome);
             }
-            (Entry::Like { .. }, outcome) => self.handle_like(draft.author, outcome),
+            (Entry::Question(deed), outcome) => {
+                let what = (deed.name(), deed.by());
+                self.handle_floor(draft.author, what, outcome);
+            }
+            (Entry::Like { identity, .. }, outcome) => {
+                self.handle_like(draft.author, &identity, outcome);
+            }
             (Entry::Order(_), outcome) => self.handle_order(draft.author, outcome),
             (Entry::Event { .. } | Entry::Notice { .. } | Entry::Row(_), _) => {}
         }
@@ -262,6 +269,8 @@ impl Room {
     pub(super) fn publish_chat(&mut self, message: ChatMessage) {
         self.context.metrics.chat_messages.inc();
         self.tally.messages += 1;
+        self.figures.count(|counts| counts.messages += 1);
+        self.figures.engage(&message.from.id);
         let text = self.log.push(Event::Chat(message));
         self.publish(text);
     }

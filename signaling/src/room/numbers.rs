@@ -7,6 +7,7 @@ use axum::extract::ws::Utf8Bytes;
 use serde::Serialize;
 use serde_json::json;
 
+use crate::id::SocketId;
 use crate::store::Entry;
 use crate::ws::protocol::{self, Stats};
 
@@ -79,10 +80,14 @@ impl Numbers {
 }
 
 impl Room {
-    pub(super) fn react(&mut self, emoji: &'static str) {
+    pub(super) fn react(&mut self, socket: SocketId, emoji: &'static str) {
         *self.numbers.reactions.entry(emoji).or_default() += 1;
         self.context.metrics.reactions.inc();
         self.numbers.reactions_pace.note(Instant::now());
+        self.figures.count(|counts| counts.reactions += 1);
+        if let Some(member) = self.members.get(&socket) {
+            self.figures.engage(&member.identity.id);
+        }
     }
 
     /// Takes note of viewers that came or went.

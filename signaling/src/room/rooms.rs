@@ -138,6 +138,7 @@ impl Rooms {
         by: Author,
         deed: Deed,
     ) -> Result<(), ApiError> {
+        let deed = self.named(deed).await;
         let puts_out = deed.puts_out();
         if let Deed::Kick { identity, .. } = &deed
             && self.expelled.is_full(id, identity)
@@ -149,6 +150,17 @@ impl Rooms {
             Some((identity, reason)) => self.expel(id, identity, reason).await,
             None => Ok(()),
         }
+    }
+
+    /// Says whom a deed is about, where it does not say so and they have an account. The room knows those who are here.
+    async fn named(&self, mut deed: Deed) -> Deed {
+        if let Some(who) = deed.unnamed() {
+            // Without a name they are known by their id.
+            if let Ok(Some(found)) = self.context.stores.identities.find(&who.id).await {
+                who.name = found.account.name;
+            }
+        }
+        deed
     }
 
     /// Tells the moderators of a message; returns once that is stored.

@@ -76,7 +76,10 @@ impl Room {
             self.viewer_gone(&earlier.session);
         }
         self.viewers.insert(peer, socket);
-        self.tally.begin(peer, Instant::now());
+        self.tally.total += 1;
+        if let Some(member) = self.members.get(&socket) {
+            self.figures.open(peer, &member.identity.id, member.origin);
+        }
         self.context.metrics.viewers.inc();
         self.note_viewers();
         self.tell_layers(socket);
@@ -125,6 +128,10 @@ impl Room {
             Event::PublisherLayers { peer, layers, .. } => self.publisher_layers(peer, &layers),
             Event::ViewerLayer { peer, layer } => self.viewer_layer(peer, layer),
             Event::ViewerLimit { peer, limit } => self.viewer_limit(peer, limit),
+            Event::ViewerReception { peer, arrives, ago } => {
+                debug!(peer = peer.0, arrives, "reception changed");
+                self.figures.receive(peer, arrives, ago);
+            }
             Event::CodecMismatch { peer, sent } => {
                 if let Some(socket) = self.viewers.get(&peer).copied()
                     && let Some(viewing) = self.viewing(socket)
@@ -204,7 +211,7 @@ impl Room {
         self.context.media.remove(session.peer);
         self.context.metrics.viewers.dec();
         self.viewers.remove(&session.peer);
-        self.tally.end(session.peer, Instant::now());
+        self.figures.close(session.peer);
         self.note_viewers();
     }
 

@@ -119,6 +119,8 @@ impl Room {
 
     fn bought(&mut self, ordered: Ordered) {
         self.tally.orders = ordered.orders;
+        self.figures
+            .sell(&ordered.revenue.since(&self.tally.revenue));
         self.tally.revenue = ordered.revenue;
         let order = OrderView {
             message_id: &ordered.message.message_id,

@@ -84,7 +84,7 @@ impl Room {
     }
 
     /// Returns those of some people who are here or said something lately; of others nothing is known.
-    fn known(&self, wanted: &[String]) -> Vec<User> {
+    pub(super) fn known(&self, wanted: &[String]) -> Vec<User> {
         if wanted.is_empty() {
             return Vec::new();
         }

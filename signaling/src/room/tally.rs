@@ -1,9 +1,5 @@
 //! The numbers of a room, and what is said of it once it is over.
 
-use std::collections::HashMap;
-use std::time::{Duration, Instant};
-
-use klieg_sfu::PeerId;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -11,7 +7,7 @@ use crate::shop::Revenue;
 use crate::store::RoomRecord;
 use crate::time::Timestamp;
 
-/// Who watched, and for how long. No clock.
+/// The numbers of a room, over all its events.
 #[derive(Debug)]
 pub(super) struct Tally {
     /// Viewing sessions that there were.
@@ -26,10 +22,6 @@ pub(super) struct Tally {
     pub(super) orders: u64,
     /// What they came to.
     pub(super) revenue: Revenue,
-    /// What the sessions that are over watched, together.
-    watched: Duration,
-    /// When those that are open began.
-    open: HashMap<PeerId, Instant>,
 }
 
 impl Tally {
@@ -42,34 +34,7 @@ impl Tally {
             likes: room.like_count,
             orders: room.order_count,
             revenue: room.revenue.clone(),
-            watched: Duration::from_millis(room.watch_ms),
-            open: HashMap::new(),
         }
-    }
-
-    /// Takes note of a session that begins.
-    pub(super) fn begin(&mut self, peer: PeerId, now: Instant) {
-        if self.open.insert(peer, now).is_none() {
-            self.total += 1;
-        }
-        let open = u64::try_from(self.open.len()).unwrap_or(u64::MAX);
-        self.peak = self.peak.max(open);
-    }
-
-    /// Takes note of a session that is over.
-    pub(super) fn end(&mut self, peer: PeerId, now: Instant) {
-        if let Some(began) = self.open.remove(&peer) {
-            self.watched += now.saturating_duration_since(began);
-        }
-    }
-
-    /// Returns what all sessions watched until now, in milliseconds.
-    pub(super) fn watch_ms(&self, now: Instant) -> u64 {
-        let open = self.open.values();
-        let open: Duration = open
-            .map(|began| now.saturating_duration_since(*began))
-            .sum();
-        u64::try_from((self.watched + open).as_millis()).unwrap_or(u64::MAX)
     }
 }
 
@@ -83,7 +48,7 @@ pub(crate) struct Summary {
     peak_viewers: u64,
     /// Viewing sessions that there were.
     total_viewers: u64,
-    /// What all of them watched, together.
+    /// How long media really came to viewers, together.
     watch_time_sec: u64,
     /// Who like the room.
     likes: u64,
@@ -109,33 +74,5 @@ impl Summary {
             orders: room.order_count,
             revenue: room.revenue.clone(),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::id::RoomId;
-    use crate::store::User;
-
-    #[test]
-    fn a_scripted_audience_is_counted_to_the_second() {
-        let owner = User {
-            id: "ann".to_owned(),
-            name: "Ann".to_owned(),
-        };
-        let id = RoomId::parse("r").unwrap();
-        let room = RoomRecord::new(id, "R".to_owned(), owner, Timestamp::now());
-        let (mut tally, epoch) = (Tally::restore(&room), Instant::now());
-        let at = |second| epoch + Duration::from_secs(second);
-        tally.begin(PeerId(1), at(0));
-        tally.begin(PeerId(2), at(10));
-        tally.end(PeerId(1), at(30));
-        tally.begin(PeerId(3), at(40));
-        tally.end(PeerId(3), at(41));
-        // Who goes twice goes once.
-        tally.end(PeerId(3), at(50));
-        assert_eq!(tally.watch_ms(at(60)), (30 + 50 + 1) * 1000);
-        assert_eq!((tally.total, tally.peak), (3, 2));
     }
 }

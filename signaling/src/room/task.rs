@@ -16,6 +16,7 @@ use crate::ws::protocol::{Ack, Stats};
 
 use super::audience::LIKES_PER_MINUTE;
 use super::events::{EventLog, KEPT_CHAT, KEPT_EVENTS};
+use super::figures::Figures;
 use super::floor::Podium;
 use super::journal::Journal;
 use super::keeping::{Keeping, Standings};
@@ -72,6 +73,8 @@ pub(super) struct Room {
     /// How often somebody may say whether they like the room.
     pub(super) likers: TokenBuckets<String>,
     pub(super) tally: Tally,
+    /// Who receives, and what that adds up to.
+    pub(super) figures: Figures,
     /// The record as others see it; another with each change of what it says.
     pub(super) shown: Arc<RoomRecord>,
     /// When the row is written that could not be; `None` while it is as it should be.
@@ -109,6 +112,7 @@ impl Room {
             ..Stats::default()
         };
         let on_air = record.status.is_on_air();
+        let figures = Figures::restore(&record, &context).await;
         let now = Instant::now();
         context.metrics.rooms.inc();
         let mut room = Self {
@@ -128,6 +132,7 @@ impl Room {
             presence: Presence::default(),
             likers: TokenBuckets::new(Rate::per_minute(LIKES_PER_MINUTE)),
             tally,
+            figures,
             row_due: None,
             viewers: HashMap::new(),
             idle_since: Some(now),
@@ -165,6 +170,8 @@ impl Room {
                 break;
             }
         }
+        // A server that stops ends what writes figures once its rooms are closed.
+        self.hand_in_the_rest().await;
         // Who sends from here on finds the mailbox closed, or gets no reply, and opens the room anew.
         messages.close();
         self.context.metrics.rooms.dec();
@@ -206,7 +213,8 @@ impl Room {
                 let _ = reply.send(self.mute(socket, mute));
             }
             RoomMessage::Chat { socket, re, said } => self.say(socket, re, *said),
-            RoomMessage::React { emoji } => self.react(emoji),
+            RoomMessage::React { socket, emoji } => self.react(socket, emoji),
+            RoomMessage::Report { peer, report } => self.report_of(peer, report),
             RoomMessage::Stats { socket, re } => {
                 let ack = Ack {
                     stats: Some(self.current_stats()),
@@ -245,7 +253,17 @@ impl Room {
             Outside::Question { deed, reply } => self.question(deed, reply),
             Outside::Act { input, reply } => self.act(input, reply),
             Outside::Changed(record) => self.change(*record),
-            Outside::Expel { identity, reason } => self.expel(&identity, reason.as_deref()),
+            Outside::Expel {
+                identity,
+                reason,
+                ban,
+            } => {
+                if let Some(ban) = ban {
+                    self.keeping.limit(&ban);
+                    self.share_standings();
+                }
+                self.expel(&identity, reason.as_deref());
+            }
             Outside::People {
                 after,
                 limit,
@@ -290,6 +308,7 @@ impl Room {
             self.numbers.due(),
             self.presence.due(),
             self.row_due,
+            self.figures.due(),
             idle_ends,
         ]
         .into_iter()
@@ -302,6 +321,7 @@ impl Room {
             self.flush();
         }
         self.tell_numbers(now);
+        self.tell_figures(now);
         if self.row_due.is_some_and(|due| due <= now) {
             self.write_row();
         }

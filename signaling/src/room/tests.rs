@@ -8,6 +8,7 @@ use prometheus::Registry;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
+use crate::analytics::{Desk, Origin};
 use crate::auth::{Identity, Role};
 use crate::id::{RoomId, SocketId};
 use crate::media::Media;
@@ -170,6 +171,7 @@ impl Scene {
         let registry = Registry::new();
         let config = klieg_sfu::Config {
             listen: ([127, 0, 0, 1], 0).into(),
+            tcp: klieg_sfu::TcpListen::Off,
             shards: 1,
             addresses: Vec::new(),
             announce_loopback: true,
@@ -180,8 +182,11 @@ impl Scene {
         let metrics = Arc::new(Metrics::new(registry.clone()).unwrap());
         let (sfu, _) = Sfu::start(config, &registry).unwrap();
         let media = Arc::new(Media::new(sfu, 100, &metrics));
+        let kept = Duration::from_secs(3_600);
+        let (figures, _) = Desk::new(stores.analytics.clone(), Arc::clone(&metrics), kept);
         let context = Context {
             stores,
+            figures,
             media: Arc::clone(&media),
             ice: Arc::new(klieg_turn::IceServers::new(klieg_turn::Config::default()).unwrap()),
             metrics,
@@ -205,6 +210,7 @@ impl Scene {
                 identity: Identity::owner(&record),
                 seat: Seat::new(own, own),
                 outbox: Some(outbox),
+                origin: Origin::default(),
             };
             scene.room.join(member, None);
         }

@@ -41,7 +41,7 @@ pub(super) struct Accepted {
     pub(super) kind: Kind,
     direction: Direction,
     pub(super) formats: Vec<Forwarded>,
-    /// Where the server sends, the transport-wide number and the dependency descriptor at most.
+    /// Where the server sends, the transport-wide number, the dependency descriptor and the play-out delay at most.
     pub(super) extensions: Vec<ExtMap>,
     /// What the peer announced; empty where it watches.
     ssrcs: Vec<SsrcPair>,

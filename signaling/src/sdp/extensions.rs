@@ -14,6 +14,7 @@ pub(super) enum Extension {
     RepairedRid,
     TransportCc,
     Descriptor,
+    PlayoutDelay,
 }
 
 impl Extension {
@@ -24,6 +25,7 @@ impl Extension {
             Self::RepairedRid,
             Self::TransportCc,
             Self::Descriptor,
+            Self::PlayoutDelay,
         ];
         all.into_iter().find(|extension| extension.uri() == uri)
     }
@@ -39,6 +41,7 @@ impl Extension {
             Self::Descriptor => {
                 "https://aomediacodec.github.io/av1-rtp-spec/#dependency-descriptor-rtp-header-extension"
             }
+            Self::PlayoutDelay => "http://www.webrtc.org/experiments/rtp-hdrext/playout-delay",
         }
     }
 }
@@ -71,7 +74,7 @@ impl ExtMap {
             let Some(offered) = Self::parse(line, direction) else {
                 continue;
             };
-            if offered.extension == Extension::Descriptor && !describes(section, direction) {
+            if !offered.is_used(section, direction) {
                 continue;
             }
             if found
@@ -106,15 +109,26 @@ impl ExtMap {
             .parse()
             .ok()
             .filter(|id| matches!(id, 1..=14 | 16..=255))?;
-        let extension = Extension::from_uri(words.next()?)?;
-        // What the server sends is told apart by its streams.
-        let is_used = direction == Direction::Receive
-            || matches!(extension, Extension::TransportCc | Extension::Descriptor);
-        is_used.then_some(Self {
+        Some(Self {
             id,
-            extension,
+            extension: Extension::from_uri(words.next()?)?,
             restricted,
         })
+    }
+
+    /// Returns whether the server reads or writes it on an m-line. Dependency descriptors are those of pictures, and from
+    /// the server only where packets may have headers of both forms, since most are short and some are long
+    /// (RFC 8285, section 6).
+    fn is_used(&self, section: &Section<'_>, direction: Direction) -> bool {
+        let is_sent = direction == Direction::Send;
+        let is_video = section.kind() == Some(Kind::Video);
+        match self.extension {
+            // What the server sends is told apart by its streams.
+            Extension::Mid | Extension::Rid | Extension::RepairedRid => !is_sent,
+            Extension::TransportCc => true,
+            Extension::Descriptor => is_video && (!is_sent || section.allows_mixed()),
+            Extension::PlayoutDelay => is_video && is_sent,
+        }
     }
 
     /// Returns the transport-wide number as an offer of the server has it.
@@ -131,6 +145,15 @@ impl ExtMap {
         Self {
             id,
             extension: Extension::Descriptor,
+            restricted: None,
+        }
+    }
+
+    /// Returns the play-out delay as an offer of the server has it.
+    pub(super) fn playout_delay(id: u8) -> Self {
+        Self {
+            id,
+            extension: Extension::PlayoutDelay,
             restricted: None,
         }
     }
@@ -153,15 +176,9 @@ impl ExtMap {
             repaired_rid: id(Extension::RepairedRid),
             transport_cc: id(Extension::TransportCc),
             descriptor: id(Extension::Descriptor),
+            playout_delay: id(Extension::PlayoutDelay),
         }
     }
-}
-
-/// Returns whether dependency descriptors are used on an m-line: those of pictures, and from the server only where
-/// packets may have headers of both forms, since most are short and some are long (RFC 8285, section 6).
-fn describes(section: &Section<'_>, direction: Direction) -> bool {
-    let is_fit = direction == Direction::Receive || section.allows_mixed();
-    section.kind() == Some(Kind::Video) && is_fit
 }
 
 impl std::fmt::Display for ExtMap {

@@ -43,6 +43,8 @@ pub struct MediaConfig {
     pub fingerprint: Fingerprint,
     /// Where the server's UDP socket is reached, the preferred address first.
     pub candidates: Vec<SocketAddr>,
+    /// Where it accepts connections for media (RFC 6544), the preferred address first; empty where it does not.
+    pub tcp_candidates: Vec<SocketAddr>,
 }
 
 /// Why a session description cannot be used. The text is meant for the peer that sent it.

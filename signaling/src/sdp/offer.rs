@@ -33,6 +33,8 @@ const SECTIONS: [(Kind, &str); 2] = [(Kind::Audio, "0"), (Kind::Video, "1")];
 const TRANSPORT_CC_ID: u8 = 3;
 /// Identifier of the dependency descriptor, on that of pictures.
 const DESCRIPTOR_ID: u8 = 4;
+/// Identifier of the play-out delay, on that of pictures.
+const PLAYOUT_DELAY_ID: u8 = 5;
 
 /// Which m-lines an offer carries media on; the others have port 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -148,6 +150,7 @@ fn extensions(kind: Kind) -> Vec<ExtMap> {
     let mut extensions = vec![ExtMap::transport_cc(TRANSPORT_CC_ID)];
     if kind == Kind::Video {
         extensions.push(ExtMap::descriptor(DESCRIPTOR_ID));
+        extensions.push(ExtMap::playout_delay(PLAYOUT_DELAY_ID));
     }
     extensions
 }
@@ -292,7 +295,8 @@ fn accepted_extensions(section: &Section<'_>) -> Result<ExtensionIds, Negotiatio
     let answered = ExtMap::ids(&ExtMap::offered(section, Direction::Send)?);
     let wrong = |id: Option<u8>, offered: u8| id.filter(|id| *id != offered);
     let wrong = wrong(answered.transport_cc, TRANSPORT_CC_ID)
-        .or_else(|| wrong(answered.descriptor, DESCRIPTOR_ID));
+        .or_else(|| wrong(answered.descriptor, DESCRIPTOR_ID))
+        .or_else(|| wrong(answered.playout_delay, PLAYOUT_DELAY_ID));
     match wrong {
         None => Ok(answered),
         Some(id) => Err(section.unusable(format!("a=extmap:{id} was not offered so"))),

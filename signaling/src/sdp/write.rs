@@ -146,8 +146,12 @@ impl Writer {
     }
 
     fn candidates(&mut self, local: &Local<'_>) {
-        for (index, address) in local.config.candidates.iter().enumerate() {
+        let (udp, tcp) = (&local.config.candidates, &local.config.tcp_candidates);
+        for (index, address) in udp.iter().enumerate() {
             self.candidate(index, *address);
+        }
+        for (index, address) in tcp.iter().enumerate() {
+            self.tcp_candidate(udp.len() + index + 1, index, *address);
         }
         self.line(format_args!("a=end-of-candidates"));
     }
@@ -160,6 +164,20 @@ impl Writer {
         let (foundation, ip, port) = (index + 1, address.ip(), address.port());
         self.line(format_args!(
             "a=candidate:{foundation} 1 udp {priority} {ip} {port} typ host"
+        ));
+    }
+
+    /// Writes a host candidate to connect to (RFC 6544, section 4.5): whatever works by UDP goes before it, as the table of
+    /// section 4.2 has it, and of these those that are listed earlier.
+    fn tcp_candidate(&mut self, foundation: usize, index: usize, address: SocketAddr) {
+        const TCP_HOST_PREFERENCE: u32 = 90;
+        const PASSIVE: u32 = 4;
+        let other_preference = 0x1fff - u32::try_from(index).unwrap_or(0).min(0x1fff);
+        let local_preference = PASSIVE << 13 | other_preference;
+        let priority = TCP_HOST_PREFERENCE << 24 | local_preference << 8 | 255;
+        let (ip, port) = (address.ip(), address.port());
+        self.line(format_args!(
+            "a=candidate:{foundation} 1 tcp {priority} {ip} {port} typ host tcptype passive"
         ));
     }
 

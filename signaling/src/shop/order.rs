@@ -149,6 +149,33 @@ impl Revenue {
         *sum = sum.saturating_add(sale.amount);
         Ok(())
     }
+
+    /// Adds what was earned elsewhere; a currency for which there is no place is left out.
+    pub(crate) fn add_all(&mut self, other: &Self) {
+        for (currency, amount) in &other.0 {
+            if self.0.contains_key(currency) || self.0.len() < MAX_CURRENCIES {
+                let sum = self.0.entry(currency.clone()).or_default();
+                *sum = sum.saturating_add(*amount);
+            }
+        }
+    }
+
+    /// Returns by how much it is more than before.
+    pub(crate) fn since(&self, before: &Self) -> Self {
+        let earned = self.0.iter().filter_map(|(currency, amount)| {
+            let before = before.0.get(currency).copied().unwrap_or_default();
+            let more = amount.checked_sub(before).filter(|more| *more > 0)?;
+            Some((currency.clone(), more))
+        });
+        Self(earned.collect())
+    }
+
+    /// Returns each currency and the sum in it.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, u64)> {
+        self.0
+            .iter()
+            .map(|(currency, sum)| (currency.as_str(), *sum))
+    }
 }
 
 /// Currencies in which one room sells.

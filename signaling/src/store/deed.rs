@@ -19,6 +19,8 @@ pub(crate) trait OrderStore: Send + Sync {
     fn order<'a>(&'a self, room: &'a RoomId) -> Stored<'a, Order>;
     /// Returns what somebody is in a room beside what their account makes them.
     fn standing<'a>(&'a self, room: &'a RoomId, identity: &'a str) -> Stored<'a, Membership>;
+    /// Returns what shuts somebody out of a room; `None` for who may enter.
+    fn ban<'a>(&'a self, room: &'a RoomId, identity: &'a str) -> Stored<'a, Option<Limit>>;
     /// Returns at most `limit` deeds that are older than one, the newest first.
     fn audit<'a>(
         &'a self,
@@ -297,6 +299,17 @@ impl Deed {
             | Self::Review { .. }
             | Self::Resolve { .. } => None,
         }
+    }
+
+    /// Returns the person that it is about, where they are not called anything.
+    pub(crate) fn unnamed(&mut self) -> Option<&mut User> {
+        if let Self::Limit(Limit { who, .. }) | Self::Role { who, .. } | Self::Member { who, .. } =
+            self
+            && who.name.is_empty()
+        {
+            return Some(who);
+        }
+        None
     }
 
     /// Returns what else the audit log says of it.

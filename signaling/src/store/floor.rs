@@ -93,6 +93,14 @@ impl PollDeed {
             Self::Vote { .. } => "poll_vote",
         }
     }
+
+    /// Returns who of the audience does it; `None` where it is for the host.
+    pub(crate) fn by(&self) -> Option<&str> {
+        match self {
+            Self::Open { .. } | Self::Close { .. } => None,
+            Self::Vote { identity, .. } => Some(identity),
+        }
+    }
 }
 
 /// A question, on the wire too.
@@ -166,6 +174,15 @@ impl QuestionDeed {
             Self::Vote { .. } => "question_vote",
             Self::Answer { .. } => "question_answer",
             Self::Remove { .. } => "question_remove",
+        }
+    }
+
+    /// Returns who of the audience does it; `None` where it is for those who keep order.
+    pub(crate) fn by(&self) -> Option<&str> {
+        match self {
+            Self::Ask { from, .. } => Some(&from.id),
+            Self::Vote { identity, .. } => Some(identity),
+            Self::Answer { .. } | Self::Remove { .. } => None,
         }
     }
 }

@@ -22,6 +22,8 @@ mod webhook;
 
 mod upkeep;
 
+mod analytics;
+
 mod look;
 
 mod words;
@@ -45,6 +47,7 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use sqlx::error::ErrorKind;
 
+pub(crate) use analytics::{AnalyticsStore, EventFigures, MAX_REGIONS, RoomRollup};
 pub(crate) use deed::{
     Audit, Deed, Done, Held, Limit, LimitKind, MAX_REASON, Membership, NewHeld, NewReport, Order,
     OrderStore, Report, SettingsView,
@@ -101,6 +104,8 @@ pub(crate) struct Stores {
     pub delivery_log: Arc<dyn DeliveryLogStore>,
     /// What has had its time.
     pub upkeep: Arc<dyn UpkeepStore>,
+    /// What is known of audiences.
+    pub analytics: Arc<dyn AnalyticsStore>,
 }
 
 impl std::fmt::Debug for Stores {

@@ -139,6 +139,8 @@ pub(crate) struct RoomRecord {
     pub visibility: Visibility,
     /// The best picture that the host means to send.
     pub quality: Quality,
+    /// How long viewers let pictures wait, in milliseconds; `None`: as long as they choose themselves.
+    pub playout_delay_ms: Option<u16>,
     /// What there is to read beside the picture.
     pub documents: Vec<Document>,
     /// A picture of the host.
@@ -209,6 +211,7 @@ impl RoomRecord {
             category: None,
             visibility: Visibility::Public,
             quality: Quality::Auto,
+            playout_delay_ms: None,
             documents: Vec::new(),
             host_avatar_url: None,
             external_link: None,

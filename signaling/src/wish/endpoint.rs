@@ -1,6 +1,5 @@
 //! `POST /whip/{room}` and `POST /whep/{room}`: an offer comes, an answer goes, a session is there.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -15,7 +14,7 @@ use tracing::info;
 use crate::app::App;
 use crate::auth::{Action, Grants, Identity, Role, Secret};
 use crate::error::{ApiError, Code};
-use crate::http::remote::RemoteNetwork;
+use crate::http::visitor::Visitor;
 use crate::http::{RoomInPath, bearer_token};
 use crate::id::RoomId;
 use crate::limit::{Door, Who};
@@ -36,7 +35,7 @@ pub(crate) type Body = Result<Bytes, BytesRejection>;
 pub(crate) async fn whip(
     AppState(app): AppState<Arc<App>>,
     RoomInPath(room): RoomInPath,
-    RemoteNetwork(from): RemoteNetwork,
+    visitor: Visitor,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
@@ -44,7 +43,7 @@ pub(crate) async fn whip(
     let offered = Offered {
         protocol,
         room,
-        from,
+        visitor,
         headers,
         body,
     };
@@ -55,7 +54,7 @@ pub(crate) async fn whip(
 pub(crate) async fn whep(
     AppState(app): AppState<Arc<App>>,
     RoomInPath(room): RoomInPath,
-    RemoteNetwork(from): RemoteNetwork,
+    visitor: Visitor,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
@@ -63,7 +62,7 @@ pub(crate) async fn whep(
     let offered = Offered {
         protocol,
         room,
-        from,
+        visitor,
         headers,
         body,
     };
@@ -92,8 +91,8 @@ struct Offered {
     protocol: Protocol,
     /// The room as the address names it.
     room: String,
-    /// The network that it comes from.
-    from: IpAddr,
+    /// Where it comes from.
+    visitor: Visitor,
     headers: HeaderMap,
     body: Body,
 }
@@ -108,6 +107,7 @@ async fn create_whole(app: Arc<App>, offered: Offered) -> Result<Response, ApiEr
 async fn create(app: &Arc<App>, offered: Offered) -> Result<Response, ApiError> {
     app.course.check_open()?;
     let guest = admit(app, &offered).await?;
+    let origin = offered.visitor.origin;
     let Offered {
         protocol, headers, ..
     } = offered;
@@ -123,6 +123,7 @@ async fn create(app: &Arc<App>, offered: Offered) -> Result<Response, ApiError> 
         identity: guest.identity.clone(),
         seat: Seat::new((guest.role, guest.grants), (guest.role, guest.grants)),
         outbox: None,
+        origin,
     };
     let (room, _) = app.rooms.enter(&guest.record.id, member, None).await?;
     let known_as = room.new_session(&app.media, connecting);
@@ -162,7 +163,10 @@ async fn create(app: &Arc<App>, offered: Offered) -> Result<Response, ApiError> 
 /// Lets those in who may come. How often others may ask is limited, and guests are others, too: their tokens
 /// are for everybody.
 async fn admit(app: &App, offered: &Offered) -> Result<Guest, ApiError> {
-    let count = || app.doors.pass(Door::Offer, &Who::Network(offered.from));
+    let count = || {
+        app.doors
+            .pass(Door::Offer, &Who::Network(offered.visitor.network))
+    };
     if !offered.headers.contains_key(header::AUTHORIZATION) {
         count()?;
         return identify(app, offered).await;
@@ -194,7 +198,7 @@ async fn identify(app: &App, offered: &Offered) -> Result<Guest, ApiError> {
         }
         // What signs people in has three parts; what encoders are given has one.
         (Protocol::Whip, Some(token)) if !token.contains('.') => {
-            let from = Who::Network(offered.from);
+            let from = Who::Network(offered.visitor.network);
             app.doors.look(Door::WrongKey, &from)?;
             let hash = Secret::new(token).hash();
             let owner = owner(app, room, &hash).await;

@@ -7,6 +7,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use crate::error::{ApiError, Code};
+use crate::http::body::read;
 use crate::room::{RoomMessage, VideoLayers};
 use crate::ws::protocol::WantedLayer;
 
@@ -69,10 +70,7 @@ fn choose(resource: &Resource, headers: &HeaderMap, body: Body) -> Result<(), Ap
 
 impl Selection {
     fn parse(body: &str, index: Option<usize>) -> Result<Self, ApiError> {
-        let object: Value = serde_json::from_str(body)
-            .map_err(|error| ApiError::new(Code::BadJson, error.to_string()))?;
-        let selection: Self = serde_json::from_value(object)
-            .map_err(|error| ApiError::new(Code::BadMessage, error.to_string()))?;
+        let selection: Self = read(body.as_bytes(), |_| None)?;
         let named = |name: &&str| selection.others.contains_key(*name);
         if let Some(name) = UNSUPPORTED.iter().copied().find(named) {
             let text = format!("Layers are chosen by `rid`, not by `{name}`.");

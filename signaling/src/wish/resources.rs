@@ -1,7 +1,7 @@
 //! The sessions that were made over HTTP, by the last part of their address.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::digest::{Digest, SHA256, digest};
@@ -9,6 +9,7 @@ use axum::extract::{FromRequestParts, Path};
 use axum::http::HeaderMap;
 use axum::http::request::Parts;
 use dashmap::DashMap;
+use futures_util::StreamExt;
 use prometheus::IntGauge;
 use serde::Deserialize;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
@@ -243,9 +244,11 @@ impl Resources {
         let found = self.open.iter().filter(|entry| which(&entry.resource));
         let found: Vec<Arc<Resource>> = found.map(|it| Arc::clone(&it.resource)).collect();
         let count = found.len();
-        for resource in found {
-            self.end(resource, Departure::Lost).await;
-        }
+        // A room that is slow to hear of one keeps nobody waiting but those of its own.
+        let ending = futures_util::stream::iter(found);
+        let ending =
+            ending.for_each_concurrent(ENDING, |resource| self.end(resource, Departure::Lost));
+        ending.await;
         count
     }
 
@@ -269,7 +272,7 @@ impl Resources {
     }
 }
 
-/// Ends the sessions of those whose sign-in ends, at once, until the server closes.
+/// Ends the sessions of those whose sign-in ends, and tells the sockets, until the server closes.
 pub(crate) async fn end_signed_out(app: Arc<App>, mut phase: watch::Receiver<Phase>) {
     let mut news = app.authority.ended_news();
     loop {
@@ -277,11 +280,14 @@ pub(crate) async fn end_signed_out(app: Arc<App>, mut phase: watch::Receiver<Pha
             changed = news.changed() => if changed.is_err() { return },
             _ = phase.wait_for(|phase| *phase == Phase::Closing) => return,
         }
+        app.authority.tell_ended_lately();
         let signed_out = |it: &Resource| app.authority.has_ended(&it.identity);
         let count = app.resources.end_those(signed_out).await;
         if count > 0 {
             info!(count, "sessions over HTTP ended with their sign-ins");
         }
+        // Each time every socket looks whether it is meant.
+        tokio::time::sleep(PAUSE).await;
     }
 }
 
@@ -314,10 +320,14 @@ const KEPT_FROM_GUESTS: usize = 5;
 
 const REQUESTS_PER_SECOND: u32 = 10;
 
+/// Sessions that are ended at once.
+const ENDING: usize = 64;
+
+/// Between two looks at what has ended.
+const PAUSE: Duration = Duration::from_millis(250);
+
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use klieg_sfu::{Fingerprint, PeerId, RoomKey};
     use tokio::sync::mpsc;
 
@@ -333,6 +343,7 @@ mod tests {
         let config = MediaConfig {
             fingerprint: Fingerprint([1; 32]),
             candidates: Vec::new(),
+            tcp_candidates: Vec::new(),
         };
         let offer = include_str!("../../tests/offers/firefox-default.sdp");
         let peer = PeerId(1);
@@ -366,9 +377,42 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_room_that_is_slow_to_hear_of_an_end_delays_no_other() {
+        let resources = resources(9);
+        let mut rooms = Vec::new();
+        for number in 0..9 {
+            let (mailbox, messages) = mpsc::channel(1);
+            if number > 0 {
+                mailbox
+                    .try_send(RoomMessage::React {
+                        socket: SocketId(1),
+                        emoji: "👏",
+                    })
+                    .unwrap();
+            }
+            let place = resources.take_place(Role::Owner).unwrap();
+            resources.add(resource(RoomHandle::to(mailbox)), place);
+            rooms.push(messages);
+        }
+        let ending = Arc::clone(&resources);
+        let ending = tokio::spawn(async move { ending.end_those(|_| true).await });
+        let is_leave = |message| matches!(message, Some(RoomMessage::Leave { .. }));
+        assert!(is_leave(rooms[0].recv().await));
+        assert!(!ending.is_finished(), "the others' mailboxes are full");
+        for messages in &mut rooms[1..] {
+            assert!(!is_leave(messages.recv().await));
+            assert!(is_leave(messages.recv().await));
+        }
+        assert_eq!((ending.await.unwrap(), resources.count.get()), (9, 0));
+    }
+
+    #[tokio::test]
     async fn a_session_ends_even_if_the_request_for_it_is_dropped_in_the_middle() {
         let (mailbox, mut messages) = mpsc::channel(1);
-        let full = RoomMessage::React { emoji: "👏" };
+        let full = RoomMessage::React {
+            socket: SocketId(1),
+            emoji: "👏",
+        };
         mailbox.try_send(full).unwrap();
         let resources = resources(1);
         let place = resources.take_place(Role::Owner).unwrap();

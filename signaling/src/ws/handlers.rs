@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::analytics::Origin;
 use crate::app::App;
 use crate::auth::{Action, Grants, Identity, Issued, Role};
 use crate::chat::{Said, SaidKind};
@@ -22,6 +23,8 @@ pub(super) struct Conversation {
     pub(super) app: Arc<App>,
     pub(super) socket: SocketId,
     pub(super) outbox: Outbox,
+    /// Where the client is, and on what it plays.
+    origin: Origin,
     /// `None` until a token held.
     identity: Option<Identity>,
     /// `None` while it is in no room.
@@ -75,13 +78,14 @@ impl Conversation {
     pub(super) fn new(
         app: Arc<App>,
         socket: SocketId,
-        identity: Option<Identity>,
+        (identity, origin): (Option<Identity>, Origin),
         outbox: Outbox,
     ) -> Self {
         Self {
             app,
             socket,
             outbox,
+            origin,
             identity,
             place: None,
         }
@@ -161,7 +165,7 @@ impl Conversation {
             },
             ClientMessage::RtcCandidate(candidate) => self.candidate(&candidate),
             ClientMessage::RtcKeyframe(session) => self.keyframe(&session.session_id),
-            ClientMessage::RtcLatency(latency) => self.note_latency(&latency),
+            ClientMessage::RtcReport(report) => self.take_report(&report),
             ClientMessage::RtcRestart(session) => self.restart(re, &session.session_id),
             ClientMessage::RtcMute(mute) => {
                 let socket = self.socket;
@@ -205,8 +209,8 @@ impl Conversation {
         let Ok(admitted) = self.app.admit(identity, place.id.as_str()).await else {
             return;
         };
-        let (authority, room) = (&self.app.authority, &admitted.record.id);
-        match authority.rejoin(identity, room, admitted.own, ttl) {
+        let authority = &self.app.authority;
+        match authority.rejoin(identity, admitted.opening(), ttl) {
             Ok(Issued { token, expires_at }) if expires_at.seconds() > place.token_ends => {
                 place.token_ends = expires_at.seconds();
                 let refresh = TokenRefresh { token, expires_at };
@@ -268,6 +272,7 @@ impl Conversation {
             identity: identity.clone(),
             seat: seat.clone(),
             outbox: Some(self.outbox.clone()),
+            origin: self.origin,
         };
         let (room, entered) = self.app.rooms.enter(&record.id, member, last_seq).await?;
         self.place = Some(Place {
@@ -334,13 +339,15 @@ impl Conversation {
     }
 
     fn react(&mut self, reaction: &ReactionSend) -> Result<Answer, ApiError> {
+        let socket = self.socket;
         let place = self.place()?;
         place.grants().check(Action::React)?;
+        let room = &place.room;
         let known = REACTIONS.into_iter().find(|emoji| *emoji == reaction.emoji);
         let emoji = known.ok_or_else(|| {
             ApiError::new(Code::EmojiUnknown, "This is not one of the reactions.")
         })?;
-        place.room.tell(RoomMessage::React { emoji })?;
+        room.tell(RoomMessage::React { socket, emoji })?;
         Ok(Ack::default().into())
     }
 }

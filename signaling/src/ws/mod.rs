@@ -26,12 +26,14 @@ use crate::app::App;
 use crate::error::{ApiError, Code};
 use crate::http::Bearer;
 use crate::http::origin::check_origin;
+use crate::http::visitor::Visitor;
 
 /// Turns a request into a socket: `GET /ws`.
 pub(crate) async fn upgrade(
     State(app): State<Arc<App>>,
     headers: HeaderMap,
     Bearer(identity): Bearer,
+    visitor: Visitor,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response, ApiError> {
     check_origin(&app.live(), &headers)?;
@@ -59,6 +61,7 @@ pub(crate) async fn upgrade(
         .max_frame_size(socket::MAX_READ_BYTES);
     // A task of its own: that of the upgrade has room for all that came before.
     Ok(upgrade.on_upgrade(async move |websocket| {
-        tokio::spawn(socket::serve(app, identity, websocket));
+        let who = (identity, visitor.origin);
+        tokio::spawn(socket::serve(app, who, websocket));
     }))
 }

@@ -1,5 +1,7 @@
 //! What `rtc.*` messages do: negotiation here, in the socket's task; the room knows only who has a session.
 
+use std::time::{Duration, Instant};
+
 use klieg_sfu::Command;
 
 use crate::auth::Action;
@@ -9,7 +11,7 @@ use crate::sdp::NegotiationError;
 use crate::session::{Negotiated, Session};
 
 use super::handlers::{Answer, Conversation};
-use super::protocol::{self, Ack, RtcAnswer, RtcCandidate, RtcLatency, SessionSdp, WantedLayer};
+use super::protocol::{self, Ack, RtcAnswer, RtcCandidate, RtcReport, SessionSdp, WantedLayer};
 
 /// The sessions of one socket, at most one of each kind.
 #[derive(Debug, Default)]
@@ -23,6 +25,18 @@ pub(super) struct Sessions {
 struct Open {
     session: Session,
     known_as: SessionRef,
+    /// When the client said last what it received; `None` before the first time.
+    reported_at: Option<Instant>,
+}
+
+impl Open {
+    fn new(session: Session, known_as: SessionRef) -> Self {
+        Self {
+            session,
+            known_as,
+            reported_at: None,
+        }
+    }
 }
 
 impl Sessions {
@@ -84,10 +98,7 @@ impl Conversation {
         let (session, negotiated) = Session::view(&app.media.config, known_as.peer, place.room.key);
         self.carry_out(&known_as, negotiated.commands)?;
         let place = self.place()?;
-        place.sessions.viewing = Some(Open {
-            session,
-            known_as: known_as.clone(),
-        });
+        place.sessions.viewing = Some(Open::new(session, known_as.clone()));
         Ok(self.describe(re, "rtc.offer", &known_as, &negotiated.sdp))
     }
 
@@ -118,10 +129,8 @@ impl Conversation {
         };
         let (session, negotiated) = opened.inspect_err(|_| app.media.remove(known_as.peer))?;
         self.carry_out(&known_as, negotiated.commands)?;
-        self.place()?.sessions.publishing = Some(Open {
-            session,
-            known_as: known_as.clone(),
-        });
+        let publishing = Open::new(session, known_as.clone());
+        self.place()?.sessions.publishing = Some(publishing);
         Ok(self.describe(re, "rtc.answer", &known_as, &negotiated.sdp))
     }
 
@@ -157,10 +166,18 @@ impl Conversation {
         Ok(Ack::default().into())
     }
 
-    pub(super) fn note_latency(&mut self, latency: &RtcLatency) -> Result<Answer, ApiError> {
-        self.place()?.sessions.find(&latency.session_id)?;
-        let age = std::time::Duration::from_millis(latency.ms.into());
-        self.app.metrics.picture_age.observe(age.as_secs_f64());
+    /// Takes what a client says of what it received.
+    pub(super) fn take_report(&mut self, said: &RtcReport) -> Result<Answer, ApiError> {
+        let place = self.place()?;
+        let open = place.sessions.find(&said.session_id)?;
+        let since = open.reported_at.map(|at| at.elapsed());
+        if let Some(wait) = since.and_then(|since| REPORT_EVERY.checked_sub(since)) {
+            let text = "Slow down: a report every five seconds.";
+            return Err(ApiError::new(Code::RateLimited, text).retry_after(wait));
+        }
+        open.reported_at = Some(Instant::now());
+        let (peer, report) = (open.known_as.peer, said.report());
+        place.room.tell(RoomMessage::Report { peer, report })?;
         Ok(Ack::default().into())
     }
 
@@ -227,6 +244,9 @@ impl Conversation {
         Err(error)
     }
 }
+
+/// Clients need not say more often what they received.
+const REPORT_EVERY: Duration = Duration::from_secs(5);
 
 fn bad_sdp(error: NegotiationError) -> ApiError {
     let code = match error {

@@ -10,6 +10,7 @@ use tokio::sync::{oneshot, watch};
 use tokio_tungstenite::tungstenite;
 use tracing::{Instrument, debug, debug_span};
 
+use crate::analytics::Origin;
 use crate::app::App;
 use crate::auth::Identity;
 use crate::drain::Phase;
@@ -22,7 +23,7 @@ use super::protocol::{self, Draining};
 use super::writer::{End, write};
 
 /// Serves a socket to its end.
-pub(super) async fn serve(app: Arc<App>, identity: Option<Identity>, websocket: WebSocket) {
+pub(super) async fn serve(app: Arc<App>, who: (Option<Identity>, Origin), websocket: WebSocket) {
     app.metrics.sockets.inc();
     app.metrics.sockets_opened.inc();
     let id = app.next_socket();
@@ -32,7 +33,7 @@ pub(super) async fn serve(app: Arc<App>, identity: Option<Identity>, websocket: 
         let (sender, queue) = outbox();
         let (ending, end) = oneshot::channel();
         let (written, mut written_out) = oneshot::channel();
-        let conversation = Conversation::new(Arc::clone(&app), id, identity, sender);
+        let conversation = Conversation::new(Arc::clone(&app), id, who, sender);
         let mut reader = Reader::new(&app, conversation);
         // Neither half is dropped before its end: a message that is being carried out when the connection
         // breaks is carried out whole, or a room would keep somebody whom nobody shows out.
@@ -71,6 +72,8 @@ pub(super) async fn serve(app: Arc<App>, identity: Option<Identity>, websocket: 
 struct Reader {
     conversation: Conversation,
     phase: watch::Receiver<Phase>,
+    /// Changes after tokens have ended before their time.
+    ended: watch::Receiver<()>,
     bucket: TokenBucket,
     /// When the client first said too much, and was told; `None` when it did not lately.
     warned_at: Option<Instant>,
@@ -87,6 +90,7 @@ impl Reader {
         Self {
             conversation,
             phase: app.course.watch(),
+            ended: app.authority.ended_lately(),
             bucket: TokenBucket::new(Rate::per_second(MESSAGES_PER_SECOND), now),
             warned_at: None,
             heard_at: now,
@@ -132,6 +136,11 @@ impl Reader {
                     self.conversation.outbox.ping();
                     // On the heap, as below.
                     Box::pin(self.conversation.refresh_token()).await;
+                }
+                Ok(()) = self.ended.changed() => {
+                    if self.conversation.has_ended() {
+                        return End::SignedOut;
+                    }
                 }
                 end = &mut *written => return end.unwrap_or(End::Gone),
                 phase = next_phase(&mut self.phase) => match phase {

@@ -175,7 +175,7 @@ async fn signing_out_ends_what_came_of_the_sign_in_and_everywhere_means_everywhe
     for device in [&desk, &tablet] {
         assert!(!is_signed_in(&server, &device["accessToken"]).await);
     }
-    open.send("ping", json!({})).await;
+    // It says nothing, and is told nevertheless.
     assert_eq!(open.closed().await, Some(4401));
 
     // Other servers and the next process know it from the database.
@@ -278,6 +278,57 @@ async fn what_is_done_too_often_is_refused_with_when_to_come_again() {
         .post("/api/v1/rooms/demo/join", token, json!({}))
         .await;
     assert_eq!(join.status, 200, "{}", join.body);
+    server.server.stop().await;
+}
+
+#[tokio::test]
+async fn refresh_tokens_that_do_not_hold_are_counted_apart_from_passwords() {
+    let server = TestServer::start_with(|config| {
+        config.limits = Limits {
+            sign_ins_per_minute: 3,
+            ..Limits::none()
+        };
+    })
+    .await;
+    let ann = register(&server, "Ann").await.body;
+    let mut answers = Vec::new();
+    for _ in 0..4 {
+        answers.push(refresh(&server, &json!("x.y.z")).await.status);
+    }
+    // One that holds has to wait as well: an answer would tell it from the others.
+    answers.push(refresh(&server, &ann["refreshToken"]).await.status);
+    for _ in 0..3 {
+        answers.push(login(&server, "Ann", PASSWORD).await.status);
+    }
+    answers.push(login(&server, "Ann", PASSWORD).await.status);
+    assert_eq!(answers, [401, 401, 401, 429, 429, 200, 200, 200, 429]);
+    server.server.stop().await;
+}
+
+#[tokio::test]
+async fn a_creation_that_was_answered_is_answered_again_when_no_more_may_be_made() {
+    let server = TestServer::start_with(|config| {
+        config.limits = Limits {
+            rooms_per_minute: 1,
+            ..Limits::none()
+        };
+    })
+    .await;
+    let ann = server.token("Ann").await;
+    let create = async |key: &str, title: &str| {
+        let (rooms, key) = (("POST", "/api/v1/rooms"), [("idempotency-key", key)]);
+        let body = json!({ "title": title });
+        server.ask(rooms, Some(&ann), &key, Some(body)).await
+    };
+    let first = create("first", "R").await;
+    assert_eq!(first.status, 201, "{}", first.body);
+    for _ in 0..2 {
+        assert_eq!(code(&create("second", "R").await), (429, "rate_limited"));
+        let again = create("first", "R").await;
+        assert_eq!((again.status, &again.body), (201, &first.body));
+        // Another request under the same key is told so, and not to wait.
+        assert_eq!(code(&create("first", "S").await), (422, "invalid_value"));
+    }
     server.server.stop().await;
 }
 

@@ -82,6 +82,13 @@ async fn nobody_new_comes_while_a_server_drains() {
     let server = TestServer::start().await;
     let (root, token) = (admin(&server).await, server.token("Ann").await);
     let mut outside = server.sign_in("Bob").await;
+    let keyed = async || {
+        let (rooms, key) = (("POST", "/api/v1/rooms"), [("idempotency-key", "1")]);
+        let room = json!({ "title": "R" });
+        server.ask(rooms, Some(&token), &key, Some(room)).await
+    };
+    let before = keyed().await;
+    assert_eq!(before.status, 201, "{}", before.body);
     assert!(ask(&server, "POST", &root).await);
     assert!(gauge(&server).await);
     let encoder = captured("firefox-default");
@@ -109,6 +116,9 @@ async fn nobody_new_comes_while_a_server_drains() {
         (reply.status, &reply.body["code"]),
         (503, &json!("draining"))
     );
+    // What was made before it began is answered once more.
+    let again = keyed().await;
+    assert_eq!((again.status, again.body), (201, before.body));
     let demo = json!({ "roomId": "demo" });
     assert_eq!(outside.refused("join", demo.clone()).await, "draining");
 

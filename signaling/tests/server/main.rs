@@ -44,6 +44,8 @@ mod shop;
 
 mod audience;
 
+mod analytics;
+
 mod limits;
 
 mod breaks;

@@ -218,6 +218,19 @@ const ROUTES: &[Route] = &[
     ("GET", "/rooms/{id}/like", Room(Action::Watch), ""),
     ("PUT", "/rooms/{id}/like", Room(Action::React), ""),
     ("DELETE", "/rooms/{id}/like", Room(Action::React), ""),
+    ("GET", "/rooms/{id}/analytics", Room(Action::Analyse), ""),
+    (
+        "GET",
+        "/rooms/{id}/analytics/timeseries",
+        Room(Action::Analyse),
+        "",
+    ),
+    (
+        "GET",
+        "/rooms/{id}/analytics.csv",
+        Room(Action::Analyse),
+        "",
+    ),
     ("GET", "/rooms/{id}/polls", Room(Action::Watch), ""),
     (
         "POST",
@@ -373,7 +386,7 @@ const OWN: [&str; 12] = [
     "rtc.answer",
     "rtc.candidate",
     "rtc.keyframe",
-    "rtc.latency",
+    "rtc.report",
     "rtc.restart",
     "rtc.mute",
     "rtc.close",
@@ -715,6 +728,7 @@ fn no_route_and_no_message_is_missing_here() {
         of("fn order("),
         of("fn shop("),
         of("fn polls("),
+        of("fn figures("),
         of("fn webhooks("),
     ]
     .concat();

@@ -379,6 +379,8 @@ fn a_check_opens_the_database_changes_nothing_and_says_what_is_wrong() {
         text.contains("klieg.db is empty: the server makes its tables"),
         "{text}"
     );
+    // What the server says that listens on one address alone.
+    assert!(text.contains("media to 127.0.0.1:0"), "{text}");
     assert!(!data.path().join("data/klieg.db").exists());
     let file = data.path().join("klieg.db");
     std::fs::write(&file, "what is this, and why is it here?".repeat(100)).unwrap();
@@ -434,7 +436,7 @@ fn a_check_says_what_is_set_and_what_would_keep_the_server_from_starting() {
         "limits.joins_per_minute = 7  (",
         "klieg.toml)",
         "PROBLEM  KLIEG_MAX_SOCKET is no setting; did you mean KLIEG_MAX_SOCKETS?",
-        "media to 203.0.113.7",
+        "media to 203.0.113.7:0",
         "public_url is not set",
     ] {
         assert!(text.contains(said), "{said} in {text}");

@@ -81,6 +81,169 @@ async fn every_error_is_a_problem_with_a_code() {
 }
 
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "most of it is one table")]
+async fn what_is_wrong_with_a_query_is_named() {
+    let server = TestServer::start().await;
+    let ann = server.token("Ann").await;
+    let room = server.room(&ann, json!({ "title": "R" })).await;
+    let rooms = "/api/v1/rooms".to_owned();
+    let of_room = |rest: &str| format!("/api/v1/rooms/{room}{rest}");
+    let number = "expected a whole number from 1 to 100.";
+    for (method, path, said) in [
+        (
+            "GET",
+            format!("{rooms}?limit=0"),
+            format!("`limit`: {number}"),
+        ),
+        (
+            "GET",
+            format!("{rooms}?limit=x"),
+            format!("`limit`: {number}"),
+        ),
+        (
+            "GET",
+            format!("{rooms}?limit=-1"),
+            format!("`limit`: {number}"),
+        ),
+        (
+            "GET",
+            of_room("/viewers?limit=99999999999"),
+            format!("`limit`: {number}"),
+        ),
+        (
+            "GET",
+            of_room("/chat?before=-1"),
+            format!("`before`: expected a whole number from 0 to {}.", i64::MAX),
+        ),
+        (
+            "GET",
+            of_room(&format!("/chat?before={}", u64::MAX)),
+            format!("`before`: expected a whole number from 0 to {}.", i64::MAX),
+        ),
+        (
+            "GET",
+            format!("{rooms}?sort=no"),
+            "`sort`: expected one of ".into(),
+        ),
+        (
+            "GET",
+            format!("{rooms}?status=no"),
+            "`status`: expected one of ".into(),
+        ),
+        (
+            "GET",
+            format!("{rooms}?owner="),
+            "`owner`: expected ".into(),
+        ),
+        (
+            "GET",
+            format!("{rooms}?category=A"),
+            "`category`: expected ".into(),
+        ),
+        (
+            "GET",
+            format!("{rooms}?cursor=%20"),
+            "`cursor`: expected ".into(),
+        ),
+        (
+            "GET",
+            format!("{rooms}?limit=1&limt=2"),
+            "`limt` is no parameter of this address.".into(),
+        ),
+        (
+            "GET",
+            of_room("?fields=title"),
+            "`fields` is no parameter of this address.".into(),
+        ),
+        (
+            "DELETE",
+            of_room("/bans?identity=a&x"),
+            "`x` is no parameter of this address.".into(),
+        ),
+        (
+            "DELETE",
+            of_room("/bans"),
+            "The query has wrong or missing fields: missing field `identity`.".into(),
+        ),
+        (
+            "POST",
+            format!("{rooms}?start=maybe"),
+            "`start`: expected true or false.".into(),
+        ),
+    ] {
+        let body = (method == "POST").then(|| json!({ "title": "R" }));
+        let reply = server.ask((method, &path), Some(&ann), &[], body).await;
+        let detail = reply.body["detail"].as_str().unwrap_or_default();
+        assert!(detail.starts_with(&said), "{path}: {}", reply.body);
+        assert_eq!(
+            (reply.status, &reply.body["code"]),
+            (400, &json!("bad_message"))
+        );
+    }
+    server.server.stop().await;
+}
+
+#[tokio::test]
+async fn a_list_is_no_object_anywhere_in_a_body() {
+    let server = TestServer::start().await;
+    let ann = server.token("Ann").await;
+    let rooms = "/api/v1/rooms";
+    let room = server.room(&ann, json!({ "title": "R" })).await;
+    for (body, said) in [
+        (
+            json!({ "title": "R", "documents": [["d", "https://docs.example/"]] }),
+            "`documents[0]`: expected an object.",
+        ),
+        (
+            json!({ "title": "R", "externalLink": ["d", "https://docs.example/"] }),
+            "`externalLink`: expected an object.",
+        ),
+        (json!(["R"]), "The body: expected an object."),
+    ] {
+        let reply = server.post(rooms, Some(&ann), body).await;
+        assert_eq!((reply.status, &reply.body["detail"]), (400, &json!(said)));
+    }
+    let patch = json!({ "documents": [["d", "https://docs.example/"]] });
+    let path = format!("{rooms}/{room}");
+    let reply = server.ask(("PATCH", &path), Some(&ann), &[], Some(patch));
+    assert_eq!(reply.await.status, 400);
+    server.server.stop().await;
+}
+
+#[tokio::test]
+async fn requests_are_counted_by_route_and_never_by_address() {
+    let server = TestServer::start().await;
+    let room = "/api/v1/rooms/demo";
+    for path in [
+        room,
+        "/api/v1/rooms/missing",
+        "/api/v1/nowhere",
+        "/",
+        "/nowhere",
+    ] {
+        server.get(path, None).await;
+    }
+    server.ask(("BREW", room), None, &[], None).await;
+    let metrics = server.get("/metrics", None).await.body;
+    let metrics = metrics.as_str().unwrap();
+    for (method, route, status, count) in [
+        ("GET", "/api/v1/rooms/{id}", 200, "1\n"),
+        ("GET", "/api/v1/rooms/{id}", 404, "1\n"),
+        ("GET", "other", 404, ""),
+        ("other", "/api/v1/rooms/{id}", 405, "1\n"),
+    ] {
+        let line = format!(
+            "klieg_http_requests_total{{method=\"{method}\",route=\"{route}\",status=\"{status}\"}} {count}"
+        );
+        assert!(metrics.contains(&line), "{line} in {metrics}");
+    }
+    let took = "klieg_http_request_seconds_count{method=\"GET\",route=\"/api/v1/rooms/{id}\"} 2\n";
+    assert!(metrics.contains(took), "{metrics}");
+    assert!(!metrics.contains("rooms/missing") && !metrics.contains("/nowhere"));
+    server.server.stop().await;
+}
+
+#[tokio::test]
 async fn rooms_are_listed_page_by_page_and_only_to_whom_they_are_open() {
     let server = TestServer::start().await;
     let ann = server.token("Ann").await;

@@ -181,7 +181,7 @@ async fn who_is_in_a_room_that_is_removed_is_shown_out() {
 }
 
 #[tokio::test]
-async fn a_cursor_is_for_the_order_that_it_was_made_in() {
+async fn a_cursor_is_for_the_list_that_it_was_made_in() {
     let server = TestServer::start().await;
     let ann = server.token("Ann").await;
     for title in ["One", "Two", "Three"] {
@@ -195,11 +195,68 @@ async fn a_cursor_is_for_the_order_that_it_was_made_in() {
     let cursor = page["nextCursor"].as_str().unwrap();
     let next = list(&format!("sort=newest&cursor={cursor}")).await;
     assert_eq!(next.body["items"][0]["title"], "Two");
-    let other = list(&format!("sort=popular&cursor={cursor}")).await;
-    assert_eq!(
-        (other.status, &other.body["code"]),
-        (422, &json!("invalid_value"))
-    );
+    let flip = if cursor.starts_with('A') { "B" } else { "A" };
+    let forged = format!("{flip}{}", &cursor[1..]);
+    let refused = async |path: &str, cursor: &str| {
+        let path = format!("/api/v1/rooms{path}cursor={cursor}");
+        let reply = server.get(&path, Some(&ann)).await;
+        let code = reply.body["code"].as_str().unwrap_or_default().to_owned();
+        (reply.status, code)
+    };
+    for (path, cursor) in [
+        ("?limit=1&sort=popular&", cursor),
+        ("?limit=1&", cursor),
+        ("?limit=1&sort=newest&q=t&", cursor),
+        ("?limit=1&sort=newest&status=ready&", cursor),
+        ("?limit=1&sort=newest&category=t&", cursor),
+        ("?limit=1&sort=newest&owner=t&", cursor),
+        ("/live?sort=newest&", cursor),
+        ("/past?sort=newest&", cursor),
+        // A list that shows its owner's hidden rooms is another.
+        ("?limit=1&sort=newest&", cursor),
+        ("?limit=1&sort=newest&", &forged),
+    ] {
+        let said = refused(path, cursor).await;
+        assert_eq!(said, (422, "invalid_value".to_owned()), "{path}{cursor}");
+    }
+    let forged = list(&format!("sort=newest&cursor={forged}")).await;
+    assert_eq!(forged.status, 422, "{}", forged.body);
+    server.server.stop().await;
+}
+
+#[tokio::test]
+async fn a_cursor_of_a_room_is_good_for_no_other_room_and_no_other_list_of_it() {
+    let server = TestServer::start().await;
+    let ann = server.token("Ann").await;
+    let [one, two] = [
+        server.room(&ann, json!({ "title": "A" })).await,
+        server.room(&ann, json!({ "title": "B" })).await,
+    ];
+    for room in [&one, &two] {
+        for identity in ["bob", "cy"] {
+            let kicks = format!("/api/v1/rooms/{room}/kicks");
+            let kick = json!({ "identity": identity });
+            assert_eq!(server.post(&kicks, Some(&ann), kick).await.status, 204);
+        }
+    }
+    let audit = format!("/api/v1/rooms/{one}/audit?limit=1");
+    let page = server.get(&audit, Some(&ann)).await.body;
+    assert_eq!(page["items"][0]["target"], "cy", "{page}");
+    let cursor = page["nextCursor"].as_str().unwrap();
+    let next = format!("{audit}&cursor={cursor}");
+    let next = server.get(&next, Some(&ann)).await.body;
+    assert_eq!(next["items"][0]["target"], "bob", "{next}");
+    assert_eq!(next["nextCursor"], json!(null));
+    for path in [
+        format!("/{two}/audit?"),
+        format!("/{one}/reports?"),
+        format!("/{one}/viewers?"),
+    ] {
+        let path = format!("/api/v1/rooms{path}cursor={cursor}");
+        let refused = server.get(&path, Some(&ann)).await;
+        let said = (refused.status, &refused.body["code"]);
+        assert_eq!(said, (422, &json!("invalid_value")), "{path}");
+    }
     server.server.stop().await;
 }
 
@@ -364,6 +421,48 @@ async fn a_kick_ends_every_token_that_was_minted_before() {
         // The owner of the room is nobody's to put out, and tokens of others still hold.
         let other = crate::harness::api_token(&id, "cy", Default::default());
         assert_eq!(server.get(&path, Some(&other)).await.status, 200);
+        server.server.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn a_token_minted_right_after_a_kick_or_a_ban_lets_its_holder_in_again() {
+    for server in TestServer::on_each(|_| ()).await {
+        let ann = server.token("Ann").await;
+        let id = server.room(&ann, json!({ "title": "Show" })).await;
+        let path = format!("/api/v1/rooms/{id}");
+        let bob = server.token("Bob").await;
+        let me = server.get("/api/v1/me", Some(&bob)).await.body;
+        let join = async || {
+            let path = format!("{path}/join");
+            let joined = server.post(&path, Some(&bob), json!({})).await.body;
+            joined["token"].as_str().unwrap().to_owned()
+        };
+        let who = json!({ "identity": me["id"] });
+        let mut before = join().await;
+        for _ in 0..3 {
+            let kicks = format!("{path}/kicks");
+            let kicked = server.post(&kicks, Some(&ann), who.clone()).await;
+            assert_eq!(kicked.status, 204);
+            let after = join().await;
+            let refused = server.get(&path, Some(&before)).await.body;
+            assert_eq!(refused["code"], "token_invalid");
+            let mut socket = in_room(&server, &after, &id).await;
+            socket.ok("leave", json!({})).await;
+            before = after;
+        }
+        let bans = format!("{path}/bans");
+        let banned = server.post(&bans, Some(&ann), who.clone()).await;
+        assert_eq!(banned.status, 204);
+        let listed = server.get(&bans, Some(&ann)).await.body;
+        assert_eq!(listed["items"][0]["name"], "Bob", "{listed}");
+        let lift = format!("{bans}?identity={}", me["id"].as_str().unwrap());
+        let lifted = server.ask(("DELETE", &lift), Some(&ann), &[], None).await;
+        assert_eq!(lifted.status, 204);
+        let after = join().await;
+        let refused = server.get(&path, Some(&before)).await.body;
+        assert_eq!(refused["code"], "token_invalid");
+        in_room(&server, &after, &id).await;
         server.server.stop().await;
     }
 }

@@ -1,6 +1,8 @@
 //! Two servers on one database: whom one of them puts out, the other does not let in.
 
-use serde_json::json;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::{Value, json};
 
 use crate::harness::{PATIENCE, TestServer, api_token};
 use crate::postgres;
@@ -62,13 +64,35 @@ async fn whom_one_server_puts_out_the_others_on_its_database_do_not_let_in() {
     assert_eq!(refused, "token_invalid");
     assert_eq!(there.get(&path, Some(&guest)).await.status, 200);
 
-    // A ban keeps an account out, too.
+    // A ban keeps an account out, too, and shows it out of a room that the other server has open.
     let cy = here.token("Cy").await;
     let me = there.get("/api/v1/me", Some(&cy)).await.body;
-    let ban = json!({ "identity": me["id"] });
-    let banned = here.post(&format!("{path}/bans"), Some(&ann), ban).await;
+    let (mut watching, _) = there.join("Cy", &room).await;
+    let mut guests = there.socket().await;
+    guests.ok("auth", json!({ "token": guest })).await;
+    guests.ok("join", json!({ "roomId": room })).await;
+    let ban = json!({ "identity": me["id"], "reason": "Enough." });
+    let bans = format!("{path}/bans");
+    let banned = here.post(&bans, Some(&ann), ban).await;
     assert!(banned.status < 300, "{}", banned.body);
+    assert_eq!(watching.expect("kicked").await["d"]["reason"], "Enough.");
+    assert_eq!(watching.closed().await, Some(4403));
     until(&there, &path, &cy, "banned").await;
+    let listed = there.get(&bans, Some(&ann)).await.body;
+    assert_eq!(listed["items"][0]["name"], "Cy", "{listed}");
+    let lift = format!("{bans}?identity={}", me["id"].as_str().unwrap());
+    let lifted = here.ask(("DELETE", &lift), Some(&ann), &[], None).await;
+    assert_eq!(lifted.status, 204);
+    there.join("Cy", &room).await;
+    // So does a kick, and nobody else is.
+    guests.ok("stats", json!({})).await;
+    let claims = guest.split('.').nth(1).unwrap();
+    let claims = URL_SAFE_NO_PAD.decode(claims).unwrap();
+    let claims: Value = serde_json::from_slice(&claims).unwrap();
+    let kick = json!({ "identity": claims["sub"] });
+    let kicked = here.post(&format!("{path}/kicks"), Some(&ann), kick).await;
+    assert_eq!(kicked.status, 204, "{}", kicked.body);
+    assert_eq!(guests.closed().await, Some(4403));
 
     // Who signs out of one is signed out of all.
     let dee = here.token("Dee").await;

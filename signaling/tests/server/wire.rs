@@ -39,7 +39,10 @@ async fn a_viewers_conversation_is_as_documented() {
             json!({ "sessionId": session, "candidate": candidate }),
         ),
         ("rtc.keyframe", json!({ "sessionId": session })),
-        ("rtc.latency", json!({ "sessionId": session, "ms": 250 })),
+        (
+            "rtc.report",
+            json!({ "sessionId": session, "framesDecoded": 30, "stalls": 0, "stalledMs": 0, "latencyMs": 250 }),
+        ),
         ("rtc.restart", json!({ "sessionId": session })),
         ("rtc.close", json!({ "sessionId": session })),
         ("leave", json!({})),

@@ -183,6 +183,7 @@ fn check_tracks(tracks: &[ReceiveTrack], answer: &str) -> Result<(), TestCaseErr
             ids.repaired_rid,
             ids.transport_cc,
             ids.descriptor,
+            ids.playout_delay,
         ];
         prop_assert_eq!(
             part.values("extmap").len(),

@@ -347,7 +347,17 @@ fn a_player_that_offers_transport_wide_feedback_gets_the_number_it_asked_for() {
         }
         let line = format!("a=extmap:{id} http://www.ietf.org/id/draft-holmer-rmcat-transport");
         assert_eq!(negotiated.sdp.matches(&line).count(), tracks.len());
-        assert_eq!(negotiated.sdp.matches("a=extmap:").count(), tracks.len());
+        // That of pictures has the play-out delay, too, under the browser's number.
+        let delays = tracks.iter().filter_map(|it| it.extensions.playout_delay);
+        let delays: Vec<_> = delays.collect();
+        assert_eq!(delays.len(), 1, "{browser}");
+        let number = format!("a=extmap:{}", delays[0]);
+        let mut lines = negotiated.sdp.lines();
+        // Firefox offers to receive it alone, and is answered that it is sent alone.
+        let is_said = lines.any(|it| it.starts_with(&number) && it.ends_with(PLAYOUT_DELAY));
+        assert!(is_said, "{browser}");
+        let all = negotiated.sdp.matches("a=extmap:").count();
+        assert_eq!(all, tracks.len() + 1);
         assert!(!negotiated.sdp.contains("goog-remb"));
     }
 }
@@ -364,8 +374,38 @@ fn a_player_without_transport_wide_numbers_is_asked_for_its_own_estimate() {
     };
     assert!(video.formats[0].feedback.remb);
     assert!(negotiated.sdp.contains("a=rtcp-fb:96 goog-remb"));
-    assert!(!negotiated.sdp.contains("transport-cc") && !negotiated.sdp.contains("extmap:"));
+    assert!(!negotiated.sdp.contains("transport-cc"));
+    assert_eq!(video.extensions.transport_cc, None);
+    assert!(negotiated.sdp.contains(PLAYOUT_DELAY));
 }
+
+#[test]
+fn how_long_pictures_wait_is_said_to_who_takes_it_and_never_of_sound() {
+    let answer = captured("chromium-view-answer");
+    let with = |mid: &str, id: u8| {
+        let place = format!("a=mid:{mid}\r\n");
+        let (before, after) = answer.split_once(&place).unwrap();
+        format!("{before}{place}a=extmap:{id} {PLAYOUT_DELAY}\r\n{after}")
+    };
+    let ids = |answer: &str| {
+        let (mut session, _) = view();
+        let commands = session.handle_answer(answer)?;
+        let tracks = send_tracks(&commands).iter();
+        let ids = tracks.map(|it| it.extensions.playout_delay);
+        Ok::<Vec<Option<u8>>, NegotiationError>(ids.collect())
+    };
+    assert_eq!(ids(&with("1", 5)).unwrap(), [None, Some(5)]);
+    assert_eq!(ids(&with("0", 5)).unwrap(), [None, None]);
+    let error = ids(&with("1", 6)).unwrap_err();
+    assert!(error.to_string().contains("a=extmap:6 was not offered so"));
+
+    // What a publisher's device waits is its own affair.
+    let offer = captured("chromium-default");
+    let (_, negotiated) = publish(&offer).unwrap();
+    assert!(offer.contains(PLAYOUT_DELAY) && !negotiated.sdp.contains(PLAYOUT_DELAY));
+}
+
+const PLAYOUT_DELAY: &str = "http://www.webrtc.org/experiments/rtp-hdrext/playout-delay";
 
 #[test]
 fn dependency_descriptors_go_to_who_takes_them_with_headers_of_both_forms() {

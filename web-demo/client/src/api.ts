@@ -2,8 +2,8 @@
 
 import { KliegError } from './error.js';
 import type {
-  Audience, ChatMessage, ChatSettingsPatch, HeldMessage, JoinToken, Likes, Limit, ModeratorSettings, NewProduct, OwnPoll, OwnQuestion, Page, Product, ProductPatch, Report,
-  RoomInfo, RoomStatus, ServerConfig, SignIn, Visibility,
+  Analytics, Audience, ChatMessage, ChatSettingsPatch, HeldMessage, JoinToken, Likes, Limit, ModeratorSettings, NewProduct, OwnPoll, OwnQuestion, Page, Product, ProductPatch, Report,
+  RoomInfo, RoomStatus, ServerConfig, SignIn, TimeSeries, Visibility,
 } from './protocol.js';
 
 const ANSWER_WITHIN_MS = 10_000;
@@ -26,6 +26,13 @@ export interface NewRoom {
   allowGuestChat?: boolean;
   /** Whether the room waits for another event when one has ended. */
   reusable?: boolean;
+}
+
+/** What to change in a room; what is left out stays. */
+export interface RoomPatch {
+  title?: string;
+  /** How long viewers let pictures wait, in milliseconds, 4000 at most; `null` leaves it to each player. */
+  playoutDelayMs?: number | null;
 }
 
 /** A room just made, with the secret that is shown once. */
@@ -101,6 +108,11 @@ export class Api {
   /** Returns a token for one room; without a bearer, a guest's. */
   join(id: string): Promise<JoinToken> {
     return this.#call('POST', `rooms/${encodeURIComponent(id)}/join`, {});
+  }
+
+  /** Changes a room; for its owner. */
+  editRoom(id: string, patch: RoomPatch): Promise<RoomInfo> {
+    return this.#call('PATCH', `rooms/${encodeURIComponent(id)}`, patch);
   }
 
   /** Returns lines of the chat that are older than a number, the newest first. */
@@ -187,6 +199,22 @@ export class Api {
     return this.#call('PUT', `rooms/${encodeURIComponent(id)}/products/order`, { ids });
   }
 
+  /** The figures of a room's last event; this and what follows is for admins, the room's owner and co-hosts. */
+  analytics(id: string): Promise<Analytics> {
+    return this.#call('GET', `rooms/${encodeURIComponent(id)}/analytics`);
+  }
+
+  /** The minutes of a room's last event, a day of them from one on. */
+  analyticsMinutes(id: string, from?: string): Promise<TimeSeries> {
+    const query = from === undefined ? '' : `?from=${encodeURIComponent(from)}`;
+    return this.#call('GET', `rooms/${encodeURIComponent(id)}/analytics/timeseries${query}`);
+  }
+
+  /** The same as a sheet (CSV). */
+  analyticsSheet(id: string): Promise<string> {
+    return this.#call('GET', `rooms/${encodeURIComponent(id)}/analytics.csv`);
+  }
+
   async #call<Answer>(method: string, path: string, body?: object): Promise<Answer> {
     const bearer = await this.#bearer?.();
     try {
@@ -202,7 +230,7 @@ export class Api {
   }
 
   async #send<Answer>(method: string, path: string, body: object | undefined, bearer: string | undefined): Promise<Answer> {
-    const headers: Record<string, string> = { accept: 'application/json' };
+    const headers: Record<string, string> = { accept: 'application/json, text/csv' };
     if (bearer !== undefined) headers['authorization'] = `Bearer ${bearer}`;
     const init: RequestInit = { method, headers, signal: AbortSignal.timeout(ANSWER_WITHIN_MS) };
     if (body !== undefined) {
@@ -216,7 +244,9 @@ export class Api {
       throw new KliegError('offline');
     }
     if (!response.ok) throw await problem(response);
-    return response.status === 204 ? undefined as Answer : await response.json() as Answer;
+    if (response.status === 204) return undefined as Answer;
+    const isText = response.headers.get('content-type')?.startsWith('text/') ?? false;
+    return (isText ? await response.text() : await response.json()) as Answer;
   }
 }
 

@@ -29,6 +29,8 @@ export interface RoomInfo {
   /** RFC 3339; absent until the room was live once. */
   startedAt?: string | null;
   allowGuestChat: boolean;
+  /** How long viewers let pictures wait, in milliseconds; absent where each player chooses. */
+  playoutDelayMs?: number;
   /** Only in lists. */
   viewerCount?: number;
 }
@@ -307,6 +309,16 @@ export interface Layers {
   codec?: string;
 }
 
+/** What a viewer's browser counted since its session began, for the server's figures. */
+export interface Reception {
+  framesDecoded: number;
+  /** Freezes of the picture. */
+  stalls: number;
+  stalledMs: number;
+  /** How old the picture is that is shown; left out where the browser or the publisher does not tell. */
+  latencyMs?: number;
+}
+
 /** Where a session is in its life. */
 export interface SessionState {
   sessionId: string;
@@ -326,7 +338,7 @@ export interface ClientMessages {
   'rtc.offer': { sdp: string; sessionId?: string };
   'rtc.answer': Description;
   'rtc.keyframe': { sessionId: string };
-  'rtc.latency': { sessionId: string; ms: number };
+  'rtc.report': { sessionId: string } & Reception;
   'rtc.restart': { sessionId: string };
   'rtc.mute': { kind: 'audio' | 'video'; muted: boolean };
   'rtc.close': { sessionId: string };
@@ -381,6 +393,7 @@ export interface ServerMessages {
   'participant.left': Attendance;
   'reaction.batch': { counts: Record<string, number> };
   'stats': RoomStats;
+  'analytics': LiveAnalytics;
   'room.status': { status: RoomStatus; startedAt?: string | null; message?: string };
   'token.refresh': { token: string; expiresAt: string };
   'server.draining': { reconnectAfterMs: number };
@@ -399,6 +412,91 @@ export interface Ack {
   liked?: boolean;
   likes?: number;
   peak?: number;
+}
+
+/** An audience at this moment, for those who may see it; docs/analytics.md says what each figure is. */
+export interface LiveAnalytics {
+  at: string;
+  startedAt: string;
+  watching: number;
+  peakWatching: number;
+  uniqueViewers: number;
+  visits: number;
+  watchTimeSec: number;
+  averageWatchSec: number;
+  engagedViewers: number;
+  messages: number;
+  reactions: number;
+  stallsPerHour?: number;
+  /** Sessions by the size of the picture that they are shown. */
+  layers: Record<string, number>;
+  /** Reports of the last minute by the age of the picture. */
+  latency: LatencyClass[];
+  likes: number;
+  orders: number;
+  /** By currency, in the smallest unit of each. */
+  revenue: Record<string, number>;
+}
+
+/** Reports of pictures up to an age that no class before has. */
+export interface LatencyClass {
+  /** Left out: whatever is older. */
+  upToMs?: number;
+  reports: number;
+}
+
+/** The figures of a room's last event, `GET /rooms/{id}/analytics`. */
+export interface Analytics {
+  /** Left out: there was none with an audience. */
+  startedAt?: string;
+  updatedAt?: string;
+  watching: number;
+  peakWatching: number;
+  visits: number;
+  uniqueViewers: number;
+  watchTimeSec: number;
+  averageWatchSec: number;
+  medianWatchSec: number;
+  /** Viewers who watched at least 0, 1, 2 … minutes. */
+  retention: number[];
+  regions: { region: string; viewers: number }[];
+  devices: { device: string; viewers: number }[];
+  layers: { layer: string; watchTimeSec: number }[];
+  latency: LatencyClass[];
+  stallsPerHour?: number;
+  framesPerSecond?: number;
+  engagedViewers: number;
+  /** 0 to 1. */
+  engagementRate?: number;
+  messagesPerMinute?: number;
+  reactionsPerMinute?: number;
+  likes: number;
+  messages: number;
+  orders: number;
+  revenue: Record<string, number>;
+}
+
+/** One minute of an event. */
+export interface AnalyticsMinute {
+  at: string;
+  peakWatching: number;
+  averageWatching: number;
+  watchTimeSec: number;
+  visits: number;
+  newViewers: number;
+  messages: number;
+  reactions: number;
+  orders: number;
+  revenue: Record<string, number>;
+  stalls: number;
+  stallsPerHour?: number;
+  framesPerSecond?: number;
+}
+
+/** Minutes of an event; `next` is the `from` of the next page. */
+export interface TimeSeries {
+  items: AnalyticsMinute[];
+  next?: string;
 }
 
 /** The server's settings that a page needs, `GET /api/v1/config`. */

@@ -6,7 +6,7 @@ import { Emitter } from './emitter.js';
 import { KliegError } from './error.js';
 import { SUBPROTOCOL } from './protocol.js';
 import type {
-  Ack, Attendance, ChatMessage, ChatSettings, ClientMessages, Description, HeldMessage, Layers, Order, Poll, Product, Products, PublisherState, Question, Report, RoomInfo, RoomStats, ServerMessages,
+  Ack, Attendance, ChatMessage, ChatSettings, ClientMessages, Description, HeldMessage, Layers, LiveAnalytics, Order, Poll, Product, Products, PublisherState, Question, Report, RoomInfo, RoomStats, ServerMessages,
   SessionState, Snapshot, You,
 } from './protocol.js';
 import { Wire } from './wire.js';
@@ -56,6 +56,8 @@ export interface RoomEvents {
   info: RoomInfo;
   publisher: PublisherState;
   stats: RoomStats;
+  /** For those who may see the figures of the audience: once a second while an event is on. */
+  analytics: LiveAnalytics;
   message: ChatMessage;
   /** What a moderator took away. */
   deleted: { messageId: string };
@@ -291,6 +293,7 @@ export class Room extends Emitter<RoomEvents> {
       case 'rtc.publisher': return this.#setPublisher(message.d);
       case 'room.status': return this.#setStatus(message.d);
       case 'stats': return this.#setStats(message.d);
+      case 'analytics': return this.emit('analytics', message.d);
       case 'you': return this.#setYou(message.d);
       // On purpose: whoever comes back at once would only be put out again.
       case 'kicked': return this.#end(new KliegError('kicked', message.d.reason));

@@ -1,6 +1,7 @@
 /** Reads the few numbers that people understand out of `getStats` (webrtc-stats). */
 
 import type { Repairs } from './playout.js';
+import type { Reception } from './protocol.js';
 
 /** What a viewer receives. */
 export interface ViewerStats {
@@ -85,6 +86,18 @@ export function viewerStats(report: Iterable<readonly [string, unknown]>, meter:
     packetsLost: number(video?.['packetsLost']) + number(audio?.['packetsLost']),
     freezes: number(video?.['freezeCount']),
     audioEnergy: number(audio?.['totalAudioEnergy']),
+  };
+}
+
+/** Reads what a viewer's browser counted, as the server is told it. */
+export function reception(report: Iterable<readonly [string, unknown]>, serverNow?: number): Reception {
+  const video = read(report).find((entry) => entry.type === 'inbound-rtp' && entry['kind'] === 'video');
+  const latencyMs = latency(video?.['estimatedPlayoutTimestamp'], serverNow);
+  return {
+    framesDecoded: number(video?.['framesDecoded']),
+    stalls: number(video?.['freezeCount']),
+    stalledMs: Math.round(number(video?.['totalFreezesDuration']) * 1000),
+    ...(latencyMs === undefined ? {} : { latencyMs: Math.round(latencyMs) }),
   };
 }
 

@@ -6,13 +6,15 @@ import { KliegError } from './error.js';
 import type { Description, Layers, SessionState } from './protocol.js';
 import { PlayoutDelay } from './playout.js';
 import type { Connection, Room } from './room.js';
-import { RateMeter, repairs, viewerStats } from './stats.js';
+import { RateMeter, reception, repairs, viewerStats } from './stats.js';
 import type { ViewerStats } from './stats.js';
 import { Watchdog } from './watchdog.js';
 
 const SAMPLE_EVERY_MS = 1_000;
-/** Between two tellings of how old the picture is, and until the first. */
-const TELL_AGE_MS = 30_000;
+/** Between two reports of what was received, and until the first. */
+const REPORT_EVERY_MS = 15_000;
+/** While a viewer is in one of these, there is something to report. */
+const RECEIVING: ReadonlySet<ViewerStatus['kind']> = new Set(['playing', 'stalled', 'paused']);
 /** While a session is so young its network is still being learnt: until frames wait for repairs, each loss is a hole. */
 const YOUNG_MS = 6_000;
 const SAMPLE_YOUNG_MS = 250;
@@ -84,8 +86,8 @@ export class Viewer extends Emitter<ViewerEvents> {
   #watchdog = new Watchdog();
   #video: HTMLVideoElement | undefined;
   #askedAt = 0;
-  /** When the server is told next how old the picture is. */
-  #tellAgeAt = TELL_AGE_MS;
+  /** When the server is told next what was received. */
+  #reportAt = REPORT_EVERY_MS;
   #attempts = 0;
   #timers = new Set<ReturnType<typeof setTimeout>>();
   /** The one of the next sample; `undefined` once closed. */
@@ -231,7 +233,7 @@ export class Viewer extends Emitter<ViewerEvents> {
     if (remedy === 'keyframe' && current !== undefined) this.#room.request('rtc.keyframe', { sessionId: current.id }).catch(() => {}); // A restart is next.
     if (remedy === 'restart' && current !== undefined) this.#restart(current);
     if (remedy === 'renew') this.#renew();
-    await this.#tellAge().catch(() => {}); // Closed meanwhile.
+    await this.#report().catch(() => {}); // Closed meanwhile.
     if (this.#closed) return;
     this.#judge();
     const pending = this.#status.kind === 'connecting' || this.#status.kind === 'starting' || this.#next !== undefined;
@@ -239,14 +241,14 @@ export class Viewer extends Emitter<ViewerEvents> {
     this.#sampleIn(pending ? SAMPLE_FIRST_MS : isYoung ? SAMPLE_YOUNG_MS : SAMPLE_EVERY_MS);
   }
 
-  /** Tells the server how old the picture is, for its figures. */
-  async #tellAge(): Promise<void> {
+  /** Tells the server what was received, for its figures. */
+  async #report(): Promise<void> {
     const session = this.#session;
-    if (session === undefined || performance.now() < this.#tellAgeAt || this.#status.kind !== 'playing') return;
-    this.#tellAgeAt = performance.now() + TELL_AGE_MS;
+    if (session === undefined || performance.now() < this.#reportAt || !RECEIVING.has(this.#status.kind)) return;
+    this.#reportAt = performance.now() + REPORT_EVERY_MS;
     const report = await session.pc.getStats() as unknown as Map<string, unknown>;
-    const { latencyMs } = viewerStats(report, new RateMeter(), this.#room.clock.now());
-    if (latencyMs !== undefined) this.#room.request('rtc.latency', { sessionId: session.id, ms: Math.round(latencyMs) }).catch(() => {}); // Only a figure.
+    const counted = reception(report, this.#room.clock.now());
+    this.#room.request('rtc.report', { sessionId: session.id, ...counted }).catch(() => {}); // Only figures.
   }
 
   async #count(session: Session): Promise<void> {

@@ -4,7 +4,7 @@ import { Room } from '../src/index.js';
 import type { ChatMessage, Snapshot } from '../src/index.js';
 import { FakeSocket } from './fake-socket.js';
 
-export function snapshot(seq = 10): Snapshot {
+export function snapshot(seq = 10, chatHistory = [line(9, 'before')]): Snapshot {
   return {
     room: {
       id: 'demo', title: 'Demo', status: 'live', visibility: 'public', owner: { id: 'o', name: 'Ann' }, allowGuestChat: false,
@@ -12,7 +12,7 @@ export function snapshot(seq = 10): Snapshot {
     publisher: { state: 'live', audio: true, video: true, audioMuted: false, videoMuted: false, videoCodec: 'vp8' },
     stats: { viewerCount: 1, likes: 0, peak: 1 },
     seq,
-    chatHistory: [line(9, 'before')],
+    chatHistory,
     iceServers: [],
     you: { id: 'y', name: 'Cy', role: 'viewer', grants: { publish: false, chat: true, react: true, moderate: false } },
   };
@@ -51,11 +51,11 @@ export async function joinedRoom() {
   return { room, sockets, socket: sockets[0]! };
 }
 
-export async function join(socket: FakeSocket, seq = 10): Promise<void> {
+export async function join(socket: FakeSocket, seq = 10, chatHistory?: ChatMessage[]): Promise<void> {
   socket.open();
   await settle();
   socket.ack('auth');
-  socket.receive({ t: 'joined', d: snapshot(seq) });
+  socket.receive({ t: 'joined', d: snapshot(seq, chatHistory) });
   socket.ack('join');
   await settle();
 }

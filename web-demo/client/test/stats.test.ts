@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { RateMeter, publisherStats, viewerStats } from '../src/stats.js';
+import { RateMeter, publisherStats, reception, viewerStats } from '../src/stats.js';
 
 function report(...entries: { id: string; type: string; timestamp?: number; [field: string]: unknown }[]): Map<string, unknown> {
   return new Map(entries.map((entry) => [entry.id, { timestamp: 1000, ...entry }]));
@@ -50,4 +50,12 @@ test('a publisher with layers shows the largest', () => {
 test('an empty report is all zeros', () => {
   expect(viewerStats(report(), new RateMeter())).toMatchObject({ framesDecoded: 0, codec: undefined, bitrateBps: undefined });
   expect(publisherStats(report(), new RateMeter())).toMatchObject({ framesSent: 0, limitedBy: 'none' });
+});
+
+test('what is told to the server is whole numbers, and no age where none is known', () => {
+  const video = { id: 'v', type: 'inbound-rtp', kind: 'video', framesDecoded: 120, freezeCount: 2, totalFreezesDuration: 0.7504 };
+  expect(reception(report(video))).toEqual({ framesDecoded: 120, stalls: 2, stalledMs: 750 });
+  const shown = { ...video, estimatedPlayoutTimestamp: 2_208_988_800_000 + 1_000_000 };
+  expect(reception(report(shown), 1_000_250.4)).toEqual({ framesDecoded: 120, stalls: 2, stalledMs: 750, latencyMs: 250 });
+  expect(reception(report())).toEqual({ framesDecoded: 0, stalls: 0, stalledMs: 0 });
 });

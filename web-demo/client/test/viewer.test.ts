@@ -192,3 +192,21 @@ test('a show that the host ended is told apart from one that has not begun', asy
   socket.receive({ t: 'rtc.publisher', seq: 16, d: over });
   expect(viewer.status).toEqual({ kind: 'waiting' });
 });
+
+test('what was received is told every fifteen seconds while there is something to tell', async () => {
+  const { socket, viewer } = await playingViewer();
+  const told = () => socket.types().filter((t) => t === 'rtc.report').length;
+  await play(20_000);
+  expect(told()).toBeGreaterThan(0);
+  const { sessionId, framesDecoded, stalls, stalledMs } = socket.last('rtc.report').d as Record<string, unknown>;
+  expect({ sessionId, stalls, stalledMs }).toEqual({ sessionId: 's1', stalls: 0, stalledMs: 0 });
+  expect(framesDecoded).toBeGreaterThan(0);
+  const before = told();
+  await play(30_000);
+  expect(told() - before).toBe(2);
+  socket.receive({ t: 'rtc.publisher', seq: 11, d: { ...snapshot().publisher, state: 'interrupted' } });
+  const last = told();
+  await vi.advanceTimersByTimeAsync(60_000);
+  expect(told()).toBe(last);
+  viewer.close();
+});

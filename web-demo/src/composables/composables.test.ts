@@ -1,6 +1,8 @@
 import { expect, test } from 'vitest';
 import { hueOf } from '../hue.js';
-import { digits, en } from '../messages/en.js';
+import { en } from '../messages/en.js';
+import { digits } from '../messages/formats.js';
+import { vi } from '../messages/vi.js';
 import { problemOf } from './useDevices.js';
 import { loudness } from './useMicLevel.js';
 import { pick } from './useReactions.js';
@@ -44,4 +46,22 @@ test('numbers are worded for people', () => {
   expect([digits('EUR'), digits('JPY'), digits('KWD')]).toEqual([2, 0, 3]);
   expect(en.shop.left(0)).toBe('Sold out');
   expect(en.studio.kbps(2_345_678)).toBe('2.3 Mb/s');
+  expect(vi.viewers(1234)).toBe('1,2\u00a0N người xem');
+  expect(vi.shop.price(245_000, 'VND')).toBe('245.000\u00a0₫');
+});
+
+test('no catalogue has an empty sentence, and each sentence is worded in its language', () => {
+  const same = new Set<string>();
+  const compare = (one: object, other: object, path: string) => {
+    for (const [key, value] of Object.entries(one)) {
+      const translated = (other as Record<string, unknown>)[key];
+      if (typeof value === 'object') compare(value as object, translated as object, `${path}.${key}`);
+      else if (typeof value === 'string') {
+        expect(translated, `${path}.${key}`).not.toBe('');
+        if (value === translated) same.add(`${path}.${key}`);
+      }
+    }
+  };
+  compare(en, vi, '');
+  expect([...same].sort()).toEqual(['.name', '.studio.camera', '.studio.noValue']);
 });

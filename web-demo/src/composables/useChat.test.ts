@@ -69,10 +69,21 @@ test('older lines are shown before those that are here', async () => {
   const { room, sockets } = openRoom();
   const scope = effectScope();
   const { messages, more, earlier } = scope.run(() => useChat(room, older))!;
-  await join(sockets[0]!);
+  const latest = Array.from({ length: 100 }, (_, index) => line(10 + index, `line ${index}`));
+  await join(sockets[0]!, 109, latest);
   expect(more.value).toBe(true);
   await earlier();
-  expect(messages.value.map(({ text }) => text)).toEqual(['long ago', 'before']);
+  expect(messages.value.slice(0, 2).map(({ text }) => text)).toEqual(['long ago', 'line 0']);
+  expect(more.value).toBe(false);
+  scope.stop();
+  room.close();
+});
+
+test('where all that was said has come, nobody is offered older lines', async () => {
+  const { room, sockets } = openRoom();
+  const scope = effectScope();
+  const { more } = scope.run(() => useChat(room, older))!;
+  await join(sockets[0]!);
   expect(more.value).toBe(false);
   scope.stop();
   room.close();

@@ -1,8 +1,9 @@
 /** The chat and the reactions of a room, as values. */
 
-import { Chat, KliegError, describeError } from '@klieg/client';
+import { Chat, KliegError } from '@klieg/client';
 import type { ChatMessage, ChatOptions, ChatSettings, Page, Room } from '@klieg/client';
 import { onScopeDispose, ref, shallowRef } from 'vue';
+import { describeError } from '../messages/index.js';
 
 /** A line that the visitor wrote and that is not in the chat. */
 export interface UnsentLine {
@@ -14,6 +15,15 @@ export interface UnsentLine {
   again?: number;
   /** Why it was refused, in words; empty while it is on its way. */
   reason: string;
+}
+
+/** What the server sends of a chat to those who come: so many lines at most, and so many bytes. */
+const HISTORY_LINES = 100;
+const HISTORY_BYTES = 128 * 1024;
+
+/** Returns whether there may be lines before those that came. */
+function isCut(history: readonly ChatMessage[]): boolean {
+  return history.length >= HISTORY_LINES || JSON.stringify(history).length > HISTORY_BYTES / 4;
 }
 
 /** Joins the chat of a room; `older` fetches lines from before a number. */
@@ -36,6 +46,9 @@ export function useChat(room: Room, older: (before: number) => Promise<Page<Chat
   chat.on('messages', (value) => { messages.value = value; });
   chat.on('pinned', (value) => { pinned.value = value; });
   const stops = [
+    room.on('joined', ({ chatHistory }) => {
+      if (messages.value.length <= chatHistory.length) more.value = isCut(chatHistory);
+    }),
     room.on('connection', ({ connection }) => { lost.value = connection === 'reconnecting'; }),
     room.on('chatSettings', (value) => { settings.value = value; }),
   ];

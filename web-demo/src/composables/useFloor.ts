@@ -1,9 +1,10 @@
 /** What the host asks and is asked, as values. */
 
-import { KliegError, describeError } from '@klieg/client';
+import { KliegError } from '@klieg/client';
 import type { OwnPoll, OwnQuestion, Room } from '@klieg/client';
 import { computed, onScopeDispose, ref, shallowRef } from 'vue';
 import { api } from './useSession.js';
+import { describeError } from '../messages/index.js';
 
 /** How long the outcome of a poll is shown to those who only watch. */
 const OUTCOME_MS = 30_000;

@@ -1,10 +1,11 @@
 /** What those who keep order see and do. */
 
-import { KliegError, describeError } from '@klieg/client';
+import { KliegError } from '@klieg/client';
 import type { ChatMessage, ChatSettingsPatch, HeldMessage, Limit, ModeratorSettings, Report, Role, Room, User, You } from '@klieg/client';
 import { onScopeDispose, ref, shallowRef, watch } from 'vue';
 import type { Ref } from 'vue';
 import { api } from './useSession.js';
+import { describeError } from '../messages/index.js';
 
 /** Minutes for which somebody is muted at the press of a button. */
 export const MUTE_MINUTES = 10;

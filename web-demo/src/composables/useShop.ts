@@ -1,9 +1,10 @@
 /** What a room sells, and what is bought, as values. */
 
-import { KliegError, describeError } from '@klieg/client';
+import { KliegError } from '@klieg/client';
 import type { NewProduct, Order, ProductPatch, Products, Room } from '@klieg/client';
 import { onScopeDispose, ref, shallowRef } from 'vue';
 import { api } from './useSession.js';
+import { describeError } from '../messages/index.js';
 
 /** How long an order is shown. */
 const TOAST_MS = 5_000;

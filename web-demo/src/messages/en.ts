@@ -1,24 +1,8 @@
 /** Every sentence of the pages in English. A function takes what a sentence is about, so that each language words it its own way. */
 
-const number = new Intl.NumberFormat('en');
-const compact = new Intl.NumberFormat('en', { notation: 'compact', maximumFractionDigits: 1 });
-const hundredths = new Intl.NumberFormat('en', { minimumFractionDigits: 2, maximumFractionDigits: 2 });
-const time = new Intl.DateTimeFormat('en', { hour: 'numeric', minute: '2-digit' });
-const day = new Intl.DateTimeFormat('en', { month: 'short', day: 'numeric', hour: 'numeric', minute: '2-digit' });
+import { digits, formatsOf } from './formats.js';
 
-/** Formats by currency: making one takes longer than using it. */
-const formats = new Map<string, Intl.NumberFormat>();
-
-function money(currency: string): Intl.NumberFormat {
-  const known = formats.get(currency) ?? new Intl.NumberFormat('en', { style: 'currency', currency });
-  formats.set(currency, known);
-  return known;
-}
-
-/** Returns how many digits of an amount stand behind the point: the rest of its smallest units. */
-export function digits(currency: string): number {
-  return money(currency).resolvedOptions().maximumFractionDigits ?? 2;
-}
+const { number, compact, hundredths, percent, countries, time, day, money } = formatsOf('en');
 
 export const en = {
   name: 'Klieg',
@@ -32,11 +16,13 @@ export const en = {
   live: 'LIVE',
   viewers: (count: number) => count === 1 ? '1 viewer' : `${compact.format(count)} viewers`,
   viewersShort: (count: number) => compact.format(count),
+  language: 'Language',
 
   title: {
     lobby: 'Live now · Klieg',
     room: (title: string) => `${title} · Klieg`,
     studio: (title: string) => `Studio: ${title} · Klieg`,
+    analytics: (title: string | undefined) => title === undefined ? 'Audience · Klieg' : `Audience: ${title} · Klieg`,
     missing: 'Not found · Klieg',
   },
 
@@ -339,6 +325,7 @@ export const en = {
     notHostLead: 'Only the host can go live here. You can watch, though.',
     watch: 'Watch',
     openRoom: 'Open the viewers’ page',
+    openAnalytics: 'See the audience',
     goLive: 'Go live',
     goingLive: 'Going live…',
     stop: 'Stop',
@@ -374,6 +361,15 @@ export const en = {
     codec: 'Video format',
     codecAuto: 'Automatic',
     lockedWhileLive: 'Quality and format can be changed while off air.',
+    delay: 'Delay for viewers',
+    delayAuto: 'As each network needs',
+    delayLeast: 'Least, for conversation',
+    delayOf: (ms: number) => `${number.format(ms / 1000)} s`,
+    delayLead: {
+      auto: 'Each viewer’s browser waits as long as its network needs.',
+      least: 'You and your viewers hear each other soonest. On a poor network the picture may stumble.',
+      more: 'All viewers wait so long before they see you, and the picture stands still less often.',
+    },
     cameraOn: 'Turn the camera on',
     cameraOff: 'Turn the camera off',
     micOn: 'Turn the microphone on',
@@ -406,6 +402,55 @@ export const en = {
     insecureLead: 'Open this page over https://, or on this computer at http://localhost.',
     failed: 'The camera could not be started',
     failedLead: 'Try another camera, or restart the browser.',
+  },
+
+  analytics: {
+    name: 'Audience',
+    needSignIn: 'Sign in to see the audience',
+    needSignInLead: 'The figures of a room are for its host.',
+    notHost: 'These figures are someone else’s',
+    notHostLead: 'Only the host of a room and their co-hosts see its audience.',
+    failed: 'The figures cannot be shown',
+    stale: 'These figures are not the latest.',
+    loading: 'Loading the figures…',
+    empty: 'Nobody has watched yet',
+    emptyLead: 'As soon as a show is on and its picture reaches somebody, the figures begin here.',
+    nothingYet: 'Nothing yet',
+    watching: 'Watching now',
+    peak: 'Most at once',
+    unique: 'Viewers',
+    visits: 'Visits',
+    watchTime: 'Watched in all',
+    average: 'Watched on average',
+    median: 'Watched by the one in the middle',
+    engagement: 'Took part',
+    messages: 'Messages',
+    likes: 'Likes',
+    orders: 'Orders',
+    revenue: 'Revenue',
+    stalls: 'Freezes an hour',
+    overTime: 'Minute by minute',
+    measures: { peakWatching: 'Watching', visits: 'Visits', messages: 'Messages', reactions: 'Reactions', orders: 'Orders', stalls: 'Freezes' },
+    sheet: 'Download CSV',
+    retention: 'How long they stay',
+    retentionLead: 'Share of viewers who watched at least so long',
+    devices: 'Devices',
+    regions: 'Regions',
+    layers: 'Picture',
+    latency: 'Delay',
+    percent: (share: number) => percent.format(share),
+    minutes: (minutes: number) => `${minutes} min`,
+    duration: (seconds: number) => {
+      const [hours, minutes] = [Math.floor(seconds / 3600), Math.floor(seconds / 60) % 60];
+      return hours > 0 ? `${number.format(hours)} h ${minutes} min` : minutes > 0 ? `${minutes} min ${seconds % 60} s` : `${seconds} s`;
+    },
+    device: (device: string) => new Map([['phone', 'Phones'], ['tablet', 'Tablets'], ['tv', 'Televisions'], ['desktop', 'Computers'], ['player', 'Players']]).get(device) ?? 'Others',
+    region: (region: string) => region === 'ZZ' ? 'Unknown' : countries.of(region) ?? region,
+    layer: (layer: string) => layer === 'audio' ? 'Sound alone' : layer,
+    age: (fromMs: number, upToMs: number | undefined) =>
+      upToMs === undefined ? `over ${number.format(fromMs / 1000)} s` : `${number.format(fromMs / 1000)}–${number.format(upToMs / 1000)} s`,
+    reports: (count: number) => count === 1 ? '1 report' : `${number.format(count)} reports`,
+    updated: (at: Date) => `As of ${time.format(at)}; a minute in which nobody watched and nothing was said is a zero.`,
   },
 
   missing: {

@@ -204,6 +204,7 @@ impl Stand {
         Path {
             local: None,
             remote: self.stage.actors[publisher].peer.config.address,
+            connection: None,
         }
     }
 

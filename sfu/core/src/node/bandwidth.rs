@@ -71,10 +71,12 @@ impl Node {
         };
         if let Some(peer) = self.peers.get_mut(index) {
             peer.queued.is_in_turn = false;
-            if let Some(mut outlet) = self.outlet(now, index) {
-                outlet.send_paced(now);
-            }
+            let has_outlet = self.outlet(now, index).map(|mut it| it.send_paced(now));
             if let Some((_, viewer)) = self.peers.viewer(index) {
+                if has_outlet.is_none() {
+                    // It asks again when there is a way: until then its turn would come again and again.
+                    viewer.forget_repairs();
+                }
                 viewer.end_probe_step(now);
             }
             self.send_from_cache(now, index);

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::command::{
-    Command, DisconnectReason, Event, IceCredentials, Media, PeerId, Remote, RoomKey, ShardIndex,
+    Command, DisconnectReason, Event, IceCredentials, Media, PeerId, PlayoutDelay, Remote, RoomKey,
+    ShardIndex,
 };
 use crate::node::Node;
 use crate::node::directory::Place;
@@ -28,6 +29,7 @@ impl Node {
                 self.restart_ice(now, peer, local, remote);
             }
             Command::SelectLayer(peer, choice) => self.select_layer(now, peer, choice),
+            Command::SetPlayoutDelay(peer, delay) => self.set_playout_delay(peer, delay),
             Command::RequestKeyframe(peer) => self.show_again(now, peer),
             Command::RemovePeer(peer) => self.remove_announced(now, peer),
         }
@@ -48,10 +50,22 @@ impl Node {
         }
     }
 
+    /// Notes how long a viewer is to let pictures wait.
+    fn set_playout_delay(&mut self, peer: PeerId, delay: PlayoutDelay) {
+        if let Some(entry) = self.directory.get_mut(peer) {
+            entry.playout_delay = Some(delay);
+        }
+        let index = self.peers.find(peer);
+        if let Some((_, viewer)) = index.and_then(|index| self.peers.viewer(index)) {
+            viewer.set_playout_delay(delay);
+        }
+    }
+
     /// Tells a peer of this shard what it is here for.
     pub(super) fn apply_remote(&mut self, now: Instant, index: PeerIndex, remote: &Remote) {
         let entry = self.directory.get(index.peer());
         let choice = entry.map(|entry| entry.choice).unwrap_or_default();
+        let delay = entry.and_then(|entry| entry.playout_delay);
         let Some(peer) = self.peers.get_mut(index) else {
             return;
         };
@@ -62,7 +76,11 @@ impl Node {
             Media::View(tracks) => {
                 peer.transport.be_lean();
                 let tracks = tracks.clone();
-                Role::Viewer(Box::new(Viewer::new(now, peer.id, tracks, choice)))
+                let mut viewer = Viewer::new(now, peer.id, tracks, choice);
+                if let Some(delay) = delay {
+                    viewer.set_playout_delay(delay);
+                }
+                Role::Viewer(Box::new(viewer))
             }
         };
         let ice = remote.ice.clone();

@@ -38,6 +38,8 @@ pub struct Counters {
     pub resend_missing: u64,
     /// Packets not sent again because they were too often, or too many.
     pub resend_refused: u64,
+    /// Packets of the cache that viewers who were too far behind jumped over, to a later keyframe.
+    pub skipped: u64,
     /// Packets asked for again from publishers.
     pub nacked_to_publishers: u64,
     /// Packets with a dependency descriptor that could not be read.
@@ -66,6 +68,8 @@ pub struct Counters {
     pub left_paused: u64,
     /// What the paths of viewers carried, each looked at once a second, by [`ESTIMATE_CLASSES_KBPS`].
     pub estimates: [u64; ESTIMATE_CLASSES_KBPS.len() + 1],
+    /// Times a viewer's picture was held because its connection did not take what was sent before.
+    pub pictures_held: u64,
     /// Times a peer's media moved to another address.
     pub path_changes: u64,
     /// Dropped: datagrams without a byte.

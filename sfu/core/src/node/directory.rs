@@ -5,7 +5,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::command::{IceCredentials, LayerChoice, PeerId, PeerSpec, Remote, ShardIndex};
+use crate::command::{
+    IceCredentials, LayerChoice, PeerId, PeerSpec, PlayoutDelay, Remote, ShardIndex,
+};
 use crate::node::peers::PeerIndex;
 
 /// How long an announced peer may take until its first authenticated check.
@@ -44,6 +46,8 @@ pub(crate) struct Entry {
     previous: Option<String>,
     /// The layer that it wants to be shown.
     pub(crate) choice: LayerChoice,
+    /// How long its pictures are to wait; `None` while nobody said.
+    pub(crate) playout_delay: Option<PlayoutDelay>,
     /// Where it is.
     pub(crate) place: Place,
     /// When it was announced.
@@ -93,6 +97,7 @@ impl Directory {
             restarted: None,
             previous: None,
             choice: LayerChoice::Auto,
+            playout_delay: None,
             place,
             announced: now,
         };

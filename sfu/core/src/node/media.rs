@@ -253,12 +253,24 @@ impl Node {
                 if asked.keyframe {
                     self.show_picture(now, index, key);
                 }
+                self.note_reception(now, index);
             }
+        }
+    }
+
+    /// Tells whether what is sent to a viewer arrives, if that has changed.
+    pub(super) fn note_reception(&mut self, now: Instant, index: PeerIndex) {
+        let viewer = self.peers.viewer(index);
+        if let Some((arrives, ago)) = viewer.and_then(|(_, viewer)| viewer.poll_reception(now)) {
+            let peer = index.peer();
+            let told = Event::ViewerReception { peer, arrives, ago };
+            self.events.push_back(told);
         }
     }
 
     /// Sends a peer the reports and the feedback that are due.
     pub(super) fn send_due_reports(&mut self, now: Instant, index: PeerIndex) {
+        self.note_reception(now, index);
         let Some(peer) = self.peers.get_mut(index) else {
             return;
         };

@@ -15,6 +15,8 @@ mod directory;
 
 mod egress;
 
+mod framed;
+
 mod gathering;
 
 mod join;
@@ -49,6 +51,7 @@ use crate::transport::{HandshakeDone, HandshakeJob, Identity, Received};
 pub use counters::{Counters, ESTIMATE_CLASSES_KBPS};
 use directory::Directory;
 pub use egress::Transmit;
+pub use framed::{Belongs, Standing, Stranger};
 use gathering::Gathering;
 pub use peers::PeerIndex;
 use peers::{Peers, Role};
@@ -337,7 +340,7 @@ impl Node {
             Received::Rtcp => self.handle_rtcp(now, index, &plaintext),
             Received::Nothing => {
                 self.counters.transport += peer.transport.take_counters();
-                if peer.transport.knows(path) {
+                if path.connection.is_none() && peer.transport.knows(path) {
                     self.note_address(now, index, path);
                 }
             }

@@ -64,12 +64,22 @@ impl Outlet<'_> {
         let Some(cache) = room.cache(Kind::Video, step.layer) else {
             return done;
         };
-        let Some(mut step) = go_on(now, cache, step) else {
+        let (from, is_shown) = (step.next, !step.begins);
+        let is_framed = self.path.connection.is_some();
+        let Some(mut step) = go_on(now, cache, (step, is_framed)) else {
             // It went out of the cache while the viewer waited.
             self.viewer.end_picture();
             done.misses = Some(step.layer);
             return done;
         };
+        if is_shown {
+            self.counters.skipped += step.next.0.saturating_sub(from.0);
+        }
+        if self.viewer.take_late(&step) {
+            self.viewer.end_picture();
+            done.misses = Some(step.layer);
+            return done;
+        }
         for _ in 0..MAX_STEP {
             if !cache.reaches(step.source, step.next) {
                 self.viewer.end_catch_up();
@@ -78,10 +88,11 @@ impl Outlet<'_> {
             }
             // A hole is filled by a retransmission that comes later, or asked for by the viewer.
             let found = cache.find(step.source, step.next);
+            let ends_frame = found.is_some_and(|(_, packet)| packet.marker);
             let found = found
                 .filter(|(burst, packet)| step.begins || !self.viewer.leaves_out(burst, packet));
             if let Some(found) = found {
-                if !self.viewer.has_room(now) {
+                if !self.viewer.has_room(now) || self.viewer.is_held(&step) {
                     break;
                 }
                 if step.begins {
@@ -91,14 +102,15 @@ impl Outlet<'_> {
                 let past = past.map(|newest| Past { newest, now });
                 let how = (step.begins, past);
                 if let Some(sendable) = self.viewer.prepare_cached(room, found, how) {
-                    step.begins = false;
                     let (burst, packet) = found;
+                    (step.begins, step.is_inside) = (false, true);
                     if self.send(now, &sendable, Body::of(burst, packet)) {
                         self.counters.rtp_sent += 1;
                         done.is_shown |= sendable.first;
                     }
                 }
             }
+            step.is_inside &= !ends_frame;
             step.next.0 += 1;
         }
         self.viewer.continue_catch_up(step);
@@ -168,13 +180,14 @@ impl Outlet<'_> {
 }
 
 /// Returns where a viewer goes on in the cache: where it is, or at a later keyframe when that is far back or gone; `None`
-/// when it is gone and there is no such keyframe.
-fn go_on(now: Instant, cache: &Cache, step: CatchUp) -> Option<CatchUp> {
+/// when it is gone and there is no such keyframe. Of what goes by a connection, where nothing is lost, no frame is left
+/// half sent while its end is there.
+fn go_on(now: Instant, cache: &Cache, (step, is_framed): (CatchUp, bool)) -> Option<CatchUp> {
     let is_gone = cache.has_forgotten(step.source, step.next);
     let next = cache.find(step.source, step.next);
     let is_far_back =
         next.is_some_and(|(burst, _)| now.saturating_duration_since(burst.arrived) > MAX_BEHIND);
-    if !is_gone && !is_far_back {
+    if !is_gone && (!is_far_back || is_framed && step.is_inside) {
         return Some(step);
     }
     let later = cache.joinable(now);

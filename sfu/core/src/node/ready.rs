@@ -123,6 +123,7 @@ mod tests {
         Path {
             local: None,
             remote: ([127, 0, 0, 1], port).into(),
+            connection: None,
         }
     }
 

@@ -77,7 +77,7 @@ impl Node {
     }
 
     /// Makes the peer ours, if no other shard has it.
-    fn claim(&mut self, now: Instant, peer: PeerId) -> Option<Place> {
+    pub(super) fn claim(&mut self, now: Instant, peer: PeerId) -> Option<Place> {
         let entry = self.directory.get(peer)?;
         if let Err(shard) = entry.spec.claim.take(self.config.shard) {
             self.directory.settle(peer, Place::There(shard));

@@ -12,7 +12,7 @@ use crate::room::Room;
 use crate::rtp::ext::Outgoing;
 use crate::rtp::packet::HAS_EXTENSION;
 use crate::transport::{TAG_ROOM, Transport};
-use crate::viewer::Sendable;
+use crate::viewer::{DelayElement, Sendable};
 
 /// Segments of one run handed to the kernel: what Chromium and Firefox took in one go without a loss.
 pub const MAX_RUN: usize = 16;
@@ -237,10 +237,25 @@ impl<'a> Body<'a> {
 
     /// Appends the header extensions that a packet goes with.
     fn write_extensions(&self, sendable: &Sendable, out: &mut Vec<u8>) {
-        let Some(((id, active), (bytes, known))) = sendable.descriptor.zip(self.descriptor) else {
+        let descriptor = sendable.descriptor.zip(self.descriptor);
+        if descriptor.is_none() && sendable.delay.is_none() {
             if let Some(sequence) = sendable.transport_sequence {
                 out.extend_from_slice(&sequence.to_bytes());
             }
+            return;
+        }
+        let sequence = sendable.transport_sequence;
+        let number = sequence.map(|it| (it.id, it.number.to_be_bytes()));
+        let delay = sendable.delay.map(DelayElement::parts);
+        let mut elements = Outgoing::default();
+        if let Some((id, number)) = &number {
+            elements.push(*id, number);
+        }
+        if let Some((id, delay)) = &delay {
+            elements.push(*id, delay);
+        }
+        let Some(((id, active), (bytes, known))) = descriptor else {
+            elements.write(out);
             return;
         };
         let mut rewritten = Vec::new();
@@ -251,12 +266,7 @@ impl<'a> Body<'a> {
                 &rewritten
             }
         };
-        let sequence = sendable.transport_sequence;
-        let number = sequence.map(|it| (it.id, it.number.to_be_bytes()));
-        let mut elements = Outgoing::default();
-        if let Some((id, number)) = &number {
-            elements.push(*id, number);
-        }
+        // Last, for it is changed where it stands.
         elements.push(id, descriptor);
         let at = elements.write(out);
         if let Some(picture) = self.shifted(sendable).filter(|it| it.is_frame()) {

@@ -172,6 +172,7 @@ mod tests {
         repaired_rid: Some(3),
         transport_cc: Some(4),
         descriptor: Some(5),
+        playout_delay: None,
     };
 
     fn packet(profile: [u8; 2], elements: &[u8]) -> Vec<u8> {

@@ -156,10 +156,11 @@ impl LiteAgent {
         self.pairs.get(path).is_some()
     }
 
-    /// Returns when the last check came from an address.
+    /// Returns when the last check came from an address, as a datagram.
     pub(super) fn checked_at(&self, remote: SocketAddr) -> Option<Instant> {
         let pairs = self.pairs.iter();
-        let there = pairs.filter(|pair| pair.path.remote == remote);
+        let is_there = |path: Path| path.remote == remote && path.connection.is_none();
+        let there = pairs.filter(|pair| is_there(pair.path));
         there.map(|pair| pair.checked_at).max()
     }
 
@@ -171,6 +172,11 @@ impl LiteAgent {
     /// Marks a path as one that has shown that it receives.
     pub(super) fn validate(&mut self, now: Instant, path: Path) {
         self.pairs.validate(now, path);
+    }
+
+    /// Takes note that nothing goes on a path any more.
+    pub(super) fn handle_closed(&mut self, now: Instant, path: Path) {
+        self.pairs.handle_closed(now, path);
     }
 
     /// Credits a path with what arrived from it; unknown ones get nothing.
@@ -349,6 +355,9 @@ impl LiteAgent {
     /// media goes but the peer only answers checks and sends none (RFC 7675, section 5.1).
     fn check_at(&self, pair: &Pair) -> Option<Instant> {
         self.generation_of(pair)?.remote.as_ref()?;
+        if pair.is_closed {
+            return None;
+        }
         let is_next = self.previous.is_some() && pair.generation == self.current.number;
         let goal = self.pairs.wanted().or_else(|| self.pairs.selected());
         let is_goal = self.proving && goal.is_some_and(|goal| goal.path == pair.path);

@@ -251,6 +251,12 @@ impl Transport {
         self.settle(now);
     }
 
+    /// Takes note that the connection of a path has ended: media goes on by another one, as soon as there is one.
+    pub(crate) fn handle_closed(&mut self, now: Instant, path: Path) {
+        self.agent.handle_closed(now, path);
+        self.settle(now);
+    }
+
     /// Returns where media goes; `None` while it must not: before the handshake is done and the
     /// certificate matches, while the address has not proved itself, and without fresh consent.
     pub fn media_path(&self, now: Instant) -> Option<Path> {
@@ -313,6 +319,11 @@ impl Transport {
     /// Returns whether a check from this path was authenticated and the path is still remembered.
     pub fn knows(&self, path: Path) -> bool {
         self.agent.knows(path)
+    }
+
+    /// Returns the path that is sent on; `None` before the first check.
+    pub fn selected(&self) -> Option<Path> {
+        self.agent.selected()
     }
 
     /// Returns when the last authenticated check came from an address; `None` when none has, or it is

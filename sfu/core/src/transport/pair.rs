@@ -30,6 +30,8 @@ pub(super) struct Pair {
     pub(super) left_at: Option<Instant>,
     /// Whether the address has shown that it receives what we send.
     pub(super) validated: bool,
+    /// Whether its connection has ended: nothing comes or goes here any more.
+    pub(super) is_closed: bool,
     /// Bytes that arrived.
     received: u64,
     /// Bytes that left.
@@ -59,6 +61,7 @@ impl Pair {
             nominated_at: None,
             left_at: None,
             validated: false,
+            is_closed: false,
             received: 0,
             sent: 0,
             check: None,

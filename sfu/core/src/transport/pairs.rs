@@ -159,6 +159,8 @@ impl Pairs {
         if let Some(left) = self.selected.and_then(|left| self.get_mut(left)) {
             left.left_at = Some(now);
         }
+        // One that has ended was kept for having been selected.
+        self.list.retain(|pair| !pair.is_closed);
         self.selected = Some(path);
         self.wanted = None;
         self.forget_nominations(now, path);
@@ -192,9 +194,36 @@ impl Pairs {
         }
     }
 
+    /// Takes note that the connection of a path has ended. Its pair is forgotten; the selected one only when there is
+    /// another to go over to, since by it the peer's consent goes on for a while, in which it may come back.
+    pub(super) fn handle_closed(&mut self, now: Instant, path: Path) {
+        self.wanted = self.wanted.filter(|(wanted, _)| *wanted != path);
+        let Some(closed) = self.get_mut(path) else {
+            return;
+        };
+        closed.is_closed = true;
+        closed.validated = false;
+        closed.nominated_at = None;
+        // Whoever checks from elsewhere takes over at once.
+        closed.heard_at = now.checked_sub(SILENCE).unwrap_or(now);
+        let generation = closed.generation;
+        if self.selected == Some(path) {
+            let others = self.list.iter().filter(|pair| !pair.is_closed);
+            let others = others.filter(|pair| pair.generation == generation && pair.consents(now));
+            let next =
+                others.max_by_key(|pair| (pair.validated, pair.nominated_at, pair.checked_at));
+            let Some(next) = next.map(|pair| pair.path) else {
+                return;
+            };
+            self.go_over(now, next);
+        }
+        self.list.retain(|pair| pair.path != path);
+    }
+
     /// Selects a path and forgets the pairs of all other generations.
     pub(super) fn move_to(&mut self, path: Path, generation: u32) {
-        self.list.retain(|pair| pair.generation == generation);
+        self.list
+            .retain(|pair| pair.generation == generation && !pair.is_closed);
         self.selected = Some(path);
         self.wanted = None;
     }
@@ -249,6 +278,7 @@ mod tests {
         Path {
             local: None,
             remote: ([10, 0, 0, 1], port).into(),
+            connection: None,
         }
     }
 
@@ -390,6 +420,43 @@ mod tests {
         assert!(pairs.wanted().is_none());
         pairs.validate(later + LATE, path(2));
         assert_eq!(selected(&pairs), Some(path(1)));
+    }
+
+    #[test]
+    fn a_pair_whose_connection_ended_gives_way_to_whichever_works() {
+        let now = epoch();
+        let mut pairs = two(now);
+        pairs.nominate(now, path(2));
+        pairs.select(now, path(2), true);
+        for port in [1, 2] {
+            pairs.validate(now, path(port));
+        }
+        pairs.handle_closed(now, path(2));
+        assert_eq!(selected(&pairs), Some(path(1)));
+        assert!(pairs.get(path(2)).is_none() && pairs.accepts(path(1)));
+
+        pairs.handle_closed(now, path(1));
+        assert!(pairs.selected().is_some_and(|pair| !pair.validated));
+        let later = now + Duration::from_millis(50);
+        pairs.keep(later, path(3), 3, 0);
+        pairs.select(later, path(3), false);
+        assert_eq!(
+            selected(&pairs),
+            Some(path(3)),
+            "who comes back is heard at once"
+        );
+        assert!(pairs.get(path(1)).is_none(), "it is kept no longer");
+        let end = now + CONSENT / 2;
+        pairs.handle_closed(end, path(3));
+        assert_eq!(
+            selected(&pairs),
+            Some(path(3)),
+            "by the newest, consent goes on"
+        );
+        pairs.keep(end, path(4), 4, 0);
+        pairs.select(end, path(4), false);
+        assert_eq!(selected(&pairs), Some(path(4)));
+        assert_eq!(pairs.iter().count(), 1);
     }
 
     #[test]

@@ -355,6 +355,11 @@ impl Bandwidth {
         self.repairs.take(now, &mut self.pacer)
     }
 
+    /// Forgets what is to be sent again.
+    pub(super) fn forget_repairs(&mut self) {
+        self.repairs.forget();
+    }
+
     /// Notes what was sent again.
     pub(super) fn note_repair(&mut self, now: Instant, size_bytes: usize) {
         self.repairs.note_sent(now, size_bytes);

@@ -27,6 +27,8 @@ pub(crate) struct CatchUp {
     pub(crate) next: SeqNo,
     /// Whether none has been sent.
     pub(crate) begins: bool,
+    /// Whether the frame of the next packet was begun before.
+    pub(crate) is_inside: bool,
     /// Whether it began so far back that its frames carry the times at which they are sent.
     pub(crate) is_past: bool,
     /// When the next step is due.
@@ -73,18 +75,24 @@ impl CatchUp {
             layer: start.layer,
             next: start.keyframe,
             begins: true,
+            is_inside: false,
             is_past: false,
             due,
         }
     }
 
-    /// Goes on in the cache at a packet of the source that is shown.
-    pub(crate) fn behind(burst: &Burst, packet: &MediaPacket, due: Instant) -> Self {
+    /// Goes on in the cache at a packet of the source that is shown. `is_inside` tells whether its frame was begun before.
+    pub(crate) fn behind(
+        (burst, packet): (&Burst, &MediaPacket),
+        is_inside: bool,
+        due: Instant,
+    ) -> Self {
         Self {
             source: burst.source,
             layer: burst.layer,
             next: packet.seq,
             begins: false,
+            is_inside,
             is_past: false,
             due,
         }

@@ -4,6 +4,8 @@ mod select;
 
 mod catch_up;
 
+mod hold;
+
 mod rewrite;
 
 mod span;
@@ -22,16 +24,20 @@ mod bandwidth;
 
 mod pacer;
 
+mod playout;
+
 mod repairs;
 
 mod show;
 
 mod send;
 
+mod reception;
+
 use std::time::{Duration, Instant};
 
 use crate::codec::Tier;
-use crate::command::{Format, Kind, LayerChoice, Limit, PeerId, SendTrack};
+use crate::command::{Format, Kind, LayerChoice, Limit, PeerId, PlayoutDelay, SendTrack};
 use crate::congestion::rate::Bitrate;
 use crate::relay::{Burst, SourceId};
 use crate::room::Room;
@@ -41,8 +47,10 @@ use crate::rtp::seq::SeqNo;
 use bandwidth::Bandwidth;
 pub(crate) use catch_up::{CatchUp, Start};
 use catch_up::{Joins, SETTLING};
-pub(crate) use sendable::Sendable;
+use hold::Hold;
+use reception::Reception;
 use sendable::number_id;
+pub(crate) use sendable::{DelayElement, Sendable};
 pub(crate) use stamps::Past;
 use track::Track;
 
@@ -67,6 +75,8 @@ pub struct Viewer {
     /// Where it is in the cache; `None` before its join and once it is live.
     catch_up: Option<CatchUp>,
     joins: Joins,
+    /// What its connection leaves of its picture, where that is one.
+    hold: Hold,
     /// What it wants to be shown.
     choice: LayerChoice,
     /// The layer that it is to be shown; `None` until the room's layers are known. It is shown another
@@ -88,6 +98,8 @@ pub struct Viewer {
     has_fallen_behind: bool,
     /// Whose layer was told to be shown, which one, and when; `None` before the first.
     told: Option<(PeerId, u8, Instant)>,
+    /// Whether what is sent arrives.
+    reception: Reception,
 }
 
 /// Whether a viewer's picture goes on.
@@ -171,6 +183,7 @@ impl Viewer {
             next_report: now + REPORT_INTERVAL,
             catch_up: None,
             joins: Joins::default(),
+            hold: Hold::default(),
             choice,
             target: None,
             tier: Tier::BEST,
@@ -181,6 +194,14 @@ impl Viewer {
             told_limit: Limit::None,
             has_fallen_behind: false,
             told: None,
+            reception: Reception::default(),
+        }
+    }
+
+    /// Tells the viewer how long to let pictures wait, where that was negotiated.
+    pub(crate) fn set_playout_delay(&mut self, delay: PlayoutDelay) {
+        if let Some(track) = track_of(&mut self.tracks, Kind::Video) {
+            track.set_playout_delay(delay);
         }
     }
 
@@ -245,7 +266,7 @@ impl Viewer {
 
     /// Returns the step of the catch-up that is due.
     pub(crate) fn take_step(&mut self, now: Instant) -> Option<CatchUp> {
-        let step = self.catch_up?.step(now)?;
+        let step = self.free_catch_up()?.step(now)?;
         self.catch_up = Some(step);
         self.bandwidth.begin_step(now);
         Some(step)
@@ -276,6 +297,7 @@ impl Viewer {
 
     /// Takes another path to the viewer.
     pub(crate) fn handle_path_change(&mut self, now: Instant) {
+        self.hold = Hold::default();
         self.bandwidth.handle_path_change(now);
     }
 
@@ -310,6 +332,9 @@ impl Viewer {
                 Rtcp::SenderReport(_) | Rtcp::Goodbye { .. } => {}
             }
         }
+        if self.hold.is_held() {
+            asked.refused += std::mem::take(&mut asked.again).len();
+        }
         asked.refused += self.bandwidth.queue_repairs(now, &mut asked.again);
         asked
     }
@@ -331,6 +356,11 @@ impl Viewer {
         }
     }
 
+    /// Returns whether media arrives and how long ago the viewer last said so, where that has changed.
+    pub(crate) fn poll_reception(&mut self, now: Instant) -> Option<(bool, Duration)> {
+        self.reception.poll(now)
+    }
+
     /// Returns when a report is due.
     pub(crate) fn poll_report(&self) -> Instant {
         self.next_report
@@ -338,7 +368,7 @@ impl Viewer {
 
     /// Returns when a step of the catch-up, of repairs or of probing is due; `None` when there is none.
     pub(crate) fn poll_step(&self) -> Option<Instant> {
-        let step = self.catch_up.map(|catch_up| catch_up.poll_timeout());
+        let step = self.free_catch_up().map(|it| it.poll_timeout());
         step.into_iter().chain(self.bandwidth.poll_timeout()).min()
     }
 
@@ -351,6 +381,10 @@ impl Viewer {
         let is_picture = |track: &Track| track.kind() == Kind::Video && track.ssrc() == report.ssrc;
         if tracks.clone().any(is_picture) {
             self.bandwidth.handle_loss(report.fraction_lost);
+        }
+        let mut tracks = self.tracks.iter_mut();
+        if tracks.any(|track| track.acknowledges(report)) {
+            self.reception.note(now);
         }
     }
 }

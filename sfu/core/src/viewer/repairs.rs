@@ -55,9 +55,14 @@ impl Repairs {
         }
         self.due = Some(now + STEP);
         if self.waiting.is_empty() {
-            (self.waiting, self.due) = (VecDeque::new(), None);
+            self.forget();
         }
         None
+    }
+
+    /// Forgets what waits: there is no way to the viewer.
+    pub(super) fn forget(&mut self) {
+        (self.waiting, self.due) = (VecDeque::new(), None);
     }
 
     /// Returns when a step is due; `None` when nothing waits.

@@ -3,9 +3,11 @@
 use std::time::Instant;
 
 use crate::command::Kind;
+use crate::framed::Backlog;
 use crate::relay::{Burst, MediaPacket};
 use crate::room::Room;
 use crate::viewer::catch_up::{CatchUp, Start};
+use crate::viewer::hold::is_inside;
 use crate::viewer::track::Track;
 use crate::viewer::{Again, DEFAULT_ROUND_TRIP, Past, Sendable, Shown, Viewer, pacer, track_of};
 
@@ -34,8 +36,9 @@ impl Viewer {
             if !is_wanted {
                 return None;
             }
-            if is_video && packet.keyframe && self.drained.is_some_and(|drained| drained > now) {
-                self.wait_for_queue(burst, packet);
+            let waits = self.hold.is_held() || self.drained.is_some_and(|drained| drained > now);
+            if is_video && packet.keyframe && waits {
+                self.wait_for_queue(now, burst, packet);
                 return None;
             }
             track.begin(room, burst, packet, None)?;
@@ -43,11 +46,11 @@ impl Viewer {
             return None;
         } else if is_video
             // What is left of a layer goes as it comes while the next one waits for its turn in the cache.
-            && self.catch_up.is_none()
-            && !self.bandwidth.fits(now, packet.payload.len())
+            && (self.catch_up.is_none() && !self.bandwidth.fits(now, packet.payload.len())
+                || self.hold.holds(|| is_inside(room, burst, packet)))
             && track.is_next(burst, packet)
         {
-            self.fall_behind(now, burst, packet);
+            self.fall_behind(now, room, (burst, packet));
             return None;
         }
         let goes_over = begins || track.spatial() != before;
@@ -64,8 +67,9 @@ impl Viewer {
     }
 
     /// Leaves a keyframe to be taken from the cache once a queue has passed, where it is played at all.
-    fn wait_for_queue(&mut self, burst: &Burst, packet: &MediaPacket) {
-        if let Some(due) = self.drained.filter(|_| self.plays(&burst.format)) {
+    fn wait_for_queue(&mut self, now: Instant, burst: &Burst, packet: &MediaPacket) {
+        if self.plays(&burst.format) {
+            let due = self.drained.map_or(now, |drained| drained.max(now));
             let start = Start {
                 source: burst.source,
                 layer: burst.layer,
@@ -76,10 +80,41 @@ impl Viewer {
         }
     }
 
-    /// Leaves a packet and all behind it to be taken from the cache, at the pace of the path.
-    fn fall_behind(&mut self, now: Instant, burst: &Burst, packet: &MediaPacket) {
-        self.catch_up = Some(CatchUp::behind(burst, packet, now + pacer::STEP));
+    /// Leaves a packet and all behind it to be taken from the cache, at the pace of the path. If something else waits
+    /// there already, the picture is over until that comes.
+    fn fall_behind(&mut self, now: Instant, room: &Room, (burst, packet): (&Burst, &MediaPacket)) {
+        if self.catch_up.is_some() {
+            self.picture = Shown::Ended;
+            return;
+        }
+        let is_inside = is_inside(room, burst, packet);
+        let due = now + pacer::STEP;
+        self.catch_up = Some(CatchUp::behind((burst, packet), is_inside, due));
         self.has_fallen_behind = true;
+    }
+
+    /// Takes how much waits for its connection to take it; returns whether that holds its picture up, which was not.
+    pub(crate) fn handle_backlog(&mut self, now: Instant, backlog: Backlog) -> bool {
+        let is_held = self.hold.tell(now, backlog);
+        if self.catch_up.is_none() {
+            self.hold.forget_late();
+        }
+        is_held
+    }
+
+    /// Returns where it is in the cache, if its connection lets it go on there.
+    pub(super) fn free_catch_up(&self) -> Option<CatchUp> {
+        self.catch_up.filter(|catch_up| !self.is_held(catch_up))
+    }
+
+    /// Returns whether the next packet from the cache has to wait for the connection.
+    pub(crate) fn is_held(&self, step: &CatchUp) -> bool {
+        self.hold.holds(|| step.is_inside)
+    }
+
+    /// Returns, once, whether what waits in the cache was held up for too long to be shown.
+    pub(crate) fn take_late(&mut self, step: &CatchUp) -> bool {
+        self.hold.take_late(step)
     }
 
     /// Returns whether it fell behind since this was asked last.
@@ -159,7 +194,7 @@ impl Viewer {
 
     /// Returns whether another packet of padding is due now, with which the path is probed.
     pub(crate) fn owes_padding(&self, now: Instant) -> bool {
-        self.bandwidth.owes_padding(now)
+        !self.hold.is_held() && self.bandwidth.owes_padding(now)
     }
 
     /// Returns one of the last packets of the picture, `back` from the very last, to probe the path with.
@@ -189,6 +224,11 @@ impl Viewer {
     /// Ends a step of probing.
     pub(crate) fn end_probe_step(&mut self, now: Instant) {
         self.bandwidth.end_step(now);
+    }
+
+    /// Forgets what had to wait to be sent again.
+    pub(crate) fn forget_repairs(&mut self) {
+        self.bandwidth.forget_repairs();
     }
 
     /// Takes the next packet that had to wait to be sent again, if its turn has come.

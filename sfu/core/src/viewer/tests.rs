@@ -211,3 +211,44 @@ fn a_keyframe_that_begins_takes_room_as_others_do() {
     assert_eq!(scene.send(&burst), 20);
     assert!(scene.viewer.take_fallen_behind());
 }
+
+#[test]
+fn only_what_was_sent_and_not_acknowledged_before_counts_as_arrived() {
+    let mut scene = Scene::new();
+    let report = |ssrc, highest_sequence: u32| {
+        let mut compound = Vec::new();
+        let report = rtcp::ReceptionReport {
+            ssrc,
+            highest_sequence,
+            ..rtcp::ReceptionReport::default()
+        };
+        rtcp::write_receiver_report(&mut compound, 7, &[report]);
+        compound
+    };
+    let arrives = |scene: &mut Scene, compound: &[u8]| {
+        scene.viewer.handle_rtcp(scene.now, compound);
+        let told = scene.viewer.poll_reception(scene.now);
+        told.is_some_and(|(arrives, _)| arrives)
+    };
+    // Nothing was sent: nothing can have come, whatever the viewer says.
+    for said in 0..=u32::from(u16::MAX) {
+        assert!(!arrives(&mut scene, &report(1, said)), "{said}");
+    }
+    let burst = scene.frame(0, 3, true);
+    let (now, room, viewer) = (scene.now, &scene.room, &mut scene.viewer);
+    let packets = burst.packets.iter();
+    let sent = packets.filter_map(|packet| viewer.prepare(now, room, &burst, packet));
+    let sent: Vec<u32> = sent.map(|it| it.header.sequence_number.into()).collect();
+    assert!(
+        !arrives(&mut scene, &report(1, sent[2] + 1)),
+        "ahead of all"
+    );
+    assert!(!arrives(&mut scene, &report(2, sent[2])), "of another");
+    assert!(arrives(&mut scene, &report(1, 0x5_0000 + sent[1])));
+    // The same again is no news.
+    scene.pass(10_000);
+    scene.viewer.handle_rtcp(scene.now, &report(1, sent[1]));
+    let lapsed = Some((false, Duration::from_secs(10)));
+    assert_eq!(scene.viewer.poll_reception(scene.now), lapsed);
+    assert!(arrives(&mut scene, &report(1, sent[2])));
+}

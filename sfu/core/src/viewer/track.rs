@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::codec::{Shift, Tier};
-use crate::command::{Format, Kind, PayloadFormat, PeerId, SendTrack};
+use crate::command::{Format, Kind, PayloadFormat, PeerId, PlayoutDelay, SendTrack};
 use crate::publisher::{middle, ntp_units, ticks};
 use crate::relay::{Burst, MediaPacket, SourceClock, SourceId};
 use crate::room::Room;
@@ -12,9 +12,11 @@ use crate::rtp::packet::{OutgoingHeader, TransportSequence};
 use crate::rtp::rtcp::{self, ReceptionReport, SenderInfo};
 use crate::rtp::seq::SeqNo;
 use crate::viewer::Again;
+use crate::viewer::playout::Playout;
+use crate::viewer::reception::Acknowledged;
 use crate::viewer::resend::Resend;
 use crate::viewer::rewrite::{Numbers, Origin, Rewrite};
-use crate::viewer::sendable::{Sendable, number_id};
+use crate::viewer::sendable::{DelayElement, Sendable, number_id};
 use crate::viewer::stamps::Past;
 
 /// The state of one sending m-line.
@@ -24,6 +26,8 @@ pub(super) struct Track {
     negotiated: SendTrack,
     /// Identifier of the transport-wide number; `None` where that was not negotiated.
     number_id: Option<u8>,
+    /// What it is still to be told of how long pictures wait.
+    playout: Playout,
     /// Its numbering.
     rewrite: Rewrite,
     /// What was sent again.
@@ -37,6 +41,8 @@ pub(super) struct Track {
     sent_bytes: u32,
     /// Middle of the NTP time in the last sender report, and when it left.
     last_report: Option<(u32, Instant)>,
+    /// What of it has come.
+    acknowledged: Acknowledged,
 }
 
 impl Track {
@@ -44,7 +50,9 @@ impl Track {
         let rewrite = Rewrite::new(peer);
         Self {
             number_id: number_id(&negotiated),
+            playout: Playout::new(&negotiated),
             negotiated,
+            acknowledged: Acknowledged::new(rewrite.highest()),
             rewrite,
             resend: Resend::new(SeqNo(0)),
             format: None,
@@ -90,14 +98,20 @@ impl Track {
     /// Returns how much the header extensions add to a packet, in bytes.
     pub(super) fn extension_len(&self, packet: &MediaPacket) -> usize {
         let descriptor = packet.descriptor.as_ref();
-        match self.negotiated.extensions.descriptor.zip(descriptor) {
-            None => self.number_id.map_or(0, |_| TransportSequence::LEN),
-            Some((id, descriptor)) => {
-                let number = self.number_id.map(|id| (id, 2));
-                let descriptor = (id, usize::from(descriptor.len));
-                ext::block_len(number.into_iter().chain([descriptor]))
-            }
+        let descriptor = self.negotiated.extensions.descriptor.zip(descriptor);
+        let delay = self.playout.element();
+        if descriptor.is_none() && delay.is_none() {
+            return self.number_id.map_or(0, |_| TransportSequence::LEN);
         }
+        let number = self.number_id.map(|id| (id, 2));
+        let delay = delay.map(|delay| (delay.parts().0, DelayElement::LEN));
+        let descriptor = descriptor.map(|(id, it)| (id, usize::from(it.len)));
+        ext::block_len(number.into_iter().chain(delay).chain(descriptor))
+    }
+
+    /// Takes how long its pictures are to wait at the viewer.
+    pub(super) fn set_playout_delay(&mut self, delay: PlayoutDelay) {
+        self.playout.set(delay);
     }
 
     /// Takes the tier that is to be shown of a source with layers within.
@@ -149,9 +163,14 @@ impl Track {
         } else {
             self.resend.earn(bytes);
         }
+        let delay = self.playout.element();
+        if delay.is_some() {
+            self.playout.note_sent(numbers.marker);
+        }
         Some(Sendable {
             first,
             begins,
+            delay,
             transport_sequence: self.transport_sequence(number),
             ..self.sendable(packet, format.payload_type, numbers)
         })
@@ -261,6 +280,7 @@ impl Track {
             roll_over: seq.roll_over(),
             transport_sequence: self.transport_sequence(number),
             descriptor: None,
+            delay: None,
             original: None,
             shift: Shift::default(),
             padding: u8::MAX,
@@ -367,6 +387,12 @@ impl Track {
         now.saturating_duration_since(at).checked_sub(held)
     }
 
+    /// Takes note of a report; returns whether it acknowledges packets that none before it did.
+    pub(super) fn acknowledges(&mut self, report: &ReceptionReport) -> bool {
+        let sent = self.rewrite.highest();
+        report.ssrc == self.ssrc() && self.acknowledged.take(sent, report.highest_sequence)
+    }
+
     fn payload_format(&self, sent: &Format) -> Option<PayloadFormat> {
         let formats = &self.negotiated.formats;
         let exact = formats.iter().find(|format| format.format == *sent);
@@ -398,6 +424,7 @@ impl Track {
             descriptor: self
                 .descriptor(packet, numbers.active)
                 .filter(|_| !is_blank),
+            delay: None,
             original: None,
             shift,
             padding: if is_blank { 1 } else { packet.padding },

@@ -20,6 +20,8 @@ pub(crate) mod spent;
 
 pub(crate) mod stage;
 
+pub(crate) mod stream;
+
 pub(crate) mod world;
 
 use std::collections::BTreeMap;

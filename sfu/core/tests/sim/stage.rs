@@ -22,11 +22,14 @@ use super::layered::{DESCRIPTOR, Layered};
 use super::peer::{Nomination, Peer, PeerConfig};
 use super::simulcast::{self, SentLayer, Simulcasting};
 use super::spent::{Spent, Work};
+use super::stream::Stream;
 use super::world::{SERVER, identity};
 use super::{Link, Network, Parcel, Seed, address, epoch};
 
 /// Identifier of the transport-wide number towards viewers.
 pub(crate) const TRANSPORT_CC: u8 = 3;
+/// Identifier of the play-out delay towards viewers.
+pub(crate) const PLAYOUT_DELAY: u8 = 6;
 
 /// The room that everybody is in who is not sent elsewhere.
 pub(crate) const ROOM: RoomKey = RoomKey(5);
@@ -56,6 +59,8 @@ pub(crate) struct Actor {
     pub(crate) link: Link,
     /// What the server's datagrams to it squeeze through; `None` for a path without a limit.
     pub(crate) bottleneck: Option<Bottleneck>,
+    /// The TCP connection by which it comes; `None`: it comes by UDP.
+    pub(crate) stream: Option<Stream>,
     pub(crate) role: Role,
 }
 
@@ -193,6 +198,28 @@ impl Stage {
         self.add(id, link, Media::View(tracks), role)
     }
 
+    /// Adds a viewer that takes play-out delays, too; returns its place.
+    pub(crate) fn watch_delayed(&mut self, id: u64, link: Link) -> usize {
+        self.watch_told(id, link, Some(97))
+    }
+
+    /// The same, which repairs by the same packets; returns its place.
+    pub(crate) fn watch_delayed_on_one_stream(&mut self, id: u64, link: Link) -> usize {
+        self.watch_told(id, link, None)
+    }
+
+    fn watch_told(&mut self, id: u64, link: Link, rtx: Option<u8>) -> usize {
+        let mut tracks = send_tracks(&[(96, rtx, VP8)]);
+        for track in &mut tracks {
+            track.extensions.transport_cc = Some(TRANSPORT_CC);
+            track.extensions.playout_delay = Some(PLAYOUT_DELAY);
+        }
+        let mut watching = Watching::new(self.now);
+        watching.reports_transport = false;
+        let role = Role::Watching(Box::new(watching));
+        self.add(id, link, Media::View(tracks), role)
+    }
+
     /// Adds a viewer that reports what arrives, behind a bottleneck; returns its place.
     pub(crate) fn watch_behind(&mut self, id: u64, link: Link, bottleneck: Bottleneck) -> usize {
         let place = self.watch_numbered(id, link);
@@ -266,6 +293,7 @@ impl Stage {
             peer,
             link,
             bottleneck,
+            stream: None,
             role,
         });
         self.actors.len() - 1
@@ -402,7 +430,14 @@ impl Stage {
         let path = Path {
             local: None,
             remote: from,
+            connection: None,
         };
+        let mut actors = self.actors.iter_mut();
+        let sender = actors.find(|actor| actor.peer.config.address == from);
+        if let Some(stream) = sender.and_then(|actor| actor.stream.as_mut()) {
+            stream.receive((self.now, path), (&mut self.nodes, shard), datagram);
+            return;
+        }
         let mut actors = self.actors.iter();
         let sender = actors.find(|actor| actor.peer.config.address == from);
         let is_viewer = sender.is_some_and(|it| matches!(it.role, Role::Watching(_)));
@@ -479,7 +514,7 @@ impl Stage {
             spent.note(Work::Run, || node.poll_transmit(now, &mut out))
         } {
             for datagram in out.chunks(transmit.segment_size.unwrap_or(usize::MAX)) {
-                self.transmit(now, transmit.path.remote, datagram);
+                self.leave(now, transmit.path, datagram);
             }
             now += self.send_time;
             moved = true;
@@ -488,6 +523,32 @@ impl Stage {
             self.events.push((self.elapsed(), event));
         }
         moved
+    }
+
+    /// Lets a datagram leave by UDP, or by the connection of its path if that is still there.
+    fn leave(&mut self, now: Instant, path: Path, datagram: &[u8]) {
+        if path.connection.is_none() {
+            self.transmit(now, path.remote, datagram);
+            return;
+        }
+        let mut actors = self.actors.iter_mut();
+        let actor = actors.find(|actor| actor.peer.config.address == path.remote);
+        if let Some(stream) = actor.and_then(|actor| actor.stream.as_mut()) {
+            for datagram in stream.send(now, &mut self.nodes, datagram) {
+                self.transmit(now, path.remote, &datagram);
+            }
+        }
+    }
+
+    /// Lets a client take nothing of its connection, or all again.
+    pub(crate) fn stall(&mut self, place: usize, is_stalled: bool) {
+        let actor = &mut self.actors[place];
+        let to = actor.peer.config.address;
+        let stream = actor.stream.as_mut().unwrap();
+        stream.is_stalled = is_stalled;
+        for datagram in stream.flow(self.now, &mut self.nodes) {
+            self.transmit(self.now, to, &datagram);
+        }
     }
 
     fn transmit(&mut self, now: Instant, to: SocketAddr, datagram: &[u8]) {

@@ -173,6 +173,7 @@ impl World {
         let path = Path {
             local: None,
             remote: from,
+            connection: None,
         };
         let received = self
             .server

@@ -65,6 +65,7 @@ impl Claims {
             granted_until: Some(self.exp),
             minted_at: self.iat,
             sign_in: None,
+            signer: None,
         })
     }
 

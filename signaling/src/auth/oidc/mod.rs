@@ -62,6 +62,11 @@ impl Providers {
         self.0.get(issuer)
     }
 
+    /// Returns the names under which they issue tokens.
+    pub(super) fn issuers(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(String::as_str)
+    }
+
     /// Gets the keys of all, so that the first who signs in need not wait. Without them tokens are refused until a
     /// later try succeeds.
     pub(crate) fn warm_up(&self) {
@@ -127,6 +132,10 @@ fn reason(error: &jsonwebtoken::errors::Error) -> String {
 fn header(settings: &OidcProvider, token: &str) -> Result<Header, ApiError> {
     let header = jsonwebtoken::decode_header(token);
     let header = header.map_err(|error| refused(settings, &reason(&error)))?;
+    // No extension is known here, and one that is critical is to be known (RFC 7515, section 4.1.11).
+    if header.crit.is_some() {
+        return Err(refused(settings, "`crit` names what is not known here"));
+    }
     // The list holds no algorithm with a shared secret, so a public key is never taken for one.
     let mut allowed = settings.algorithms.iter().copied();
     if allowed.any(|it| Algorithm::from(it) == header.alg) {

@@ -9,7 +9,9 @@ use serde::Deserialize;
 use super::moderate;
 use crate::app::App;
 use crate::error::ApiError;
-use crate::http::page::{Page, Parameters, page_size};
+use crate::http::cursor::List;
+use crate::http::page::{Page, page_size};
+use crate::http::query::Parameters;
 use crate::http::{Bearer, RoomInPath};
 use crate::store::Audit;
 
@@ -17,11 +19,22 @@ use crate::store::Audit;
 #[into_params(parameter_in = Query)]
 pub(crate) struct AuditParameters {
     /// Where the page before said that this one begins.
-    #[param(format = "uuid")]
+    #[param(min_length = 1, max_length = 700, pattern = "^[A-Za-z0-9_-]+$")]
     pub(super) cursor: Option<String>,
     /// How many; 20 where it is left out.
     #[param(minimum = 1, maximum = 100)]
     pub(super) limit: Option<u32>,
+}
+
+impl AuditParameters {
+    /// Returns the id before which a page begins.
+    ///
+    /// # Errors
+    /// The cursor is not one of the list.
+    pub(super) fn before(&self, list: &List) -> Result<Option<String>, ApiError> {
+        let cursor = self.cursor.as_deref();
+        cursor.map(|cursor| list.place(cursor)).transpose()
+    }
 }
 
 /// Lists what those did who keep order, the last first.
@@ -35,10 +48,12 @@ pub(crate) async fn list(
 ) -> Result<Json<Page<Audit>>, ApiError> {
     let identity = bearer.required()?;
     let limit = page_size(parameters.limit)?;
-    let before = parameters.before()?;
+    let list = List::new(&app.seed, format_args!("audit {room}"));
+    let before = parameters.before(&list)?;
     let (record, _) = moderate(&app, &identity, &room).await?;
     let order = &app.stores.order;
     let deeds = order.audit(&record.id, before.as_deref(), limit + 1).await;
     let deeds = deeds.map_err(ApiError::store)?;
-    Ok(Json(Page::new(deeds, limit, |last| last.id.clone())))
+    let cursor = |last: &Audit| list.cursor(&last.id);
+    Ok(Json(Page::new(deeds, limit, cursor)))
 }

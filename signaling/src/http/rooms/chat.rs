@@ -15,7 +15,8 @@ use crate::app::App;
 use crate::auth::Action;
 use crate::chat::{Said, SaidKind, is_name};
 use crate::error::{ApiError, Code};
-use crate::http::page::{Page, Parameters, bad_query, page_size};
+use crate::http::page::{Page, page_size};
+use crate::http::query::{Parameters, bad_parameter};
 use crate::http::{Bearer, Body, RoomInPath};
 use crate::room::Heard;
 use crate::store::{ChatMessage, Deed};
@@ -43,7 +44,8 @@ pub(crate) async fn list(
     let limit = page_size(parameters.limit)?;
     let before = parameters.before.unwrap_or(MAX_NUMBER);
     if before > MAX_NUMBER {
-        return Err(bad_query());
+        let expected = format!("a whole number from 0 to {MAX_NUMBER}");
+        return Err(bad_parameter("before", &expected));
     }
     let identity = identity.unwrap_or_else(nobody);
     let (record, _, _) = app.enter(&identity, &room).await?;

@@ -19,7 +19,7 @@ use crate::app::App;
 use crate::auth::{Action, Identity, Secret};
 use crate::error::{ApiError, Code};
 use crate::http::creation::creation_key;
-use crate::http::page::Parameters;
+use crate::http::query::Parameters;
 use crate::http::{Bearer, Body, RoomInPath};
 use crate::id::RoomId;
 use crate::limit::{Door, Who};
@@ -52,9 +52,6 @@ pub(crate) async fn create(
 ) -> Result<(StatusCode, Json<CreatedRoom>), ApiError> {
     let identity = bearer.required()?;
     identity.check(Action::Create)?;
-    app.course.check_open()?;
-    app.doors
-        .pass(Door::CreateRoom, &Who::Identity(identity.id.clone()))?;
     let request = format!("{new:?} {}", parameters.start);
     let creation = creation_key(&headers, &identity, &request)?;
     let rooms = &app.stores.rooms;
@@ -66,6 +63,10 @@ pub(crate) async fn create(
             return created(&app, None, (Some(creation), before), &base).await;
         }
     }
+    // Nor does it count again, or come too late: a client that asks anew for want of an answer gets it.
+    app.course.check_open()?;
+    app.doors
+        .pass(Door::CreateRoom, &Who::Identity(identity.id.clone()))?;
     let record = new_record(&identity, new, parameters.start)?;
     let key = stream_key(&app, creation.as_ref(), &record.id);
     let made = rooms.create(&record, &key.hash(), creation.as_ref()).await;

@@ -28,6 +28,10 @@ pub(crate) struct NewRoom {
     /// The best picture that the host means to send.
     #[serde(default)]
     quality: Quality,
+    /// How long viewers let pictures wait before they show them, in milliseconds: 0 for a conversation, more for pictures
+    /// that stand still less often; `null` leaves it to each viewer's player.
+    #[schema(minimum = 0, maximum = 4000)]
+    playout_delay_ms: Option<u16>,
     /// A picture of the host.
     #[schema(max_length = 2048, pattern = "^https?://[^/]")]
     host_avatar_url: Option<String>,
@@ -72,6 +76,10 @@ pub(crate) struct RoomPatch {
     #[serde(deserialize_with = "present")]
     #[schema(nullable = false)]
     quality: Option<Quality>,
+    /// How long viewers let pictures wait before they show them, in milliseconds; `null` leaves it to each viewer's player.
+    #[serde(deserialize_with = "said")]
+    #[schema(value_type = Option<u16>, minimum = 0, maximum = 4000)]
+    playout_delay_ms: Option<Option<u16>>,
     /// A picture of the host.
     #[serde(deserialize_with = "said")]
     #[schema(value_type = Option<String>, max_length = 2048, pattern = "^https?://[^/]")]
@@ -110,6 +118,7 @@ impl NewRoom {
             category: Some(self.category),
             visibility: Some(self.visibility.unwrap_or(Visibility::Public)),
             quality: Some(self.quality),
+            playout_delay_ms: Some(self.playout_delay_ms),
             host_avatar_url: Some(self.host_avatar_url),
             documents: Some(self.documents),
             external_link: Some(self.external_link),
@@ -145,6 +154,9 @@ impl RoomPatch {
         }
         if let Some(link) = self.external_link {
             room.external_link = link.as_ref().map(link_of).transpose()?;
+        }
+        if let Some(delay) = self.playout_delay_ms {
+            room.playout_delay_ms = delay.map(playout_delay).transpose()?;
         }
         if let Some(moment) = self.scheduled_at {
             room.scheduled_at = moment.map(begin).transpose()?;
@@ -225,6 +237,14 @@ fn link_of(link: &ExternalLink) -> Result<ExternalLink, ApiError> {
     })
 }
 
+fn playout_delay(millis: u16) -> Result<u16, ApiError> {
+    if millis <= MAX_PLAYOUT_DELAY_MS {
+        return Ok(millis);
+    }
+    let text = format!("`playoutDelayMs` is {MAX_PLAYOUT_DELAY_MS} at most.");
+    Err(ApiError::new(Code::BadMessage, text))
+}
+
 /// Checks that browsers can open an address, and that it says nothing of who opens it.
 fn web_address(field: &str, text: &str) -> Result<String, ApiError> {
     let host = text
@@ -266,6 +286,8 @@ fn unusable(field: &str, why: &str) -> ApiError {
     )
 }
 
+/// What players keep of a picture while it waits has bounds.
+const MAX_PLAYOUT_DELAY_MS: u16 = 4000;
 const MAX_TITLE: usize = 120;
 const MAX_DESCRIPTION: usize = 2000;
 const MAX_SLUG: usize = 40;
@@ -288,6 +310,12 @@ mod tests {
         assert_eq!(room.category.as_deref(), Some("music"));
         change(&mut room, r#"{"category":null}"#).unwrap();
         assert_eq!((room.title.as_str(), &room.category), ("New", &None));
+        change(&mut room, r#"{"playoutDelayMs":0}"#).unwrap();
+        assert_eq!(room.playout_delay_ms, Some(0));
+        change(&mut room, r#"{"title":"Newer"}"#).unwrap();
+        assert_eq!(room.playout_delay_ms, Some(0));
+        change(&mut room, r#"{"playoutDelayMs":null}"#).unwrap();
+        assert_eq!(room.playout_delay_ms, None);
         assert!(room.host_avatar_url.is_some());
     }
 
@@ -305,6 +333,7 @@ mod tests {
                 Code::BadMessage,
             ),
             (r#"{"category":"Music"}"#.to_owned(), Code::BadMessage),
+            (r#"{"playoutDelayMs":4001}"#.to_owned(), Code::BadMessage),
             (
                 r#"{"hostAvatarUrl":"javascript:alert(1)"}"#.to_owned(),
                 Code::BadMessage,

@@ -13,7 +13,8 @@ use super::moderation::{Whom, order};
 use crate::app::App;
 use crate::auth::{Action, Role};
 use crate::error::{ApiError, Code};
-use crate::http::page::{Page, Parameters};
+use crate::http::page::Page;
+use crate::http::query::Parameters;
 use crate::http::{Bearer, Body, RoomInPath};
 use crate::store::{Deed, User};
 

@@ -67,13 +67,13 @@ pub(crate) async fn join(
     };
     let admitted = app.admit(&identity, &room).await?;
     let (role, grants) = admitted.now;
-    let record = admitted.record;
+    let record = &admitted.record;
     if record.status == RoomStatus::Cancelled {
         return Err(ApiError::new(Code::RoomOver, "The room was cancelled."));
     }
     let issued = app
         .authority
-        .join(&identity, &record.id, admitted.own, app.join_ttl())?;
+        .join(&identity, admitted.opening(), app.join_ttl())?;
     let base = base_url(&app, &headers);
     Ok(Json(JoinAnswer {
         token: issued.token,

@@ -10,9 +10,11 @@ use serde::Deserialize;
 use super::nobody;
 use super::view::Room;
 use crate::app::App;
-use crate::auth::{Action, Identity};
+use crate::auth::{Action, Identity, Secret};
 use crate::error::ApiError;
-use crate::http::page::{Page, Parameters, bad_query, page_size, read_cursor, write_cursor};
+use crate::http::cursor::List;
+use crate::http::page::{Page, page_size};
+use crate::http::query::{Parameters, bad_parameter, read};
 use crate::http::{Bearer, RoomInPath};
 use crate::store::{
     self, RoomCursor, RoomOrder, RoomQuery, RoomRecord, RoomStatus, SeenBy, Visibility,
@@ -24,9 +26,6 @@ use crate::store::{
 pub(crate) struct ListParameters {
     /// Only these; left out: all but cancelled ones.
     status: Option<RoomStatus>,
-    #[serde(flatten)]
-    #[param(ignore)]
-    others: Filter,
 }
 
 /// Which rooms to list for who looks after the server.
@@ -35,9 +34,6 @@ pub(crate) struct ListParameters {
 pub(crate) struct AdminParameters {
     /// Only these; left out: whatever it is.
     visibility: Option<Visibility>,
-    #[serde(flatten)]
-    #[param(ignore)]
-    others: ListParameters,
 }
 
 /// Which rooms to list, whatever their status.
@@ -56,35 +52,36 @@ pub(crate) struct Filter {
     /// In which order; `active` where it is left out.
     sort: Option<RoomOrder>,
     /// Where the page before said that this one begins. Everything else must be as it was then.
-    #[param(min_length = 1, max_length = 200, pattern = "^[A-Za-z0-9_-]+$")]
+    #[param(min_length = 1, max_length = 700, pattern = "^[A-Za-z0-9_-]+$")]
     cursor: Option<String>,
     /// How many; 20 where it is left out.
-    #[param(value_type = Option<u32>, minimum = 1, maximum = 100)]
-    limit: Option<String>,
+    #[param(minimum = 1, maximum = 100)]
+    limit: Option<u32>,
 }
 
 impl Filter {
-    fn query(self, identity: Option<Identity>) -> Result<RoomQuery, ApiError> {
-        // Behind `flatten` everything is text.
-        let limit = self.limit.map(|text| text.parse().map_err(|_| bad_query()));
-        let limit = page_size(limit.transpose()?)?;
+    /// Says which rooms are wanted, and returns the cursor, which is for the whole of the query.
+    fn query(self, identity: Option<Identity>) -> Result<(RoomQuery, Option<String>), ApiError> {
+        let limit = page_size(self.limit)?;
         // No title is longer, and searching has its price.
         let asked = self.q.as_deref().unwrap_or_default();
         let in_category = |text: &String| {
             let allowed = |it: u8| it.is_ascii_lowercase() || it.is_ascii_digit() || it == b'-';
             (1..=40).contains(&text.len()) && text.bytes().all(allowed)
         };
-        let order = self.sort.unwrap_or_default();
-        let after = self.cursor.as_deref();
-        let after = after.map(|cursor| read_cursor(cursor, order));
         let named = |text: &String| (1..=128).contains(&text.chars().count());
-        if asked.chars().count() > MAX_ASKED
-            || !self.category.as_ref().is_none_or(in_category)
-            || !self.owner.as_ref().is_none_or(named)
-        {
-            return Err(bad_query());
+        if asked.chars().count() > MAX_ASKED {
+            let expected = format!("{MAX_ASKED} characters at most");
+            return Err(bad_parameter("q", &expected));
         }
-        Ok(RoomQuery {
+        if !self.category.as_ref().is_none_or(in_category) {
+            let expected = "1 to 40 lower-case letters, digits and hyphens";
+            return Err(bad_parameter("category", expected));
+        }
+        if !self.owner.as_ref().is_none_or(named) {
+            return Err(bad_parameter("owner", "1 to 128 characters"));
+        }
+        let query = RoomQuery {
             words: (!asked.is_empty()).then(|| store::words(asked)),
             category: self.category,
             // The database takes no text with a zero in it, and nobody is called so.
@@ -93,11 +90,11 @@ impl Filter {
                 Some(identity) if identity.may_host() => SeenBy::Host(identity.id),
                 Some(_) | None => SeenBy::Everybody,
             },
-            order,
-            after: after.transpose()?,
+            order: self.sort.unwrap_or_default(),
             limit: limit + 1,
             ..RoomQuery::default()
-        })
+        };
+        Ok((query, self.cursor))
     }
 }
 
@@ -109,13 +106,11 @@ impl Filter {
 pub(crate) async fn list(
     State(app): State<Arc<App>>,
     Bearer(identity): Bearer,
-    Parameters(parameters): Parameters<ListParameters>,
+    Parameters(ListParameters { status }): Parameters<ListParameters>,
+    Parameters(filter): Parameters<Filter>,
 ) -> Result<Json<Page<Room>>, ApiError> {
-    let query = RoomQuery {
-        status: parameters.status,
-        ..parameters.others.query(identity)?
-    };
-    page(&app, query).await
+    let (query, cursor) = filter.query(identity)?;
+    page(&app, RoomQuery { status, ..query }, cursor).await
 }
 
 /// Lists the rooms that are on air.
@@ -126,11 +121,9 @@ pub(crate) async fn live(
     Bearer(identity): Bearer,
     Parameters(filter): Parameters<Filter>,
 ) -> Result<Json<Page<Room>>, ApiError> {
-    let query = RoomQuery {
-        rank: Some(RoomStatus::Live.rank()),
-        ..filter.query(identity)?
-    };
-    page(&app, query).await
+    let (query, cursor) = filter.query(identity)?;
+    let rank = Some(RoomStatus::Live.rank());
+    page(&app, RoomQuery { rank, ..query }, cursor).await
 }
 
 /// Lists the rooms whose event is over.
@@ -141,11 +134,9 @@ pub(crate) async fn past(
     Bearer(identity): Bearer,
     Parameters(filter): Parameters<Filter>,
 ) -> Result<Json<Page<Room>>, ApiError> {
-    let query = RoomQuery {
-        rank: Some(RoomStatus::Ended.rank()),
-        ..filter.query(identity)?
-    };
-    page(&app, query).await
+    let (query, cursor) = filter.query(identity)?;
+    let rank = Some(RoomStatus::Ended.rank());
+    page(&app, RoomQuery { rank, ..query }, cursor).await
 }
 
 /// Lists rooms for who looks after the server, unlisted and private ones too.
@@ -156,16 +147,18 @@ pub(crate) async fn past(
 pub(crate) async fn all(
     State(app): State<Arc<App>>,
     bearer: Bearer,
-    Parameters(parameters): Parameters<AdminParameters>,
+    Parameters(AdminParameters { visibility }): Parameters<AdminParameters>,
+    Parameters(ListParameters { status }): Parameters<ListParameters>,
+    Parameters(filter): Parameters<Filter>,
 ) -> Result<Json<Page<Room>>, ApiError> {
     bearer.required()?.check(Action::Administer)?;
-    let ListParameters { status, others } = parameters.others;
+    let (query, cursor) = filter.query(None)?;
     let query = RoomQuery {
         status,
-        seen_by: SeenBy::Admin(parameters.visibility),
-        ..others.query(None)?
+        seen_by: SeenBy::Admin(visibility),
+        ..query
     };
-    page(&app, query).await
+    page(&app, query, cursor).await
 }
 
 /// Lists what to watch next.
@@ -213,12 +206,58 @@ fn best() -> RoomQuery {
     }
 }
 
-async fn page(app: &App, query: RoomQuery) -> Result<Json<Page<Room>>, ApiError> {
+async fn page(
+    app: &App,
+    mut query: RoomQuery,
+    cursor: Option<String>,
+) -> Result<Json<Page<Room>>, ApiError> {
+    let list = list_of(app, &query);
+    let after = cursor.map(|cursor| read_cursor(&list, &cursor, query.order));
+    query.after = after.transpose()?;
     let rooms = app.stores.rooms.list(&query).await;
     let rooms = rooms.map_err(ApiError::store)?;
-    let cursor = |room: &RoomRecord| write_cursor(&RoomCursor::of(room, query.order));
+    let cursor = |room: &RoomRecord| write_cursor(&list, &RoomCursor::of(room, query.order));
     let page = Page::new(rooms, query.limit - 1, cursor);
     Ok(Json(page.map(|record| Room::new(app, record))))
+}
+
+/// Reads a query as strangers may send it: the door for fuzzing. Returns whether its cursor is one of a list that nobody
+/// has seen.
+pub(crate) fn read_hostile(query: &str) -> bool {
+    let list = List::new(&Secret::new("a secret that nobody guesses"), "rooms");
+    let filter = read::<Filter>(query).and_then(|filter| filter.query(None));
+    let cursor = filter.ok().and_then(|(_, cursor)| cursor);
+    cursor.is_some_and(|cursor| list.place(&cursor).is_ok())
+}
+
+/// Names what is listed: all of a query but the page of it.
+fn list_of(app: &App, query: &RoomQuery) -> List {
+    let whole = RoomQuery {
+        limit: 0,
+        ..query.clone()
+    };
+    List::new(&app.seed, format_args!("rooms {whole:?}"))
+}
+
+fn write_cursor(list: &List, cursor: &RoomCursor) -> String {
+    let RoomCursor { rank, key, id, .. } = cursor;
+    list.cursor(&format!("{rank}:{key}:{id}"))
+}
+
+/// Reads a cursor that [`write_cursor`] wrote in this list.
+fn read_cursor(list: &List, cursor: &str, order: RoomOrder) -> Result<RoomCursor, ApiError> {
+    let place = list.place(cursor)?;
+    let read = || {
+        let mut parts = place.splitn(3, ':');
+        Some(RoomCursor {
+            order,
+            rank: parts.next()?.parse().ok()?,
+            key: parts.next()?.parse().ok()?,
+            id: parts.next()?.to_owned(),
+        })
+    };
+    // What is sealed was written above.
+    read().ok_or_else(|| ApiError::internal("a cursor of this list that cannot be read"))
 }
 
 const MAX_ASKED: usize = 120;

@@ -28,6 +28,8 @@ pub(crate) mod like;
 
 pub(crate) mod floor;
 
+pub(crate) mod analytics;
+
 use axum::http::{HeaderMap, StatusCode, header};
 
 use crate::app::App;

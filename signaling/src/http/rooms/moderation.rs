@@ -8,7 +8,6 @@ use axum::http::StatusCode;
 use axum::http::request::Parts;
 use serde::Deserialize;
 use utoipa::ToSchema;
-use uuid::Uuid;
 
 use super::audit::AuditParameters;
 use super::{keep_order, moderate};
@@ -16,7 +15,9 @@ use crate::app::App;
 use crate::auth::Action;
 use crate::chat::{ChatSettings, SettingsPatch};
 use crate::error::{ApiError, Code};
-use crate::http::page::{Page, Parameters, bad_query, page_size};
+use crate::http::cursor::List;
+use crate::http::page::{Page, page_size};
+use crate::http::query::Parameters;
 use crate::http::{Bearer, Body, RoomInPath};
 use crate::room::new_report;
 use crate::store::{Deed, Held, Limit, LimitKind, Order, Report, User};
@@ -246,14 +247,15 @@ pub(crate) async fn reports(
 ) -> Result<Json<Page<Report>>, ApiError> {
     let identity = bearer.required()?;
     let limit = page_size(parameters.limit)?;
-    let before = parameters.before()?;
+    let list = List::new(&app.seed, format_args!("reports {room}"));
+    let before = parameters.before(&list)?;
     let (record, _) = moderate(&app, &identity, &room).await?;
     let order = &app.stores.order;
     let reports = order
         .reports(&record.id, before.as_deref(), limit + 1)
         .await;
     let reports = reports.map_err(ApiError::store)?;
-    let cursor = |last: &Report| last.report_id.clone();
+    let cursor = |last: &Report| list.cursor(&last.report_id);
     Ok(Json(Page::new(reports, limit, cursor)))
 }
 
@@ -287,15 +289,6 @@ impl FromRequestParts<Arc<App>> for ItemInPath {
         let path = Path::<(String, String)>::from_request_parts(parts, app).await;
         path.map(|Path((room, item))| Self(room, item))
             .map_err(|_| ApiError::no_room())
-    }
-}
-
-impl AuditParameters {
-    /// Returns the id before which a page begins.
-    pub(super) fn before(&self) -> Result<Option<String>, ApiError> {
-        let cursor = self.cursor.as_deref().map(Uuid::parse_str).transpose();
-        let cursor = cursor.map_err(|_| bad_query())?;
-        Ok(cursor.map(|id| id.to_string()))
     }
 }
 

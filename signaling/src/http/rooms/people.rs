@@ -12,7 +12,9 @@ use super::fields::line;
 use super::{keep_order, nobody};
 use crate::app::App;
 use crate::error::ApiError;
-use crate::http::page::{Parameters, bad_query, page_size};
+use crate::http::cursor::List;
+use crate::http::page::page_size;
+use crate::http::query::Parameters;
 use crate::http::{Bearer, Body, RoomInPath};
 use crate::room::Person;
 use crate::store::Deed;
@@ -21,7 +23,7 @@ use crate::store::Deed;
 #[into_params(parameter_in = Query)]
 pub(crate) struct PeopleParameters {
     /// Where the page before said that this one begins.
-    #[param(min_length = 1, max_length = 128)]
+    #[param(min_length = 1, max_length = 700, pattern = "^[A-Za-z0-9_-]+$")]
     cursor: Option<String>,
     /// How many; 20 where it is left out.
     #[param(minimum = 1, maximum = 100)]
@@ -55,10 +57,9 @@ pub(crate) async fn viewers(
     Parameters(parameters): Parameters<PeopleParameters>,
 ) -> Result<Json<People>, ApiError> {
     let limit = page_size(parameters.limit)?;
-    let named = |it: &String| (1..=128).contains(&it.chars().count());
-    if !parameters.cursor.as_ref().is_none_or(named) {
-        return Err(bad_query());
-    }
+    let list = List::new(&app.seed, format_args!("viewers {room}"));
+    let after = parameters.cursor.map(|cursor| list.place(&cursor));
+    let after = after.transpose()?.unwrap_or_default();
     let identity = identity.unwrap_or_else(nobody);
     let (record, _, grants) = app.enter(&identity, &room).await?;
     let summary = app.rooms.summary(&record.id);
@@ -70,11 +71,10 @@ pub(crate) async fn viewers(
     };
     if grants.moderate {
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
-        let after = parameters.cursor.unwrap_or_default();
         let mut items = app.rooms.people(&record.id, after, limit + 1).await?;
         if items.len() > limit {
             items.truncate(limit);
-            people.next_cursor = items.last().map(|person| person.id.clone());
+            people.next_cursor = items.last().map(|person| list.cursor(&person.id));
         }
         people.items = Some(items);
     }

@@ -28,6 +28,10 @@ pub(crate) struct Room {
     status: RoomStatus,
     visibility: Visibility,
     quality: Quality,
+    /// How long viewers let pictures wait before they show them, in milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, minimum = 0, maximum = 4000)]
+    playout_delay_ms: Option<u16>,
     /// Who created it.
     owner: User,
     /// A picture of the host.
@@ -84,6 +88,7 @@ impl Room {
             status,
             visibility: record.visibility,
             quality: record.quality,
+            playout_delay_ms: record.playout_delay_ms,
             owner: record.owner,
             host_avatar_url: record.host_avatar_url,
             documents: record.documents,

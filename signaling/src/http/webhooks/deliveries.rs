@@ -14,7 +14,9 @@ use super::view::{Delivery, DeliveryWithBody};
 use super::{DeliveryInPath, WebhookInPath, administer, nothing};
 use crate::app::App;
 use crate::error::{ApiError, Code};
-use crate::http::page::{Page, Parameters, bad_query, page_size};
+use crate::http::cursor::List;
+use crate::http::page::{Page, page_size};
+use crate::http::query::Parameters;
 use crate::http::{Bearer, Body};
 use crate::store::{self, DeliveryQuery, DeliveryStatus, Replay};
 use crate::time::Timestamp;
@@ -27,7 +29,7 @@ pub(crate) struct DeliveryParameters {
     /// Only these.
     status: Option<DeliveryStatus>,
     /// Where the page before said that this one begins.
-    #[param(pattern = "^[0-9]{1,18}$")]
+    #[param(min_length = 1, max_length = 700, pattern = "^[A-Za-z0-9_-]+$")]
     cursor: Option<String>,
     /// How many; 20 where it is left out.
     #[param(minimum = 1, maximum = 100)]
@@ -66,15 +68,17 @@ pub(crate) async fn list(
 ) -> Result<Json<Page<Delivery>>, ApiError> {
     administer(&app, bearer, &id).await?;
     let limit = page_size(parameters.limit)?;
-    let before = parameters.cursor.map(|it| read_cursor(&it)).transpose()?;
+    let status = parameters.status;
+    let list = List::new(&app.seed, format_args!("deliveries {id} {status:?}"));
+    let before = parameters.cursor.map(|it| read_cursor(&list, &it));
     let query = DeliveryQuery {
-        status: parameters.status,
-        before,
+        status,
+        before: before.transpose()?,
         limit: limit + 1,
     };
     let found = app.stores.delivery_log.deliveries(&id, &query).await;
     let found = found.map_err(ApiError::store)?;
-    let cursor = |last: &store::Delivery| last.number.to_string();
+    let cursor = |last: &store::Delivery| list.cursor(&last.number.to_string());
     Ok(Json(Page::new(found, limit, cursor).map(Delivery::from)))
 }
 
@@ -138,10 +142,10 @@ pub(crate) async fn replay_all(
     Ok((StatusCode::ACCEPTED, Json(Replayed { replayed })))
 }
 
-fn read_cursor(text: &str) -> Result<i64, ApiError> {
-    let fits = (1..=18).contains(&text.len()) && text.bytes().all(|it| it.is_ascii_digit());
-    let number = fits.then(|| text.parse().ok()).flatten();
-    number.ok_or_else(bad_query)
+/// Reads the number before which a page begins.
+fn read_cursor(list: &List, cursor: &str) -> Result<i64, ApiError> {
+    // What is sealed was written above.
+    list.place(cursor)?.parse().map_err(ApiError::internal)
 }
 
 /// Events that are told again by one request.

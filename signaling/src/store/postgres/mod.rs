@@ -59,6 +59,12 @@ mod deliveries;
 #[path = "../sql/delivery_log.rs"]
 mod delivery_log;
 
+#[path = "../sql/analytics.rs"]
+mod analytics;
+
+#[path = "../sql/audiences.rs"]
+mod audiences;
+
 #[path = "../sql/upkeep.rs"]
 mod upkeep;
 
@@ -122,7 +128,8 @@ pub(super) async fn open(url: &str) -> Result<Stores, StoreError> {
         webhooks: store.clone(),
         deliveries: store.clone(),
         delivery_log: store.clone(),
-        upkeep: store,
+        upkeep: store.clone(),
+        analytics: store,
     })
 }
 

@@ -66,6 +66,21 @@ impl OrderStore for Store {
         })
     }
 
+    fn ban<'a>(&'a self, room: &'a RoomId, identity: &'a str) -> Stored<'a, Option<Limit>> {
+        promptly(async move {
+            let row = sqlx::query(
+                "SELECT * FROM room_limits WHERE room_id = $1 AND identity = $2 AND kind = 'ban'
+                    AND (until IS NULL OR until > $3)",
+            )
+            .bind(room.as_str())
+            .bind(identity)
+            .bind(Timestamp::now().millis())
+            .fetch_optional(self.readers())
+            .await?;
+            row.as_ref().map(limit).transpose()
+        })
+    }
+
     fn audit<'a>(
         &'a self,
         room: &'a RoomId,

@@ -48,7 +48,7 @@ impl RoomStore for Store {
                         quality = $7, documents = $8, host_avatar_url = $9, external_link = $10,
                         allow_guest_chat = $11, reusable = $12, scheduled_at = $13,
                         search_text = $14, since = COALESCE(started_at, $13, created_at),
-                        version = version + 1
+                        playout_delay_ms = $15, version = version + 1
                  WHERE id = $1 AND version = $2",
             )
             .bind(room.id.as_str())
@@ -65,6 +65,7 @@ impl RoomStore for Store {
             .bind(room.reusable)
             .bind(room.scheduled_at.map(Timestamp::millis))
             .bind(room.search_text())
+            .bind(room.playout_delay_ms.map(i32::from))
             .execute(self.writer())
             .await?;
             Ok(done.rows_affected() == 1)
@@ -230,9 +231,9 @@ async fn insert(
         "INSERT INTO rooms (id, title, description, category, visibility, quality, documents,
                             host_avatar_url, external_link, allow_guest_chat, reusable, owner_id,
                             owner_name, stream_key_hash, status, created_at, scheduled_at,
-                            changed_at, rank, since, search_text)
+                            changed_at, rank, since, search_text, playout_delay_ms)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18,
-                 $19, $20, $21) ON CONFLICT DO NOTHING",
+                 $19, $20, $21, $22) ON CONFLICT DO NOTHING",
     )
     .bind(room.id.as_str())
     .bind(&room.title)
@@ -255,6 +256,7 @@ async fn insert(
     .bind(room.status.rank())
     .bind(room.since().millis())
     .bind(room.search_text())
+    .bind(room.playout_delay_ms.map(i32::from))
     .execute(connection)
     .await?;
     Ok(done.rows_affected() == 1)

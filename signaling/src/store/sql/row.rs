@@ -24,6 +24,7 @@ pub(super) fn room_record(row: &Row) -> Result<RoomRecord, StoreError> {
         category: row.try_get("category")?,
         visibility: named(row, "visibility")?,
         quality: named(row, "quality")?,
+        playout_delay_ms: millis(row, "playout_delay_ms")?,
         documents: json_value("documents", row.try_get("documents")?)?,
         host_avatar_url: row.try_get("host_avatar_url")?,
         external_link: external_link
@@ -96,6 +97,13 @@ pub(super) fn number(value: i64) -> u64 {
 /// Numbers in the database are half as large at most.
 pub(super) fn column(value: u64) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
+}
+
+/// Reads a span that may be missing.
+fn millis(row: &Row, name: &'static str) -> Result<Option<u16>, StoreError> {
+    let span: Option<i32> = row.try_get(name)?;
+    let span = span.map(u16::try_from).transpose();
+    span.map_err(|_| StoreError::Unreadable(name))
 }
 
 pub(super) fn count(row: &Row, name: &str) -> Result<u64, StoreError> {

@@ -54,6 +54,12 @@ mod deliveries;
 #[path = "../sql/delivery_log.rs"]
 mod delivery_log;
 
+#[path = "../sql/analytics.rs"]
+mod analytics;
+
+#[path = "../sql/audiences.rs"]
+mod audiences;
+
 #[path = "../sql/upkeep.rs"]
 mod upkeep;
 
@@ -98,7 +104,8 @@ pub(super) async fn open(file: &Path) -> Result<Stores, StoreError> {
         webhooks: store.clone(),
         deliveries: store.clone(),
         delivery_log: store.clone(),
-        upkeep: store,
+        upkeep: store.clone(),
+        analytics: store,
     })
 }
 

@@ -44,6 +44,8 @@ mod webhooks;
 
 mod upkeep;
 
+mod analytics;
+
 #[tokio::test]
 async fn a_database_that_is_away_is_told_from_one_that_fails() {
     let cluster = tokio::task::spawn_blocking(server::Cluster::start).await;

@@ -16,6 +16,7 @@ async fn a_room_is_found_as_it_was_created(base: Base) {
     room.description = "What it is about".to_owned();
     room.category = Some("music".to_owned());
     room.quality = Quality::P720;
+    room.playout_delay_ms = Some(4000);
     room.documents = vec![Document {
         title: "Lời bài hát".to_owned(),
         url: "https://example.com/a".to_owned(),
@@ -46,6 +47,7 @@ async fn a_change_is_written_once_for_each_version(base: Base) {
     let mut room = room(1);
     base.create(&room, "key").await;
     room.title = "Changed".to_owned();
+    room.playout_delay_ms = Some(0);
     room.scheduled_at = Some(Timestamp::from_millis(9_000));
     let rooms = &base.stores.rooms;
     assert!(rooms.update(&room).await.unwrap());
@@ -53,6 +55,7 @@ async fn a_change_is_written_once_for_each_version(base: Base) {
     let found = rooms.find(&room.id).await.unwrap().unwrap();
     assert_eq!((found.title.as_str(), found.version), ("Changed", 2));
     assert_eq!(found.scheduled_at, room.scheduled_at);
+    assert_eq!(found.playout_delay_ms, Some(0));
 }
 
 async fn a_removed_room_takes_its_words_and_events_with_it(base: Base) {

@@ -1,12 +1,15 @@
 //! What clients may send, and how it is read.
 
 use klieg_sfu::Kind;
-use serde::Deserialize;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
+use crate::analytics::Report;
 use crate::chat::Said;
 use crate::error::{ApiError, Code};
-use crate::json::unfit;
+use crate::json::{self, Strict, unfit};
 use crate::sdp::is_rid;
 use crate::shop::Change;
 use crate::store::Deed;
@@ -27,7 +30,7 @@ pub(crate) enum ClientMessage {
     RtcOffer(RtcOffer),
     RtcCandidate(RtcCandidate),
     RtcKeyframe(SessionName),
-    RtcLatency(RtcLatency),
+    RtcReport(RtcReport),
     RtcRestart(SessionName),
     RtcMute(RtcMute),
     RtcClose(SessionName),
@@ -164,18 +167,42 @@ impl std::fmt::Debug for RtcCandidate {
 }
 
 /// A candidate as text, or as browsers write an `RTCIceCandidate`.
-#[derive(Deserialize)]
-#[serde(untagged)]
-pub(crate) enum Candidate {
-    Text(String),
-    Object { candidate: String },
+pub(crate) struct Candidate(String);
+
+impl<'de> Deserialize<'de> for Candidate {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        struct Object {
+            candidate: String,
+        }
+
+        struct Either;
+
+        impl<'de> Visitor<'de> for Either {
+            type Value = Candidate;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("a text or an object with `candidate`")
+            }
+
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Candidate, E> {
+                Ok(Candidate(text.to_owned()))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, entries: A) -> Result<Candidate, A::Error> {
+                let object = Object::deserialize(MapAccessDeserializer::new(entries))?;
+                Ok(Candidate(object.candidate))
+            }
+        }
+
+        deserializer.deserialize_any(Either)
+    }
 }
 
 impl Candidate {
     /// Returns whether it is in the form of RFC 8839, section 5.1, or the empty end of candidates.
     pub(crate) fn is_well_formed(&self) -> bool {
-        let (Self::Text(text) | Self::Object { candidate: text }) = self;
-        let text = text.strip_prefix("a=").unwrap_or(text);
+        let text = self.0.strip_prefix("a=").unwrap_or(&self.0);
         text.is_empty() || (text.starts_with("candidate:") && text.split(' ').count() >= 8)
     }
 }
@@ -187,13 +214,32 @@ pub(crate) struct SessionName {
     pub(crate) session_id: String,
 }
 
-/// `rtc.latency`.
+/// `rtc.report`: what a viewing session counted since it began.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct RtcLatency {
+pub(crate) struct RtcReport {
     pub(crate) session_id: String,
+    #[serde(default)]
+    frames_decoded: u64,
+    #[serde(default)]
+    stalls: u64,
+    #[serde(default)]
+    stalled_ms: u64,
     /// How old the picture is that is shown.
-    pub(crate) ms: u16,
+    #[serde(default)]
+    pub(crate) latency_ms: Option<u16>,
+}
+
+impl RtcReport {
+    /// Returns what was counted.
+    pub(crate) fn report(&self) -> Report {
+        Report {
+            frames: self.frames_decoded,
+            stalls: self.stalls,
+            stalled_ms: self.stalled_ms,
+            latency_ms: self.latency_ms,
+        }
+    }
 }
 
 /// `rtc.mute`.
@@ -243,15 +289,12 @@ pub(crate) type Unreadable = (Option<String>, ApiError);
 /// # Errors
 /// `bad_json`, `bad_message` or `unknown_type`.
 pub(crate) fn read(text: &str) -> Result<(Option<String>, ClientMessage), Unreadable> {
-    let envelope: Envelope<'_> = match serde_json::from_str(text) {
-        Ok(envelope) if is_object(text) => envelope,
+    let envelope: Envelope<'_> = match json::from_str(text) {
+        Ok(envelope) => envelope,
         Err(error) if !error.is_data() => {
             return Err((None, ApiError::new(Code::BadJson, "The frame is no JSON.")));
         }
-        Ok(_) | Err(_) => {
-            let message = "Expected an object with `t`, and `id` and `d` where needed.";
-            return Err((None, ApiError::new(Code::BadMessage, message)));
-        }
+        Err(_) => return Err((None, misread::<Envelope<'_>>("The message", text))),
     };
     if let Some(id) = &envelope.id
         && !(1..=MAX_ID_LENGTH).contains(&id.chars().count())
@@ -277,7 +320,7 @@ fn content(t: &str, d: &str) -> Result<ClientMessage, ApiError> {
         "rtc.offer" => ClientMessage::RtcOffer(parse(d)?),
         "rtc.candidate" => ClientMessage::RtcCandidate(parse(d)?),
         "rtc.keyframe" => ClientMessage::RtcKeyframe(parse(d)?),
-        "rtc.latency" => ClientMessage::RtcLatency(parse(d)?),
+        "rtc.report" => ClientMessage::RtcReport(parse(d)?),
         "rtc.restart" => ClientMessage::RtcRestart(parse(d)?),
         "rtc.mute" => ClientMessage::RtcMute(parse(d)?),
         "rtc.close" => ClientMessage::RtcClose(parse(d)?),
@@ -316,19 +359,20 @@ fn parse<'a, T: Deserialize<'a>>(d: &'a str) -> Result<T, ApiError> {
         return Err(ApiError::new(Code::BadMessage, "`d` must be an object."));
     }
     // What can be read is read without noting where in it one is.
-    serde_json::from_str(d).map_err(|_| {
-        let json = &mut serde_json::Deserializer::from_str(d);
-        let read: Result<T, _> = serde_path_to_error::deserialize(json);
-        // It cannot be read the second time, either.
-        read.err().map_or_else(wrong, |error| unfit("`d`", &error))
-    })
+    json::from_str(d).map_err(|_| misread::<T>("`d`", d))
 }
 
-fn wrong() -> ApiError {
-    ApiError::new(Code::BadMessage, "`d` has wrong or missing fields.")
+/// Says which field is the reason that something could not be read.
+fn misread<'a, T: Deserialize<'a>>(whole: &str, text: &'a str) -> ApiError {
+    let json = &mut serde_json::Deserializer::from_str(text);
+    let read: Result<T, _> = serde_path_to_error::deserialize(Strict(json));
+    // It cannot be read the second time, either.
+    read.err().map_or_else(
+        || ApiError::new(Code::BadMessage, "It has wrong or missing fields."),
+        |error| unfit(whole, &error, |_| None),
+    )
 }
 
-/// serde takes an array of the fields for an object, too.
 fn is_object(json: &str) -> bool {
     json.trim_start().starts_with('{')
 }
@@ -411,7 +455,7 @@ mod tests {
             (
                 "resume",
                 r#"{"roomId":"a","lastSeq":"my secret"}"#,
-                "`lastSeq`: expected a whole number.",
+                "`lastSeq`: expected a whole number from 0 to 18446744073709551615.",
             ),
             (
                 "rtc.mute",
@@ -426,7 +470,17 @@ mod tests {
             (
                 "rtc.candidate",
                 r#"{"sessionId":"a","candidate":5}"#,
-                "`candidate`: it cannot be read.",
+                "`candidate`: expected a text or an object with `candidate`.",
+            ),
+            (
+                "rtc.candidate",
+                r#"{"sessionId":"a","candidate":["my secret"]}"#,
+                "`candidate`: expected a text or an object with `candidate`.",
+            ),
+            (
+                "poll.vote",
+                r#"{"pollId":"a","option":-7777}"#,
+                "`option`: expected a whole number from 0 to 255.",
             ),
             (
                 "poll.open",
@@ -443,6 +497,31 @@ mod tests {
             for sent in ["secret", "7777"] {
                 assert!(!error.message.contains(sent), "{t}: {}", error.message);
             }
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_with_the_message_itself_is_named_too() {
+        for (text, said) in [
+            (r#"{"t":"ping","id":7777}"#, "`id`: expected a text."),
+            (r#"{"t":["my secret"]}"#, "`t`: expected a text."),
+            (
+                r#"{"id":"1"}"#,
+                "The message has wrong or missing fields: missing field `t`.",
+            ),
+            (
+                r#"{"t":"ping","t":"ping"}"#,
+                "The message has wrong or missing fields: duplicate field `t`.",
+            ),
+            (r#"["ping"]"#, "The message: expected an object."),
+            ("7777", "The message: expected an object."),
+            (
+                r#"{"t":"ping","id":""}"#,
+                "`id` must have 1 to 64 characters.",
+            ),
+        ] {
+            let (_, error) = read(text).unwrap_err();
+            assert_eq!((error.code, &*error.message), (Code::BadMessage, said));
         }
     }
 

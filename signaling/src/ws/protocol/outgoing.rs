@@ -117,6 +117,9 @@ pub(crate) struct RoomView<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) external_link: Option<&'a ExternalLink>,
     pub(crate) allow_guest_chat: bool,
+    /// How long pictures wait, in milliseconds; left out where each player chooses.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) playout_delay_ms: Option<u16>,
 }
 
 impl<'a> From<&'a RoomRecord> for RoomView<'a> {
@@ -136,6 +139,7 @@ impl<'a> From<&'a RoomRecord> for RoomView<'a> {
             host_avatar_url: room.host_avatar_url.as_deref(),
             external_link: room.external_link.as_ref(),
             allow_guest_chat: room.allow_guest_chat,
+            playout_delay_ms: room.playout_delay_ms,
         }
     }
 }

@@ -4,8 +4,9 @@ import type { KliegError } from '../error.js';
 import type { PublisherStatus } from '../publisher.js';
 import type { ViewerStatus } from '../viewer.js';
 import { en } from './en.js';
+import { vi } from './vi.js';
 
-export { en };
+export { en, vi };
 
 /** A catalogue. */
 export type Words = typeof en;

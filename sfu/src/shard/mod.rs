@@ -1,5 +1,7 @@
 //! One thread, one socket, one [`Node`]: waits for whatever comes, feeds it in, and sends what comes out.
 
+mod framed;
+
 use std::collections::VecDeque;
 use std::future::pending;
 use std::sync::Arc;
@@ -18,6 +20,7 @@ use crate::load::{Load, Loads};
 use crate::metrics::{Latency, Metrics};
 use crate::moment::Moment;
 use crate::outbox::Outbox;
+use crate::tcp::{Connections, Incoming};
 use crate::totals::Totals;
 use crate::udp::{ReceiveBuffers, Sent, ShardSocket};
 
@@ -47,6 +50,8 @@ pub(crate) enum Input {
     Message(ShardMessage),
     /// From a helper thread.
     Handshake(PeerHandshake<HandshakeDone>),
+    /// From the lobby, or from the shard that was given it first.
+    Connection(Box<Incoming>),
     /// The server stops: every peer is shown out and the thread ends.
     Stop,
 }
@@ -77,6 +82,8 @@ pub(crate) struct Wiring {
 enum Cause {
     /// There may be something to receive, unless the socket failed.
     Socket(bool),
+    /// A connection that has something to read, or room to write.
+    Connection,
     /// Another thread; `None` when all others are gone.
     Inbox(Option<Input>),
     /// Time.
@@ -87,6 +94,7 @@ enum Cause {
 pub(crate) struct Shard {
     node: Node,
     socket: ShardSocket,
+    connections: Connections,
     wiring: Wiring,
     buffers: ReceiveBuffers,
     /// The run being sent; always the same buffer.
@@ -118,6 +126,7 @@ impl Shard {
             socket,
             load,
             latency,
+            connections: Connections::new(wiring.metrics.tcp()),
             wiring,
             buffers: ReceiveBuffers::new(),
             run: Vec::with_capacity(64 * 1024),
@@ -139,12 +148,17 @@ impl Shard {
             let cause = tokio::select! {
                 ready = self.socket.readable() => Cause::Socket(ready.is_ok()),
                 input = self.wiring.inbox.recv() => Cause::Inbox(input),
+                () = self.connections.ready() => Cause::Connection,
                 () = sleep_until(wake) => Cause::Timer,
             };
             let began = Instant::now();
             match cause {
                 Cause::Socket(true) => {
                     self.receive(began);
+                    self.take_inputs();
+                }
+                Cause::Connection => {
+                    self.receive_frames(began);
                     self.take_inputs();
                 }
                 Cause::Inbox(Some(input)) => {
@@ -184,9 +198,14 @@ impl Shard {
             .min()
     }
 
+    /// Returns until when reading goes on that began then.
+    fn read_until(&self, began: Instant) -> Instant {
+        began + self.sending.max(MIN_READING)
+    }
+
     /// Reads what waits. Where more comes than is read, it is sent after as long as the last sending took.
     fn receive(&mut self, began: Instant) {
-        let until = began + self.sending.max(MIN_READING);
+        let until = self.read_until(began);
         for _ in 0..MAX_BATCHES {
             let now = Instant::now();
             if now > until {
@@ -228,6 +247,7 @@ impl Shard {
             Input::Command(command) => self.node.handle_command(now, command),
             Input::Message(message) => self.node.handle_message(now, message),
             Input::Handshake(done) => self.node.handle_handshake(now, done),
+            Input::Connection(incoming) => self.take_connection(now, incoming),
             Input::Stop => self.stop(),
         }
     }
@@ -244,11 +264,17 @@ impl Shard {
         self.pass_messages();
         self.pass_handshakes();
         self.send_all(now).await;
+        let is_due = now >= self.next_metrics;
+        if is_due {
+            // Not before: a peer that was shown out is owed what has just left. What this causes leaves at once, too.
+            self.sweep(now);
+            self.send_all(now).await;
+        }
         self.sending = Instant::now().saturating_duration_since(now);
         // Sending may have caused messages too: a keyframe wanted, say.
         self.pass_messages();
         self.pass_events();
-        if now >= self.next_metrics {
+        if is_due {
             self.next_metrics = now + METRICS_INTERVAL;
             self.show_totals();
         }
@@ -270,6 +296,11 @@ impl Shard {
             let Some(transmit) = transmit else {
                 return;
             };
+            if let Some(connection) = transmit.path.connection {
+                self.connections.send(connection, &transmit, &self.run);
+                self.take_news(now);
+                continue;
+            }
             let (socket, run) = (&mut self.socket, &self.run);
             let before = patience;
             if !send(socket, &transmit, run, (&mut patience, &mut self.totals)).await {
@@ -284,6 +315,8 @@ impl Shard {
     fn show_totals(&mut self) {
         self.totals.core = *self.node.counters();
         self.totals.socket = self.socket.counts();
+        self.totals.tcp = self.connections.counts();
+        self.totals.connections = self.connections.len();
         self.totals.population = self.node.population();
         self.totals.waiting = self.jobs.len();
         self.wiring.metrics.add(&self.shown, &self.totals);
@@ -375,6 +408,7 @@ mod tests {
         let path = Path {
             local: None,
             remote: loopback,
+            connection: None,
         };
         let transmit = Transmit {
             path,
@@ -398,6 +432,7 @@ mod tests {
         let path = Path {
             local: None,
             remote: receiver.local_addr().unwrap(),
+            connection: None,
         };
         let transmit = Transmit {
             path,

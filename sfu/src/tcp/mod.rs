@@ -1,0 +1,19 @@
+//! Media by TCP (RFC 6544, passive): one listener, a lobby where connections wait until their first frame has come, and
+//! on each shard those that belong to its peers.
+
+mod listen;
+
+mod lobby;
+
+mod ready;
+
+mod connection;
+
+mod connections;
+
+mod metrics;
+
+pub(crate) use connections::{Connections, Counts, News};
+pub(crate) use listen::bind;
+pub(crate) use lobby::{Incoming, Lobby};
+pub(crate) use metrics::{Refused, TcpMetrics};

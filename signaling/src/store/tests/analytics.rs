@@ -1,0 +1,227 @@
+//! What is written of audiences, on each database.
+
+use super::*;
+use crate::analytics::{Counts, Device, Minute, Origin, Region, Rollup, Viewer, ViewerRow};
+
+on_each_database! {
+    what_is_written_twice_counts_once_and_runs_are_added_up
+    viewers_lose_their_names_and_nothing_else
+    viewers_of_an_event_that_is_on_air_keep_their_names_however_old_it_is
+    what_one_event_is_refused_keeps_no_other_from_losing_its_names
+    what_an_event_before_was_is_not_what_this_one_is
+    a_room_that_is_gone_takes_its_figures_with_it
+}
+
+const MINUTE: u64 = 60_000;
+
+fn at(minute: u64) -> Timestamp {
+    Timestamp::from_millis(i64::try_from(minute * MINUTE).unwrap())
+}
+
+fn viewer(name: &str, watched_ms: u64, engaged: bool) -> ViewerRow {
+    ViewerRow {
+        viewer: Viewer::of(&room(1).id, name),
+        watched_ms,
+        origin: Origin {
+            device: Device::Phone,
+            region: Region::parse(if engaged { "VN" } else { "DE" }).unwrap(),
+        },
+        engaged,
+    }
+}
+
+fn minute(number: u64, peak: u64, watched_ms: u64) -> (u64, Minute) {
+    let mut counts = Counts::default();
+    (counts.watched_ms, counts.visits, counts.messages) = (watched_ms, peak, 3);
+    counts.latency[1] = 5;
+    counts.layers[7] = watched_ms;
+    let revenue = serde_json::from_str(r#"{"EUR":7}"#).unwrap();
+    let minute = Minute {
+        peak,
+        counts,
+        revenue,
+    };
+    (number * MINUTE, minute)
+}
+
+fn rollup(run: &str, minutes: Vec<(u64, Minute)>, viewers: Vec<ViewerRow>) -> RoomRollup {
+    RoomRollup {
+        room: room(1).id,
+        rollup: Rollup {
+            started_at: 10 * MINUTE,
+            run: run.to_owned(),
+            at: 12 * MINUTE,
+            watching: 2,
+            minutes,
+            viewers,
+        },
+        row: RoomUpdate {
+            status: RoomStatus::Live,
+            started_at: None,
+            ended_at: None,
+            changed_at: at(0),
+            peak_viewers: 4,
+            total_viewers: 9,
+            watch_ms: 77_000,
+        },
+    }
+}
+
+/// Writes an event of two runs: three viewers, one of them in both.
+async fn two_runs(base: &Base) {
+    base.create(&room(1), "key").await;
+    let one = rollup(
+        "one",
+        vec![minute(10, 2, 50_000), minute(11, 3, 120_000)],
+        vec![viewer("a", 100_000, false), viewer("b", 60_000, true)],
+    );
+    let old = rollup("one", vec![minute(10, 1, 2)], vec![viewer("a", 5, false)]);
+    let other = rollup(
+        "two",
+        vec![minute(11, 2, 30_000), minute(14, 1, 10_000)],
+        vec![viewer("a", 30_500, false), viewer("c", 1_500, false)],
+    );
+    let analytics = &base.stores.analytics;
+    for rollups in [
+        vec![old],
+        vec![one.clone(), other.clone()],
+        vec![other, one],
+    ] {
+        analytics.write(&rollups).await.unwrap();
+    }
+}
+
+async fn what_is_written_twice_counts_once_and_runs_are_added_up(base: Base) {
+    two_runs(&base).await;
+    let analytics = &base.stores.analytics;
+    let event = analytics.event(&room(1).id).await.unwrap().unwrap();
+    assert_eq!((event.started_at, event.updated_at), (at(10), at(12)));
+    assert_eq!((event.watching, event.peak, event.minutes), (2, 3, 5));
+    assert_eq!((event.unique, event.engaged), (3, 1));
+    assert_eq!(event.watched_ms, 130_500 + 60_000 + 1_500);
+    assert_eq!(event.median_ms, 60_000);
+    assert_eq!(event.by_minutes, [(0, 1), (1, 1), (2, 1)]);
+    let regions = event.regions.iter();
+    let regions: Vec<_> = regions.map(|(it, count)| (it.as_str(), *count)).collect();
+    assert_eq!(regions, [("DE", 2), ("VN", 1)]);
+    assert_eq!(event.devices, [(Device::Phone, 3)]);
+    assert_eq!(event.counts.watched_ms, 50_000 + 120_000 + 40_000);
+    assert_eq!((event.counts.messages, event.counts.latency[1]), (12, 20));
+
+    let minutes = analytics.minutes(&room(1).id, at(11), 2).await.unwrap();
+    let shown: Vec<_> = minutes
+        .iter()
+        .map(|(at, minute)| (*at, minute.peak, minute.counts.watched_ms))
+        .collect();
+    assert_eq!(shown, [(at(11), 3, 150_000), (at(14), 1, 10_000)]);
+    let last = analytics.last_minute(&room(1).id).await.unwrap();
+    assert_eq!(last, Some(at(14)));
+    assert_eq!(analytics.last_minute(&room(2).id).await.unwrap(), None);
+    let earned: Vec<_> = minutes[0].1.revenue.iter().collect();
+    assert_eq!(earned, [("EUR", 14)]);
+
+    let earlier = analytics.earlier(&room(1).id, 10 * MINUTE).await.unwrap();
+    assert_eq!((earlier.peak, earlier.counts), (3, event.counts));
+    let mut watched: Vec<u64> = earlier.viewers.iter().map(|row| row.watched_ms).collect();
+    watched.sort_unstable();
+    assert_eq!(watched, [1_500, 60_000, 130_500]);
+
+    let record = base.stores.rooms.find(&room(1).id).await.unwrap().unwrap();
+    assert_eq!((record.watch_ms, record.peak_viewers), (77_000, 4));
+    assert_eq!((record.total_viewers, record.status), (9, room(1).status));
+}
+
+async fn viewers_lose_their_names_and_nothing_else(base: Base) {
+    two_runs(&base).await;
+    let analytics = &base.stores.analytics;
+    let before = analytics.event(&room(1).id).await.unwrap().unwrap();
+    assert_eq!(analytics.anonymise(at(12), 10).await.unwrap(), 0);
+    assert_eq!(analytics.anonymise(at(13), 10).await.unwrap(), 1);
+    assert_eq!(analytics.anonymise(at(13), 10).await.unwrap(), 0);
+    let after = analytics.event(&room(1).id).await.unwrap().unwrap();
+    // To the second.
+    let whole = EventFigures {
+        watched_ms: 130_000 + 60_000 + 1_000,
+        ..before
+    };
+    assert_eq!(after, whole);
+    let earlier = analytics.earlier(&room(1).id, 10 * MINUTE).await.unwrap();
+    assert!(earlier.viewers.is_empty(), "{:?}", earlier.viewers);
+    // Where the event goes on nevertheless, nothing collides.
+    let late = rollup("three", Vec::new(), vec![viewer("a", 1_000, false)]);
+    analytics.write(&[late]).await.unwrap();
+    assert_eq!(analytics.anonymise(at(13), 10).await.unwrap(), 1);
+    let event = analytics.event(&room(1).id).await.unwrap().unwrap();
+    assert_eq!(event.unique, 4);
+}
+
+async fn viewers_of_an_event_that_is_on_air_keep_their_names_however_old_it_is(base: Base) {
+    two_runs(&base).await;
+    let analytics = &base.stores.analytics;
+    let is = async |status: RoomStatus, started_at: u64| {
+        let row = Entry::Row(RoomUpdate {
+            status,
+            started_at: Some(at(started_at)),
+            ended_at: None,
+            ..rollup("one", Vec::new(), Vec::new()).row
+        });
+        let journal = &base.stores.journal;
+        journal.append(&room(1).id, &[row]).await.unwrap();
+    };
+    for status in [RoomStatus::Live, RoomStatus::Interrupted] {
+        is(status, 10).await;
+        assert_eq!(analytics.anonymise(at(13), 10).await.unwrap(), 0);
+    }
+    let earlier = analytics.earlier(&room(1).id, 10 * MINUTE).await.unwrap();
+    assert_eq!(earlier.viewers.len(), 3);
+    // Another event of the room keeps nobody's name.
+    is(RoomStatus::Live, 20).await;
+    assert_eq!(analytics.anonymise(at(13), 10).await.unwrap(), 1);
+}
+
+async fn what_one_event_is_refused_keeps_no_other_from_losing_its_names(base: Base) {
+    two_runs(&base).await;
+    // More than the database can add up.
+    base.create(&room(2), "another").await;
+    let endless = ["one", "two"].map(|run| {
+        let mut endless = rollup(run, Vec::new(), vec![viewer("a", u64::MAX, false)]);
+        (endless.room, endless.rollup.at) = (room(2).id, 11 * MINUTE);
+        endless
+    });
+    let analytics = &base.stores.analytics;
+    analytics.write(&endless).await.unwrap();
+    assert_eq!(analytics.anonymise(at(13), 10).await.unwrap(), 1);
+    let earlier = analytics.earlier(&room(1).id, 10 * MINUTE).await.unwrap();
+    assert!(earlier.viewers.is_empty(), "{:?}", earlier.viewers);
+    assert_eq!(analytics.anonymise(at(13), 10).await.unwrap(), 0);
+}
+
+async fn what_an_event_before_was_is_not_what_this_one_is(base: Base) {
+    two_runs(&base).await;
+    let mut next = rollup("one", vec![minute(30, 1, 7)], vec![viewer("a", 7, true)]);
+    next.rollup.started_at = 30 * MINUTE;
+    let analytics = &base.stores.analytics;
+    analytics.write(&[next]).await.unwrap();
+    let event = analytics.event(&room(1).id).await.unwrap().unwrap();
+    assert_eq!((event.started_at, event.unique), (at(30), 1));
+    assert_eq!((event.counts.watched_ms, event.minutes), (7, 1));
+    let minutes = analytics.minutes(&room(1).id, at(0), 10).await.unwrap();
+    assert_eq!(minutes.len(), 1);
+}
+
+async fn a_room_that_is_gone_takes_its_figures_with_it(base: Base) {
+    two_runs(&base).await;
+    let (analytics, id) = (&base.stores.analytics, room(1).id);
+    base.stores.rooms.remove(&id).await.unwrap();
+    assert_eq!(analytics.event(&id).await.unwrap(), None);
+    // What was still on its way is left out, and what came with it is not.
+    base.create(&room(2), "another").await;
+    let late = rollup("one", vec![minute(10, 1, 1)], vec![viewer("a", 1, true)]);
+    let mut other = late.clone();
+    other.room = room(2).id;
+    analytics.write(&[late, other]).await.unwrap();
+    assert_eq!(analytics.event(&id).await.unwrap(), None);
+    assert!(analytics.event(&room(2).id).await.unwrap().is_some());
+    let minutes = analytics.minutes(&id, at(0), 10).await.unwrap();
+    assert!(minutes.is_empty());
+}

@@ -1,0 +1,169 @@
+/** Every page in every state that visitors meet, on a phone and on a desk, dark and light: nobody is shut out, and each can be pictured. */
+
+import { mkdir, writeFile } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
+import axe from 'axe-core';
+import type { AxeResults } from 'axe-core';
+import { afterAll, beforeAll, expect, onTestFailed, test } from 'vitest';
+import { launchChromium, until } from './browsers.js';
+import type { Browser, ChromiumTab, Scheme } from './browsers.js';
+import { chatLines } from './probe.js';
+import { startServer } from './server.js';
+import type { Server } from './server.js';
+import { frames, goLive, isTold, openStudio, prepareCamera, reads, signIn, stop, watch } from './visitors.js';
+
+const SCREENS = resolve(import.meta.dirname, '../../docs/screens');
+const SIZES = { phone: [390, 844], desktop: [1280, 800] } as const;
+const SCHEMES: readonly Scheme[] = ['dark', 'light'];
+/** What WCAG 2.2 asks of level A and AA, and what else is known to be good. */
+const RULES = ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'];
+
+let server: Server;
+let chromium: Browser<ChromiumTab>;
+let host: ChromiumTab;
+let guest: ChromiumTab;
+let room: string;
+
+beforeAll(async () => {
+  server = await startServer();
+  chromium = await launchChromium();
+  [host, guest] = await Promise.all([chromium.visit('the host'), chromium.visit('the guest')]);
+});
+
+afterAll(async () => {
+  await chromium?.close();
+  await server?.stop();
+});
+
+test('the lobby of a dark stage, and its dialogs', async () => {
+  showLogOnFailure();
+  await guest.open(server.url);
+  await sees(guest, 'main h2');
+  await picture(guest, 'lobby-empty');
+  await guest.click('[data-test=sign-in]');
+  await sees(guest, 'dialog[open] #sign-in-name');
+  await picture(guest, 'sign-in');
+  room = await openStudio(host, server.url, 'Ann', 'Tea tasting: four oolongs from one mountain');
+  const second = await host.again('the host once more');
+  await second.open(server.url);
+  await second.click('[data-test=create-room]');
+  await sees(second, 'dialog[open] #create-title');
+  await picture(second, 'create-room');
+  await second.close();
+});
+
+test('a room before the show', async () => {
+  showLogOnFailure();
+  await prepareCamera(host);
+  await picture(host, 'studio-ready');
+  await guest.open(`${server.url}/r/${room}`);
+  await isTold(guest, 'waiting');
+  await picture(guest, 'player-waiting');
+});
+
+test('a show with products, a poll, questions and chat', async () => {
+  showLogOnFailure();
+  await goLive(host);
+  await watch(guest, server.url, room);
+  await signIn(guest, 'Bob');
+  await furnish();
+  await frames(guest, 60);
+  await reads(guest, 'second infusion');
+  await picture(guest, 'player');
+  await guest.click('[data-test=side-questions]');
+  await sees(guest, '[data-test=questions]');
+  await picture(guest, 'player-questions');
+  await guest.click('[data-test=side-products]');
+  await sees(guest, '[data-test=product-list]');
+  await picture(guest, 'player-products');
+  await picture(host, 'studio-live');
+  await host.click('[data-test=people-open]');
+  await sees(host, 'dialog[open]');
+  await picture(host, 'people');
+  await host.press('Escape');
+  await host.click('[data-test=order-open]');
+  await sees(host, 'dialog[open]');
+  await picture(host, 'moderation');
+  await host.press('Escape');
+  const audience = await host.again('the host before the figures');
+  await audience.open(`${server.url}/analytics/${room}`);
+  await sees(audience, '[data-test=figures]');
+  await picture(audience, 'audience');
+  await audience.close();
+  const other = await guest.again('the guest in the lobby');
+  await other.open(server.url);
+  await sees(other, 'main a[href^="/r/"]');
+  await picture(other, 'lobby');
+  await other.close();
+});
+
+test('the end of a show, and what is not there', async () => {
+  showLogOnFailure();
+  await stop(host);
+  await isTold(guest, 'ended');
+  const numbers = await host.again('the host, with the numbers');
+  await numbers.open(`${server.url}/analytics/${room}`);
+  await until('somebody has watched', () => numbers.look(() => document.querySelector('[data-test=figure-unique] dd')?.textContent ?? ''), (text) => Number(text) > 0);
+  await picture(numbers, 'analytics');
+  await numbers.close();
+  await picture(guest, 'player-ended');
+  await guest.open(`${server.url}/r/nowhere`);
+  await sees(guest, 'main h1');
+  await picture(guest, 'room-missing');
+  await guest.open(`${server.url}/no/such/page`);
+  await sees(guest, 'h1, h2');
+  await picture(guest, 'page-missing');
+});
+
+/** Looks at a page in each size and scheme: at its picture, where that is asked for, and for what shuts people out. */
+async function picture(tab: ChromiumTab, name: string): Promise<void> {
+  const found = new Map<string, string[]>();
+  const note = (what: string, where: string) => found.set(what, [...found.get(what) ?? [], where]);
+  for (const [size, [width, height]] of Object.entries(SIZES)) {
+    await tab.resize(width, height);
+    for (const scheme of SCHEMES) {
+      await tab.dress(scheme);
+      const bytes = await tab.picture();
+      const sideways = await tab.look(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+      if (sideways > 0) note(`${sideways} px too wide`, size);
+      const { violations } = await tab.run<AxeResults>(`${axe.source}; axe.run({ runOnly: ${JSON.stringify(RULES)} })`);
+      for (const { id, nodes } of violations) {
+        for (const { target, failureSummary } of nodes) note(`${id} at ${target.join(' ')}: ${failureSummary ?? ''}`, `${size} ${scheme}`);
+      }
+      // Only when asked, so that a test leaves the tree as it was.
+      if (process.env['UPDATE_SCREENSHOTS'] !== '1') continue;
+      await mkdir(SCREENS, { recursive: true });
+      await writeFile(join(SCREENS, `${name}-${size}-${scheme}.png`), bytes);
+    }
+  }
+  expect.soft(Object.fromEntries(found), name).toEqual({});
+}
+
+/** Puts on sale, asks and says what a show has, as a program of the host does. */
+async function furnish(): Promise<void> {
+  const call = async (path: string, body: unknown, token?: string) => {
+    const headers = { 'content-type': 'application/json', ...token !== undefined && { authorization: `Bearer ${token}` } };
+    const answer = await fetch(`${server.url}/api/v1/${path}`, { method: 'POST', headers, body: JSON.stringify(body) });
+    expect(answer.ok, `${path}: ${answer.status}`).toBe(true);
+    return await answer.json() as Record<string, string>;
+  };
+  const { accessToken: ann } = await call('auth/login', { username: 'Ann' });
+  const { accessToken: cleo } = await call('auth/login', { username: 'Cleo' });
+  const product = { price: 1250, currency: 'EUR', buyUrl: 'https://shop.example/' };
+  await call(`rooms/${room}/products`, { ...product, name: 'High mountain oolong, 50 g', originalPrice: 1990, stock: 7 }, ann);
+  await call(`rooms/${room}/products`, { ...product, name: 'Clay teapot from Yixing, 160 ml', price: 8400 }, ann);
+  await call(`rooms/${room}/polls`, { question: 'Which one do we brew next?', options: ['The green one', 'The roasted one'] }, ann);
+  await call(`rooms/${room}/questions`, { text: 'How hot should the water be?' }, cleo);
+  await call(`rooms/${room}/chat`, { text: 'Good evening from Huế, where it has rained all day and tea is the only answer' }, cleo);
+  await call(`rooms/${room}/chat`, { text: 'Welcome, everybody! We start with the light one.' }, ann);
+  await call(`rooms/${room}/chat`, { text: 'The second infusion is the best' }, cleo);
+  await until('the host reads it', () => host.look(chatLines), (lines) => lines.length >= 3);
+}
+
+function sees(tab: ChromiumTab, selector: string): Promise<boolean> {
+  return until(`${tab.name} sees ${selector}`, () => tab.look((wanted) => document.querySelector(wanted)?.checkVisibility() === true, selector), Boolean);
+}
+
+function showLogOnFailure(): void {
+  onTestFailed(() => console.log(server.log()));
+}
