@@ -222,7 +222,7 @@ impl App {
         standing.map_err(ApiError::store)
     }
 
-    async fn find(&self, id: &RoomId) -> Result<Option<RoomRecord>, ApiError> {
+    pub(crate) async fn find(&self, id: &RoomId) -> Result<Option<RoomRecord>, ApiError> {
         self.stores.rooms.find(id).await.map_err(ApiError::store)
     }
 

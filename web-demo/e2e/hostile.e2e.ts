@@ -146,14 +146,10 @@ async function signIn(username: string): Promise<string> {
   return (await call<{ accessToken: string }>('POST', 'auth/login', { username })).accessToken;
 }
 
-/** Calls; a change of the room that is told so quickly after another may be asked to come again. */
 async function call<Answer>(method: string, path: string, body?: object, bearer = token): Promise<Answer> {
   const headers: Record<string, string> = { 'content-type': 'application/json' };
   if (bearer !== undefined) headers['authorization'] = `Bearer ${bearer}`;
-  let response: Response;
-  do {
-    response = await fetch(`${server.url}/api/v1/${path}`, { method, headers, ...body && { body: JSON.stringify(body) } });
-  } while (response.status === 412);
+  const response = await fetch(`${server.url}/api/v1/${path}`, { method, headers, ...body && { body: JSON.stringify(body) } });
   const text = await response.text();
   expect(response.ok, `${method} ${path} ${JSON.stringify(body)}: ${response.status} ${text}`).toBe(true);
   return (text === '' ? undefined : JSON.parse(text)) as Answer;

@@ -52,10 +52,20 @@ impl Room {
 
     /// Takes what its owner wrote.
     pub(super) fn change(&mut self, new: RoomRecord) {
-        if new.version <= self.record.version {
+        if new.version <= self.written {
             return;
         }
+        self.written = new.version;
+        let guests = self.record.allow_guest_chat;
+        // Whether guests may speak is changed by moderators, too: then this may have been overtaken.
+        let overtaken = self.record.version > new.version;
         self.record = RoomRecord {
+            version: self.record.version.max(new.version),
+            allow_guest_chat: if overtaken {
+                guests
+            } else {
+                new.allow_guest_chat
+            },
             status: self.record.status,
             started_at: self.record.started_at,
             ended_at: self.record.ended_at,
@@ -72,6 +82,9 @@ impl Room {
         self.stage.life_mut().set_reusable(self.record.reusable);
         self.apply_playout_delays();
         self.show_record();
+        if self.record.allow_guest_chat != guests {
+            self.reseat(|member| member.identity.is_guest());
+        }
     }
 
     /// Shows everybody what the room's record says.

@@ -155,8 +155,8 @@ impl Room {
                 if let Some(settings) = done.settings {
                     self.keeping.set(*settings);
                 }
-                if let Some(guests) = patch.guests {
-                    self.let_guests_speak(guests);
+                if let (Some(guests), Some(version)) = (patch.guests, done.version) {
+                    self.let_guests_speak(guests, version);
                 }
             }
             Deed::Review { held, approve } => {
@@ -180,15 +180,19 @@ impl Room {
         }
     }
 
-    fn let_guests_speak(&mut self, guests: bool) {
+    /// Learns of a change of one field that is not its owner's [`Self::change`]; either may come first.
+    fn let_guests_speak(&mut self, guests: bool, version: u64) {
+        if version <= self.record.version {
+            return;
+        }
         self.record.allow_guest_chat = guests;
-        self.record.version += 1;
+        self.record.version = version;
         self.show_record();
         self.reseat(|member| member.identity.is_guest());
     }
 
     /// Gives people here what they may do now, and tells them.
-    fn reseat(&mut self, whom: impl Fn(&Member) -> bool) {
+    pub(super) fn reseat(&mut self, whom: impl Fn(&Member) -> bool) {
         for member in self.members.values().filter(|member| whom(member)) {
             let given = self.keeping.role(&member.identity.id);
             member.seat.change(given, &self.record);

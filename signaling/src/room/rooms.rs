@@ -206,11 +206,17 @@ impl Rooms {
         room.ask(|reply| question(reply).into()).await
     }
 
-    /// Tells a room what its owner wrote.
+    /// Tells a room what its owner wrote, and waits until it shows that: who reads it next finds what they wrote.
     pub(crate) async fn changed(&self, record: &RoomRecord) {
-        if let Some(room) = self.here(&record.id) {
-            let record = Box::new(record.clone());
-            room.tell_surely(Outside::Changed(record).into()).await;
+        if let Some(mut room) = self.here(&record.id) {
+            let change = Outside::Changed(Box::new(record.clone()));
+            room.tell_surely(change.into()).await;
+            let is_shown = |shown: &RoomSummary| {
+                let shown = shown.record.as_ref();
+                shown.is_some_and(|shown| shown.version >= record.version)
+            };
+            // Fails only when the room has left memory, after which the database is read.
+            let _ = room.summary.wait_for(is_shown).await;
         }
     }
 

@@ -53,6 +53,8 @@ pub(super) struct Room {
     pub(super) context: Context,
     /// As stored; status and times as of now.
     pub(super) record: RoomRecord,
+    /// The version of the record that its owner wrote last.
+    pub(super) written: u64,
     pub(super) members: HashMap<SocketId, Member>,
     pub(super) stage: Stage,
     pub(super) log: EventLog,
@@ -118,6 +120,7 @@ impl Room {
         let mut room = Self {
             context,
             shown: Arc::new(record.clone()),
+            written: record.version,
             record,
             members: HashMap::new(),
             stage: Stage::new(life),

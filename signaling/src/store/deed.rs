@@ -340,6 +340,8 @@ pub(crate) struct Done {
     pub message: Option<ChatMessage>,
     /// How the chat is set now, where that changed.
     pub settings: Option<Box<ChatSettings>>,
+    /// The version of the room's record, where that changed.
+    pub version: Option<u64>,
 }
 
 /// A message that a moderator is to look at first.

@@ -327,6 +327,38 @@ async fn changes_of_whatever_is_there_are_all_made() {
 }
 
 #[tokio::test]
+async fn who_changed_a_room_reads_what_they_wrote_while_others_change_it_too() {
+    for server in TestServer::on_each(|_| ()).await {
+        let ann = server.token("Ann").await;
+        let id = server.room(&ann, json!({ "title": "Show" })).await;
+        let path = format!("/api/v1/rooms/{id}");
+        let settings = format!("{path}/chat-settings");
+        let (mut guest, _) = server.join("Bob", &id).await;
+        for round in 0..100 {
+            let title = json!({ "title": format!("Show {round}") });
+            let guests = json!({ "guests": round % 2 == 0 });
+            let (titled, told) = tokio::join!(
+                server.ask(("PATCH", &path), Some(&ann), &[], Some(title)),
+                server.ask(("PATCH", &settings), Some(&ann), &[], Some(guests)),
+            );
+            assert_eq!(titled.status, 200, "{}", titled.body);
+            assert_eq!(told.status, 204, "{}", told.body);
+            let room = server.get(&path, None).await.body;
+            assert_eq!(room["title"], format!("Show {round}"));
+            assert_eq!(room["allowGuestChat"], round % 2 == 0, "{round}");
+        }
+        // What the room in memory says is what is stored: the next change of its version is made.
+        let tag = server.get(&path, None).await.headers["etag"].clone();
+        let tag = [("if-match", tag.to_str().unwrap())];
+        let last = json!({ "title": "Last" });
+        let last = server.ask(("PATCH", &path), Some(&ann), &tag, Some(last));
+        assert_eq!(last.await.status, 200);
+        guest.ok("ping", json!({})).await;
+        server.server.stop().await;
+    }
+}
+
+#[tokio::test]
 async fn a_host_sees_their_own_rooms_at_a_glance() {
     for server in TestServer::on_each(|_| ()).await {
         let ann = server.token("Ann").await;

@@ -137,8 +137,8 @@ pub(crate) async fn change(
     Body(patch): Body<RoomPatch>,
 ) -> Result<Response, ApiError> {
     let identity = bearer.required()?;
+    let mut record = manage(&app, &identity, &room).await?;
     for _ in 0..ATTEMPTS {
-        let mut record = manage(&app, &identity, &room).await?;
         let announced = record.status == RoomStatus::Scheduled;
         let moment = record.scheduled_at;
         patch.clone().apply(&mut record)?;
@@ -156,7 +156,9 @@ pub(crate) async fn change(
             info!(room = %record.id, version = record.version, "room changed");
             return Ok(tagged(&app, record));
         }
-        // Somebody was faster. Who said which version they mean is told so; a change of any is made to the new one.
+        // Somebody was faster, maybe through another server, so not the memory of this one is asked.
+        // Who said which version they mean is told so; a change of any is made to the new one.
+        record = app.find(&record.id).await?.ok_or_else(ApiError::no_room)?;
     }
     Err(ApiError::busy())
 }

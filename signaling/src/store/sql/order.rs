@@ -5,7 +5,7 @@ use sqlx::Row as _;
 use super::deeds::quiet;
 use super::journal::Batch;
 use super::members;
-use super::row::{author, chat_message, json_value, moment, named};
+use super::row::{author, chat_message, count, json_value, moment, named};
 use super::{Connection, Row, Store};
 use crate::auth::Role;
 use crate::chat::{ChatSettings, SettingsPatch};
@@ -284,7 +284,7 @@ impl Batch<'_> {
         let row = sqlx::query(
             "UPDATE rooms SET allow_guest_chat = COALESCE($2, allow_guest_chat),
                     version = version + (CASE WHEN $3 THEN 1 ELSE 0 END)
-             WHERE id = $1 RETURNING allow_guest_chat",
+             WHERE id = $1 RETURNING allow_guest_chat, version",
         )
         .bind(self.room)
         .bind(patch.guests)
@@ -298,6 +298,7 @@ impl Batch<'_> {
         let mut told = self.told(connection, "chat.settings", &view, None).await?;
         if let Outcome::Deed(done) = &mut told {
             done.settings = Some(Box::new(settings));
+            done.version = patch.guests.map(|_| count(&row, "version")).transpose()?;
         }
         Ok(told)
     }
