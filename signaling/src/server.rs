@@ -204,6 +204,9 @@ impl Server {
         {
             tracing::warn!("the forwarding unit did not stop in time");
         }
+        if let Err(error) = self.app.stores.upkeep.close().await {
+            tracing::warn!(%error, "the database was not closed");
+        }
         info!("server stopped");
     }
 }

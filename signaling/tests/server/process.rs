@@ -105,6 +105,10 @@ async fn a_termination_signal_ends_it_gracefully() {
     let (status, log) = status.await.unwrap();
     assert_eq!(status.code(), Some(0), "{log}");
     assert!(since.elapsed() < Duration::from_secs(10));
+    let files = std::fs::read_dir(data.path()).unwrap();
+    let mut files: Vec<_> = files.map(|file| file.unwrap().file_name()).collect();
+    files.retain(|name| name.to_string_lossy().starts_with("klieg.db"));
+    assert_eq!(files, ["klieg.db"], "all of it is in the one file");
 
     for line in log.lines() {
         let line: serde_json::Value = serde_json::from_str(line).unwrap();

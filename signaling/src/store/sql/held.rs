@@ -98,6 +98,7 @@ impl Batch<'_> {
             event: message.clone().map(Event::Chat),
             message,
             settings: None,
+            version: None,
         })))
     }
 

@@ -303,6 +303,7 @@ impl Batch<'_> {
             }),
             message,
             settings: None,
+            version: None,
         })))
     }
 

@@ -50,4 +50,13 @@ impl UpkeepStore for Store {
             Ok(forgotten)
         })
     }
+
+    fn close(&self) -> Stored<'_, ()> {
+        promptly(async move {
+            self.readers().close().await;
+            // The last to go writes what stands beside the file into it, which who only reads cannot.
+            self.writer().close().await;
+            Ok(())
+        })
+    }
 }
