@@ -172,6 +172,21 @@ fn complete_viewers_alone_have_their_price() {
     }
 }
 
+/// What a viewer may cost the server, in KiB: 32 of its own, and its share of what the first ones bring.
+const KIB_PER_VIEWER: f64 = 40.0;
+
+#[test]
+fn a_connected_viewer_costs_the_server_no_more_memory_than_is_promised() {
+    let server = Server::start();
+    let stream = ["--publishers", "1", "--bitrate", "100k", "--fps", "5"];
+    let report = server.passes(&[&stream[..], &["--viewers", "600", "--ramp", "150/s"]].concat());
+    assert_eq!(report["steady"]["connected"], 600);
+    let cost = &report["steady"]["server"];
+    let kib = cost["kibPerViewer"].as_f64().unwrap();
+    println!("{kib:.1} KiB a viewer");
+    assert!(kib > 8.0 && kib <= KIB_PER_VIEWER, "{cost}");
+}
+
 #[test]
 fn a_server_that_goes_away_ends_the_test_in_words() {
     let mut server = Server::start();
