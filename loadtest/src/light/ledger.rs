@@ -7,6 +7,9 @@ use crate::stamp::Stamp;
 /// What comes later than this was shown of the past: a server may bring one who has just come forward to a newer keyframe.
 const PAST: Duration = Duration::from_millis(300);
 
+/// So long after a viewer has asked for a keyframe it may be brought forward to one.
+const ASKED: Duration = Duration::from_secs(1);
+
 /// Compares the publisher's count of packets with the numbers that the server gave them.
 #[derive(Debug, Default)]
 pub(super) struct Ledger {
@@ -14,6 +17,8 @@ pub(super) struct Ledger {
     last: Option<Entry>,
     /// Whether it was ever shown what is live: from then on whatever is missing was left out, however late it is.
     was_live: bool,
+    /// Until when it may be brought forward, because it asked for that.
+    asked_until: Option<Instant>,
     /// What the publisher sent in between, and for which there was not even a number.
     pub(super) left_out: u64,
 }
@@ -27,6 +32,11 @@ struct Entry {
 }
 
 impl Ledger {
+    /// The viewer asks for a keyframe, and may be shown one that is newer than what it misses.
+    pub(super) fn ask(&mut self, now: Instant) {
+        self.asked_until = Some(now + ASKED);
+    }
+
     /// Takes a stamp that came now, and the number of the packet that it came in, extended by its wraps.
     pub(super) fn handle(&mut self, now: Instant, stamp: &Stamp, number: i64) {
         let entry = Entry {
@@ -41,7 +51,9 @@ impl Ledger {
             // Fewer numbers than packets is what counts: what is sent once more from a cache has new numbers.
             let sent = i64::try_from(stamp.count.saturating_sub(before.count)).unwrap_or(0);
             let missing = u64::try_from(sent - (number - before.number).max(0)).unwrap_or(0);
-            self.left_out += missing;
+            if self.asked_until.is_none_or(|until| now >= until) {
+                self.left_out += missing;
+            }
         }
     }
 }
@@ -74,6 +86,27 @@ mod tests {
         );
         assert_eq!(handle(900, 400, 110), 10, "late, and whole");
         assert_eq!(handle(200, 500, 120), 100, "brought forward");
+    }
+
+    #[test]
+    fn who_asks_for_a_keyframe_may_be_brought_forward_for_a_second() {
+        let mut ledger = Ledger::default();
+        let began = Instant::now();
+        let handle = |ledger: &mut Ledger, at_ms, count, number| {
+            let now = began + Duration::from_millis(at_ms);
+            let stamp = Stamp {
+                frame_sent_at: now,
+                packet_sent_at: now,
+                stream: 1,
+                count,
+            };
+            ledger.handle(now, &stamp, number);
+            ledger.left_out
+        };
+        assert_eq!(handle(&mut ledger, 0, 100, 1), 0);
+        ledger.ask(began + Duration::from_millis(10));
+        assert_eq!(handle(&mut ledger, 900, 200, 11), 0, "asked for");
+        assert_eq!(handle(&mut ledger, 1_100, 300, 21), 90, "not asked for");
     }
 
     #[test]

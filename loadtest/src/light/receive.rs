@@ -197,6 +197,7 @@ impl Viewer {
                 };
             let mut compound = Vec::new();
             rtcp::write_pli(&mut compound, self.ssrc, video.ssrc);
+            self.ledger.ask(now);
             link.send_rtcp(&compound, out);
         }
         if let Some(compound) = self
