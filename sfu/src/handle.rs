@@ -13,7 +13,7 @@ use klieg_sfu_core::transport::Identity;
 use klieg_sfu_core::{Command, Event, Fingerprint, ShardIndex};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::config::{Config, StartError};
+use crate::config::{Config, Offload, StartError};
 use crate::cores;
 use crate::helpers::Helpers;
 use crate::kernel::ReceiveDrops;
@@ -99,6 +99,7 @@ impl Sfu {
                 offload: config.offload,
             };
             node.set_hold(config.hold.unwrap_or_default());
+            node.set_leveling(config.offload == Offload::Auto);
             node.set_wall(wall);
             let core = pinned.get(usize::from(index)).copied();
             let (done, end) = oneshot::channel();

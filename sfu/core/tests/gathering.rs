@@ -252,6 +252,12 @@ fn parts_of_a_frame_that_differ_by_little_leave_in_one_length_and_arrive_as_they
     }
     let expected = [vec![1000 + OVERHEAD], vec![1020 + OVERHEAD, 500 + OVERHEAD]];
     assert_eq!(room.pass(Duration::ZERO), expected);
+    // Where the kernel takes no runs it would be for nothing.
+    room.stage.nodes[0].set_leveling(false);
+    room.picture(1000, false);
+    room.picture(1001, true);
+    let expected = [1000, 1001].map(|length| vec![length + OVERHEAD]);
+    assert_eq!(room.pass(Duration::ZERO), expected);
 }
 
 #[test]

@@ -126,7 +126,9 @@ impl Node {
             self.counters.dropped_unforwarded += burst.packets.len() as u64;
             return;
         };
-        burst.level();
+        if self.levels {
+            burst.level();
+        }
         let burst = Arc::new(self.gathering.keep(burst));
         if self.messages.len() < MAX_MESSAGES {
             let message = |&shard| (shard, ShardMessage::Burst(Arc::clone(&burst)));

@@ -106,6 +106,8 @@ pub struct Node {
     in_turn: VecDeque<PeerIndex>,
     /// The bursts being gathered, one for each source that sends.
     gathering: Gathering,
+    /// Whether packets that are nearly as long as their neighbours are padded.
+    levels: bool,
     /// Bursts of other shards that have just come. They enter the cache when they begin to be sent: between
     /// the two a viewer that catches up from there would get them twice. At most [`MAX_RELAYED`]; what comes
     /// beyond them is dropped and counted.
@@ -154,6 +156,7 @@ impl Node {
             ready: Ready::default(),
             in_turn: VecDeque::new(),
             gathering: Gathering::default(),
+            levels: true,
             relayed: VecDeque::new(),
             fan_out: VecDeque::new(),
             leaving: None,
@@ -232,9 +235,16 @@ impl Node {
     }
 
     /// Lets packets wait for others that follow, so that they leave together: a call to the kernel costs as
-    /// much as five packets. At most 10 ms; nothing by default. What completes a frame is never waited behind.
+    /// much as sealing sixteen packets. At most 10 ms; nothing by default. A frame that is complete waits at most for
+    /// sound that is expected within that time.
     pub fn set_hold(&mut self, hold: Duration) {
         self.gathering.set_hold(hold);
+    }
+
+    /// Sets whether packets that are nearly as long as their neighbours are padded to one length, as is the default:
+    /// of use where the kernel takes those in one call.
+    pub fn set_leveling(&mut self, levels: bool) {
+        self.levels = levels;
     }
 
     /// Tells what the server's wall clock says, so that sender reports to viewers tell the time on that.
