@@ -115,6 +115,37 @@ test('the end of a show, and what is not there', async () => {
   await picture(guest, 'page-missing');
 });
 
+test('the pages of who looks after the server', async () => {
+  showLogOnFailure();
+  await server.addAdmin('Root', 'correct horse');
+  const root = await chromium.visit('the admin');
+  await root.open(`${server.url}/admin`);
+  await root.click('main .button-accent');
+  await root.enter('#sign-in-name', 'Root');
+  await root.enter('#sign-in-password', 'correct horse');
+  await sees(root, '[data-test=admin-room]');
+  await picture(root, 'admin-rooms');
+  await root.click('[data-test=side-webhooks]');
+  await sees(root, '[data-test=add-webhook]');
+  await picture(root, 'admin-webhooks-empty');
+  await root.click('[data-test=add-webhook]');
+  await sees(root, 'dialog[open] #webhook-url');
+  await root.click('[data-test=all-events]');
+  await picture(root, 'admin-webhook-add');
+  await root.click('[data-test=all-events]');
+  // Nobody listens at the port for discarding.
+  await root.enter('#webhook-url', 'http://127.0.0.1:9/klieg');
+  await sees(root, '[data-test=secret]');
+  await root.click('[data-test=test-webhook]');
+  await sees(root, '[data-test=delivery]');
+  await until('it failed once', () => root.look(() => document.querySelector('[data-test=delivery]')?.textContent ?? ''), (text) => text.includes('1 attempt'));
+  await picture(root, 'admin-webhooks');
+  await root.click('[data-test=side-servers]');
+  await sees(root, '[data-test=node]');
+  await picture(root, 'admin-servers');
+  await root.close();
+});
+
 /** Looks at a page in each size and scheme: at its picture, where that is asked for, and for what shuts people out. */
 async function picture(tab: ChromiumTab, name: string): Promise<void> {
   const found = new Map<string, string[]>();

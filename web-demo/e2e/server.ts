@@ -24,6 +24,8 @@ export interface Server {
   log(): string;
   /** Ends the server as a power cut would, and starts it again where it was, after so long. */
   crash(downMs: number): Promise<void>;
+  /** Makes the account of an admin, as operators do. */
+  addAdmin(name: string, password: string): Promise<void>;
   stop(): Promise<void>;
 }
 
@@ -72,6 +74,12 @@ async function startWith(command: string[], settings: Record<string, string>, ho
       await run.exited;
       await sleep(downMs);
       run = await starting(run.http, `${hosts.media}:${run.media.split(':').at(-1)}`);
+    },
+    async addAdmin(name, password) {
+      const child = spawn(binary, ['user', 'add', name, '--role', 'admin', '--data', data], { stdio: ['pipe', 'ignore', 'inherit'] });
+      child.stdin.end(password);
+      const [code] = await once(child, 'exit') as [number];
+      if (code !== 0) throw new Error(`klieg user add ended with ${code}`);
     },
     async stop() {
       await end(run);

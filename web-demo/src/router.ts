@@ -13,6 +13,7 @@ export const router = createRouter({
     { path: '/r/:roomId', name: 'player', component: PlayerPage, props: true },
     { path: '/studio/:roomId', name: 'studio', component: () => import('./pages/StudioPage.vue'), props: true },
     { path: '/analytics/:roomId', name: 'analytics', component: () => import('./pages/AnalyticsPage.vue'), props: true },
+    { path: '/admin', name: 'admin', component: () => import('./pages/AdminPage.vue') },
     { path: '/:rest(.*)*', name: 'missing', component: MissingPage },
   ],
   scrollBehavior: (_to, _from, saved) => saved ?? { top: 0 },
