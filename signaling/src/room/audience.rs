@@ -38,10 +38,10 @@ impl Room {
             return;
         }
         // When the queue is full the asker finds the reply gone, and says that the server is busy.
-        let _ = self.write(Draft {
-            entry: Entry::Like { identity, liking },
-            author: Author::Likes(liker),
-        });
+        let _ = self.write(Draft::new(
+            Entry::Like { identity, liking },
+            Author::Likes(liker),
+        ));
     }
 
     /// Shows how many like the room.

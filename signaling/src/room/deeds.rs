@@ -32,10 +32,7 @@ impl Room {
         }
         info!(by = %by.id, deed = deed.name(), "order is kept");
         // When the queue is full the asker finds its reply gone, and says that the server is busy.
-        let _ = self.write(Draft {
-            entry: Entry::Deed { deed, by },
-            author: Author::Acted(actor),
-        });
+        let _ = self.write(Draft::new(Entry::Deed { deed, by }, Author::Acted(actor)));
     }
 
     /// Says no to what is done to somebody of the same role or a higher one.
@@ -80,10 +77,7 @@ impl Room {
             let _ = actor.send(Err(error));
             return;
         }
-        let _ = self.write(Draft {
-            entry: Entry::Report(report),
-            author: Author::Acted(actor),
-        });
+        let _ = self.write(Draft::new(Entry::Report(report), Author::Acted(actor)));
     }
 
     /// Tells the moderators what was reported.

@@ -24,9 +24,9 @@ impl Room {
         match (&member.outbox, missed) {
             (Some(outbox), Some(events)) => {
                 outbox.replay(events);
-                outbox.send(protocol::message("products", &*self.shelf));
-                if let Some(poll) = &self.podium.poll {
-                    outbox.send(protocol::message("poll", poll));
+                outbox.send(self.shelf_message());
+                if let Some(poll) = self.podium.poll_message() {
+                    outbox.send(poll);
                 }
             }
             (Some(outbox), None) => outbox.send(self.snapshot(&member)),

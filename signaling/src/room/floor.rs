@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use axum::extract::ws::Utf8Bytes;
+use serde::Serialize;
 use serde_json::json;
 use tokio::sync::oneshot;
 
@@ -24,6 +25,8 @@ pub(super) type Asker = oneshot::Sender<Result<Floor, ApiError>>;
 pub(super) struct Podium {
     /// The last poll; `None` before the first.
     pub(super) poll: Option<Poll>,
+    /// When the host opened it, or closed it; `None`: not since the room was opened here.
+    poll_at: Option<Timestamp>,
     /// Whether others do not know yet how it stands.
     poll_changed: bool,
     /// Questions that changed since the last time, by their ids, as they are to be told.
@@ -34,10 +37,31 @@ impl Podium {
     pub(super) fn new(poll: Option<Poll>) -> Self {
         Self {
             poll,
+            poll_at: None,
             poll_changed: false,
             questions: BTreeMap::new(),
         }
     }
+
+    /// Writes how the poll stands; `None` before the first.
+    pub(super) fn poll_message(&self) -> Option<Utf8Bytes> {
+        let view = PollView {
+            poll: self.poll.as_ref()?,
+            captured_at: self.poll_at.map(Timestamp::millis),
+        };
+        Some(message("poll", &view))
+    }
+}
+
+/// `poll`: how the last poll stands.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct PollView<'a> {
+    #[serde(flatten)]
+    poll: &'a Poll,
+    /// Milliseconds since 1970.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    captured_at: Option<i64>,
 }
 
 impl From<Refused> for ApiError {
@@ -55,10 +79,7 @@ impl Room {
     /// Takes what somebody wants of a poll. When the queue is full they find the reply gone, and say that the server is
     /// busy.
     pub(super) fn poll(&mut self, deed: PollDeed, asker: Asker) {
-        let _ = self.write(Draft {
-            entry: Entry::Poll(deed),
-            author: Author::Floor(asker),
-        });
+        let _ = self.write(Draft::new(Entry::Poll(deed), Author::Floor(asker)));
     }
 
     /// Takes what somebody wants of a question, as [`Room::poll`] does. Who may not write may not ask.
@@ -67,10 +88,7 @@ impl Room {
             let _ = asker.send(Err(error));
             return;
         }
-        let _ = self.write(Draft {
-            entry: Entry::Question(deed),
-            author: Author::Floor(asker),
-        });
+        let _ = self.write(Draft::new(Entry::Question(deed), Author::Floor(asker)));
     }
 
     fn check_question(&mut self, deed: &QuestionDeed) -> Result<(), ApiError> {
@@ -96,7 +114,7 @@ impl Room {
     pub(super) fn handle_floor(
         &mut self,
         author: Author,
-        (deed, by): (&'static str, Option<&str>),
+        (deed, by, at): (&'static str, Option<&str>, Timestamp),
         outcome: Outcome,
     ) {
         let Outcome::Floor(floor) = outcome else {
@@ -107,7 +125,8 @@ impl Room {
             done @ (Floor::Poll(_) | Floor::Question(_) | Floor::Removed(_)) => {
                 let metrics = &self.context.metrics.talk.floor;
                 metrics.with_label_values(&[deed]).inc();
-                self.note_floor(&done);
+                // Votes leave a poll with the frame that it was opened at.
+                self.note_floor(&done, by.is_none().then_some(at));
                 if let Some(by) = by {
                     self.figures.engage(by);
                 }
@@ -119,7 +138,8 @@ impl Room {
         }
     }
 
-    fn note_floor(&mut self, done: &Floor) {
+    /// Takes note of what others do not know yet; `at` is when the host did it, and not the audience.
+    fn note_floor(&mut self, done: &Floor, at: Option<Timestamp>) {
         let now = Instant::now();
         match done {
             Floor::Poll(poll) => {
@@ -127,6 +147,7 @@ impl Room {
                 // An older one that is closed once more is nobody's business.
                 if last.is_none_or(|last| last.poll_id <= poll.poll_id) && last != Some(poll) {
                     self.podium.poll = Some(poll.clone());
+                    self.podium.poll_at = at.or(self.podium.poll_at);
                     self.podium.poll_changed = true;
                     self.numbers.floor_pace.note(now);
                 }
@@ -150,9 +171,9 @@ impl Room {
     pub(super) fn tell_floor(&mut self) {
         let mut texts: Vec<Utf8Bytes> = Vec::new();
         if std::mem::take(&mut self.podium.poll_changed)
-            && let Some(poll) = &self.podium.poll
+            && let Some(poll) = self.podium.poll_message()
         {
-            texts.push(message("poll", poll));
+            texts.push(poll);
         }
         texts.extend(std::mem::take(&mut self.podium.questions).into_values());
         if !texts.is_empty() {

@@ -10,6 +10,7 @@ use tokio::task::JoinHandle;
 use crate::error::{ApiError, Code};
 use crate::id::{RoomId, SocketId};
 use crate::store::{Entry, JournalStore, Outcome, StoreError};
+use crate::time::Timestamp;
 
 use super::Heard;
 use super::audience::Liker;
@@ -31,6 +32,19 @@ pub(super) struct Journal {
 pub(super) struct Draft {
     pub(super) entry: Entry,
     pub(super) author: Author,
+    /// When it came. What is told with the time of a frame has this one, however long the store takes.
+    pub(super) at: Timestamp,
+}
+
+impl Draft {
+    /// Dates an entry.
+    pub(super) fn new(entry: Entry, author: Author) -> Self {
+        Self {
+            entry,
+            author,
+            at: Timestamp::now(),
+        }
+    }
 }
 
 /// Who wants to know what became of an entry.

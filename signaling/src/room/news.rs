@@ -145,10 +145,7 @@ impl Room {
     pub(super) fn write_row(&mut self) {
         self.row_due = None;
         self.note_numbers();
-        let draft = Draft {
-            entry: Entry::Row(self.row()),
-            author: Author::Room,
-        };
+        let draft = Draft::new(Entry::Row(self.row()), Author::Room);
         if self.journal.push(draft).is_err() {
             self.row_due = Some(Instant::now() + ROW_EVERY);
         }
@@ -166,7 +163,7 @@ impl Room {
             content: json(view),
             update,
         };
-        if let Err(draft) = self.journal.push(Draft { entry, author }) {
+        if let Err(draft) = self.journal.push(Draft::new(entry, author)) {
             self.give_up(*draft, &ApiError::busy());
         }
     }
@@ -248,13 +245,15 @@ impl Room {
             (Entry::Held(held), outcome) => self.handle_said(draft.author, &held.chat, outcome),
             (Entry::Report(_), outcome) => self.handle_report(draft.author, outcome),
             (Entry::Deed { deed, .. }, outcome) => self.handle_deed(draft.author, deed, outcome),
-            (Entry::Shop(change), outcome) => self.handle_shop(draft.author, &change, outcome),
+            (Entry::Shop(change), outcome) => {
+                self.handle_shop(draft.author, (&change, draft.at), outcome);
+            }
             (Entry::Poll(deed), outcome) => {
-                let what = (deed.name(), deed.by());
+                let what = (deed.name(), deed.by(), draft.at);
                 self.handle_floor(draft.author, what, outcome);
             }
             (Entry::Question(deed), outcome) => {
-                let what = (deed.name(), deed.by());
+                let what = (deed.name(), deed.by(), draft.at);
                 self.handle_floor(draft.author, what, outcome);
             }
             (Entry::Like { identity, .. }, outcome) => {

@@ -116,10 +116,7 @@ impl Room {
             content: view.to_string().into(),
         };
         // Where the queue is full the next that is reached is told of.
-        let _ = self.write(Draft {
-            entry,
-            author: Author::Room,
-        });
+        let _ = self.write(Draft::new(entry, Author::Room));
     }
 
     pub(super) fn viewer_count(&self) -> u64 {

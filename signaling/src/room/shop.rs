@@ -11,6 +11,7 @@ use tracing::info;
 use crate::error::{ApiError, Code};
 use crate::shop::{Change, NewOrder, Shelf, Unfit};
 use crate::store::{Entry, Ordered, Outcome, ProductName};
+use crate::time::Timestamp;
 use crate::ws::protocol::{batch, message};
 
 use super::journal::{Author, Draft};
@@ -32,6 +33,20 @@ struct OrderView<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     product_id: Option<&'a str>,
     product_name: &'a str,
+    /// Milliseconds since 1970.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    captured_at: Option<i64>,
+}
+
+/// `products`: what the room sells.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ShelfView<'a> {
+    #[serde(flatten)]
+    shelf: &'a Shelf,
+    /// When the host changed it last, in milliseconds since 1970; `None`: not since the room was opened here.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    captured_at: Option<i64>,
 }
 
 impl From<Unfit> for ApiError {
@@ -54,18 +69,12 @@ impl Room {
     /// Takes a wish of somebody who sells here. When the queue is full they find the reply gone, and say that the server
     /// is busy.
     pub(super) fn sell(&mut self, change: Change, seller: Seller) {
-        let _ = self.write(Draft {
-            entry: Entry::Shop(change),
-            author: Author::Sold(seller),
-        });
+        let _ = self.write(Draft::new(Entry::Shop(change), Author::Sold(seller)));
     }
 
     /// Takes an order, as [`Room::sell`] does.
     pub(super) fn order(&mut self, order: NewOrder, shop: Shop) {
-        let _ = self.write(Draft {
-            entry: Entry::Order(order),
-            author: Author::Ordered(shop),
-        });
+        let _ = self.write(Draft::new(Entry::Order(order), Author::Ordered(shop)));
     }
 
     /// Shows what came of a change.
@@ -73,7 +82,12 @@ impl Room {
         clippy::wildcard_enum_match_arm,
         reason = "outcomes of other entries do not come here"
     )]
-    pub(super) fn handle_shop(&mut self, author: Author, change: &Change, outcome: Outcome) {
+    pub(super) fn handle_shop(
+        &mut self,
+        author: Author,
+        (change, at): (&Change, Timestamp),
+        outcome: Outcome,
+    ) {
         let answer = match outcome {
             Outcome::Shop(shelf) => {
                 let change = change.name();
@@ -81,6 +95,7 @@ impl Room {
                 let changes = &self.context.metrics.shop.changes;
                 changes.with_label_values(&[change]).inc();
                 self.shelf = Arc::clone(&shelf);
+                self.shelf_changed = Some(at);
                 self.numbers.shelf_pace.note(Instant::now());
                 Ok(shelf)
             }
@@ -127,6 +142,7 @@ impl Room {
             display_name: &ordered.message.from.name,
             product_id: ordered.product.as_ref().map(|it| it.id.as_str()),
             product_name: &ordered.product_name,
+            captured_at: ordered.message.details.captured_at,
         };
         let order = message("order", &order);
         self.publish_chat(ordered.message);
@@ -141,9 +157,17 @@ impl Room {
 
     /// Tells everybody what is sold.
     pub(super) fn tell_shelf(&mut self) {
-        let shelf = Arc::clone(&self.shelf);
         self.numbers.sold.clear();
-        self.broadcast(&message("products", &*shelf));
+        self.broadcast(&self.shelf_message());
+    }
+
+    /// Writes what is sold.
+    pub(super) fn shelf_message(&self) -> Utf8Bytes {
+        let view = ShelfView {
+            shelf: &self.shelf,
+            captured_at: self.shelf_changed.map(Timestamp::millis),
+        };
+        message("products", &view)
     }
 
     /// Tells everybody of the products that were bought: a list for each order would be as much again for each that sells.

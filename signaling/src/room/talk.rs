@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use tokio::sync::oneshot;
 
-use crate::chat::{Said, Verdict};
+use crate::chat::{Said, SaidKind, Verdict};
 use crate::error::{ApiError, Code};
 use crate::id::SocketId;
 use crate::store::{self, Entry, NewChat, NewHeld, Outcome, User};
@@ -22,12 +22,9 @@ impl Room {
             return;
         };
         let from = member.author();
-        let written = self.check_said(from, said, re.clone()).and_then(|entry| {
-            self.write(Draft {
-                entry,
-                author: Author::Socket(socket, re.clone()),
-            })
-        });
+        let written = self
+            .check_said(from, said, re.clone())
+            .and_then(|entry| self.write(Draft::new(entry, Author::Socket(socket, re.clone()))));
         if let Err(error) = written {
             self.refuse(socket, re.as_deref(), &error);
         }
@@ -49,10 +46,7 @@ impl Room {
             }
         };
         // When the queue is full the sender finds its reply gone, and says that the server is busy.
-        let _ = self.write(Draft {
-            entry,
-            author: Author::Said(reply),
-        });
+        let _ = self.write(Draft::new(entry, Author::Said(reply)));
     }
 
     /// Returns what is to be stored, when it may be said now.
@@ -76,6 +70,7 @@ impl Room {
             reply_to: said.reply_to,
             product: self.product_name(said.product_id.as_deref()),
             audience: audience.map(|it| (it, host.clone())),
+            captured_at: (said.kind == SaidKind::System).then(|| now.1.millis()),
         };
         Ok(match verdict {
             Verdict::Show => Entry::Chat(chat),

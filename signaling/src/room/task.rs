@@ -12,6 +12,7 @@ use crate::id::{RoomId, SocketId};
 use crate::limit::{Rate, TokenBuckets};
 use crate::shop::Shelf;
 use crate::store::{RoomRecord, StoreError};
+use crate::time::Timestamp;
 use crate::ws::protocol::{Ack, Stats};
 
 use super::audience::LIKES_PER_MINUTE;
@@ -68,6 +69,8 @@ pub(super) struct Room {
     pub(super) numbers: Numbers,
     /// What is sold here.
     pub(super) shelf: Arc<Shelf>,
+    /// When the host changed it; `None`: not since the room was opened here.
+    pub(super) shelf_changed: Option<Timestamp>,
     /// What the host asked, and was asked.
     pub(super) podium: Podium,
     /// Who is here, and who watches.
@@ -131,6 +134,7 @@ impl Room {
             post: Post::default(),
             numbers: Numbers::new(stats, on_air),
             shelf: Arc::new(shelf),
+            shelf_changed: None,
             podium: Podium::new(poll),
             presence: Presence::default(),
             likers: TokenBuckets::new(Rate::per_minute(LIKES_PER_MINUTE)),

@@ -141,6 +141,8 @@ pub(crate) struct NewChat {
     pub product: Option<Box<ProductName>>,
     /// Among whom of whose audience the sender has to be; `None`: anybody may say it.
     pub audience: Option<(Audience, String)>,
+    /// Of an announcement, when it came, in milliseconds since 1970 (UTC).
+    pub captured_at: Option<i64>,
 }
 
 /// What became of an entry.
@@ -291,6 +293,10 @@ pub(crate) struct Details {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub product: Option<Box<ProductName>>,
+    /// Of announcements and orders: which frame was captured as it happened, in milliseconds since 1970 (UTC).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub captured_at: Option<i64>,
 }
 
 /// A message that was answered.

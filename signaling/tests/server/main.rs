@@ -42,6 +42,8 @@ mod moderation;
 
 mod shop;
 
+mod frames;
+
 mod audience;
 
 mod analytics;

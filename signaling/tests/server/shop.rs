@@ -30,8 +30,11 @@ async fn what_a_host_changes_is_seen_by_all_and_by_those_who_come_later() {
             (&tea["name"], &tea["discountPercent"]),
             (&json!("Tea"), &json!(25))
         );
-        let shown = bob.expect("products").await;
-        assert_eq!(shown["d"], json!({ "list": [tea], "featuredId": null }));
+        let shown = bob.expect("products").await["d"].clone();
+        let expected = json!({
+            "list": [tea], "featuredId": null, "capturedAt": shown["capturedAt"],
+        });
+        assert_eq!(shown, expected);
         let coffee = shop
             .add(json!({ "name": "Coffee", "price": 1, "currency": "EUR" }))
             .await;
@@ -169,6 +172,7 @@ async fn an_order_is_a_toast_a_message_and_money_once_whatever_the_retries() {
         let toast = bob.expect("order").await["d"].clone();
         let expected = json!({
             "messageId": said["messageId"], "displayName": "Ann", "productId": tea["id"], "productName": "Tea",
+            "capturedAt": said["capturedAt"],
         });
         assert_eq!(toast, expected);
         let sold = |count: u64| move |it: &Value| it["t"] == "product" && it["d"]["sold"] == count;
@@ -408,12 +412,12 @@ impl<'a> Seller<'a> {
     }
 }
 
-fn takes_orders(config: &mut Config) {
+pub(crate) fn takes_orders(config: &mut Config) {
     config.order_hook_secret = Some(Secret::new(SECRET));
 }
 
 /// Tells a server of an order, as a shop does.
-async fn tell(server: &TestServer, order: &Value) -> Reply {
+pub(crate) async fn tell(server: &TestServer, order: &Value) -> Reply {
     let body = order.to_string();
     post(server, &signed(SECRET, now(), &body), body).await
 }

@@ -86,6 +86,7 @@ impl Batch<'_> {
                 .map(|it| json_value("held_messages.product", it))
                 .transpose()?,
             audience: None,
+            captured_at: None,
         };
         let mut said = self.chat(connection, &chat).await?;
         if said == Outcome::Missing {

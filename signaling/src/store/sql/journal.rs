@@ -245,6 +245,7 @@ impl Batch<'_> {
             mentions: chat.mentions.clone(),
             reply_to,
             product: chat.product.clone(),
+            captured_at: chat.captured_at,
         }))
     }
 

@@ -289,7 +289,10 @@ impl Batch<'_> {
                 name: order.display_name.clone(),
                 role: Role::Viewer,
             },
-            details: Details::default(),
+            details: Details {
+                captured_at: Some(self.ts.millis()),
+                ..Details::default()
+            },
             deleted: false,
         };
         self.insert(&mut *connection, &message, None).await?;

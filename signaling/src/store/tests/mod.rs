@@ -141,6 +141,7 @@ impl Base {
             reply_to: None,
             product: None,
             audience: None,
+            captured_at: None,
         });
         let outcomes = self.stores.journal.append(room, &[entry]).await;
         outcomes.unwrap().remove(0)

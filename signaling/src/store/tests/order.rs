@@ -74,6 +74,7 @@ async fn an_answer_names_what_it_answers(base: Base) {
             reply_to: Some(reply_to.to_owned()),
             product: None,
             audience: None,
+            captured_at: Some(7),
         })
     };
     let entries = [answer(&said.message_id), answer("missing")];
@@ -87,6 +88,7 @@ async fn an_answer_names_what_it_answers(base: Base) {
         (&said.message_id, &meant)
     );
     assert_eq!(answered.details.mentions, [meant]);
+    assert_eq!(answered.details.captured_at, Some(7));
     assert_eq!(outcomes[1], Outcome::Missing);
     let history = base.stores.journal.chat(&id, u64::MAX, 1).await.unwrap();
     assert_eq!(history[0], *answered);
