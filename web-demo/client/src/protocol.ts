@@ -72,6 +72,17 @@ export interface ChatMessage {
   product?: { id: string; name: string };
   /** Whether a moderator took the text away. */
   deleted?: boolean;
+  /** Of announcements and orders, see `Captured`. */
+  capturedAt?: number;
+}
+
+/**
+ * What happened while a frame was captured. A `Room` tells of it when that frame is shown: at once where there is no
+ * picture, and ten seconds after it came at the latest.
+ */
+export interface Captured {
+  /** Milliseconds since 1970 by the server's clock; absent where it is no news. */
+  capturedAt?: number;
 }
 
 /** What a line may be sent with. */
@@ -114,14 +125,14 @@ export type NewProduct = Omit<Product, 'id' | 'discountPercent' | 'sold'>;
 export type ProductPatch = { [Field in keyof NewProduct]?: NewProduct[Field] | null };
 
 /** What a room sells, in its order. */
-export interface Products {
+export interface Products extends Captured {
   list: Product[];
   /** The one that is shown large. */
   featuredId: string | null;
 }
 
 /** Somebody bought something. */
-export interface Order {
+export interface Order extends Captured {
   /** Of the line that says so in the chat. */
   messageId: string;
   displayName: string;
@@ -194,7 +205,7 @@ export interface You extends User {
 }
 
 /** What a host asks the audience. */
-export interface Poll {
+export interface Poll extends Captured {
   pollId: string;
   question: string;
   options: { text: string; votes: number }[];

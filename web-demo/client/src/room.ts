@@ -6,9 +6,11 @@ import { Emitter } from './emitter.js';
 import { KliegError } from './error.js';
 import { SUBPROTOCOL } from './protocol.js';
 import type {
-  Ack, Attendance, ChatMessage, ChatSettings, ClientMessages, Description, HeldMessage, Layers, LiveAnalytics, Order, Poll, Product, Products, PublisherState, Question, Report, RoomInfo, RoomStats, ServerMessages,
+  Ack, Attendance, Captured, ChatMessage, ChatSettings, ClientMessages, Description, HeldMessage, Layers, LiveAnalytics, Order, Poll, Product, Products, PublisherState, Question, Report, RoomInfo, RoomStats, ServerMessages,
   SessionState, Snapshot, You,
 } from './protocol.js';
+import { Timeline } from './timeline.js';
+import type { Kind } from './timeline.js';
 import { Wire } from './wire.js';
 import type { ServerMessage } from './wire.js';
 
@@ -104,6 +106,10 @@ export class Room extends Emitter<RoomEvents> {
   #connection: Connection = 'idle';
   #snapshot: Snapshot | undefined;
   #products: Products = { list: [], featuredId: null };
+  /** What waits for the frame that was captured as it happened. */
+  #timeline = new Timeline(() => this.#shownAt?.());
+  /** Says which frame is shown; `undefined` where nobody watches. */
+  #shownAt: (() => number | undefined) | undefined;
   /** Set when the show that was on is over, by the host or because the host did not return; unset by the next. */
   #ended = false;
   /** Number of the last event seen; `undefined` asks for a snapshot. */
@@ -180,6 +186,17 @@ export class Room extends Emitter<RoomEvents> {
     const former = this.#former;
     this.#former = undefined;
     former?.close();
+  }
+
+  /**
+   * Has what happens wait for its frame, until the function returned is called: `shownAt` says when the one was captured
+   * that is shown, by the server's clock. A `Viewer` does so itself.
+   */
+  follow(shownAt: () => number | undefined): () => void {
+    this.#shownAt = shownAt;
+    return () => {
+      if (this.#shownAt === shownAt) this.#shownAt = undefined;
+    };
   }
 
   /** Leaves for good. */
@@ -268,6 +285,7 @@ export class Room extends Emitter<RoomEvents> {
   #end(error?: KliegError): void {
     if (this.#connection === 'closed') return;
     clearTimeout(this.#timer);
+    this.#timeline.clear();
     this.releaseFormer();
     const wire = this.#wire;
     this.#wire = undefined;
@@ -297,18 +315,18 @@ export class Room extends Emitter<RoomEvents> {
       case 'you': return this.#setYou(message.d);
       // On purpose: whoever comes back at once would only be put out again.
       case 'kicked': return this.#end(new KliegError('kicked', message.d.reason));
-      case 'chat.deleted': return this.emit('deleted', message.d);
+      case 'chat.deleted': return this.#bury(message.d);
       case 'chat.pinned': return this.emit('pinned', message.d.message);
       case 'chat.settings': return this.emit('chatSettings', message.d);
       case 'mod.held': return this.emit('held', message.d);
       case 'mod.reviewed': return this.emit('reviewed', message.d);
       case 'mod.report': return this.emit('report', message.d);
       case 'mod.resolved': return this.emit('resolved', message.d);
-      case 'chat.message': return this.emit('message', message.d);
-      case 'products': return this.#setProducts(message.d);
-      case 'product': return this.#setProduct(message.d);
-      case 'order': return this.emit('order', message.d);
-      case 'poll': return this.emit('poll', message.d);
+      case 'chat.message': return this.#say(message.d);
+      case 'products': return this.#at('products', message.d, (products) => this.#setProducts(products));
+      case 'product': return this.#timeline.apply('products', undefined, () => this.#setProduct(message.d));
+      case 'order': return this.#at('chat', message.d, (order) => this.emit('order', order));
+      case 'poll': return this.#at('poll', message.d, (poll) => this.emit('poll', poll));
       case 'question': return this.emit('question', message.d);
       case 'question.removed': return this.emit('questionRemoved', message.d);
       case 'participant.joined': return this.emit('came', message.d);
@@ -323,7 +341,26 @@ export class Room extends Emitter<RoomEvents> {
     }
   }
 
+  /** Does something with what happened when its frame is shown, and after what happened before. */
+  #at<What extends Captured>(kind: Kind, what: What, act: (what: What) => void, name?: string): void {
+    this.#timeline.apply(kind, what.capturedAt, () => act(what), name);
+  }
+
+  #say(message: ChatMessage): void {
+    // A conversation goes on whatever is shown; its lines have numbers, so that what comes late finds its place.
+    if (message.capturedAt === undefined) this.emit('message', message);
+    else this.#at('chat', message, () => this.emit('message', message), message.messageId);
+  }
+
+  /** What was taken away before its frame is never shown. */
+  #bury(deleted: { messageId: string }): void {
+    this.#timeline.drop('chat', deleted.messageId);
+    this.emit('deleted', deleted);
+  }
+
   #handleJoined(snapshot: Snapshot): void {
+    // The snapshot has all of it.
+    this.#timeline.clear();
     this.#snapshot = snapshot;
     this.#ended &&= !onAir(snapshot.room.status);
     this.#lastSeq = snapshot.seq;

@@ -101,6 +101,25 @@ export function reception(report: Iterable<readonly [string, unknown]>, serverNo
   };
 }
 
+/** Tells how old the picture is that is shown, from one reading to the next; as `ViewerStats.latencyMs`, and where browsers do not tell. */
+export class PictureAge {
+  #frames = 0;
+  #waitedSec = 0;
+
+  /** Returns milliseconds; `undefined` where nothing was shown since the last reading. */
+  read(report: Iterable<readonly [string, unknown]>, serverNow: number | undefined, roundTripMs: number | undefined): number | undefined {
+    const video = read(report).find((entry) => entry.type === 'inbound-rtp' && entry['kind'] === 'video');
+    const frames = number(video?.['jitterBufferEmittedCount']) - this.#frames;
+    const waitedSec = number(video?.['jitterBufferDelay']) - this.#waitedSec;
+    this.#frames += frames;
+    this.#waitedSec += waitedSec;
+    const told = latency(video?.['estimatedPlayoutTimestamp'], serverNow);
+    if (told !== undefined) return told;
+    // Firefox does not tell, and Chromium not of a picture without sound: it was on its way, and waited here.
+    return frames > 0 && roundTripMs !== undefined ? roundTripMs / 2 + waitedSec / frames * 1000 : undefined;
+  }
+}
+
 /** Reads what a viewer's picture lost and got again. */
 export function repairs(report: Iterable<readonly [string, unknown]>): Repairs {
   const entries = read(report);

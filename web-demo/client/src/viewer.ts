@@ -6,7 +6,7 @@ import { KliegError } from './error.js';
 import type { Description, Layers, SessionState } from './protocol.js';
 import { PlayoutDelay } from './playout.js';
 import type { Connection, Room } from './room.js';
-import { RateMeter, reception, repairs, viewerStats } from './stats.js';
+import { PictureAge, RateMeter, reception, repairs, viewerStats } from './stats.js';
 import type { ViewerStats } from './stats.js';
 import { Watchdog } from './watchdog.js';
 
@@ -65,6 +65,9 @@ interface Session {
   stream: MediaStream;
   meter: RateMeter;
   playout: PlayoutDelay;
+  age: PictureAge;
+  /** As it was at the last sample; `undefined` where nobody can tell. */
+  ageMs: number | undefined;
   /** Frames decoded at the last sample. */
   frames: number;
   /** When they had last become more; `undefined` until the first. */
@@ -108,6 +111,7 @@ export class Viewer extends Emitter<ViewerEvents> {
       room.on('publisher', () => this.#judge()),
       room.on('info', () => this.#judge()),
       room.on('connection', ({ error }) => { this.#error = error; this.#judge(); }),
+      room.follow(() => this.shownAt),
     ];
     if (room.connection === 'joined') this.#subscribe();
     this.#sampleIn(SAMPLE_FIRST_MS);
@@ -115,6 +119,17 @@ export class Viewer extends Emitter<ViewerEvents> {
 
   get status(): ViewerStatus { return this.#status; }
   get stream(): MediaStream | undefined { return this.#session?.stream; }
+
+  /**
+   * When the frame was captured that is shown now, in milliseconds since 1970 by the server's clock; `undefined` while the
+   * picture stands still, and where nobody can tell.
+   */
+  get shownAt(): number | undefined {
+    const now = this.#room.clock.now();
+    const ageMs = this.#session?.ageMs;
+    const moves = this.#moves() && this.#video?.paused !== true;
+    return moves && now !== undefined && ageMs !== undefined ? now - ageMs : undefined;
+  }
 
   /** Shows the stream, and each that follows it, in `video`. */
   attach(video: HTMLVideoElement): void {
@@ -185,7 +200,7 @@ export class Viewer extends Emitter<ViewerEvents> {
 
   #begin(id: string): Session {
     const pc = new RTCPeerConnection({ iceServers: this.#room.iceServers, bundlePolicy: 'max-bundle' });
-    const session: Session = { id, pc, stream: new MediaStream(), meter: new RateMeter(), playout: new PlayoutDelay(), frames: 0, movedAt: undefined };
+    const session: Session = { id, pc, stream: new MediaStream(), meter: new RateMeter(), playout: new PlayoutDelay(), age: new PictureAge(), ageMs: undefined, frames: 0, movedAt: undefined };
     pc.addEventListener('track', ({ track }) => session.stream.addTrack(track));
     pc.addEventListener('connectionstatechange', () => {
       if (pc.connectionState === 'failed') this.#restart(session);
@@ -256,6 +271,7 @@ export class Viewer extends Emitter<ViewerEvents> {
     const counted = repairs(report);
     // On a lossy path it takes a while until the browser has measured.
     const roundTripMs = counted.roundTripMs ?? this.#room.clock.roundTripMs;
+    session.ageMs = session.age.read(report, this.#room.clock.now(), roundTripMs);
     this.#wait(session, session.playout.sample(performance.now(), { ...counted, roundTripMs }));
     for (const entry of report.values()) {
       if (entry['type'] !== 'inbound-rtp' || entry['kind'] !== 'video') continue;

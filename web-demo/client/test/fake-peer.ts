@@ -11,6 +11,10 @@ export class FakePeer extends EventTarget {
   frames = 0;
   /** Packets that came because they were asked for again. */
   repaired = 0;
+  /** When the frame was captured that is shown, in milliseconds since 1970; `undefined` where the browser does not tell. */
+  shownAt: (() => number) | undefined;
+  /** How long a frame waits before it is shown, in milliseconds. */
+  waitMs = 0;
 
   constructor() {
     super();
@@ -58,7 +62,7 @@ export class FakePeer extends EventTarget {
 
   async getStats(): Promise<Map<string, unknown>> {
     return new Map<string, unknown>([
-      ['v', { type: 'inbound-rtp', kind: 'video', id: 'v', timestamp: 0, framesDecoded: this.frames, packetsReceived: this.frames * 4, retransmittedPacketsReceived: this.repaired }],
+      ['v', { type: 'inbound-rtp', kind: 'video', id: 'v', timestamp: 0, framesDecoded: this.frames, packetsReceived: this.frames * 4, retransmittedPacketsReceived: this.repaired, jitterBufferEmittedCount: this.frames, jitterBufferDelay: this.frames * this.waitMs / 1000, ...this.shownAt !== undefined && { estimatedPlayoutTimestamp: this.shownAt() + 2_208_988_800_000 } }],
       ['p', { type: 'candidate-pair', id: 'p', timestamp: 0, nominated: true, state: 'succeeded', currentRoundTripTime: 0.1 }],
     ]);
   }

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { RateMeter, publisherStats, reception, viewerStats } from '../src/stats.js';
+import { PictureAge, RateMeter, publisherStats, reception, viewerStats } from '../src/stats.js';
 
 function report(...entries: { id: string; type: string; timestamp?: number; [field: string]: unknown }[]): Map<string, unknown> {
   return new Map(entries.map((entry) => [entry.id, { timestamp: 1000, ...entry }]));
@@ -58,4 +58,15 @@ test('what is told to the server is whole numbers, and no age where none is know
   const shown = { ...video, estimatedPlayoutTimestamp: 2_208_988_800_000 + 1_000_000 };
   expect(reception(report(shown), 1_000_250.4)).toEqual({ framesDecoded: 120, stalls: 2, stalledMs: 750, latencyMs: 250 });
   expect(reception(report())).toEqual({ framesDecoded: 0, stalls: 0, stalledMs: 0 });
+});
+
+test('a picture whose age the browser does not tell was on its way, and waited since the last reading', () => {
+  const age = new PictureAge();
+  const read = (frames: number, waitedSec: number, more = {}) =>
+    age.read(report({ id: 'v', type: 'inbound-rtp', kind: 'video', jitterBufferEmittedCount: frames, jitterBufferDelay: waitedSec, ...more }), 1_000_000, 80);
+  expect(read(100, 100)).toBeCloseTo(1040);
+  expect(read(110, 105)).toBeCloseTo(540);
+  expect(read(110, 105)).toBeUndefined();
+  expect(read(120, 106, { estimatedPlayoutTimestamp: 2_208_988_800_000 + 999_700 })).toBe(300);
+  expect(read(130, 108)).toBeCloseTo(240);
 });

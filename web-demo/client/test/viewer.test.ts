@@ -1,8 +1,10 @@
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import { localNow } from '../src/clock.js';
 import { Viewer } from '../src/index.js';
+import type { Product } from '../src/index.js';
 import { FakePeer, fakeWebRtc } from './fake-peer.js';
 import type { FakeSocket } from './fake-socket.js';
-import { join, openRoom, settle, snapshot } from './joined-room.js';
+import { join, line, openRoom, settle, snapshot } from './joined-room.js';
 
 beforeEach(() => {
   vi.useFakeTimers();
@@ -209,4 +211,78 @@ test('what was received is told every fifteen seconds while there is something t
   await vi.advanceTimersByTimeAsync(60_000);
   expect(told()).toBe(last);
   viewer.close();
+});
+
+/** A viewer who is shown a second late what the host does; the server's clock is that of the page. */
+async function lateViewer() {
+  const { room, socket, viewer } = await playingViewer();
+  const peer = FakePeer.last();
+  peer.shownAt = () => localNow() - 1000;
+  const told: string[] = [];
+  room.on('products', ({ featuredId }) => told.push(`products ${featuredId}`));
+  room.on('poll', ({ pollId }) => told.push(`poll ${pollId}`));
+  room.on('order', ({ productName }) => told.push(`order ${productName}`));
+  room.on('message', ({ text }) => told.push(text));
+  void room.request('ping', {});
+  socket.receive({ t: 'ack', ts: localNow(), d: { re: socket.last('ping').id } });
+  await play(1000);
+  const capturedAt = localNow();
+  return { room, socket, viewer, peer, told, capturedAt };
+}
+
+const tea: Product = { id: 'p', name: 'Tea', price: 450, discountPercent: 0, currency: 'EUR', sold: 0 };
+
+test('what the host shows, asks and says is told when its frame is shown, and the chat goes on meanwhile', async () => {
+  const { socket, viewer, told, capturedAt } = await lateViewer();
+  socket.receive({ t: 'products', d: { list: [tea], featuredId: 'p', capturedAt } });
+  socket.receive({ t: 'product', d: { ...tea, sold: 1 } });
+  socket.receive({ t: 'poll', d: { pollId: 'q', question: '?', options: [], open: true, openedAt: 0, capturedAt } });
+  socket.receive({ t: 'chat.message', seq: 11, d: { ...line(11, 'announced'), kind: 'system', capturedAt } });
+  socket.receive({ t: 'order', d: { messageId: 'm', displayName: 'Bob', productName: 'Tea', capturedAt } });
+  socket.receive({ t: 'chat.message', seq: 12, d: line(12, 'hello') });
+  await play(900);
+  expect(told).toEqual(['hello']);
+  await play(200);
+  expect(told).toEqual(['hello', 'products p', 'products p', 'poll q', 'announced', 'order Tea']);
+  viewer.close();
+});
+
+test('a picture whose age the browser does not tell is as old as it was on its way and waited', async () => {
+  const { socket, viewer, peer, told, capturedAt } = await lateViewer();
+  peer.shownAt = undefined;
+  peer.waitMs = 2000;
+  await play(2000);
+  socket.receive({ t: 'products', d: { list: [tea], featuredId: 'p', capturedAt: capturedAt + 2000 } });
+  await play(1900);
+  expect(told).toEqual([]);
+  await play(400);
+  expect(told).toEqual(['products p']);
+  viewer.close();
+});
+
+test('without a picture nothing waits', async () => {
+  const { socket, viewer, told } = await lateViewer();
+  await vi.advanceTimersByTimeAsync(2000);
+  socket.receive({ t: 'products', d: { list: [tea], featuredId: 'p', capturedAt: localNow() } });
+  expect(told).toEqual(['products p']);
+  viewer.close();
+  socket.receive({ t: 'products', d: { list: [tea], featuredId: null, capturedAt: localNow() } });
+  expect(told).toEqual(['products p', 'products null']);
+});
+
+test('an announcement that is taken away before its frame is never told, and a snapshot makes up for what waits', async () => {
+  const { room, socket, viewer, told, capturedAt } = await lateViewer();
+  const announced = (seq: number) => ({ t: 'chat.message', seq, d: { ...line(seq, `${seq}`), kind: 'system', capturedAt } });
+  socket.receive(announced(11));
+  socket.receive(announced(12));
+  socket.receive({ t: 'chat.deleted', seq: 13, d: { messageId: 'm11', seq: 11 } });
+  await play(1100);
+  expect(told).toEqual(['12']);
+  socket.receive({ t: 'products', d: { list: [tea], featuredId: 'p', capturedAt: localNow() } });
+  socket.receive({ t: 'joined', d: { ...snapshot(), products: { list: [], featuredId: null } } });
+  await play(1500);
+  expect(told).toEqual(['12', 'products null']);
+  viewer.close();
+  room.close();
+  expect(vi.getTimerCount()).toBe(0);
 });

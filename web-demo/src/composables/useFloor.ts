@@ -37,7 +37,7 @@ export function useFloor(room: Room) {
       rest.delete(questionId);
       asked.value = rest;
     }),
-    // Neither is in the snapshot: what changed before is asked for.
+    // What the visitor chose and what was asked is not in the snapshot.
     room.on('joined', () => void read()),
     room.on('resumed', () => void read()),
   ];
@@ -50,8 +50,9 @@ export function useFloor(room: Room) {
     try {
       const [polls, page] = await Promise.all([api.polls(room.id), api.questions(room.id)]);
       asked.value = new Map(page.items.map((question) => [question.questionId, question]));
-      const last = polls.items[0];
-      if (last !== undefined && last.pollId >= (poll.value?.pollId ?? '')) poll.value = last;
+      // The poll itself comes over the socket, when its frame is shown.
+      const own = polls.items.find(({ pollId }) => pollId === poll.value?.pollId);
+      if (poll.value !== undefined && own?.chosen !== undefined) poll.value = { ...poll.value, chosen: own.chosen };
     } catch {
       // What comes over the socket is shown nevertheless.
     }
