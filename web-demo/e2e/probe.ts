@@ -16,6 +16,10 @@ declare global {
     kliegPlayingAt: number | undefined;
     /** The layers that a player was told of last. */
     kliegLayers: ToldLayer[];
+    /** Makes what the host shows light or dark. */
+    kliegPaint: (light: boolean) => void;
+    /** When a viewer saw the picture become light, and the product that is shown large. */
+    kliegSeen: Seen;
     /** Where a player asks for another layer. */
     kliegLayerUrl: string;
   }
@@ -298,6 +302,56 @@ export async function repairs(): Promise<Record<string, number>> {
   const report = await window.kliegPeers.at(-1)!.getStats() as unknown as Map<string, Record<string, unknown>>;
   const [video] = [...report.values()].filter((entry) => entry['type'] === 'inbound-rtp' && entry['kind'] === 'video');
   return Object.fromEntries(names.map((name) => [name, Number(video?.[name] ?? 0)]));
+}
+
+/** Moments in milliseconds since 1970; `undefined` until then. */
+export interface Seen {
+  light: number | undefined;
+  card: number | undefined;
+}
+
+/** Publishes a drawing in the place of the camera: dark, but for a spot that moves. */
+export async function paint(): Promise<void> {
+  const canvas = Object.assign(document.createElement('canvas'), { width: 640, height: 360 });
+  const brush = canvas.getContext('2d')!;
+  window.kliegPaint = (light) => {
+    brush.fillStyle = light ? 'white' : 'black';
+    brush.fillRect(0, 0, 640, 360);
+  };
+  window.kliegPaint(false);
+  setInterval(() => {
+    brush.fillStyle = `hsl(${performance.now() / 20 % 360} 60% 50%)`;
+    brush.fillRect(600, 320, 40, 40);
+  }, 1000 / 30);
+  const sender = window.kliegPeers.at(-1)!.getSenders().find(({ track }) => track?.kind === 'video');
+  await sender!.replaceTrack(canvas.captureStream(30).getVideoTracks()[0]!);
+}
+
+/** Makes the picture light, or dark, and shows the first product large, or not any more; returns the moment of both. */
+export function act(given: string): number {
+  window.kliegPaint(given === 'light');
+  document.querySelector<HTMLElement>('[data-test=product-feature]')!.click();
+  return performance.timeOrigin + performance.now();
+}
+
+/** Begins to look for both. */
+export function watchLight(): void {
+  const video = document.querySelector<HTMLVideoElement>('[data-test=video]')!;
+  const brush = Object.assign(document.createElement('canvas'), { width: 3, height: 3 }).getContext('2d', { willReadFrequently: true })!;
+  const seen: Seen = { light: undefined, card: undefined };
+  window.kliegSeen = seen;
+  const now = () => performance.timeOrigin + performance.now();
+  const look = () => {
+    brush.drawImage(video, 0, 0, 3, 3);
+    if (brush.getImageData(1, 1, 1, 1).data[0]! > 150) seen.light ??= now();
+    if (document.querySelector('[data-test=featured]') !== null) seen.card ??= now();
+    if (window.kliegSeen === seen) requestAnimationFrame(look);
+  };
+  look();
+}
+
+export function seen(): Seen {
+  return window.kliegSeen;
 }
 
 /** What a page publishes by WHIP, as any page may. */

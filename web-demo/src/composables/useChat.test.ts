@@ -49,6 +49,30 @@ test('a refused line stays with its reason until it is taken back', async () => 
   room.close();
 });
 
+test('an announcement is shown for ten seconds, unless it is taken away or nobody was here when it was made', async () => {
+  const { room, socket } = await joinedRoom();
+  const scope = effectScope();
+  const { announced, messages } = scope.run(() => useChat(room, older))!;
+  const announce = (seq: number, more = {}) => socket.receive({ t: 'chat.message', seq, d: { ...line(seq, 'We begin!'), kind: 'system', ...more } });
+  announce(11);
+  await vi.advanceTimersByTimeAsync(9_999);
+  expect(announced.value?.text).toBe('We begin!');
+  await vi.advanceTimersByTimeAsync(1);
+  expect(announced.value).toBeUndefined();
+  announce(12);
+  socket.receive({ t: 'chat.deleted', seq: 13, d: { messageId: 'm12', seq: 12 } });
+  expect(announced.value).toBeUndefined();
+  socket.receive({ t: 'chat.message', seq: 14, d: line(14, 'hello') });
+  expect(announced.value).toBeUndefined();
+  void room.request('ping', {});
+  socket.receive({ t: 'ack', ts: 31_000, d: { re: socket.last('ping').id } });
+  announce(15);
+  expect(announced.value).toBeUndefined();
+  expect(messages.value.at(-1)?.text).toBe('We begin!');
+  scope.stop();
+  room.close();
+});
+
 test('what a moderator takes away goes from the list, the pinned line and what is read again', async () => {
   const { room, socket } = await joinedRoom();
   const scope = effectScope();

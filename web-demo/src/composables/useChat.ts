@@ -17,6 +17,11 @@ export interface UnsentLine {
   reason: string;
 }
 
+/** How long an announcement is shown over the picture. */
+const ANNOUNCED_MS = 10_000;
+/** One that was missed for so long is read in the chat alone. */
+const STALE_MS = 30_000;
+
 /** What the server sends of a chat to those who come: so many lines at most, and so many bytes. */
 const HISTORY_LINES = 100;
 const HISTORY_BYTES = 128 * 1024;
@@ -41,9 +46,18 @@ export function useChat(room: Room, older: (before: number) => Promise<Page<Chat
   const loading = ref(false);
   /** Whether lines have to wait for the connection. */
   const lost = ref(false);
+  /** What was announced just now. */
+  const announced = shallowRef<ChatMessage>();
+  let announcedTimer: ReturnType<typeof setTimeout> | undefined;
   let lines = 0;
 
   chat.on('messages', (value) => { messages.value = value; });
+  chat.on('message', (message) => {
+    if (message.kind !== 'system' || message.deleted || (room.clock.now() ?? message.ts) - message.ts > STALE_MS) return;
+    announced.value = message;
+    clearTimeout(announcedTimer);
+    announcedTimer = setTimeout(() => { announced.value = undefined; }, ANNOUNCED_MS);
+  });
   chat.on('pinned', (value) => { pinned.value = value; });
   const stops = [
     room.on('joined', ({ chatHistory }) => {
@@ -51,8 +65,12 @@ export function useChat(room: Room, older: (before: number) => Promise<Page<Chat
     }),
     room.on('connection', ({ connection }) => { lost.value = connection === 'reconnecting'; }),
     room.on('chatSettings', (value) => { settings.value = value; }),
+    room.on('deleted', ({ messageId }) => {
+      if (announced.value?.messageId === messageId) announced.value = undefined;
+    }),
   ];
   onScopeDispose(() => {
+    clearTimeout(announcedTimer);
     for (const stop of stops) stop();
     chat.close();
   });
@@ -93,7 +111,7 @@ export function useChat(room: Room, older: (before: number) => Promise<Page<Chat
   }
 
   return {
-    chat, messages, pinned, settings, held, more, loading, unsent, lost, send, earlier, forget,
+    chat, messages, pinned, announced, settings, held, more, loading, unsent, lost, send, earlier, forget,
     react: (emoji: string) => chat.react(emoji),
   };
 }
