@@ -97,6 +97,15 @@ test('a show with products, a poll, questions and chat', async () => {
   await other.close();
 });
 
+test('how the picture of a show is doing', async () => {
+  showLogOnFailure();
+  await guest.press('q');
+  await sees(guest, '[data-test=quality-panel]');
+  await guest.click('[data-test=quality-facts]');
+  await picture(guest, 'player-quality');
+  await guest.press('Escape');
+});
+
 test('the end of a show, and what is not there', async () => {
   showLogOnFailure();
   await stop(host);

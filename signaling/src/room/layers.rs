@@ -111,7 +111,11 @@ impl VideoLayers {
         if *self == before {
             return News::None;
         }
-        let shape = |layers: &Self| -> Vec<_> { layers.views().collect() };
+        let shape = |layers: &Self| -> Vec<_> {
+            let seen = layers.seen();
+            seen.map(|(name, info)| (name.to_owned(), info.active, info.width, info.height))
+                .collect()
+        };
         if shape(self) == shape(&before) {
             News::Rates
         } else {
@@ -136,6 +140,7 @@ impl VideoLayers {
             active: info.active,
             width: info.width,
             height: info.height,
+            bitrate: if info.active { info.bitrate_bps } else { 0 },
         })
     }
 

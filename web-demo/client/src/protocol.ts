@@ -304,6 +304,8 @@ export interface Layer {
   /** Pixels; 0 until known. */
   width: number;
   height: number;
+  /** Bits a second as it was told; 0 while it does not come, absent from an older server. */
+  bitrate?: number;
 }
 
 /** What this viewer is sent. */

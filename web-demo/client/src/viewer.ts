@@ -54,6 +54,8 @@ export interface ViewerEvents {
   status: ViewerStatus;
   /** What to show; another one after a new session. */
   stream: MediaStream;
+  /** Which layers there are, which of them comes, and why. */
+  layers: Layers;
   /** The first frame of a session was decoded, so long after the session was asked for. */
   firstFrame: { afterMs: number };
 }
@@ -84,6 +86,8 @@ export class Viewer extends Emitter<ViewerEvents> {
   /** The server's name of the session asked for last; offers for others are late. */
   #wanted: string | undefined;
   #layers: Layers | undefined;
+  /** The layer that was asked for last, or `auto`. */
+  #choice = 'auto';
   #status: ViewerStatus = { kind: 'connecting' };
   #error: KliegError | undefined;
   #watchdog = new Watchdog();
@@ -107,7 +111,7 @@ export class Viewer extends Emitter<ViewerEvents> {
       room.on('open', () => this.#subscribe()),
       room.on('offer', (offer) => this.#handleOffer(offer)),
       room.on('session', (state) => this.#handleSession(state)),
-      room.on('layers', (layers) => { this.#layers = layers; this.#judge(); }),
+      room.on('layers', (layers) => this.#handleLayers(layers)),
       room.on('publisher', () => this.#judge()),
       room.on('info', () => this.#judge()),
       room.on('connection', ({ error }) => { this.#error = error; this.#judge(); }),
@@ -119,6 +123,10 @@ export class Viewer extends Emitter<ViewerEvents> {
 
   get status(): ViewerStatus { return this.#status; }
   get stream(): MediaStream | undefined { return this.#session?.stream; }
+  /** What was told of the layers last; `undefined` before there were any. */
+  get layers(): Layers | undefined { return this.#layers; }
+  /** The layer that is wanted, or `auto`. */
+  get choice(): string { return this.#choice; }
 
   /**
    * When the frame was captured that is shown now, in milliseconds since 1970 by the server's clock; `undefined` while the
@@ -143,6 +151,23 @@ export class Viewer extends Emitter<ViewerEvents> {
     return session && viewerStats(await session.pc.getStats() as unknown as Map<string, unknown>, session.meter, this.#room.clock.now());
   }
 
+  /**
+   * Asks for a layer by its name, from now on and for sessions and publishers to come; `auto` is the best that the network
+   * carries. Has the server tell the layers anew. Fails with `layer_unknown` where the publisher has none of this name.
+   */
+  async choose(layer: string): Promise<void> {
+    const before = this.#choice;
+    this.#choice = layer;
+    // Without a session the next one asks for it.
+    if (this.#wanted === undefined || this.#room.connection !== 'joined') return;
+    try {
+      await this.#room.request('rtc.subscribe', { layer });
+    } catch (thrown) {
+      if (this.#choice === layer && KliegError.from(thrown).code !== 'disconnected') this.#choice = before;
+      throw thrown;
+    }
+  }
+
   /** Stops watching; the room stays open. */
   close(): void {
     if (this.#closed) return;
@@ -157,9 +182,16 @@ export class Viewer extends Emitter<ViewerEvents> {
 
   #subscribe(): void {
     this.#askedAt = performance.now();
-    this.#room.request('rtc.subscribe', { layer: 'auto' }).then(
-      ({ sessionId }) => { this.#wanted = sessionId; },
+    const layer = this.#choice;
+    this.#room.request('rtc.subscribe', { layer }).then(
+      ({ sessionId }) => {
+        this.#wanted = sessionId;
+        // Chosen while the answer was on its way.
+        if (this.#choice !== layer) this.choose(this.#choice).catch(() => {});
+      },
       (error: KliegError) => {
+        // Another publisher came meanwhile: rather another layer than no picture.
+        if (error.code === 'layer_unknown') this.#choice = 'auto';
         // After a loss the next `open` subscribes.
         if (error.code === 'disconnected' || this.#room.connection !== 'joined') return;
         this.#later(error.retryAfterMs ?? backoff(this.#attempts++), () => this.#subscribe());
@@ -227,6 +259,12 @@ export class Viewer extends Emitter<ViewerEvents> {
   #restart(session: Session): void {
     if (session.id !== this.#wanted) return;
     this.#room.request('rtc.restart', { sessionId: session.id }).catch(() => {}); // A new session is next.
+  }
+
+  #handleLayers(layers: Layers): void {
+    this.#layers = layers;
+    this.emit('layers', layers);
+    this.#judge();
   }
 
   #handleSession({ sessionId, state }: SessionState): void {

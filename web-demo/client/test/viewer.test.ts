@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { localNow } from '../src/clock.js';
 import { Viewer } from '../src/index.js';
-import type { Product } from '../src/index.js';
+import type { KliegError, Product } from '../src/index.js';
 import { FakePeer, fakeWebRtc } from './fake-peer.js';
 import type { FakeSocket } from './fake-socket.js';
 import { join, line, openRoom, settle, snapshot } from './joined-room.js';
@@ -285,4 +285,41 @@ test('an announcement that is taken away before its frame is never told, and a s
   viewer.close();
   room.close();
   expect(vi.getTimerCount()).toBe(0);
+});
+
+test('a chosen layer is asked for at once, and by each session that follows', async () => {
+  const { socket, viewer } = await playingViewer();
+  const told: unknown[] = [];
+  viewer.on('layers', ({ selected }) => told.push(selected));
+  void viewer.choose('h');
+  expect(socket.last('rtc.subscribe').d).toEqual({ layer: 'h' });
+  socket.ack('rtc.subscribe', { sessionId: 's1' });
+  socket.receive({ t: 'rtc.layers', d: { available: [], selected: 'h', reason: 'manual' } });
+  expect([viewer.choice, viewer.layers?.selected, told]).toEqual(['h', 'h', ['h']]);
+  socket.receive({ t: 'rtc.state', d: { sessionId: 's1', state: 'closed', reason: 'consent_lost' } });
+  await vi.advanceTimersByTimeAsync(600);
+  expect(socket.last('rtc.subscribe').d).toEqual({ layer: 'h' });
+  // Chosen before the answer: asked for behind it.
+  await viewer.choose('auto');
+  socket.ack('rtc.subscribe', { sessionId: 's2' });
+  await settle();
+  expect(socket.last('rtc.subscribe').d).toEqual({ layer: 'auto' });
+  viewer.close();
+});
+
+test('a layer that is refused leaves the choice before, and one that a later publisher has not is given up', async () => {
+  const { socket, viewer } = await playingViewer();
+  const refused = viewer.choose('x').catch((error: KliegError) => error.code);
+  socket.refuse('rtc.subscribe', 'layer_unknown');
+  expect(await refused).toBe('layer_unknown');
+  expect(viewer.choice).toBe('auto');
+  void viewer.choose('h');
+  socket.ack('rtc.subscribe', { sessionId: 's1' });
+  socket.receive({ t: 'rtc.state', d: { sessionId: 's1', state: 'closed', reason: 'consent_lost' } });
+  await vi.advanceTimersByTimeAsync(600);
+  socket.refuse('rtc.subscribe', 'layer_unknown');
+  await vi.advanceTimersByTimeAsync(2_000);
+  expect(socket.last('rtc.subscribe').d).toEqual({ layer: 'auto' });
+  expect(viewer.choice).toBe('auto');
+  viewer.close();
 });

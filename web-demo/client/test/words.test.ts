@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
-import { KliegError, describeCodec, describeError, describePublisher, describeViewer } from '../src/index.js';
+import { KliegError, describeCodec, describeError, describeLayers, describePublisher, describeViewer } from '../src/index.js';
+import type { Layers } from '../src/index.js';
 import { judge } from '../src/viewer.js';
 import type { Evidence } from '../src/viewer.js';
 import { snapshot } from './joined-room.js';
@@ -25,6 +26,21 @@ test.each<[string, Partial<Evidence>, string]>([
   ['when refused', { connection: 'closed', error: new KliegError('not_found') }, 'This room does not exist, or is not open to you.'],
 ])('a viewer %s reads what is going on', (_, evidence, words) => {
   expect(describeViewer(judge({ ...playing, ...evidence }))).toBe(words);
+});
+
+test.each<[Partial<Layers>, string, string]>([
+  [{}, 'auto', 'The best quality that the host sends.'],
+  [{ selected: null }, 'auto', ''],
+  [{ reason: 'bandwidth' }, 'auto', 'Your network carries no better quality just now. It returns by itself.'],
+  [{ reason: 'bandwidth' }, 'f', 'Your network does not carry what you chose just now. It returns by itself.'],
+  [{ reason: 'bandwidth', selected: null }, 'f', 'Your network carries no picture just now. The sound goes on.'],
+  [{ reason: 'manual' }, 'h', 'As you chose.'],
+  // The chosen one is on its way.
+  [{ reason: 'manual' }, 'f', ''],
+  [{ reason: 'unavailable' }, 'f', 'The host does not send what you chose just now. You see another quality meanwhile.'],
+  [{ reason: 'codec_mismatch', selected: null, codec: 'av1' }, 'auto', 'The host sends AV1, which this browser cannot play. Another browser may.'],
+])('with the layers %j and the choice %s a viewer reads why', (layers, choice, words) => {
+  expect(describeLayers({ available: [], selected: 'h', reason: 'auto', ...layers }, choice)).toBe(words);
 });
 
 test('a refused publisher reads why', () => {

@@ -1,7 +1,7 @@
 /** The catalogue in use: what the visitor chose, else the first language of the browser that there is one for. */
 
 import * as client from '@klieg/client';
-import type { KliegError, PublisherStatus, ViewerStatus, Words } from '@klieg/client';
+import type { KliegError, Layers, PublisherStatus, ViewerStatus, Words } from '@klieg/client';
 import { en } from './en.js';
 
 /** A catalogue; another language is one more file of the same shape, here and in the library. */
@@ -23,6 +23,7 @@ export const language: Language = spoken;
 export const messages: Messages = catalogue;
 
 export const describeViewer = (status: ViewerStatus) => client.describeViewer(status, words);
+export const describeLayers = (layers: Layers, choice: string) => client.describeLayers(layers, choice, words);
 export const describePublisher = (status: PublisherStatus) => client.describePublisher(status, words);
 export const describeError = (error: KliegError) => client.describeError(error, words);
 export const describeCodec = (codec: string) => client.describeCodec(codec, words);

@@ -211,6 +211,8 @@ pub(crate) struct LayerView {
     pub(crate) width: u16,
     /// Pixels; 0 until known.
     pub(crate) height: u16,
+    /// Bits a second at this moment; 0 while it does not come.
+    pub(crate) bitrate: u32,
 }
 
 /// Why a viewer gets what it gets.

@@ -14,6 +14,14 @@ export const en = {
     unplayable: 'The host sends {codec}, which this browser cannot play. Another browser may.',
     closed: 'You left the room.',
   },
+  quality: {
+    auto: 'The best quality that the host sends.',
+    manual: 'As you chose.',
+    lower: 'Your network carries no better quality just now. It returns by itself.',
+    unchosen: 'Your network does not carry what you chose just now. It returns by itself.',
+    paused: 'Your network carries no picture just now. The sound goes on.',
+    unavailable: 'The host does not send what you chose just now. You see another quality meanwhile.',
+  },
   publisher: {
     idle: 'Off air',
     connecting: 'Going live…',

@@ -1,6 +1,7 @@
 /** States and errors in words; another language is one more catalogue of the same shape. */
 
 import type { KliegError } from '../error.js';
+import type { Layers } from '../protocol.js';
 import type { PublisherStatus } from '../publisher.js';
 import type { ViewerStatus } from '../viewer.js';
 import { en } from './en.js';
@@ -17,6 +18,18 @@ export function describeViewer(status: ViewerStatus, words: Words = en): string 
     case 'unplayable': return words.viewer.unplayable.replace('{codec}', describeCodec(status.codec, words));
     case 'closed': return status.code === undefined ? words.viewer.closed : describeCode(status.code, words);
     default: return words.viewer[status.kind];
+  }
+}
+
+/** Says why a viewer sees the layer that it sees, when `choice` was asked for; empty where there is nothing to say. */
+export function describeLayers({ selected, reason, codec = '' }: Layers, choice: string, words: Words = en): string {
+  switch (reason) {
+    case 'codec_mismatch': return describeViewer({ kind: 'unplayable', codec }, words);
+    case 'bandwidth': return words.quality[selected === null ? 'paused' : choice === 'auto' ? 'lower' : 'unchosen'];
+    // Nothing is shown yet.
+    case 'auto': return selected === null ? '' : words.quality.auto;
+    case 'manual': return selected === choice ? words.quality.manual : '';
+    case 'unavailable': return words.quality.unavailable;
   }
 }
 

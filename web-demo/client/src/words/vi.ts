@@ -16,6 +16,14 @@ export const vi: Words = {
     unplayable: 'Người dẫn phát {codec}, trình duyệt này không xem được. Hãy thử trình duyệt khác.',
     closed: 'Bạn đã rời phòng.',
   },
+  quality: {
+    auto: 'Chất lượng tốt nhất mà người dẫn phát.',
+    manual: 'Theo lựa chọn của bạn.',
+    lower: 'Mạng của bạn hiện không tải nổi chất lượng cao hơn. Nó sẽ tự trở lại.',
+    unchosen: 'Mạng của bạn hiện không tải nổi chất lượng bạn chọn. Nó sẽ tự trở lại.',
+    paused: 'Mạng của bạn hiện không tải nổi hình. Tiếng vẫn tiếp tục.',
+    unavailable: 'Người dẫn hiện không phát chất lượng bạn chọn. Tạm thời bạn xem chất lượng khác.',
+  },
   publisher: {
     idle: 'Chưa phát',
     connecting: 'Đang lên sóng…',
