@@ -13,7 +13,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tracing::info;
 
-use crate::analytics::Desk;
+use crate::analytics::{Desk, take_old_names};
 use crate::app::{self, App, DEMO_KEY, DEMO_ROOM, Node};
 use crate::auth::{Authority, Ended, Lifetimes, Providers, Secret, SignIns};
 use crate::config::{Config, ConfigError, MediaGso};
@@ -233,6 +233,12 @@ fn serve(app: &Arc<App>, listener: TcpListener) -> JoinHandle<()> {
     tokio::spawn(watch_expelled(Arc::clone(&rooms), phase.clone()));
     tokio::spawn(end_signed_out(Arc::clone(app), phase.clone()));
     tokio::spawn(keep_up(rooms, upkeep, phase.clone()));
+    tokio::spawn(take_old_names(
+        app.stores.analytics.clone(),
+        Duration::from_secs(app.config.analytics.viewers_kept_s),
+        Arc::clone(&app.metrics),
+        phase.clone(),
+    ));
     let (router, connections) = (router(Arc::clone(app)), app.config.max_sockets);
     tokio::spawn(listen::serve(listener, router, phase, connections))
 }
@@ -277,7 +283,7 @@ fn context(
     metrics: &Arc<Metrics>,
 ) -> Context {
     Context {
-        figures: write_figures(config, stores, metrics),
+        figures: write_figures(stores, metrics),
         stores: stores.clone(),
         media: Arc::clone(media),
         ice: Arc::clone(ice),
@@ -288,9 +294,8 @@ fn context(
 }
 
 /// Starts what writes the figures of audiences.
-fn write_figures(config: &Config, stores: &Stores, metrics: &Arc<Metrics>) -> Desk {
-    let kept = Duration::from_secs(config.analytics.viewers_kept_s);
-    let (desk, writer) = Desk::new(stores.analytics.clone(), Arc::clone(metrics), kept);
+fn write_figures(stores: &Stores, metrics: &Arc<Metrics>) -> Desk {
+    let (desk, writer) = Desk::new(stores.analytics.clone(), Arc::clone(metrics));
     writer.start();
     desk
 }

@@ -18,11 +18,16 @@ mod region;
 
 mod writer;
 
+mod keeper;
+
 #[cfg(test)]
 mod tests;
 
 pub(crate) use audience::{Audience, Report};
 pub(crate) use figures::{Beside, Classes, average_sec, ratio};
+#[cfg(test)]
+pub(crate) use keeper::take_names;
+pub(crate) use keeper::take_old_names;
 pub(crate) use minute::{COLUMNS, Counts, Lines, Minute};
 pub(crate) use origin::{Device, Origin, Region};
 pub(crate) use region::Regions;

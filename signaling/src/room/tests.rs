@@ -182,8 +182,7 @@ impl Scene {
         let metrics = Arc::new(Metrics::new(registry.clone()).unwrap());
         let (sfu, _) = Sfu::start(config, &registry).unwrap();
         let media = Arc::new(Media::new(sfu, 100, &metrics));
-        let kept = Duration::from_secs(3_600);
-        let (figures, _) = Desk::new(stores.analytics.clone(), Arc::clone(&metrics), kept);
+        let (figures, _) = Desk::new(stores.analytics.clone(), Arc::clone(&metrics));
         let context = Context {
             stores,
             figures,
