@@ -13,7 +13,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tracing::info;
 
-use crate::analytics::{Desk, take_old_names};
+use crate::analytics::{Desk, Recent, take_old_names};
 use crate::app::{self, App, DEMO_KEY, DEMO_ROOM, Node};
 use crate::auth::{Authority, Ended, Lifetimes, Providers, Secret, SignIns};
 use crate::config::{Config, ConfigError, MediaGso};
@@ -139,6 +139,7 @@ impl Server {
                 metrics.http_sessions.clone(),
             )),
             config,
+            figures: Recent::new(stores.analytics.clone()),
             stores,
             rooms,
             media,

@@ -20,6 +20,11 @@ mod writer;
 
 mod keeper;
 
+mod recent;
+
+#[cfg(test)]
+mod script;
+
 #[cfg(test)]
 mod tests;
 
@@ -30,6 +35,7 @@ pub(crate) use keeper::take_names;
 pub(crate) use keeper::take_old_names;
 pub(crate) use minute::{COLUMNS, Counts, Lines, Minute};
 pub(crate) use origin::{Device, Origin, Region};
+pub(crate) use recent::Recent;
 pub(crate) use region::Regions;
 pub(crate) use writer::Desk;
 

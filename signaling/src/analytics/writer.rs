@@ -191,73 +191,20 @@ const AGAIN: Duration = Duration::from_secs(2);
 
 #[cfg(test)]
 mod tests {
-    use std::collections::VecDeque;
-    use std::sync::Mutex;
-
     use prometheus::Registry;
 
+    use super::super::script::{Script, Taken};
     use super::*;
-    use crate::analytics::{Earlier, Minute, Rollup, Viewer, ViewerRow};
+    use crate::analytics::{Origin, Rollup, Viewer, ViewerRow};
     use crate::id::RoomId;
-    use crate::store::{EventFigures, Names, RoomStatus, RoomUpdate, Stored};
+    use crate::store::{RoomStatus, RoomUpdate};
     use crate::time::Timestamp;
-
-    /// A database that answers as it is told, and then takes everything.
-    #[derive(Default)]
-    struct Script {
-        answers: Mutex<VecDeque<Result<(), StoreError>>>,
-        /// The rooms of each transaction that it took, and how many viewers.
-        taken: Mutex<Vec<Vec<Taken>>>,
-    }
-
-    type Taken = (String, usize);
-
-    impl AnalyticsStore for Script {
-        fn write<'a>(&'a self, rollups: &'a [RoomRollup]) -> Stored<'a, ()> {
-            let answer = self.answers.lock().unwrap().pop_front().unwrap_or(Ok(()));
-            if answer.is_ok() {
-                let taken = rollups.iter();
-                let taken = taken.map(|it| (it.room.to_string(), it.rollup.viewers.len()));
-                self.taken.lock().unwrap().push(taken.collect());
-            }
-            Box::pin(std::future::ready(answer))
-        }
-
-        fn earlier<'a>(&'a self, _: &'a RoomId, _: u64) -> Stored<'a, Earlier> {
-            Box::pin(std::future::ready(Ok(Earlier::default())))
-        }
-
-        fn event<'a>(&'a self, _: &'a RoomId) -> Stored<'a, Option<EventFigures>> {
-            Box::pin(std::future::ready(Ok(None)))
-        }
-
-        fn minutes<'a>(
-            &'a self,
-            _: &'a RoomId,
-            _: Timestamp,
-            _: u32,
-        ) -> Stored<'a, Vec<(Timestamp, Minute)>> {
-            Box::pin(std::future::ready(Ok(Vec::new())))
-        }
-
-        fn last_minute<'a>(&'a self, _: &'a RoomId) -> Stored<'a, Option<Timestamp>> {
-            Box::pin(std::future::ready(Ok(None)))
-        }
-
-        fn aged(&self, _: Timestamp, _: u32) -> Stored<'_, Vec<(RoomId, u64)>> {
-            Box::pin(std::future::ready(Ok(Vec::new())))
-        }
-
-        fn anonymise<'a>(&'a self, _: &'a RoomId, _: u64, _: Timestamp) -> Stored<'a, Names> {
-            Box::pin(std::future::ready(Ok(Names::Kept)))
-        }
-    }
 
     fn rollup(room: &str, viewers: u128) -> RoomRollup {
         let viewers = (0..viewers).map(|number| ViewerRow {
             viewer: Viewer::parse(&format!("{number:032x}")).unwrap(),
             watched_ms: 1,
-            origin: Default::default(),
+            origin: Origin::default(),
             engaged: false,
         });
         RoomRollup {

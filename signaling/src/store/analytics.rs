@@ -112,4 +112,4 @@ pub(crate) struct EventFigures {
 }
 
 /// Regions that are told apart.
-pub(crate) const MAX_REGIONS: u32 = 50;
+pub(crate) const MAX_REGIONS: usize = 50;

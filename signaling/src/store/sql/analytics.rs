@@ -70,13 +70,7 @@ impl AnalyticsStore for Store {
                 peak,
                 minutes,
                 counts,
-                unique: 0,
-                engaged: 0,
-                watched_ms: 0,
-                median_ms: 0,
-                by_minutes: Vec::new(),
-                regions: Vec::new(),
-                devices: Vec::new(),
+                ..EventFigures::default()
             };
             let event = with_viewers(&mut connection, room, event).await?;
             Ok(Some(event))
