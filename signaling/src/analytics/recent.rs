@@ -114,10 +114,11 @@ impl Recent {
 
     /// Asks the database when it is its turn. That goes on when who asked goes: one who asks and goes, again and again,
     /// would have it begun as often.
-    fn ask<T: Send + 'static>(
-        &self,
-        question: impl Future<Output = Result<T, StoreError>> + Send + 'static,
-    ) -> impl Future<Output = Result<T, ApiError>> + Send + use<T> {
+    fn ask<T, Q>(&self, question: Q) -> impl Future<Output = Result<T, ApiError>> + Send + use<T, Q>
+    where
+        T: Send + 'static,
+        Q: Future<Output = Result<T, StoreError>> + Send + 'static,
+    {
         let places = Arc::clone(&self.places);
         let asked = tokio::spawn(tokio::time::timeout(DEADLINE, async move {
             // Never closed.

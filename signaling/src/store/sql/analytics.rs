@@ -31,7 +31,8 @@ impl AnalyticsStore for Store {
     }
 
     fn earlier<'a>(&'a self, room: &'a RoomId, started_at: u64) -> Stored<'a, Earlier> {
-        promptly(async move {
+        // A hundred thousand viewers may take longer than somebody waits.
+        Box::pin(async move {
             let mut connection = self.readers().acquire().await?;
             let (_, peak, counts) = sums(&mut connection, room, column(started_at)).await?;
             let mut select: QueryBuilder<Database> = QueryBuilder::new("");
