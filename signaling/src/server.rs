@@ -13,7 +13,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tracing::info;
 
-use crate::analytics::{Desk, Recent, take_old_names};
+use crate::analytics::{Desk, Recent, ViewerKey, take_old_names};
 use crate::app::{self, App, DEMO_KEY, DEMO_ROOM, Node};
 use crate::auth::{Authority, Ended, Lifetimes, Providers, Secret, SignIns};
 use crate::config::{Config, ConfigError, MediaGso};
@@ -117,7 +117,7 @@ impl Server {
         let metrics = Arc::new(Metrics::new(registry.clone())?);
         let (sfu, media) = start_media(&config, &registry, &metrics)?;
         let ice = Arc::new(ice);
-        let rooms = context(&config, &stores, (&media, &ice), &metrics);
+        let rooms = context(&config, &stores, (&media, &ice), &metrics, &seed);
         let figures = rooms.figures.clone();
         let rooms = Arc::new(Rooms::new(rooms));
         rooms.recover().await?;
@@ -282,9 +282,11 @@ fn context(
     stores: &Stores,
     (media, ice): (&Arc<Media>, &Arc<IceServers>),
     metrics: &Arc<Metrics>,
+    own: &Secret,
 ) -> Context {
     Context {
         figures: write_figures(stores, metrics),
+        viewer_key: ViewerKey::new(own),
         stores: stores.clone(),
         media: Arc::clone(media),
         ice: Arc::clone(ice),

@@ -15,7 +15,26 @@ fn second(second: u64) -> u64 {
 }
 
 fn viewer(number: u8) -> Viewer {
-    Viewer::of(&RoomId::parse("room").unwrap(), &format!("person {number}"))
+    person(&format!("person {number}"))
+}
+
+fn person(identity: &str) -> Viewer {
+    let key = ViewerKey::new(&Secret::new("secret"));
+    key.name(&RoomId::parse("room").unwrap(), identity)
+}
+
+#[test]
+fn who_a_viewer_is_can_only_be_tried_out_with_the_servers_secret() {
+    let room = |name| RoomId::parse(name).unwrap();
+    let key = |secret| ViewerKey::new(&Secret::new(secret));
+    let ann = key("secret").name(&room("room"), "ann");
+    assert_eq!(key("secret").name(&room("room"), "ann"), ann);
+    assert_ne!(key("another").name(&room("room"), "ann"), ann);
+    assert_ne!(key("secret").name(&room("other"), "ann"), ann);
+    assert_ne!(key("secret").name(&room("room"), "bob"), ann);
+    assert_eq!(Viewer::parse(&ann.hex()), Some(ann));
+    // As another program works it out.
+    assert_eq!(ann.hex(), "c55e1587bc16d86b1ec6d6c7fe187330");
 }
 
 fn on_air() -> Audience {
@@ -277,7 +296,7 @@ fn the_next_event_begins_at_nothing_and_takes_over_who_receives() {
 fn many_viewers_are_handed_out_by_and_by_and_each_once_a_round() {
     let mut audience = on_air();
     for number in 0..4_500_u64 {
-        let who = Viewer::of(&RoomId::parse("room").unwrap(), &number.to_string());
+        let who = person(&number.to_string());
         audience.open(PeerId(number), who, Origin::default());
         audience.receive(second(0), PeerId(number), true, 0);
     }
@@ -300,7 +319,7 @@ fn many_viewers_are_handed_out_by_and_by_and_each_once_a_round() {
 fn an_event_that_ends_within_a_round_tells_everybody_of_its_end() {
     let mut audience = on_air();
     let mut written = Written::default();
-    let someone = |number: u64| Viewer::of(&RoomId::parse("room").unwrap(), &number.to_string());
+    let someone = |number: u64| person(&number.to_string());
     for number in 0..2_500 {
         audience.open(PeerId(number), someone(number), Origin::default());
         audience.receive(second(0), PeerId(number), true, 0);

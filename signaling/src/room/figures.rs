@@ -8,10 +8,11 @@ use klieg_sfu::{Limit, PeerId};
 use tokio::task::JoinSet;
 use tracing::warn;
 
-use crate::analytics::{Audience, Beside, Counts, Earlier, Lines, Origin, Report, Rollup, Viewer};
+use crate::analytics::{
+    Audience, Beside, Counts, Earlier, Lines, Origin, Report, Rollup, ViewerKey,
+};
 use crate::auth::Action;
 use crate::id::{RoomId, SocketId};
-use crate::metrics::Metrics;
 use crate::shop::Revenue;
 use crate::store::{AnalyticsStore, RoomRecord, RoomRollup};
 use crate::time::Timestamp;
@@ -26,6 +27,7 @@ use super::task::Room;
 pub(super) struct Figures {
     audience: Audience,
     room: RoomId,
+    names: ViewerKey,
     clock: Clock,
     /// What was watched before this room was brought into memory.
     watched_before_ms: u64,
@@ -57,7 +59,7 @@ impl Figures {
     /// Begins with what was written down before, where an event is on. Where that cannot be read soon the room opens
     /// nevertheless: until it is [`found`](Self::found) its host is told of this run alone, and nobody counts as new.
     pub(super) async fn restore(record: &RoomRecord, context: &Context) -> Self {
-        let mut figures = Self::new(record, &context.metrics);
+        let mut figures = Self::new(record, context);
         let started_at = record.started_at.filter(|_| record.status.is_on_air());
         if let Some(started_at) = started_at.and_then(millis) {
             let mut search = JoinSet::new();
@@ -85,10 +87,11 @@ impl Figures {
         self.tell_soon();
     }
 
-    fn new(record: &RoomRecord, metrics: &Metrics) -> Self {
+    fn new(record: &RoomRecord, context: &Context) -> Self {
         Self {
             audience: Audience::default(),
             room: record.id.clone(),
+            names: context.viewer_key.clone(),
             clock: Clock {
                 began: Instant::now(),
                 wall_ms: millis(Timestamp::now()).unwrap_or_default(),
@@ -97,7 +100,7 @@ impl Figures {
             write_due: None,
             tell_due: None,
             watching: Gauged {
-                gauge: metrics.analytics.watching.clone(),
+                gauge: context.metrics.analytics.watching.clone(),
                 part: 0,
             },
             search: JoinSet::new(),
@@ -111,7 +114,7 @@ impl Figures {
 
     /// A viewing session was made.
     pub(super) fn open(&mut self, peer: PeerId, identity: &str, origin: Origin) {
-        let viewer = Viewer::of(&self.room, identity);
+        let viewer = self.names.name(&self.room, identity);
         self.audience.open(peer, viewer, origin);
     }
 
@@ -140,7 +143,7 @@ impl Figures {
 
     /// Somebody does something.
     pub(super) fn engage(&mut self, identity: &str) {
-        let viewer = Viewer::of(&self.room, identity);
+        let viewer = self.names.name(&self.room, identity);
         self.audience.engage(self.now(), viewer);
     }
 

@@ -76,7 +76,7 @@ pub(crate) use tally::Summary;
 pub(crate) use upkeep::{Cleaned, Upkeep, end_revoked, keep_up};
 
 use crate::admission::Place;
-use crate::analytics::{Desk, Report};
+use crate::analytics::{Desk, Report, ViewerKey};
 use crate::chat::Said;
 use crate::error::ApiError;
 use crate::id::SocketId;
@@ -99,6 +99,8 @@ pub(crate) struct Context {
     pub(crate) metrics: Arc<Metrics>,
     /// The way to what writes the figures of audiences.
     pub(crate) figures: Desk,
+    /// What the names of viewers are made with.
+    pub(crate) viewer_key: ViewerKey,
     /// How long a room waits for a publisher that was lost.
     pub(crate) grace: Duration,
     /// How long a room without anybody stays in memory.

@@ -8,8 +8,8 @@ use prometheus::Registry;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
-use crate::analytics::{Desk, Origin};
-use crate::auth::{Identity, Role};
+use crate::analytics::{Desk, Origin, ViewerKey};
+use crate::auth::{Identity, Role, Secret};
 use crate::id::{RoomId, SocketId};
 use crate::media::Media;
 use crate::metrics::Metrics;
@@ -186,6 +186,7 @@ impl Scene {
         let context = Context {
             stores,
             figures,
+            viewer_key: ViewerKey::new(&Secret::new("secret")),
             media: Arc::clone(&media),
             ice: Arc::new(klieg_turn::IceServers::new(klieg_turn::Config::default()).unwrap()),
             metrics,

@@ -1,7 +1,8 @@
 //! What is written of audiences, on each database.
 
 use super::*;
-use crate::analytics::{Counts, Device, Minute, Origin, Region, Rollup, Viewer, ViewerRow};
+use crate::analytics::{Counts, Device, Minute, Origin, Region, Rollup, ViewerKey, ViewerRow};
+use crate::auth::Secret;
 
 on_each_database! {
     what_is_written_twice_counts_once_and_runs_are_added_up
@@ -22,7 +23,7 @@ fn at(minute: u64) -> Timestamp {
 
 fn viewer(name: &str, watched_ms: u64, engaged: bool) -> ViewerRow {
     ViewerRow {
-        viewer: Viewer::of(&room(1).id, name),
+        viewer: ViewerKey::new(&Secret::new("secret")).name(&room(1).id, name),
         watched_ms,
         origin: Origin {
             device: Device::Phone,
