@@ -291,6 +291,7 @@ fn context(
         media: Arc::clone(media),
         ice: Arc::clone(ice),
         metrics: Arc::clone(metrics),
+        expelled: Arc::default(),
         grace: config.publisher_grace(),
         idle: Duration::from_millis(config.room_idle_ms),
     }

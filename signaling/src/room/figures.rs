@@ -286,7 +286,7 @@ impl Room {
         }
     }
 
-    fn take_rollup(&mut self) -> Option<(RoomRollup, bool)> {
+    pub(super) fn take_rollup(&mut self) -> Option<(RoomRollup, bool)> {
         let at = self.figures.now();
         let (rollup, more): (Rollup, bool) = self.figures.audience.take(at)?;
         self.note_numbers();

@@ -17,7 +17,6 @@ use crate::store::{
 };
 use crate::time::Timestamp;
 
-use super::expelled::Expelled;
 use super::{
     Context, Entered, Heard, Input, NewMember, Outside, Person, RoomHandle, RoomMessage,
     RoomSummary, task,
@@ -27,8 +26,6 @@ use super::{
 #[derive(Debug)]
 pub(crate) struct Rooms {
     open: DashMap<RoomId, RoomHandle>,
-    /// Who was put out, and when.
-    pub(super) expelled: Expelled,
     /// The next room's number for the forwarding unit.
     next_key: AtomicU64,
     pub(super) context: Context,
@@ -38,7 +35,6 @@ impl Rooms {
     pub(crate) fn new(context: Context) -> Self {
         Self {
             open: DashMap::new(),
-            expelled: Expelled::default(),
             next_key: AtomicU64::new(1),
             context,
         }
@@ -60,7 +56,7 @@ impl Rooms {
     /// Brings somebody into a room that is known to exist.
     ///
     /// # Errors
-    /// `busy`.
+    /// `busy`, also where they were put out since they were let in.
     pub(crate) async fn enter(
         self: &Arc<Self>,
         id: &RoomId,
@@ -77,12 +73,12 @@ impl Rooms {
                     reply,
                 })
                 .await;
-            entered.map(|entered| (room, entered))
+            entered.map(|entered| entered.map(|entered| (room, entered)))
         };
         // A room that was just leaving memory gives no reply; the next attempt opens it anew.
         match enter().await {
-            Ok(entered) => Ok(entered),
-            Err(_) => enter().await,
+            Ok(entered) => entered,
+            Err(_) => enter().await?,
         }
     }
 
@@ -139,17 +135,21 @@ impl Rooms {
         deed: Deed,
     ) -> Result<(), ApiError> {
         let deed = self.named(deed).await;
-        let puts_out = deed.puts_out();
         if let Deed::Kick { identity, .. } = &deed
-            && self.expelled.is_full(id, identity)
+            && self.context.expelled.is_full(id, identity)
         {
             return Err(ApiError::too_many());
         }
-        self.ask(id, Outside::deed(by, deed)).await??;
-        match puts_out {
-            Some((identity, reason)) => self.expel(id, identity, reason).await,
-            None => Ok(()),
-        }
+        let Some((identity, reason)) = deed.puts_out() else {
+            return self.ask(id, Outside::deed(by, deed)).await?;
+        };
+        // The whole of it, even if the request is dropped in the middle: who is banned would stay until they go.
+        let (rooms, id) = (Arc::clone(self), id.clone());
+        let done = tokio::spawn(async move {
+            rooms.ask(&id, Outside::deed(by, deed)).await??;
+            rooms.expel(&id, identity, reason).await
+        });
+        done.await.map_err(ApiError::internal)?
     }
 
     /// Says whom a deed is about, where it does not say so and they have an account. The room knows those who are here.
@@ -222,7 +222,7 @@ impl Rooms {
 
     /// Closes a room that is about to be removed, and shows everybody out of it.
     pub(crate) async fn remove(&self, id: &RoomId) {
-        self.expelled.forget(id);
+        self.context.expelled.forget(id);
         if let Some(room) = self.here(id) {
             room.tell_surely(RoomMessage::Remove).await;
             let closed = tokio::time::timeout(CLOSE, room.mailbox.closed());
@@ -289,7 +289,7 @@ impl Rooms {
     pub(crate) async fn recover(self: &Arc<Self>) -> Result<(), StoreError> {
         let stores = &self.context.stores;
         for (room, identity, at) in stores.rooms.expelled().await? {
-            self.expelled.add(&room, &identity, at);
+            self.context.expelled.add(&room, &identity, at);
         }
         for status in [RoomStatus::Live, RoomStatus::Interrupted] {
             for due in stores.upkeep.due(status, Timestamp::MAX, ON_AIR).await? {

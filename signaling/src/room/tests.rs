@@ -6,23 +6,26 @@ use std::time::{Duration, Instant};
 use klieg_sfu::{Codec, DisconnectReason, Event, Format, LayerInfo, PeerId, RoomKey, Sfu};
 use prometheus::Registry;
 use serde_json::{Value, json};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
 use crate::analytics::{Desk, Origin, ViewerKey};
 use crate::auth::{Identity, Role, Secret};
+use crate::error::Code;
 use crate::id::{RoomId, SocketId};
 use crate::media::Media;
 use crate::metrics::Metrics;
 use crate::session::Session;
-use crate::store::{self, Location, RoomRecord, RoomStatus, User};
+use crate::shop::Revenue;
+use crate::store::{self, Location, Ordered, Outcome, RoomRecord, RoomStatus, User};
 use crate::time::Timestamp;
 use crate::ws::outbox::{Item, OutboxReader, outbox};
 use crate::ws::protocol::WantedLayer;
 
+use super::journal::Author;
 use super::layers::VideoLayers;
 use super::member::{NewMember, Seat};
 use super::task::Room;
-use super::{Context, Departure, RoomSummary, SessionRef};
+use super::{Context, Departure, RoomHandle, RoomMessage, RoomSummary, SessionRef};
 
 const ANN: SocketId = SocketId(1);
 const BOB: SocketId = SocketId(2);
@@ -149,6 +152,71 @@ async fn one_who_lost_the_media_counts_until_it_is_clear_that_they_do_not_come_b
     assert_eq!(scene.room.current_stats().peak, 1);
 }
 
+#[tokio::test]
+async fn one_who_is_put_out_while_they_come_in_has_to_ask_again_whether_they_may() {
+    let mut scene = Scene::open().await;
+    let (now, carl) = (Timestamp::now(), Identity::guest("Carl".to_owned()));
+    let id = scene.room.record.id.clone();
+    scene.room.context.expelled.add(&id, &carl.id, now);
+    let mut comes = |kicked_at| {
+        let record = &scene.room.record;
+        let own = (Role::Guest, Role::Guest.grants(record));
+        let member = NewMember {
+            socket: SocketId(3),
+            identity: carl.clone(),
+            seat: Seat::new(own, own),
+            kicked_at,
+            outbox: None,
+            origin: Origin::default(),
+        };
+        scene.room.join(member, None).map_err(|error| error.code)
+    };
+    assert_eq!(comes(None), Err(Code::Busy));
+    // It was known when they were let in.
+    assert_eq!(comes(Some(now)), Ok(None));
+}
+
+#[tokio::test]
+async fn nobody_waits_for_a_room_that_is_slow_to_hear_of_what_it_must() {
+    let (mailbox, mut messages) = mpsc::channel(1);
+    let room = RoomHandle::to(mailbox);
+    for _ in 0..3 {
+        room.tell_later(RoomMessage::Remove);
+    }
+    for _ in 0..3 {
+        assert!(matches!(messages.recv().await, Some(RoomMessage::Remove)));
+    }
+}
+
+#[tokio::test]
+async fn of_an_order_counts_what_it_came_to_whatever_the_room_earned_elsewhere() {
+    let mut scene = Scene::open().await;
+    scene.publish(PUBLISHER, SIMULCAST);
+    scene.sends(PUBLISHER, h264(0x42e0));
+    let revenue = |sum: u64| -> Revenue { serde_json::from_value(json!({ "EUR": sum })).unwrap() };
+    for (orders, earned) in [(4, 40), (9, 90)] {
+        let message = json!({
+            "messageId": orders.to_string(), "seq": orders, "ts": 0, "kind": "order", "text": "Tea",
+            "from": { "id": "bob", "name": "Bob", "role": "viewer" }, "deleted": false,
+        });
+        let ordered = Ordered {
+            message: serde_json::from_value(message).unwrap(),
+            product_name: "Tea".to_owned(),
+            product: None,
+            paid: revenue(10),
+            orders,
+            revenue: revenue(earned),
+        };
+        let ordered = Outcome::Ordered(Box::new(ordered));
+        scene.room.handle_order(Author::Room, ordered);
+    }
+    let (rollup, _) = scene.room.take_rollup().unwrap();
+    let minutes = rollup.rollup.minutes.iter();
+    let earned = minutes.flat_map(|(_, minute)| minute.revenue.iter());
+    let earned: u64 = earned.map(|(_, sum)| sum).sum();
+    assert_eq!((earned, scene.room.tally.orders), (20, 9));
+}
+
 /// Ann, who may publish, and Bob, who watches.
 struct Scene {
     room: Room,
@@ -190,6 +258,7 @@ impl Scene {
             media: Arc::clone(&media),
             ice: Arc::new(klieg_turn::IceServers::new(klieg_turn::Config::default()).unwrap()),
             metrics,
+            expelled: Arc::default(),
             grace: Duration::from_secs(30),
             idle: Duration::from_secs(60),
         };
@@ -209,10 +278,11 @@ impl Scene {
                 socket,
                 identity: Identity::owner(&record),
                 seat: Seat::new(own, own),
+                kicked_at: None,
                 outbox: Some(outbox),
                 origin: Origin::default(),
             };
-            scene.room.join(member, None);
+            scene.room.join(member, None).unwrap();
         }
         let session = SessionRef::new(VIEWER);
         scene.room.open_viewer(BOB, session, WantedLayer::Auto);

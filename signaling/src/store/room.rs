@@ -33,8 +33,14 @@ pub(crate) trait RoomStore: Send + Sync {
         id: &'a RoomId,
         key_hash: &'a str,
     ) -> Stored<'a, Option<RoomRecord>>;
-    /// Writes down that somebody was put out of a room.
-    fn expel<'a>(&'a self, id: &'a RoomId, identity: &'a str, at: Timestamp) -> Stored<'a, ()>;
+    /// Writes down that somebody was put out of a room. Returns when: at this moment, and later than every time before, so
+    /// that other servers find it new whatever their clocks say.
+    fn expel<'a>(
+        &'a self,
+        id: &'a RoomId,
+        identity: &'a str,
+        at: Timestamp,
+    ) -> Stored<'a, Timestamp>;
     /// Returns who was put out of which room, and when; the last hundred thousand.
     fn expelled(&self) -> Stored<'_, Vec<(RoomId, String, Timestamp)>>;
     /// Returns who was put out of which room after a moment, and when; the first hundred thousand.

@@ -107,21 +107,27 @@ impl RoomStore for Store {
         })
     }
 
-    fn expel<'a>(&'a self, id: &'a RoomId, identity: &'a str, at: Timestamp) -> Stored<'a, ()> {
+    fn expel<'a>(
+        &'a self,
+        id: &'a RoomId,
+        identity: &'a str,
+        at: Timestamp,
+    ) -> Stored<'a, Timestamp> {
         promptly(async move {
             // Of a room that was removed in the meantime nobody has to be kept out.
-            sqlx::query(
+            let stored: Option<i64> = sqlx::query_scalar(
                 "INSERT INTO expulsions (room_id, identity, at)
                  SELECT id, $2, $3 FROM rooms WHERE id = $1
                  ON CONFLICT (room_id, identity) DO UPDATE SET
-                   at = CASE WHEN excluded.at > expulsions.at THEN excluded.at ELSE expulsions.at END",
+                   at = CASE WHEN excluded.at > expulsions.at THEN excluded.at ELSE expulsions.at + 1 END
+                 RETURNING at",
             )
             .bind(id.as_str())
             .bind(identity)
             .bind(at.millis())
-            .execute(self.writer())
+            .fetch_optional(self.writer())
             .await?;
-            Ok(())
+            Ok(stored.map_or(at, Timestamp::from_millis))
         })
     }
 
