@@ -16,7 +16,10 @@ use crate::media::Media;
 use crate::metrics::Metrics;
 use crate::session::Session;
 use crate::shop::Revenue;
-use crate::store::{self, Location, Ordered, Outcome, RoomRecord, RoomStatus, User};
+use crate::store::{
+    self, ChatMessage, Details, Location, MessageKind, Ordered, Outcome, RoomRecord, RoomStatus,
+    User,
+};
 use crate::time::Timestamp;
 use crate::ws::outbox::{Item, OutboxReader, outbox};
 use crate::ws::protocol::WantedLayer;
@@ -195,12 +198,18 @@ async fn of_an_order_counts_what_it_came_to_whatever_the_room_earned_elsewhere()
     scene.sends(PUBLISHER, h264(0x42e0));
     let revenue = |sum: u64| -> Revenue { serde_json::from_value(json!({ "EUR": sum })).unwrap() };
     for (orders, earned) in [(4, 40), (9, 90)] {
-        let message = json!({
-            "messageId": orders.to_string(), "seq": orders, "ts": 0, "kind": "order", "text": "Tea",
-            "from": { "id": "bob", "name": "Bob", "role": "viewer" }, "deleted": false,
-        });
+        let message = ChatMessage {
+            message_id: orders.to_string(),
+            seq: orders,
+            ts: 0,
+            kind: MessageKind::Order,
+            text: "Tea".to_owned(),
+            from: Identity::guest("Bob".to_owned()).author(Role::Viewer),
+            details: Details::default(),
+            deleted: false,
+        };
         let ordered = Ordered {
-            message: serde_json::from_value(message).unwrap(),
+            message,
             product_name: "Tea".to_owned(),
             product: None,
             paid: revenue(10),
