@@ -220,8 +220,26 @@ impl Rooms {
         }
     }
 
-    /// Closes a room that is about to be removed, and shows everybody out of it.
-    pub(crate) async fn remove(&self, id: &RoomId) {
+    /// Removes a room that is over, and shows everybody out of it; returns once nothing is left.
+    ///
+    /// # Errors
+    /// `unavailable`: some of it may be gone.
+    pub(crate) async fn remove(self: &Arc<Self>, id: &RoomId) -> Result<(), ApiError> {
+        // The whole of it, even if the request is dropped in the middle.
+        let (rooms, id) = (Arc::clone(self), id.clone());
+        let removed = tokio::spawn(async move { rooms.remove_whole(&id).await });
+        let removed = removed.await.map_err(ApiError::internal)?;
+        removed.map_err(ApiError::store)
+    }
+
+    async fn remove_whole(&self, id: &RoomId) -> Result<(), StoreError> {
+        let stores = &self.context.stores;
+        // In pieces what it has much of: others who write come between, and no piece takes long.
+        for _ in 0..MAX_PIECES {
+            if !stores.rooms.empty(id).await? {
+                break;
+            }
+        }
         self.context.expelled.forget(id);
         if let Some(room) = self.here(id) {
             room.tell_surely(RoomMessage::Remove).await;
@@ -230,6 +248,7 @@ impl Rooms {
                 tracing::warn!(room = %id, "a room did not end in time");
             }
         }
+        stores.rooms.remove(id).await
     }
 
     /// Returns the way to a room that is in memory.
@@ -323,6 +342,9 @@ pub(crate) fn new_report(
 
 /// How many rooms on air are taken up at once; the clean-up finds the others.
 pub(super) const ON_AIR: u32 = 10_000;
+
+/// Pieces in which a room is removed, of a thousand rows each; what is left then goes in one.
+const MAX_PIECES: u32 = 100_000;
 
 /// How long a room may take to end.
 const CLOSE: Duration = Duration::from_secs(3);

@@ -23,6 +23,8 @@ pub(crate) trait RoomStore: Send + Sync {
     fn created<'a>(&'a self, creation: &'a CreationKey) -> Stored<'a, Option<Created>>;
     /// Writes what an owner may change, if the row still has this version; the version then rises by one.
     fn update<'a>(&'a self, room: &'a RoomRecord) -> Stored<'a, bool>;
+    /// Removes some of what a room has much of; returns whether there may be more.
+    fn empty<'a>(&'a self, id: &'a RoomId) -> Stored<'a, bool>;
     /// Removes a room and all that was said in it.
     fn remove<'a>(&'a self, id: &'a RoomId) -> Stored<'a, ()>;
     /// Returns one room.

@@ -1,11 +1,11 @@
 //! Rooms.
 
-use sqlx::Row as _;
 use sqlx::query::Query;
+use sqlx::{QueryBuilder, Row as _};
 
 use super::creation::take;
 use super::row::{column, count, room_id, room_record};
-use super::{Connection, Database, Row, Store};
+use super::{Connection, Database, Row, Store, push_some};
 use crate::id::RoomId;
 use crate::store::{
     Created, CreationKey, RoomQuery, RoomRecord, RoomStore, StoreError, Stored, Totals, promptly,
@@ -69,6 +69,21 @@ impl RoomStore for Store {
             .execute(self.writer())
             .await?;
             Ok(done.rows_affected() == 1)
+        })
+    }
+
+    fn empty<'a>(&'a self, id: &'a RoomId) -> Stored<'a, bool> {
+        promptly(async move {
+            for table in LARGE {
+                let mut delete: QueryBuilder<Database> = QueryBuilder::new("DELETE FROM ");
+                delete.push(table).push(" WHERE ");
+                push_some(&mut delete, (table, id.as_str()), REMOVED_AT_ONCE);
+                let done = delete.build().execute(self.writer()).await?;
+                if done.rows_affected() > 0 {
+                    return Ok(true);
+                }
+            }
+            Ok(false)
         })
     }
 
@@ -275,3 +290,19 @@ fn json(value: &impl serde::Serialize) -> String {
 
 /// What is bound to a question.
 type Arguments = <Database as sqlx::Database>::Arguments;
+
+/// Tables of which a room may have very many rows. No other refers to them.
+const LARGE: [&str; 9] = [
+    "analytics_viewers",
+    "analytics_minutes",
+    "chat_messages",
+    "reports",
+    "audit",
+    "likes",
+    "orders",
+    "poll_votes",
+    "question_votes",
+];
+
+/// Rows: some milliseconds, and another's turn behind each.
+const REMOVED_AT_ONCE: i64 = 1_000;

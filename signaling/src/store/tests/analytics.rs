@@ -13,6 +13,8 @@ on_each_database! {
     what_one_event_is_refused_keeps_no_other_from_losing_its_names
     what_an_event_before_was_is_not_what_this_one_is
     a_room_that_is_gone_takes_its_figures_with_it
+    a_room_with_much_in_it_is_emptied_in_pieces
+    who_removes_a_room_and_who_writes_of_it_do_not_wait_for_each_other
 }
 
 const MINUTE: u64 = 60_000;
@@ -264,6 +266,32 @@ async fn what_an_event_before_was_is_not_what_this_one_is(base: Base) {
     assert_eq!(minutes.len(), 1);
 }
 
+async fn a_room_with_much_in_it_is_emptied_in_pieces(base: Base) {
+    for (number, key) in [(1, "one"), (2, "another")] {
+        base.create(&room(number), key).await;
+        let many = (0..1_500).map(|number| viewer(&number.to_string(), 1_000, false));
+        let mut many = rollup("one", vec![minute(10, 1, 1)], many.collect());
+        many.room = room(number).id;
+        base.stores.analytics.write(&[many]).await.unwrap();
+        base.say(&room(number).id, "1", "hello").await;
+    }
+    let (rooms, id) = (&base.stores.rooms, room(1).id);
+    let mut pieces = 0;
+    while rooms.empty(&id).await.unwrap() {
+        pieces += 1;
+    }
+    assert_eq!(pieces, 2 + 1 + 1, "viewers, minutes and messages");
+    let event = base.stores.analytics.event(&id).await.unwrap().unwrap();
+    assert_eq!((event.unique, event.minutes), (0, 0));
+    assert!(rooms.find(&id).await.unwrap().is_some());
+    rooms.remove(&id).await.unwrap();
+    assert!(rooms.find(&id).await.unwrap().is_none());
+    let other = base.stores.analytics.event(&room(2).id).await.unwrap();
+    assert_eq!(other.unwrap().unique, 1_500);
+    let chat = base.stores.journal.chat(&room(2).id, u64::MAX, 9).await;
+    assert_eq!(chat.unwrap().len(), 1);
+}
+
 async fn a_room_that_is_gone_takes_its_figures_with_it(base: Base) {
     two_runs(&base).await;
     let (analytics, id) = (&base.stores.analytics, room(1).id);
@@ -279,4 +307,25 @@ async fn a_room_that_is_gone_takes_its_figures_with_it(base: Base) {
     assert!(analytics.event(&room(2).id).await.unwrap().is_some());
     let minutes = analytics.minutes(&id, at(0), 10).await.unwrap();
     assert!(minutes.is_empty());
+}
+
+async fn who_removes_a_room_and_who_writes_of_it_do_not_wait_for_each_other(base: Base) {
+    let (analytics, rooms) = (&base.stores.analytics, &base.stores.rooms);
+    for number in 1..=20 {
+        base.create(&room(number), &format!("key {number}")).await;
+        let mut all = rollup("one", vec![minute(10, 1, 1)], vec![viewer("a", 1, true)]);
+        all.room = room(number).id;
+        analytics.write(std::slice::from_ref(&all)).await.unwrap();
+        let (id, write) = (room(number).id, async {
+            for _ in 0..10 {
+                analytics.write(std::slice::from_ref(&all)).await?;
+            }
+            Ok::<_, StoreError>(())
+        });
+        let (written, removed) = tokio::join!(write, rooms.remove(&id));
+        // What is written of a room in the moment in which it goes may be refused, but not for a lock.
+        assert!(!written.is_err_and(|error| error.is_away()));
+        removed.unwrap();
+        assert_eq!(analytics.event(&id).await.unwrap(), None);
+    }
 }
