@@ -245,7 +245,7 @@ impl Person {
     }
 }
 
-/// Viewers in one roll-up: a transaction of so many rows holds nobody up for long.
+/// Viewers in one roll-up: to find more holds the room up for long.
 const VIEWERS_AT_ONCE: usize = 2_000;
 
 /// People who did something and watch nothing, so that they take no places from those who watch.

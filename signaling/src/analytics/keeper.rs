@@ -22,20 +22,20 @@ pub(crate) async fn take_old_names(
 ) {
     let mut every = tokio::time::interval_at(Instant::now() + FIRST_LOOK, LOOK_EVERY);
     every.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let look = async {
-        loop {
-            every.tick().await;
-            let events = take_names(&*store, Timestamp::now().minus(kept)).await;
-            if events > 0 {
-                metrics.analytics.anonymised.inc_by(events);
-                info!(events, "viewers of old events have no names any more");
-            }
+    loop {
+        tokio::select! {
+            _ = every.tick() => {}
+            _ = phase.wait_for(|phase| *phase == Phase::Closing) => return,
         }
-    };
-    // What is left is found after the next start.
-    tokio::select! {
-        () = look => {}
-        _ = phase.wait_for(|phase| *phase == Phase::Closing) => {}
+        // What is left is found after the next start.
+        let events = tokio::select! {
+            events = take_names(&*store, Timestamp::now().minus(kept)) => events,
+            _ = phase.wait_for(|phase| *phase == Phase::Closing) => return,
+        };
+        if events > 0 {
+            metrics.analytics.anonymised.inc_by(events);
+            info!(events, "viewers of old events have no names any more");
+        }
     }
 }
 

@@ -37,6 +37,8 @@ pub(crate) use minute::{COLUMNS, Counts, Lines, Minute};
 pub(crate) use origin::{Device, Origin, Region};
 pub(crate) use recent::Recent;
 pub(crate) use region::Regions;
+#[cfg(test)]
+pub(crate) use script::Script;
 pub(crate) use writer::Desk;
 
 use aws_lc_rs::hmac;

@@ -155,7 +155,7 @@ const DEADLINE: Duration = Duration::from_millis(1_700);
 mod tests {
     use std::sync::atomic::Ordering;
 
-    use super::super::script::Script;
+    use super::super::Script;
     use super::*;
 
     fn recent() -> (Arc<Script>, Recent) {

@@ -12,11 +12,13 @@ use crate::store::{AnalyticsStore, EventFigures, Names, RoomRollup, StoreError, 
 use crate::time::Timestamp;
 
 /// A database that answers as it is told, and then takes everything.
-pub(super) struct Script {
+pub(crate) struct Script {
     /// What it answers who writes.
     pub(super) answers: Mutex<VecDeque<Result<(), StoreError>>>,
     /// The rooms of each transaction that it took, and how many viewers.
     pub(super) taken: Mutex<Vec<Vec<Taken>>>,
+    /// What it answers first who asks what was written down before.
+    pub(crate) earlier: Mutex<VecDeque<Result<Earlier, StoreError>>>,
     /// How often it was asked for an event.
     pub(super) asked: AtomicUsize,
     /// A permit for each who is answered that.
@@ -32,6 +34,7 @@ impl Default for Script {
         Self {
             answers: Mutex::default(),
             taken: Mutex::default(),
+            earlier: Mutex::default(),
             asked: AtomicUsize::new(0),
             let_in: Semaphore::new(0),
             away: Mutex::default(),
@@ -51,7 +54,10 @@ impl AnalyticsStore for Script {
     }
 
     fn earlier<'a>(&'a self, _: &'a RoomId, _: u64) -> Stored<'a, Earlier> {
-        Box::pin(std::future::ready(Ok(Earlier::default())))
+        let answer = self.earlier.lock().unwrap().pop_front();
+        Box::pin(std::future::ready(
+            answer.unwrap_or_else(|| Ok(Earlier::default())),
+        ))
     }
 
     /// Answers with as many viewers as it was asked times.

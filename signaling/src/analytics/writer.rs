@@ -193,7 +193,8 @@ const AGAIN: Duration = Duration::from_secs(2);
 mod tests {
     use prometheus::Registry;
 
-    use super::super::script::{Script, Taken};
+    use super::super::Script;
+    use super::super::script::Taken;
     use super::*;
     use crate::analytics::{Origin, Rollup, Viewer, ViewerRow};
     use crate::id::RoomId;

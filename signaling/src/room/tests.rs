@@ -8,7 +8,7 @@ use prometheus::Registry;
 use serde_json::{Value, json};
 use tokio::sync::{mpsc, watch};
 
-use crate::analytics::{Desk, Origin, ViewerKey};
+use crate::analytics::{Desk, Origin, Script, ViewerKey};
 use crate::auth::{Identity, Role, Secret};
 use crate::error::Code;
 use crate::id::{RoomId, SocketId};
@@ -18,12 +18,13 @@ use crate::session::Session;
 use crate::shop::Revenue;
 use crate::store::{
     self, ChatMessage, Details, Location, MessageKind, Ordered, Outcome, RoomRecord, RoomStatus,
-    User,
+    StoreError, User,
 };
 use crate::time::Timestamp;
 use crate::ws::outbox::{Item, OutboxReader, outbox};
 use crate::ws::protocol::WantedLayer;
 
+use super::figures::Figures;
 use super::journal::Author;
 use super::layers::VideoLayers;
 use super::member::{NewMember, Seat};
@@ -177,6 +178,34 @@ async fn one_who_is_put_out_while_they_come_in_has_to_ask_again_whether_they_may
     assert_eq!(comes(None), Err(Code::Busy));
     // It was known when they were let in.
     assert_eq!(comes(Some(now)), Ok(None));
+}
+
+#[tokio::test]
+async fn a_room_opens_before_it_is_known_who_watched_and_counts_who_is_new_then() {
+    let mut scene = Scene::open().await;
+    let script = Arc::new(Script::default());
+    let away = Err(StoreError::Deadline(Duration::ZERO));
+    script.earlier.lock().unwrap().push_back(away);
+    let mut context = scene.room.context.clone();
+    context.stores.analytics = script;
+    let record = RoomRecord {
+        status: RoomStatus::Live,
+        started_at: Some(Timestamp::now()),
+        ..record()
+    };
+    scene.room.figures = Figures::restore(&record, &context).await;
+    let figures = &mut scene.room.figures;
+    figures.open(VIEWER, "bob", Origin::default());
+    figures.receive(VIEWER, true, Duration::ZERO);
+    let came = |scene: &mut Scene| -> u64 {
+        let (rollup, _) = scene.room.take_rollup().unwrap();
+        let minutes = rollup.rollup.minutes.iter();
+        minutes.map(|(_, minute)| minute.counts.came).sum()
+    };
+    assert_eq!(came(&mut scene), 0);
+    let earlier = scene.room.figures.found().await;
+    scene.room.figures.learn(earlier);
+    assert_eq!(came(&mut scene), 1);
 }
 
 #[tokio::test]

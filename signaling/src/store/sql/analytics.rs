@@ -361,9 +361,9 @@ async fn write_nameless(
         let (device, region): (&str, &str) = (row.try_get("device")?, row.try_get("region")?);
         let engaged: i64 = row.try_get("engaged")?;
         let name = format!("n{}", crate::id::random());
-        Ok((name, watched_sec, device, region, engaged))
+        Ok::<_, StoreError>((name, watched_sec, device, region, engaged))
     });
-    let mut nameless: Vec<_> = nameless.collect::<Result<_, StoreError>>()?;
+    let mut nameless: Vec<_> = nameless.collect::<Result<_, _>>()?;
     nameless.sort_unstable();
     let mut insert: QueryBuilder<Database> = QueryBuilder::new(
         "INSERT INTO analytics_viewers
