@@ -41,10 +41,13 @@ pub(crate) async fn take_old_names(
 
 /// Takes the names of all that is older than a moment; returns of how many events.
 pub(crate) async fn take_names(store: &dyn AnalyticsStore, before: Timestamp) -> u64 {
-    let aged = store.aged(before, EVENTS_A_LOOK).await.unwrap_or_else(|error| {
-        warn!(%error, "old viewers keep their names until the next look");
-        Vec::new()
-    });
+    let aged = store
+        .aged(before, EVENTS_A_LOOK)
+        .await
+        .unwrap_or_else(|error| {
+            warn!(%error, "old viewers keep their names until the next look");
+            Vec::new()
+        });
     let mut done = 0;
     for (room, started_at) in aged {
         match take_names_of(store, (&room, started_at), before).await {

@@ -242,11 +242,7 @@ async fn identify(app: &App, offered: &Offered) -> Result<Guest, ApiError> {
 }
 
 /// Takes who shows a room's stream key for its owner: a key for no room and the wrong key are one answer.
-async fn owner(
-    app: &App,
-    room: &str,
-    key_hash: &str,
-) -> Result<(Identity, Admitted), ApiError> {
+async fn owner(app: &App, room: &str, key_hash: &str) -> Result<(Identity, Admitted), ApiError> {
     let record = match RoomId::parse(room) {
         Some(id) => app.stores.rooms.find_by_key(&id, key_hash).await,
         None => Ok(None),

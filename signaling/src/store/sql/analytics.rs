@@ -369,16 +369,19 @@ async fn write_nameless(
         "INSERT INTO analytics_viewers
              (room_id, started_at, run, viewer, watched_ms, device, region, engaged) ",
     );
-    insert.push_values(nameless, |mut row, (name, watched_sec, device, region, engaged)| {
-        row.push_bind(room)
-            .push_bind(started_at)
-            .push_bind("")
-            .push_bind(name)
-            .push_bind(column(watched_sec * 1000))
-            .push_bind(device)
-            .push_bind(region)
-            .push_bind(engaged);
-    });
+    insert.push_values(
+        nameless,
+        |mut row, (name, watched_sec, device, region, engaged)| {
+            row.push_bind(room)
+                .push_bind(started_at)
+                .push_bind("")
+                .push_bind(name)
+                .push_bind(column(watched_sec * 1000))
+                .push_bind(device)
+                .push_bind(region)
+                .push_bind(engaged);
+        },
+    );
     insert.build().execute(connection).await?;
     Ok(())
 }

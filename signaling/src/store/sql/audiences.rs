@@ -132,9 +132,13 @@ pub(super) async fn with_viewers(
         add_figure(&mut event, &row)?;
     }
     event.by_minutes.sort_unstable();
-    event.regions.sort_unstable_by_key(|(region, viewers)| (Reverse(*viewers), *region));
+    event
+        .regions
+        .sort_unstable_by_key(|(region, viewers)| (Reverse(*viewers), *region));
     event.regions.truncate(MAX_REGIONS);
-    event.devices.sort_unstable_by_key(|(device, viewers)| (Reverse(*viewers), *device));
+    event
+        .devices
+        .sort_unstable_by_key(|(device, viewers)| (Reverse(*viewers), *device));
     Ok(event)
 }
 

@@ -49,7 +49,11 @@ fn minute(number: u64, peak: u64, watched_ms: u64) -> (u64, Minute) {
     (number * MINUTE, minute)
 }
 
-pub(super) fn rollup(run: &str, minutes: Vec<(u64, Minute)>, viewers: Vec<ViewerRow>) -> RoomRollup {
+pub(super) fn rollup(
+    run: &str,
+    minutes: Vec<(u64, Minute)>,
+    viewers: Vec<ViewerRow>,
+) -> RoomRollup {
     RoomRollup {
         room: room(1).id,
         rollup: Rollup {
@@ -187,7 +191,12 @@ async fn many_viewers_lose_their_names_by_and_by_and_are_as_many_all_the_time(ba
     analytics.write(&[many]).await.unwrap();
     let before = analytics.event(&room(1).id).await.unwrap();
     let mut left = vec![600];
-    while analytics.anonymise(&room(1).id, 10 * MINUTE, at(13)).await.unwrap() == Names::More {
+    while analytics
+        .anonymise(&room(1).id, 10 * MINUTE, at(13))
+        .await
+        .unwrap()
+        == Names::More
+    {
         assert_eq!(analytics.event(&room(1).id).await.unwrap(), before);
         let earlier = analytics.earlier(&room(1).id, 10 * MINUTE).await.unwrap();
         left.push(earlier.viewers.len());
