@@ -145,7 +145,7 @@ const KEPT: Duration = Duration::from_secs(5);
 /// Answers that are kept: some 30 KiB each at most.
 const MAX_KEPT: usize = 500;
 
-/// Half of the connections with which SQLite is read.
+/// Half of the connections with which `SQLite` is read.
 const AT_ONCE: usize = 2;
 
 /// Less than the two seconds within which clients get an answer.
