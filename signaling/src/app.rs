@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use klieg_turn::IceServers;
 
-use crate::analytics::Regions;
+use crate::analytics::{Recent, Regions};
 use crate::auth::{
     Access, Authority, Grants, Identity, Opening, Others, Providers, Role, Secret, SignIns,
 };
@@ -37,6 +37,8 @@ pub(crate) struct App {
     /// What stream keys are made of that must be the same when they are asked for again.
     pub(crate) seed: Secret,
     pub(crate) stores: Stores,
+    /// Figures of audiences, for who asks.
+    pub(crate) figures: Recent,
     pub(crate) rooms: Arc<Rooms>,
     pub(crate) media: Arc<Media>,
     /// Sessions that were made over HTTP.

@@ -13,7 +13,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tracing::info;
 
-use crate::analytics::Desk;
+use crate::analytics::{Desk, Recent, ViewerKey, take_old_names};
 use crate::app::{self, App, DEMO_KEY, DEMO_ROOM, Node};
 use crate::auth::{Authority, Ended, Lifetimes, Providers, Secret, SignIns};
 use crate::config::{Config, ConfigError, MediaGso};
@@ -117,7 +117,7 @@ impl Server {
         let metrics = Arc::new(Metrics::new(registry.clone())?);
         let (sfu, media) = start_media(&config, &registry, &metrics)?;
         let ice = Arc::new(ice);
-        let rooms = context(&config, &stores, (&media, &ice), &metrics);
+        let rooms = context(&config, &stores, (&media, &ice), &metrics, &seed);
         let figures = rooms.figures.clone();
         let rooms = Arc::new(Rooms::new(rooms));
         rooms.recover().await?;
@@ -139,6 +139,7 @@ impl Server {
                 metrics.http_sessions.clone(),
             )),
             config,
+            figures: Recent::new(stores.analytics.clone()),
             stores,
             rooms,
             media,
@@ -233,6 +234,12 @@ fn serve(app: &Arc<App>, listener: TcpListener) -> JoinHandle<()> {
     tokio::spawn(watch_expelled(Arc::clone(&rooms), phase.clone()));
     tokio::spawn(end_signed_out(Arc::clone(app), phase.clone()));
     tokio::spawn(keep_up(rooms, upkeep, phase.clone()));
+    tokio::spawn(take_old_names(
+        app.stores.analytics.clone(),
+        Duration::from_secs(app.config.analytics.viewers_kept_s),
+        Arc::clone(&app.metrics),
+        phase.clone(),
+    ));
     let (router, connections) = (router(Arc::clone(app)), app.config.max_sockets);
     tokio::spawn(listen::serve(listener, router, phase, connections))
 }
@@ -275,22 +282,24 @@ fn context(
     stores: &Stores,
     (media, ice): (&Arc<Media>, &Arc<IceServers>),
     metrics: &Arc<Metrics>,
+    own: &Secret,
 ) -> Context {
     Context {
-        figures: write_figures(config, stores, metrics),
+        figures: write_figures(stores, metrics),
+        viewer_key: ViewerKey::new(own),
         stores: stores.clone(),
         media: Arc::clone(media),
         ice: Arc::clone(ice),
         metrics: Arc::clone(metrics),
+        expelled: Arc::default(),
         grace: config.publisher_grace(),
         idle: Duration::from_millis(config.room_idle_ms),
     }
 }
 
 /// Starts what writes the figures of audiences.
-fn write_figures(config: &Config, stores: &Stores, metrics: &Arc<Metrics>) -> Desk {
-    let kept = Duration::from_secs(config.analytics.viewers_kept_s);
-    let (desk, writer) = Desk::new(stores.analytics.clone(), Arc::clone(metrics), kept);
+fn write_figures(stores: &Stores, metrics: &Arc<Metrics>) -> Desk {
+    let (desk, writer) = Desk::new(stores.analytics.clone(), Arc::clone(metrics));
     writer.start();
     desk
 }

@@ -167,14 +167,32 @@ impl Audience {
         self.event.as_ref().map(|event| event.started_at)
     }
 
-    /// An event begins, or goes on from what earlier runs wrote down of it.
-    pub(crate) fn begin(&mut self, at: u64, started_at: u64, run: String, earlier: Earlier) {
+    /// An event begins, or goes on from what earlier runs wrote down of it; `None`: that is not known yet.
+    pub(crate) fn begin(
+        &mut self,
+        at: u64,
+        started_at: u64,
+        run: String,
+        earlier: Option<Earlier>,
+    ) {
         self.end(at);
-        self.event = Some(Event::new(at, started_at, run, earlier));
+        let mut event = Event::new(at, started_at, run);
+        if let Some(earlier) = earlier {
+            event.learn(earlier);
+        }
+        self.event = Some(event);
         let receiving = self.sessions.iter().filter(|(_, it)| it.receives);
         let receiving: Vec<PeerId> = receiving.map(|(peer, _)| *peer).collect();
         for peer in receiving {
             self.start(at, peer);
+        }
+    }
+
+    /// It is known now what earlier runs wrote down of the event.
+    pub(crate) fn learn(&mut self, at: u64, earlier: Earlier) {
+        self.settle(at);
+        if let Some(event) = &mut self.event {
+            event.learn(earlier);
         }
     }
 

@@ -11,6 +11,8 @@ use super::{Earlier, MAX_VIEWERS, Rollup, Viewer, ViewerRow};
 pub(super) struct Event {
     pub(super) started_at: u64,
     run: String,
+    /// Whether it is known what earlier runs wrote down. Until then nobody counts as new: everybody would.
+    is_known: bool,
     /// What was watched in earlier runs.
     earlier_ms: u64,
     pub(super) ledger: Ledger,
@@ -53,13 +55,14 @@ struct Person {
 }
 
 impl Event {
-    /// Begins, or goes on from what earlier runs wrote down.
-    pub(super) fn new(at: u64, started_at: u64, run: String, earlier: Earlier) -> Self {
-        let mut event = Self {
+    /// Begins; nothing is known of earlier runs.
+    pub(super) fn new(at: u64, started_at: u64, run: String) -> Self {
+        Self {
             started_at,
             run,
-            earlier_ms: earlier.counts.watched_ms,
-            ledger: Ledger::new(at, earlier.counts, earlier.peak),
+            is_known: false,
+            earlier_ms: 0,
+            ledger: Ledger::new(at),
             people: HashMap::new(),
             unique: 0,
             engaged: 0,
@@ -67,11 +70,25 @@ impl Event {
             round: 0,
             is_round_over: true,
             told: None,
-        };
-        for row in earlier.viewers {
-            event.remember(row);
         }
-        event
+    }
+
+    /// Goes on from what earlier runs wrote down.
+    pub(super) fn learn(&mut self, earlier: Earlier) {
+        if std::mem::replace(&mut self.is_known, true) {
+            return;
+        }
+        self.earlier_ms = earlier.counts.watched_ms;
+        self.ledger.learn(&earlier.counts, earlier.peak);
+        let mut remembered = 0;
+        for row in earlier.viewers {
+            remembered += u64::from(self.remember(row));
+        }
+        // Those who came while it was not known.
+        let came = self.unique - remembered;
+        if came > 0 {
+            self.ledger.count(|counts| counts.came += came);
+        }
     }
 
     /// Somebody does something.
@@ -119,7 +136,9 @@ impl Event {
             self.unique += 1;
             self.bystanders -= usize::from(is_known);
             self.engaged += u64::from(engaged);
-            self.ledger.count(|counts| counts.came += 1);
+            if self.is_known {
+                self.ledger.count(|counts| counts.came += 1);
+            }
         }
         true
     }
@@ -147,14 +166,24 @@ impl Event {
         Some(self.people.entry(viewer).or_default())
     }
 
-    /// Takes note of a viewer of earlier runs.
-    fn remember(&mut self, row: ViewerRow) {
-        if let Some(person) = self.person(row.viewer) {
-            (person.counted, person.engaged) = (true, row.engaged);
-            person.origin = Some(row.origin);
-            self.unique += 1;
-            self.engaged += u64::from(row.engaged);
-        }
+    /// Takes note of a viewer of earlier runs, who may be here already; returns whether there is a place for them.
+    fn remember(&mut self, row: ViewerRow) -> bool {
+        let known = self.people.get(&row.viewer);
+        let is_bystander = known.is_some_and(|person| !person.counted);
+        let Some(person) = self.person(row.viewer) else {
+            return false;
+        };
+        let was_counted = std::mem::replace(&mut person.counted, true);
+        let counts_as_engaged = was_counted && person.engaged;
+        person.here |= person.engaged && !row.engaged;
+        person.engaged |= row.engaged;
+        let origin = person.origin.unwrap_or(row.origin);
+        person.origin = Some(origin.least(row.origin));
+        let engaged = person.engaged && !counts_as_engaged;
+        self.unique += u64::from(!was_counted);
+        self.engaged += u64::from(engaged);
+        self.bystanders -= usize::from(is_bystander);
+        true
     }
 
     /// Nothing more happens: a round of everybody begins, whatever became of the one before.
@@ -216,7 +245,7 @@ impl Person {
     }
 }
 
-/// Viewers in one roll-up: a transaction of so many rows holds nobody up for long.
+/// Viewers in one roll-up: to find more holds the room up for long.
 const VIEWERS_AT_ONCE: usize = 2_000;
 
 /// People who did something and watch nothing, so that they take no places from those who watch.

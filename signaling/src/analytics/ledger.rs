@@ -31,16 +31,22 @@ struct Open {
 }
 
 impl Ledger {
-    /// Begins, or goes on from what was counted before.
-    pub(super) fn new(at: u64, total: Counts, peak: u64) -> Self {
+    /// Begins at nothing.
+    pub(super) fn new(at: u64) -> Self {
         Self {
             minutes: BTreeMap::new(),
-            total,
-            peak,
+            total: Counts::default(),
+            peak: 0,
             watching: 0,
             shown: [0; Lines::ALL.len()],
             settled: at,
         }
+    }
+
+    /// Adds what was counted before.
+    pub(super) fn learn(&mut self, before: &Counts, peak: u64) {
+        self.total.add(before);
+        self.peak = self.peak.max(peak);
     }
 
     /// Returns the moment until which everything is added up.

@@ -88,6 +88,13 @@ impl Counts {
         counts
     }
 
+    /// Adds what was counted elsewhere.
+    pub(super) fn add(&mut self, other: &Self) {
+        for (sum, more) in self.each().into_iter().zip(other.columns()) {
+            *sum = sum.saturating_add(more);
+        }
+    }
+
     /// Counts a report of how old a picture is.
     pub(super) fn note_latency(&mut self, ms: u16) {
         let class = LATENCY_UP_TO_MS.partition_point(|bound| *bound < ms);

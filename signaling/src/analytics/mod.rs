@@ -18,33 +18,59 @@ mod region;
 
 mod writer;
 
+mod keeper;
+
+mod recent;
+
+#[cfg(test)]
+mod script;
+
 #[cfg(test)]
 mod tests;
 
 pub(crate) use audience::{Audience, Report};
 pub(crate) use figures::{Beside, Classes, average_sec, ratio};
+#[cfg(test)]
+pub(crate) use keeper::take_names;
+pub(crate) use keeper::take_old_names;
 pub(crate) use minute::{COLUMNS, Counts, Lines, Minute};
 pub(crate) use origin::{Device, Origin, Region};
+pub(crate) use recent::Recent;
 pub(crate) use region::Regions;
+#[cfg(test)]
+pub(crate) use script::Script;
 pub(crate) use writer::Desk;
 
+use aws_lc_rs::hmac;
+
+use crate::auth::Secret;
 use crate::id::RoomId;
 
 /// Who watches: an identity in a room, without its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct Viewer([u8; 16]);
 
-impl Viewer {
-    /// Names an identity in a room.
-    pub(crate) fn of(room: &RoomId, identity: &str) -> Self {
-        use aws_lc_rs::digest::{SHA256, digest};
-        // No id of a room has a zero in it.
-        let text = [room.as_str().as_bytes(), &[0], identity.as_bytes()].concat();
-        let hash = digest(&SHA256, &text);
-        let half = hash.as_ref().first_chunk().copied();
-        Self(half.unwrap_or_default())
+/// What the names of viewers are made with: who has the database alone cannot try out who they are.
+#[derive(Clone, Debug)]
+pub(crate) struct ViewerKey(hmac::Key);
+
+impl ViewerKey {
+    /// Takes the secret of this server, and of all on the same database.
+    pub(crate) fn new(secret: &Secret) -> Self {
+        let secret = secret.expose().as_bytes();
+        Self(hmac::Key::new(hmac::HMAC_SHA256, secret))
     }
 
+    /// Names an identity in a room.
+    pub(crate) fn name(&self, room: &RoomId, identity: &str) -> Viewer {
+        // No id of a room has a line's end in it.
+        let text = format!("viewer\n{room}\n{identity}");
+        let tag = hmac::sign(&self.0, text.as_bytes());
+        Viewer(tag.as_ref().first_chunk().copied().unwrap_or_default())
+    }
+}
+
+impl Viewer {
     /// Returns it as the database has it.
     pub(crate) fn hex(self) -> String {
         crate::auth::hex(&self.0)

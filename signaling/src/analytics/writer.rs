@@ -1,16 +1,14 @@
-//! The one task that writes roll-ups, and takes the names from those that are old.
+//! The one task that writes roll-ups.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, MissedTickBehavior};
-use tracing::{info, warn};
+use tracing::warn;
 
 use crate::metrics::Metrics;
 use crate::store::{AnalyticsStore, RoomRollup, StoreError};
-use crate::time::Timestamp;
 
 /// The way to the task that writes.
 #[derive(Clone, Debug)]
@@ -31,23 +29,16 @@ enum Order {
 pub(crate) struct Writer {
     store: Arc<dyn AnalyticsStore>,
     metrics: Arc<Metrics>,
-    /// How long viewers are kept after the last that is known of their event.
-    kept: Duration,
     orders: mpsc::Receiver<Order>,
 }
 
 impl Desk {
     /// Makes the task, to be run, and the way to it.
-    pub(crate) fn new(
-        store: Arc<dyn AnalyticsStore>,
-        metrics: Arc<Metrics>,
-        kept: Duration,
-    ) -> (Self, Writer) {
+    pub(crate) fn new(store: Arc<dyn AnalyticsStore>, metrics: Arc<Metrics>) -> (Self, Writer) {
         let (sender, orders) = mpsc::channel(WAITING);
         let writer = Writer {
             store,
             metrics,
-            kept,
             orders,
         };
         (Self(sender), writer)
@@ -92,15 +83,10 @@ impl Writer {
     }
 
     async fn run(mut self) {
-        let mut age = tokio::time::interval_at(Instant::now() + FIRST_LOOK, LOOK_EVERY);
-        age.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let mut orders = Vec::with_capacity(AT_ONCE);
-            tokio::select! {
-                count = self.orders.recv_many(&mut orders, AT_ONCE) => if count == 0 {
-                    return;
-                },
-                _ = age.tick() => self.anonymise().await,
+            if self.orders.recv_many(&mut orders, AT_ONCE).await == 0 {
+                return;
             }
             let mut rollups = Vec::with_capacity(orders.len());
             let mut finish = None;
@@ -110,9 +96,9 @@ impl Writer {
                     Order::Finish(done) => finish = Some(done),
                 }
             }
-            // Two servers that write of the same rooms do it in the same order.
-            rollups.sort_by(|one, other| one.room.as_str().cmp(other.room.as_str()));
-            self.write(&rollups).await;
+            for batch in cut(rollups) {
+                self.write(&batch).await;
+            }
             if let Some(done) = finish {
                 let _ = done.send(());
                 return;
@@ -122,7 +108,7 @@ impl Writer {
 
     /// Writes roll-ups, however long the database is away. What it refuses for what stands in it is given up, alone.
     async fn write(&self, rollups: &[RoomRollup]) {
-        if rollups.is_empty() || self.write_once(rollups).await {
+        if self.write_once(rollups).await {
             return;
         }
         for rollup in rollups {
@@ -157,31 +143,45 @@ impl Writer {
             tokio::time::sleep(AGAIN).await;
         }
     }
+}
 
-    /// Takes the names from viewers that are old.
-    async fn anonymise(&self) {
-        let before = Timestamp::now().minus(self.kept);
-        for _ in 0..ROUNDS {
-            match self.store.anonymise(before, EVENTS_A_ROUND).await {
-                Ok(0) => return,
-                Ok(events) => {
-                    self.metrics.analytics.anonymised.inc_by(events);
-                    info!(events, "viewers of old events have no names any more");
-                }
-                Err(error) => {
-                    warn!(%error, "old viewers keep their names until the next look");
-                    return;
-                }
+/// Cuts roll-ups into transactions, each so small that who writes something else waits for no more than one; what is
+/// written stays written, whatever becomes of those behind it. Of several roll-ups of a room the later one stays behind.
+fn cut(mut rollups: Vec<RoomRollup>) -> Vec<Vec<RoomRollup>> {
+    // Two servers that write of the same rooms do it in the same order.
+    rollups.sort_by(|one, other| one.room.as_str().cmp(other.room.as_str()));
+    let cut = rollups.into_iter().map(|it| it.cut(ROWS_AT_ONCE));
+    let (events, viewers): (Vec<_>, Vec<_>) = cut.unzip();
+    let mut batches = filled(events);
+    batches.extend(filled(viewers.into_iter().flatten()));
+    batches
+}
+
+/// Puts roll-ups together, in their order, until there are [`ROWS_AT_ONCE`].
+fn filled(rollups: impl IntoIterator<Item = RoomRollup>) -> Vec<Vec<RoomRollup>> {
+    let mut batches: Vec<Vec<RoomRollup>> = Vec::new();
+    let mut rows = 0;
+    for rollup in rollups {
+        rows += rollup.rollup.rows();
+        match batches.last_mut().filter(|_| rows <= ROWS_AT_ONCE) {
+            Some(batch) => batch.push(rollup),
+            None => {
+                rows = rollup.rollup.rows();
+                batches.push(vec![rollup]);
             }
         }
     }
+    batches
 }
 
 /// Roll-ups that may wait; each is of 2000 viewers at most. Rooms keep what finds no room.
 const WAITING: usize = 64;
 
-/// Roll-ups in one transaction.
+/// Roll-ups that are taken up at once.
 const AT_ONCE: usize = 16;
+
+/// Rows in one transaction: some milliseconds, and another's turn behind each.
+const ROWS_AT_ONCE: usize = 500;
 
 /// How long one transaction may take.
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -189,77 +189,25 @@ const DEADLINE: Duration = Duration::from_secs(20);
 /// How soon it is tried again while the database is away.
 const AGAIN: Duration = Duration::from_secs(2);
 
-/// How soon after the start, and then how often, it is looked for old viewers.
-const FIRST_LOOK: Duration = Duration::from_secs(60);
-
-const LOOK_EVERY: Duration = Duration::from_secs(3600);
-
-/// Events in one go, and goes in one look.
-const EVENTS_A_ROUND: u32 = 100;
-
-const ROUNDS: u32 = 100;
-
 #[cfg(test)]
 mod tests {
-    use std::collections::VecDeque;
-    use std::sync::Mutex;
-
     use prometheus::Registry;
 
+    use super::super::Script;
+    use super::super::script::Taken;
     use super::*;
-    use crate::analytics::{Earlier, Minute, Rollup};
+    use crate::analytics::{Origin, Rollup, Viewer, ViewerRow};
     use crate::id::RoomId;
-    use crate::store::{EventFigures, RoomStatus, RoomUpdate, Stored};
+    use crate::store::{RoomStatus, RoomUpdate};
+    use crate::time::Timestamp;
 
-    /// A database that answers as it is told, and then takes everything.
-    #[derive(Default)]
-    struct Script {
-        answers: Mutex<VecDeque<StoreError>>,
-        /// The rooms of each transaction that it took.
-        taken: Mutex<Vec<Vec<String>>>,
-    }
-
-    impl AnalyticsStore for Script {
-        fn write<'a>(&'a self, rollups: &'a [RoomRollup]) -> Stored<'a, ()> {
-            let refused = self.answers.lock().unwrap().pop_front();
-            let rooms = rollups.iter().map(|it| it.room.to_string()).collect();
-            let answer = refused.map_or_else(
-                || {
-                    self.taken.lock().unwrap().push(rooms);
-                    Ok(())
-                },
-                Err,
-            );
-            Box::pin(std::future::ready(answer))
-        }
-
-        fn earlier<'a>(&'a self, _: &'a RoomId, _: u64) -> Stored<'a, Earlier> {
-            Box::pin(std::future::ready(Ok(Earlier::default())))
-        }
-
-        fn event<'a>(&'a self, _: &'a RoomId) -> Stored<'a, Option<EventFigures>> {
-            Box::pin(std::future::ready(Ok(None)))
-        }
-
-        fn minutes<'a>(
-            &'a self,
-            _: &'a RoomId,
-            _: Timestamp,
-            _: u32,
-        ) -> Stored<'a, Vec<(Timestamp, Minute)>> {
-            Box::pin(std::future::ready(Ok(Vec::new())))
-        }
-
-        fn last_minute<'a>(&'a self, _: &'a RoomId) -> Stored<'a, Option<Timestamp>> {
-            Box::pin(std::future::ready(Ok(None)))
-        }
-
-        fn anonymise(&self, _: Timestamp, _: u32) -> Stored<'_, u64> {
-            Box::pin(std::future::ready(Ok(0)))
-        }
-    }
-
-    fn rollup(room: &str) -> RoomRollup {
+    fn rollup(room: &str, viewers: u128) -> RoomRollup {
+        let viewers = (0..viewers).map(|number| ViewerRow {
+            viewer: Viewer::parse(&format!("{number:032x}")).unwrap(),
+            watched_ms: 1,
+            origin: Origin::default(),
+            engaged: false,
+        });
         RoomRollup {
             room: RoomId::parse(room).unwrap(),
             rollup: Rollup {
@@ -268,7 +216,7 @@ mod tests {
                 at: 2,
                 watching: 0,
                 minutes: Vec::new(),
-                viewers: Vec::new(),
+                viewers: viewers.collect(),
             },
             row: RoomUpdate {
                 status: RoomStatus::Live,
@@ -277,21 +225,23 @@ mod tests {
                 changed_at: Timestamp::from_millis(0),
                 peak_viewers: 0,
                 total_viewers: 0,
-                watch_ms: 0,
             },
         }
     }
 
-    /// Hands in two roll-ups and waits until all is done; returns what was taken and how often something failed.
-    async fn written(answers: Vec<StoreError>) -> (Vec<Vec<String>>, u64) {
+    /// Hands in roll-ups and waits until all is done; returns what was taken and how often something failed.
+    async fn written(
+        rollups: Vec<RoomRollup>,
+        answers: Vec<Result<(), StoreError>>,
+    ) -> (Vec<Vec<Taken>>, u64) {
         let store = Arc::new(Script::default());
         *store.answers.lock().unwrap() = answers.into();
         let metrics = Arc::new(Metrics::new(Registry::new()).unwrap());
-        let kept = Duration::from_secs(3_600);
-        let (desk, writer) = Desk::new(store.clone(), Arc::clone(&metrics), kept);
-        // Both are there when the task begins: one transaction, in the order of their names.
-        desk.slip().unwrap().write(rollup("b"));
-        desk.write(rollup("a")).await;
+        let (desk, writer) = Desk::new(store.clone(), Arc::clone(&metrics));
+        // All are there when the task begins.
+        for rollup in rollups {
+            desk.slip().unwrap().write(rollup);
+        }
         let task = writer.start();
         desk.finish(Duration::from_secs(60)).await;
         task.await.unwrap();
@@ -299,31 +249,56 @@ mod tests {
         (taken, metrics.analytics.failures.get())
     }
 
+    fn both() -> Vec<RoomRollup> {
+        vec![rollup("b", 0), rollup("a", 0)]
+    }
+
+    fn taken(room: &str, viewers: usize) -> Taken {
+        (room.to_owned(), viewers)
+    }
+
     #[tokio::test]
     async fn what_waits_is_one_transaction_and_all_of_it_is_written_before_the_end() {
-        let all = vec![vec!["a".to_owned(), "b".to_owned()]];
-        assert_eq!(written(Vec::new()).await, (all, 0));
+        let all = vec![vec![taken("a", 0), taken("b", 0)]];
+        assert_eq!(written(both(), Vec::new()).await, (all, 0));
     }
 
     #[tokio::test]
     async fn while_the_database_is_away_nothing_is_lost() {
-        let away = StoreError::Deadline(Duration::ZERO);
-        let all = vec![vec!["a".to_owned(), "b".to_owned()]];
-        assert_eq!(written(vec![away]).await, (all, 1));
+        let away = Err(StoreError::Deadline(Duration::ZERO));
+        let all = vec![vec![taken("a", 0), taken("b", 0)]];
+        assert_eq!(written(both(), vec![away]).await, (all, 1));
+    }
+
+    #[tokio::test]
+    async fn many_viewers_are_many_transactions_of_which_one_that_fails_comes_again_alone() {
+        let large = vec![rollup("b", 1_100), rollup("a", 3), rollup("c", 400)];
+        let away = Err(StoreError::Deadline(Duration::ZERO));
+        let answers = vec![Ok(()), Ok(()), away, Ok(())];
+        let all = vec![
+            vec![taken("a", 0), taken("b", 0), taken("c", 0)],
+            vec![taken("a", 3)],
+            vec![taken("b", 500)],
+            vec![taken("b", 500)],
+            vec![taken("b", 100)],
+            vec![taken("c", 400)],
+        ];
+        assert_eq!(written(large, answers).await, (all, 1));
     }
 
     #[tokio::test]
     async fn what_the_database_refuses_is_given_up_alone() {
-        let refusals = vec![StoreError::Unreadable("both"), StoreError::Unreadable("a")];
-        assert_eq!(written(refusals).await, (vec![vec!["b".to_owned()]], 2));
+        let refusals = ["both", "a"].map(|what| Err(StoreError::Unreadable(what)));
+        let left = vec![vec![taken("b", 0)]];
+        assert_eq!(written(both(), refusals.into()).await, (left, 2));
     }
 
     #[tokio::test]
     async fn where_too_much_waits_there_is_no_place() {
         let metrics = Arc::new(Metrics::new(Registry::new()).unwrap());
-        let (desk, writer) = Desk::new(Arc::new(Script::default()), metrics, Duration::MAX);
+        let (desk, writer) = Desk::new(Arc::new(Script::default()), metrics);
         for _ in 0..WAITING {
-            desk.slip().unwrap().write(rollup("a"));
+            desk.slip().unwrap().write(rollup("a", 0));
         }
         assert!(desk.slip().is_none());
         writer.start();

@@ -5,6 +5,7 @@ use std::time::Instant;
 use axum::extract::ws::Utf8Bytes;
 
 use crate::auth::Action;
+use crate::error::ApiError;
 use crate::id::SocketId;
 use crate::store::SettingsView;
 use crate::ws::protocol::{self, Joined, RoomView};
@@ -16,7 +17,20 @@ use super::task::Room;
 use super::{Departure, Entered};
 
 impl Room {
-    pub(super) fn join(&mut self, member: NewMember, last_seq: Option<u64>) -> Entered {
+    /// Lets somebody in.
+    ///
+    /// # Errors
+    /// `busy` for one who was put out since they were let in: who puts out finds those who are here. When they try again
+    /// it is looked whether they may.
+    pub(super) fn join(
+        &mut self,
+        member: NewMember,
+        last_seq: Option<u64>,
+    ) -> Result<Entered, ApiError> {
+        let expelled = &self.context.expelled;
+        if expelled.at(&self.record.id, &member.identity.id) > member.kicked_at {
+            return Err(ApiError::busy());
+        }
         // Or who comes would get what waits once more.
         self.flush();
         let missed = last_seq.and_then(|seq| self.log.after(seq));
@@ -45,7 +59,7 @@ impl Room {
         self.numbers
             .sweep_due
             .get_or_insert_with(|| Instant::now() + SWEEP_EVERY);
-        entered
+        Ok(entered)
     }
 
     fn snapshot(&self, member: &NewMember) -> Utf8Bytes {

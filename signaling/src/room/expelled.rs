@@ -14,14 +14,14 @@ use tracing::warn;
 use crate::drain::Phase;
 use crate::error::ApiError;
 use crate::id::RoomId;
-use crate::store::StoreError;
+use crate::store::{Limit, StoreError};
 use crate::time::Timestamp;
 
-use super::{Outside, Rooms};
+use super::{Context, Outside, Rooms};
 
 /// When somebody was put out of a room. Of each room at most [`MAX_KICKED`] and those who are banned.
 #[derive(Debug, Default)]
-pub(super) struct Expelled(DashMap<RoomId, HashMap<String, Timestamp>>);
+pub(crate) struct Expelled(DashMap<RoomId, HashMap<String, Timestamp>>);
 
 impl Expelled {
     /// Takes note of when somebody was put out, here or elsewhere. Returns whether that is news.
@@ -58,7 +58,7 @@ impl Expelled {
         of_room.is_some_and(|it| it.len() >= MAX_KICKED && !it.contains_key(identity))
     }
 
-    fn at(&self, room: &RoomId, identity: &str) -> Option<Timestamp> {
+    pub(super) fn at(&self, room: &RoomId, identity: &str) -> Option<Timestamp> {
         self.0.get(room)?.get(identity).copied()
     }
 
@@ -103,57 +103,90 @@ impl Rooms {
     ///
     /// # Errors
     /// `unavailable`: the tokens end nevertheless, but would hold again after a restart.
-    pub(crate) async fn expel(
+    pub(super) async fn expel(
         &self,
         id: &RoomId,
         identity: String,
         reason: Option<String>,
     ) -> Result<(), ApiError> {
-        let at = self.expelled.add_now(id, &identity, Timestamp::now());
-        if let Some(room) = self.here(id) {
-            let expel = Outside::Expel {
-                identity: identity.clone(),
-                reason,
-                ban: None,
-            };
-            room.tell_surely(expel.into()).await;
+        let expelled = &self.context.expelled;
+        let at = expelled.add_now(id, &identity, Timestamp::now());
+        self.tell_expelled(id, identity.clone(), (reason, None));
+        let stores = &self.context.stores;
+        let stored = stores.rooms.expel(id, &identity, at).await;
+        // Later than was asked for, where another server put them out, too.
+        expelled.add(id, &identity, stored.map_err(ApiError::store)?);
+        // Such a one may have shut them out a moment before, of which nothing would be heard behind this.
+        let standing = self.standing(id, &identity);
+        if standing.is_some_and(|standing| !standing.banned) {
+            let ban = stores.order.ban(id, &identity).await;
+            if let Some(ban) = ban.map_err(ApiError::store)? {
+                self.tell_expelled(id, identity, (ban.reason.clone(), Some(ban)));
+            }
         }
-        let rooms = &self.context.stores.rooms;
-        let stored = rooms.expel(id, &identity, at).await;
-        stored.map_err(ApiError::store)
+        Ok(())
     }
 
     /// Returns when somebody was last put out of a room, as far as it is remembered.
     pub(crate) fn kicked_at(&self, id: &RoomId, identity: &str) -> Option<Timestamp> {
-        self.expelled.at(id, identity)
+        self.context.expelled.at(id, identity)
     }
 
     /// Asks the database whom other servers put out since a moment, and puts them out here.
     async fn learn_expelled(&self, seen: &mut Timestamp) -> Result<(), StoreError> {
-        let stores = &self.context.stores;
-        let expelled = stores.rooms.expelled_since(seen.minus(OVERLAP)).await?;
+        let rooms = &self.context.stores.rooms;
+        let expelled = rooms.expelled_since(seen.minus(OVERLAP)).await?;
+        let mut learnt = Ok(());
         for (id, identity, at) in expelled {
-            if !self.expelled.knows(&id, &identity, at) {
-                let room = self.here(&id);
-                // Before it is known, so that it is asked for again where it was not answered.
-                let ban = match &room {
-                    Some(_) => stores.order.ban(&id, &identity).await?,
-                    None => None,
-                };
-                if let (true, Some(room)) = (self.expelled.add(&id, &identity, at), room) {
-                    let reason = ban.as_ref().and_then(|ban| ban.reason.clone());
-                    let expel = Outside::Expel {
-                        identity,
-                        reason,
-                        ban: ban.map(Box::new),
-                    };
-                    room.tell_surely(expel.into()).await;
-                }
+            match self.learn(&id, identity, at).await {
+                // One whose clock is ahead must not hide what others write.
+                Ok(()) if learnt.is_ok() => *seen = (*seen).max(at.min(Timestamp::now())),
+                Ok(()) => {}
+                Err(error) if error.is_away() => return Err(error),
+                // It is asked for again, and keeps no other waiting.
+                Err(error) => learnt = Err(error),
             }
-            // One whose clock is ahead must not hide what others write.
-            *seen = (*seen).max(at.min(Timestamp::now()));
+        }
+        learnt
+    }
+
+    /// Puts somebody out whom another server put out at some moment, unless that is known.
+    async fn learn(&self, id: &RoomId, identity: String, at: Timestamp) -> Result<(), StoreError> {
+        let Context {
+            expelled, stores, ..
+        } = &self.context;
+        if expelled.knows(id, &identity, at) {
+            return Ok(());
+        }
+        // Before it is known, so that it is asked for again where it was not answered. A room that is opened from here on
+        // reads it itself.
+        let ban = match self.here(id) {
+            Some(_) => stores.order.ban(id, &identity).await?,
+            None => None,
+        };
+        if expelled.add(id, &identity, at) {
+            let reason = ban.as_ref().and_then(|ban| ban.reason.clone());
+            self.tell_expelled(id, identity, (reason, ban));
         }
         Ok(())
+    }
+
+    /// Tells a room, where it is in memory, that somebody is put out. It must be known before: who comes after that is
+    /// not let in by the room itself.
+    fn tell_expelled(
+        &self,
+        id: &RoomId,
+        identity: String,
+        (reason, ban): (Option<String>, Option<Limit>),
+    ) {
+        if let Some(room) = self.here(id) {
+            let expel = Outside::Expel {
+                identity,
+                reason,
+                ban: ban.map(Box::new),
+            };
+            room.tell_later(expel.into());
+        }
     }
 }
 

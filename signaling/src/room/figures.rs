@@ -1,17 +1,20 @@
 //! What a room knows of its audience: what happens goes into the figures with its moment, roll-ups go to what writes them,
 //! and those who may see them are told once a second.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use klieg_sfu::{Limit, PeerId};
+use tokio::task::JoinSet;
 use tracing::warn;
 
-use crate::analytics::{Audience, Beside, Counts, Earlier, Lines, Origin, Report, Rollup, Viewer};
+use crate::analytics::{
+    Audience, Beside, Counts, Earlier, Lines, Origin, Report, Rollup, ViewerKey,
+};
 use crate::auth::Action;
 use crate::id::{RoomId, SocketId};
-use crate::metrics::Metrics;
 use crate::shop::Revenue;
-use crate::store::{RoomRecord, RoomRollup};
+use crate::store::{AnalyticsStore, RoomRecord, RoomRollup};
 use crate::time::Timestamp;
 use crate::ws::protocol::message;
 
@@ -24,6 +27,7 @@ use super::task::Room;
 pub(super) struct Figures {
     audience: Audience,
     room: RoomId,
+    names: ViewerKey,
     clock: Clock,
     /// What was watched before this room was brought into memory.
     watched_before_ms: u64,
@@ -33,6 +37,8 @@ pub(super) struct Figures {
     tell_due: Option<Instant>,
     /// What the gauge of the server has of this room.
     watching: Gauged,
+    /// Looks for what earlier runs wrote down of the event; empty when there is nothing to be looked for.
+    search: JoinSet<Earlier>,
 }
 
 /// A clock that never goes back, in milliseconds since 1970.
@@ -50,26 +56,42 @@ struct Gauged {
 }
 
 impl Figures {
-    /// Begins with what was written down before, where an event is on. Where that cannot be read the room opens
-    /// nevertheless: what its host is told at once is of this run alone then; what is written down is complete.
+    /// Begins with what was written down before, where an event is on. Where that cannot be read soon the room opens
+    /// nevertheless: until it is [`found`](Self::found) its host is told of this run alone, and nobody counts as new.
     pub(super) async fn restore(record: &RoomRecord, context: &Context) -> Self {
-        let mut figures = Self::new(record, &context.metrics);
+        let mut figures = Self::new(record, context);
         let started_at = record.started_at.filter(|_| record.status.is_on_air());
         if let Some(started_at) = started_at.and_then(millis) {
-            let earlier = context.stores.analytics.earlier(&record.id, started_at);
-            let earlier = earlier.await.unwrap_or_else(|error| {
-                warn!(%error, "the audience of an event is told from now on");
-                Earlier::default()
-            });
+            let mut search = JoinSet::new();
+            let store = context.stores.analytics.clone();
+            search.spawn(look_up(store, record.id.clone(), started_at));
+            let earlier = tokio::time::timeout(OPENING, search.join_next()).await;
+            let earlier = earlier.ok().flatten().and_then(Result::ok);
             figures.begin(started_at, earlier);
+            figures.search = search;
         }
         figures
     }
 
-    fn new(record: &RoomRecord, metrics: &Metrics) -> Self {
+    /// Waits for what earlier runs wrote down, for ever when it is not looked for. May be dropped and called again.
+    pub(super) async fn found(&mut self) -> Earlier {
+        match self.search.join_next().await {
+            Some(Ok(earlier)) => earlier,
+            Some(Err(_)) | None => std::future::pending().await,
+        }
+    }
+
+    /// Goes on from what earlier runs wrote down of the event that is on.
+    pub(super) fn learn(&mut self, earlier: Earlier) {
+        self.audience.learn(self.now(), earlier);
+        self.tell_soon();
+    }
+
+    fn new(record: &RoomRecord, context: &Context) -> Self {
         Self {
             audience: Audience::default(),
             room: record.id.clone(),
+            names: context.viewer_key.clone(),
             clock: Clock {
                 began: Instant::now(),
                 wall_ms: millis(Timestamp::now()).unwrap_or_default(),
@@ -78,9 +100,10 @@ impl Figures {
             write_due: None,
             tell_due: None,
             watching: Gauged {
-                gauge: metrics.analytics.watching.clone(),
+                gauge: context.metrics.analytics.watching.clone(),
                 part: 0,
             },
+            search: JoinSet::new(),
         }
     }
 
@@ -91,7 +114,7 @@ impl Figures {
 
     /// A viewing session was made.
     pub(super) fn open(&mut self, peer: PeerId, identity: &str, origin: Origin) {
-        let viewer = Viewer::of(&self.room, identity);
+        let viewer = self.names.name(&self.room, identity);
         self.audience.open(peer, viewer, origin);
     }
 
@@ -120,7 +143,7 @@ impl Figures {
 
     /// Somebody does something.
     pub(super) fn engage(&mut self, identity: &str) {
-        let viewer = Viewer::of(&self.room, identity);
+        let viewer = self.names.name(&self.room, identity);
         self.audience.engage(self.now(), viewer);
     }
 
@@ -136,8 +159,9 @@ impl Figures {
         }
     }
 
-    fn begin(&mut self, started_at: u64, earlier: Earlier) {
+    fn begin(&mut self, started_at: u64, earlier: Option<Earlier>) {
         let run = crate::id::random();
+        self.search = JoinSet::new();
         self.audience.begin(self.now(), started_at, run, earlier);
         self.write_due = Some(Instant::now() + WRITE_EVERY);
         self.tell_soon();
@@ -145,6 +169,7 @@ impl Figures {
     }
 
     fn end(&mut self) {
+        self.search = JoinSet::new();
         self.audience.end(self.now());
         self.write_due = Some(Instant::now());
         self.gauge();
@@ -206,7 +231,7 @@ impl Room {
             return;
         }
         match started_at {
-            Some(started_at) => self.figures.begin(started_at, Earlier::default()),
+            Some(started_at) => self.figures.begin(started_at, Some(Earlier::default())),
             None => self.figures.end(),
         }
     }
@@ -261,7 +286,7 @@ impl Room {
         }
     }
 
-    fn take_rollup(&mut self) -> Option<(RoomRollup, bool)> {
+    pub(super) fn take_rollup(&mut self) -> Option<(RoomRollup, bool)> {
         let at = self.figures.now();
         let (rollup, more): (Rollup, bool) = self.figures.audience.take(at)?;
         self.note_numbers();
@@ -299,6 +324,21 @@ impl Room {
     }
 }
 
+/// Returns what earlier runs wrote down of an event, once the database tells it.
+async fn look_up(store: Arc<dyn AnalyticsStore>, room: RoomId, started_at: u64) -> Earlier {
+    let mut is_told = false;
+    loop {
+        match store.earlier(&room, started_at).await {
+            Ok(earlier) => return earlier,
+            Err(error) if !std::mem::replace(&mut is_told, true) => {
+                warn!(%error, "what is known of an audience is looked for again");
+            }
+            Err(_) => {}
+        }
+        tokio::time::sleep(LOOK_AGAIN).await;
+    }
+}
+
 impl Gauged {
     fn set(&mut self, part: i64) {
         self.gauge.add(part - self.part);
@@ -321,6 +361,12 @@ const WRITE_EVERY: Duration = Duration::from_secs(15);
 
 /// Between two roll-ups of one round, and until another attempt.
 const SOON: Duration = Duration::from_secs(1);
+
+/// How long the opening of a room waits for what is known of its audience.
+const OPENING: Duration = Duration::from_millis(1_700);
+
+/// How soon that is looked for again.
+const LOOK_AGAIN: Duration = Duration::from_secs(5);
 
 const TELL_EVERY: Duration = Duration::from_secs(1);
 

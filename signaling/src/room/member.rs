@@ -13,6 +13,7 @@ use crate::auth::{Grants, Identity, Role};
 use crate::id::SocketId;
 use crate::metrics::Metrics;
 use crate::store::{Author, RoomRecord};
+use crate::time::Timestamp;
 use crate::ws::outbox::Outbox;
 use crate::ws::protocol::{Participant, WantedLayer};
 
@@ -22,6 +23,8 @@ pub(crate) struct NewMember {
     pub(crate) socket: SocketId,
     pub(crate) identity: Identity,
     pub(crate) seat: Seat,
+    /// When they were last put out, as it was known when they were let in; `None`: never.
+    pub(crate) kicked_at: Option<Timestamp>,
     /// `None` for an encoder or a player that has media alone: it is told nothing.
     pub(crate) outbox: Option<Outbox>,
     /// Where they are, and on what they play.

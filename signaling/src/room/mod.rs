@@ -64,9 +64,10 @@ use std::time::Duration;
 
 use klieg_sfu::{Format, PeerId, RoomKey};
 use klieg_turn::IceServers;
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot, watch};
 
-pub(crate) use expelled::watch_expelled;
+pub(crate) use expelled::{Expelled, watch_expelled};
 pub(crate) use keeping::Standings;
 pub(crate) use layers::VideoLayers;
 pub(crate) use life::{Input, Reason};
@@ -76,7 +77,7 @@ pub(crate) use tally::Summary;
 pub(crate) use upkeep::{Cleaned, Upkeep, end_revoked, keep_up};
 
 use crate::admission::Place;
-use crate::analytics::{Desk, Report};
+use crate::analytics::{Desk, Report, ViewerKey};
 use crate::chat::Said;
 use crate::error::ApiError;
 use crate::id::SocketId;
@@ -99,6 +100,10 @@ pub(crate) struct Context {
     pub(crate) metrics: Arc<Metrics>,
     /// The way to what writes the figures of audiences.
     pub(crate) figures: Desk,
+    /// What the names of viewers are made with.
+    pub(crate) viewer_key: ViewerKey,
+    /// Who was put out of which room, and when.
+    pub(crate) expelled: Arc<Expelled>,
     /// How long a room waits for a publisher that was lost.
     pub(crate) grace: Duration,
     /// How long a room without anybody stays in memory.
@@ -136,11 +141,11 @@ pub(crate) struct RoomSummary {
 /// What a room is told. Its mailbox holds 1024; beyond it the sender is told that the server is busy.
 #[derive(Debug)]
 pub(crate) enum RoomMessage {
-    /// Somebody comes; the reply says that they are in, and what they were sent.
+    /// Somebody comes; the reply says whether they are in, and what they were sent.
     Join {
         member: Box<NewMember>,
         last_seq: Option<u64>,
-        reply: oneshot::Sender<Entered>,
+        reply: oneshot::Sender<Result<Entered, ApiError>>,
     },
     /// Somebody goes.
     Leave { socket: SocketId, why: Departure },
@@ -364,6 +369,14 @@ impl RoomHandle {
     pub(crate) async fn tell_surely(&self, message: RoomMessage) {
         // Fails only when the room's task has ended, and its state with it.
         let _ = self.mailbox.send(message).await;
+    }
+
+    /// Puts a message that must arrive into the mailbox, as soon as there is room for it; nobody waits for that.
+    pub(super) fn tell_later(&self, message: RoomMessage) {
+        if let Err(TrySendError::Full(message)) = self.mailbox.try_send(message) {
+            let room = self.clone();
+            tokio::spawn(async move { room.tell_surely(message).await });
+        }
     }
 
     /// Asks something and waits for the reply.

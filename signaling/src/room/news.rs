@@ -137,7 +137,6 @@ impl Room {
             changed_at: self.record.changed_at,
             peak_viewers: self.record.peak_viewers,
             total_viewers: self.record.total_viewers,
-            watch_ms: self.record.watch_ms,
         }
     }
 

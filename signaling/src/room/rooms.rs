@@ -17,7 +17,6 @@ use crate::store::{
 };
 use crate::time::Timestamp;
 
-use super::expelled::Expelled;
 use super::{
     Context, Entered, Heard, Input, NewMember, Outside, Person, RoomHandle, RoomMessage,
     RoomSummary, task,
@@ -27,8 +26,6 @@ use super::{
 #[derive(Debug)]
 pub(crate) struct Rooms {
     open: DashMap<RoomId, RoomHandle>,
-    /// Who was put out, and when.
-    pub(super) expelled: Expelled,
     /// The next room's number for the forwarding unit.
     next_key: AtomicU64,
     pub(super) context: Context,
@@ -38,7 +35,6 @@ impl Rooms {
     pub(crate) fn new(context: Context) -> Self {
         Self {
             open: DashMap::new(),
-            expelled: Expelled::default(),
             next_key: AtomicU64::new(1),
             context,
         }
@@ -60,7 +56,7 @@ impl Rooms {
     /// Brings somebody into a room that is known to exist.
     ///
     /// # Errors
-    /// `busy`.
+    /// `busy`, also where they were put out since they were let in.
     pub(crate) async fn enter(
         self: &Arc<Self>,
         id: &RoomId,
@@ -77,12 +73,12 @@ impl Rooms {
                     reply,
                 })
                 .await;
-            entered.map(|entered| (room, entered))
+            entered.map(|entered| entered.map(|entered| (room, entered)))
         };
         // A room that was just leaving memory gives no reply; the next attempt opens it anew.
         match enter().await {
-            Ok(entered) => Ok(entered),
-            Err(_) => enter().await,
+            Ok(entered) => entered,
+            Err(_) => enter().await?,
         }
     }
 
@@ -139,17 +135,21 @@ impl Rooms {
         deed: Deed,
     ) -> Result<(), ApiError> {
         let deed = self.named(deed).await;
-        let puts_out = deed.puts_out();
         if let Deed::Kick { identity, .. } = &deed
-            && self.expelled.is_full(id, identity)
+            && self.context.expelled.is_full(id, identity)
         {
             return Err(ApiError::too_many());
         }
-        self.ask(id, Outside::deed(by, deed)).await??;
-        match puts_out {
-            Some((identity, reason)) => self.expel(id, identity, reason).await,
-            None => Ok(()),
-        }
+        let Some((identity, reason)) = deed.puts_out() else {
+            return self.ask(id, Outside::deed(by, deed)).await?;
+        };
+        // The whole of it, even if the request is dropped in the middle: who is banned would stay until they go.
+        let (rooms, id) = (Arc::clone(self), id.clone());
+        let done = tokio::spawn(async move {
+            rooms.ask(&id, Outside::deed(by, deed)).await??;
+            rooms.expel(&id, identity, reason).await
+        });
+        done.await.map_err(ApiError::internal)?
     }
 
     /// Says whom a deed is about, where it does not say so and they have an account. The room knows those who are here.
@@ -220,9 +220,27 @@ impl Rooms {
         }
     }
 
-    /// Closes a room that is about to be removed, and shows everybody out of it.
-    pub(crate) async fn remove(&self, id: &RoomId) {
-        self.expelled.forget(id);
+    /// Removes a room that is over, and shows everybody out of it; returns once nothing is left.
+    ///
+    /// # Errors
+    /// `unavailable`: some of it may be gone.
+    pub(crate) async fn remove(self: &Arc<Self>, id: &RoomId) -> Result<(), ApiError> {
+        // The whole of it, even if the request is dropped in the middle.
+        let (rooms, id) = (Arc::clone(self), id.clone());
+        let removed = tokio::spawn(async move { rooms.remove_whole(&id).await });
+        let removed = removed.await.map_err(ApiError::internal)?;
+        removed.map_err(ApiError::store)
+    }
+
+    async fn remove_whole(&self, id: &RoomId) -> Result<(), StoreError> {
+        let stores = &self.context.stores;
+        // In pieces what it has much of: others who write come between, and no piece takes long.
+        for _ in 0..MAX_PIECES {
+            if !stores.rooms.empty(id).await? {
+                break;
+            }
+        }
+        self.context.expelled.forget(id);
         if let Some(room) = self.here(id) {
             room.tell_surely(RoomMessage::Remove).await;
             let closed = tokio::time::timeout(CLOSE, room.mailbox.closed());
@@ -230,6 +248,7 @@ impl Rooms {
                 tracing::warn!(room = %id, "a room did not end in time");
             }
         }
+        stores.rooms.remove(id).await
     }
 
     /// Returns the way to a room that is in memory.
@@ -289,7 +308,7 @@ impl Rooms {
     pub(crate) async fn recover(self: &Arc<Self>) -> Result<(), StoreError> {
         let stores = &self.context.stores;
         for (room, identity, at) in stores.rooms.expelled().await? {
-            self.expelled.add(&room, &identity, at);
+            self.context.expelled.add(&room, &identity, at);
         }
         for status in [RoomStatus::Live, RoomStatus::Interrupted] {
             for due in stores.upkeep.due(status, Timestamp::MAX, ON_AIR).await? {
@@ -323,6 +342,9 @@ pub(crate) fn new_report(
 
 /// How many rooms on air are taken up at once; the clean-up finds the others.
 pub(super) const ON_AIR: u32 = 10_000;
+
+/// Pieces in which a room is removed, of a thousand rows each; what is left then goes in one.
+const MAX_PIECES: u32 = 100_000;
 
 /// How long a room may take to end.
 const CLOSE: Duration = Duration::from_secs(3);

@@ -134,8 +134,8 @@ impl Room {
 
     fn bought(&mut self, ordered: Ordered) {
         self.tally.orders = ordered.orders;
-        self.figures
-            .sell(&ordered.revenue.since(&self.tally.revenue));
+        // Not by how much the room earned since: another server may have taken an order, too.
+        self.figures.sell(&ordered.paid);
         self.tally.revenue = ordered.revenue;
         let order = OrderView {
             message_id: &ordered.message.message_id,

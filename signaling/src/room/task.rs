@@ -164,6 +164,7 @@ impl Room {
                     None => break,
                 },
                 committed = self.journal.committed() => self.handle_committed(committed),
+                earlier = self.figures.found() => self.figures.learn(earlier),
                 () = sleep_until(wake) => {
                     self.handle_timeout(Instant::now());
                     if self.is_over(Instant::now()) && messages.is_empty() {

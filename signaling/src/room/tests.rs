@@ -6,23 +6,30 @@ use std::time::{Duration, Instant};
 use klieg_sfu::{Codec, DisconnectReason, Event, Format, LayerInfo, PeerId, RoomKey, Sfu};
 use prometheus::Registry;
 use serde_json::{Value, json};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
-use crate::analytics::{Desk, Origin};
-use crate::auth::{Identity, Role};
+use crate::analytics::{Desk, Origin, Script, ViewerKey};
+use crate::auth::{Identity, Role, Secret};
+use crate::error::Code;
 use crate::id::{RoomId, SocketId};
 use crate::media::Media;
 use crate::metrics::Metrics;
 use crate::session::Session;
-use crate::store::{self, Location, RoomRecord, RoomStatus, User};
+use crate::shop::Revenue;
+use crate::store::{
+    self, ChatMessage, Details, Location, MessageKind, Ordered, Outcome, RoomRecord, RoomStatus,
+    StoreError, User,
+};
 use crate::time::Timestamp;
 use crate::ws::outbox::{Item, OutboxReader, outbox};
 use crate::ws::protocol::WantedLayer;
 
+use super::figures::Figures;
+use super::journal::Author;
 use super::layers::VideoLayers;
 use super::member::{NewMember, Seat};
 use super::task::Room;
-use super::{Context, Departure, RoomSummary, SessionRef};
+use super::{Context, Departure, RoomHandle, RoomMessage, RoomSummary, SessionRef};
 
 const ANN: SocketId = SocketId(1);
 const BOB: SocketId = SocketId(2);
@@ -149,6 +156,105 @@ async fn one_who_lost_the_media_counts_until_it_is_clear_that_they_do_not_come_b
     assert_eq!(scene.room.current_stats().peak, 1);
 }
 
+#[tokio::test]
+async fn one_who_is_put_out_while_they_come_in_has_to_ask_again_whether_they_may() {
+    let mut scene = Scene::open().await;
+    let (now, carl) = (Timestamp::now(), Identity::guest("Carl".to_owned()));
+    let id = scene.room.record.id.clone();
+    scene.room.context.expelled.add(&id, &carl.id, now);
+    let mut comes = |kicked_at| {
+        let record = &scene.room.record;
+        let own = (Role::Guest, Role::Guest.grants(record));
+        let member = NewMember {
+            socket: SocketId(3),
+            identity: carl.clone(),
+            seat: Seat::new(own, own),
+            kicked_at,
+            outbox: None,
+            origin: Origin::default(),
+        };
+        scene.room.join(member, None).map_err(|error| error.code)
+    };
+    assert_eq!(comes(None), Err(Code::Busy));
+    // It was known when they were let in.
+    assert_eq!(comes(Some(now)), Ok(None));
+}
+
+#[tokio::test]
+async fn a_room_opens_before_it_is_known_who_watched_and_counts_who_is_new_then() {
+    let mut scene = Scene::open().await;
+    let script = Arc::new(Script::default());
+    let away = Err(StoreError::Deadline(Duration::ZERO));
+    script.earlier.lock().unwrap().push_back(away);
+    let mut context = scene.room.context.clone();
+    context.stores.analytics = script;
+    let record = RoomRecord {
+        status: RoomStatus::Live,
+        started_at: Some(Timestamp::now()),
+        ..record()
+    };
+    scene.room.figures = Figures::restore(&record, &context).await;
+    let figures = &mut scene.room.figures;
+    figures.open(VIEWER, "bob", Origin::default());
+    figures.receive(VIEWER, true, Duration::ZERO);
+    let came = |scene: &mut Scene| -> u64 {
+        let (rollup, _) = scene.room.take_rollup().unwrap();
+        let minutes = rollup.rollup.minutes.iter();
+        minutes.map(|(_, minute)| minute.counts.came).sum()
+    };
+    assert_eq!(came(&mut scene), 0);
+    let earlier = scene.room.figures.found().await;
+    scene.room.figures.learn(earlier);
+    assert_eq!(came(&mut scene), 1);
+}
+
+#[tokio::test]
+async fn nobody_waits_for_a_room_that_is_slow_to_hear_of_what_it_must() {
+    let (mailbox, mut messages) = mpsc::channel(1);
+    let room = RoomHandle::to(mailbox);
+    for _ in 0..3 {
+        room.tell_later(RoomMessage::Remove);
+    }
+    for _ in 0..3 {
+        assert!(matches!(messages.recv().await, Some(RoomMessage::Remove)));
+    }
+}
+
+#[tokio::test]
+async fn of_an_order_counts_what_it_came_to_whatever_the_room_earned_elsewhere() {
+    let mut scene = Scene::open().await;
+    scene.publish(PUBLISHER, SIMULCAST);
+    scene.sends(PUBLISHER, h264(0x42e0));
+    let revenue = |sum: u64| -> Revenue { serde_json::from_value(json!({ "EUR": sum })).unwrap() };
+    for (orders, earned) in [(4, 40), (9, 90)] {
+        let message = ChatMessage {
+            message_id: orders.to_string(),
+            seq: orders,
+            ts: 0,
+            kind: MessageKind::Order,
+            text: "Tea".to_owned(),
+            from: Identity::guest("Bob".to_owned()).author(Role::Viewer),
+            details: Details::default(),
+            deleted: false,
+        };
+        let ordered = Ordered {
+            message,
+            product_name: "Tea".to_owned(),
+            product: None,
+            paid: revenue(10),
+            orders,
+            revenue: revenue(earned),
+        };
+        let ordered = Outcome::Ordered(Box::new(ordered));
+        scene.room.handle_order(Author::Room, ordered);
+    }
+    let (rollup, _) = scene.room.take_rollup().unwrap();
+    let minutes = rollup.rollup.minutes.iter();
+    let earned = minutes.flat_map(|(_, minute)| minute.revenue.iter());
+    let earned: u64 = earned.map(|(_, sum)| sum).sum();
+    assert_eq!((earned, scene.room.tally.orders), (20, 9));
+}
+
 /// Ann, who may publish, and Bob, who watches.
 struct Scene {
     room: Room,
@@ -182,14 +288,15 @@ impl Scene {
         let metrics = Arc::new(Metrics::new(registry.clone()).unwrap());
         let (sfu, _) = Sfu::start(config, &registry).unwrap();
         let media = Arc::new(Media::new(sfu, 100, &metrics));
-        let kept = Duration::from_secs(3_600);
-        let (figures, _) = Desk::new(stores.analytics.clone(), Arc::clone(&metrics), kept);
+        let (figures, _) = Desk::new(stores.analytics.clone(), Arc::clone(&metrics));
         let context = Context {
             stores,
             figures,
+            viewer_key: ViewerKey::new(&Secret::new("secret")),
             media: Arc::clone(&media),
             ice: Arc::new(klieg_turn::IceServers::new(klieg_turn::Config::default()).unwrap()),
             metrics,
+            expelled: Arc::default(),
             grace: Duration::from_secs(30),
             idle: Duration::from_secs(60),
         };
@@ -209,10 +316,11 @@ impl Scene {
                 socket,
                 identity: Identity::owner(&record),
                 seat: Seat::new(own, own),
+                kicked_at: None,
                 outbox: Some(outbox),
                 origin: Origin::default(),
             };
-            scene.room.join(member, None);
+            scene.room.join(member, None).unwrap();
         }
         let session = SessionRef::new(VIEWER);
         scene.room.open_viewer(BOB, session, WantedLayer::Auto);

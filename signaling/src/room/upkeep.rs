@@ -128,7 +128,7 @@ impl Rooms {
         }
         let old = now.minus(KEPT);
         cleaned.forgotten = stores.upkeep.forget(old).await?;
-        self.expelled.forget_until(old);
+        self.context.expelled.forget_until(old);
         Ok(cleaned)
     }
 }

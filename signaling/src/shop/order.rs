@@ -160,14 +160,10 @@ impl Revenue {
         }
     }
 
-    /// Returns by how much it is more than before.
-    pub(crate) fn since(&self, before: &Self) -> Self {
-        let earned = self.0.iter().filter_map(|(currency, amount)| {
-            let before = before.0.get(currency).copied().unwrap_or_default();
-            let more = amount.checked_sub(before).filter(|more| *more > 0)?;
-            Some((currency.clone(), more))
-        });
-        Self(earned.collect())
+    /// Returns what one order came to.
+    pub(crate) fn of(sale: &Sale) -> Self {
+        let paid = (sale.amount > 0).then(|| (sale.currency.clone(), sale.amount));
+        Self(paid.into_iter().collect())
     }
 
     /// Returns each currency and the sum in it.

@@ -1,13 +1,13 @@
 //! What is known of audiences.
 
 use super::{RoomUpdate, Stored};
-use crate::analytics::{Counts, Device, Earlier, Minute, Region, Rollup};
+use crate::analytics::{Counts, Device, Earlier, Minute, Region, Rollup, ViewerRow};
 use crate::id::RoomId;
 use crate::time::Timestamp;
 
 /// What is known of audiences, written by one task of each server and read by whoever asks.
 pub(crate) trait AnalyticsStore: Send + Sync {
-    /// Writes roll-ups; those of rooms that were removed are left out. Writing one twice changes nothing.
+    /// Writes roll-ups in one transaction; those of rooms that were removed are left out. Writing one twice changes nothing.
     fn write<'a>(&'a self, rollups: &'a [RoomRollup]) -> Stored<'a, ()>;
 
     /// Returns what was written down of an event before.
@@ -27,8 +27,27 @@ pub(crate) trait AnalyticsStore: Send + Sync {
     /// Returns the last minute of a room's last event; `None` where there is none.
     fn last_minute<'a>(&'a self, room: &'a RoomId) -> Stored<'a, Option<Timestamp>>;
 
-    /// Takes the names from the viewers of some events that nothing was written of since; returns of how many.
-    fn anonymise(&self, before: Timestamp, limit: u32) -> Stored<'_, u64>;
+    /// Returns events of which nothing was written since a moment, and whose viewers have names; the oldest first.
+    fn aged(&self, before: Timestamp, limit: u32) -> Stored<'_, Vec<(RoomId, u64)>>;
+
+    /// Takes the names from some viewers of an event, where nothing was written of it since a moment.
+    fn anonymise<'a>(
+        &'a self,
+        room: &'a RoomId,
+        started_at: u64,
+        before: Timestamp,
+    ) -> Stored<'a, Names>;
+}
+
+/// What became of the names of an event's viewers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Names {
+    /// There may be more to be taken.
+    More,
+    /// There are none any more.
+    Gone,
+    /// They are not to be taken.
+    Kept,
 }
 
 /// What is to be written down of a room.
@@ -38,6 +57,31 @@ pub(crate) struct RoomRollup {
     pub(crate) rollup: Rollup,
     /// What of the room's row follows from it.
     pub(crate) row: RoomUpdate,
+}
+
+impl RoomRollup {
+    /// Returns whether there is nothing in it but viewers.
+    pub(crate) fn is_of_viewers(&self) -> bool {
+        self.rollup.minutes.is_empty() && !self.rollup.viewers.is_empty()
+    }
+
+    /// Cuts it: what is said of the event itself first, then its viewers, so many at once. Written one after the other
+    /// the parts are the same as the whole.
+    pub(crate) fn cut(mut self, viewers_at_once: usize) -> (Self, Vec<Self>) {
+        let viewers = std::mem::take(&mut self.rollup.viewers);
+        let part = |viewers: &[ViewerRow]| Self {
+            room: self.room.clone(),
+            rollup: Rollup {
+                minutes: Vec::new(),
+                viewers: viewers.to_vec(),
+                run: self.rollup.run.clone(),
+                ..self.rollup
+            },
+            row: self.row,
+        };
+        let parts = viewers.chunks(viewers_at_once).map(part).collect();
+        (self, parts)
+    }
 }
 
 /// What there is of an event.
@@ -68,4 +112,4 @@ pub(crate) struct EventFigures {
 }
 
 /// Regions that are told apart.
-pub(crate) const MAX_REGIONS: u32 = 50;
+pub(crate) const MAX_REGIONS: usize = 50;

@@ -118,8 +118,6 @@ pub(crate) struct RoomUpdate {
     pub peak_viewers: u64,
     /// Viewing sessions so far.
     pub total_viewers: u64,
-    /// What they watched, together, in milliseconds.
-    pub watch_ms: u64,
 }
 
 /// A chat message that has no number yet.

@@ -47,7 +47,7 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use sqlx::error::ErrorKind;
 
-pub(crate) use analytics::{AnalyticsStore, EventFigures, MAX_REGIONS, RoomRollup};
+pub(crate) use analytics::{AnalyticsStore, EventFigures, MAX_REGIONS, Names, RoomRollup};
 pub(crate) use deed::{
     Audit, Deed, Done, Held, Limit, LimitKind, MAX_REASON, Membership, NewHeld, NewReport, Order,
     OrderStore, Report, SettingsView,

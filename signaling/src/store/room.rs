@@ -23,6 +23,8 @@ pub(crate) trait RoomStore: Send + Sync {
     fn created<'a>(&'a self, creation: &'a CreationKey) -> Stored<'a, Option<Created>>;
     /// Writes what an owner may change, if the row still has this version; the version then rises by one.
     fn update<'a>(&'a self, room: &'a RoomRecord) -> Stored<'a, bool>;
+    /// Removes some of what a room has much of; returns whether there may be more.
+    fn empty<'a>(&'a self, id: &'a RoomId) -> Stored<'a, bool>;
     /// Removes a room and all that was said in it.
     fn remove<'a>(&'a self, id: &'a RoomId) -> Stored<'a, ()>;
     /// Returns one room.
@@ -33,8 +35,14 @@ pub(crate) trait RoomStore: Send + Sync {
         id: &'a RoomId,
         key_hash: &'a str,
     ) -> Stored<'a, Option<RoomRecord>>;
-    /// Writes down that somebody was put out of a room.
-    fn expel<'a>(&'a self, id: &'a RoomId, identity: &'a str, at: Timestamp) -> Stored<'a, ()>;
+    /// Writes down that somebody was put out of a room. Returns when: at this moment, and later than every time before, so
+    /// that other servers find it new whatever their clocks say.
+    fn expel<'a>(
+        &'a self,
+        id: &'a RoomId,
+        identity: &'a str,
+        at: Timestamp,
+    ) -> Stored<'a, Timestamp>;
     /// Returns who was put out of which room, and when; the last hundred thousand.
     fn expelled(&self) -> Stored<'_, Vec<(RoomId, String, Timestamp)>>;
     /// Returns who was put out of which room after a moment, and when; the first hundred thousand.

@@ -22,6 +22,8 @@ pub(crate) struct Ordered {
     pub product_name: String,
     /// The product as it is now; `None` for what is none of the room's.
     pub product: Option<Product>,
+    /// What it came to.
+    pub paid: Revenue,
     /// The room's orders.
     pub orders: u64,
     /// What the room earned.

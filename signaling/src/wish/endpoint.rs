@@ -11,7 +11,7 @@ use axum::response::{IntoResponse, Response};
 use klieg_sfu::{Format, PeerId, RoomKey};
 use tracing::info;
 
-use crate::app::App;
+use crate::app::{Admitted, App};
 use crate::auth::{Action, Grants, Identity, Role, Secret};
 use crate::error::{ApiError, Code};
 use crate::http::visitor::Visitor;
@@ -22,6 +22,7 @@ use crate::room::{Departure, NewMember, RoomHandle, RoomMessage, Seat, SessionRe
 use crate::sdp::NegotiationError;
 use crate::session::{Negotiated, Session};
 use crate::store::RoomRecord;
+use crate::time::Timestamp;
 use crate::ws::protocol::{WantedLayer, codec_name};
 
 use super::headers::{add, add_ice_servers, check_accept, check_content_type};
@@ -81,6 +82,7 @@ struct Guest {
     identity: Identity,
     role: Role,
     grants: Grants,
+    kicked_at: Option<Timestamp>,
     proof: Proof,
     /// What stood for the owner; `None` for who showed something else.
     key: Option<StreamKey>,
@@ -122,6 +124,7 @@ async fn create(app: &Arc<App>, offered: Offered) -> Result<Response, ApiError> 
         socket,
         identity: guest.identity.clone(),
         seat: Seat::new((guest.role, guest.grants), (guest.role, guest.grants)),
+        kicked_at: guest.kicked_at,
         outbox: None,
         origin,
     };
@@ -190,7 +193,7 @@ async fn identify(app: &App, offered: &Offered) -> Result<Guest, ApiError> {
     let proof = Proof::of(headers)?;
     let token = bearer_token(headers)?;
     let mut key = None;
-    let (identity, (record, role, grants)) = match (protocol, token) {
+    let (identity, place) = match (protocol, token) {
         (Protocol::Whip, None) => {
             let text =
                 "A bearer token is needed: the room's stream key, or a token that may publish.";
@@ -213,35 +216,33 @@ async fn identify(app: &App, offered: &Offered) -> Result<Guest, ApiError> {
         }
         (Protocol::Whip | Protocol::Whep, Some(token)) => {
             let identity = app.authority.verify(token).await?;
-            let place = app.enter(&identity, room).await?;
+            let place = app.admit(&identity, room).await?;
             (identity, place)
         }
         (Protocol::Whep, None) => {
             let identity = Identity::guest("Guest".to_owned());
-            let place = app.enter(&identity, room).await?;
+            let place = app.admit(&identity, room).await?;
             (identity, place)
         }
     };
+    let (role, grants) = place.now;
     grants.check(match protocol {
         Protocol::Whip => Action::Publish,
         Protocol::Whep => Action::Watch,
     })?;
     Ok(Guest {
-        record,
+        record: place.record,
         identity,
         role,
         grants,
+        kicked_at: place.kicked_at,
         proof,
         key,
     })
 }
 
 /// Takes who shows a room's stream key for its owner: a key for no room and the wrong key are one answer.
-async fn owner(
-    app: &App,
-    room: &str,
-    key_hash: &str,
-) -> Result<(Identity, (RoomRecord, Role, Grants)), ApiError> {
+async fn owner(app: &App, room: &str, key_hash: &str) -> Result<(Identity, Admitted), ApiError> {
     let record = match RoomId::parse(room) {
         Some(id) => app.stores.rooms.find_by_key(&id, key_hash).await,
         None => Ok(None),
@@ -250,8 +251,15 @@ async fn owner(
         .map_err(ApiError::store)?
         .ok_or_else(|| ApiError::new(Code::TokenInvalid, "This is not the room's stream key."))?;
     let identity = Identity::owner(&record);
-    let grants = Role::Owner.grants(&record);
-    Ok((identity, (record, Role::Owner, grants)))
+    let own = (Role::Owner, Role::Owner.grants(&record));
+    let kicked_at = app.rooms.kicked_at(&record.id, &identity.id);
+    let admitted = Admitted {
+        record,
+        own,
+        now: own,
+        kicked_at,
+    };
+    Ok((identity, admitted))
 }
 
 /// Negotiates, and takes the place of a publisher or a viewer.

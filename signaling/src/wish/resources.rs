@@ -9,10 +9,11 @@ use axum::extract::{FromRequestParts, Path};
 use axum::http::HeaderMap;
 use axum::http::request::Parts;
 use dashmap::DashMap;
-use futures_util::StreamExt;
+use futures_util::future::join_all;
 use prometheus::IntGauge;
 use serde::Deserialize;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::task::JoinHandle;
 use tracing::info;
 
 use crate::app::App;
@@ -236,29 +237,32 @@ impl Resources {
             let other = key.as_ref().is_some_and(|key| key.0 != key_hash);
             room_id == room.as_str() && other
         };
-        self.end_those(made_otherwise).await
+        join_all(self.end_those(made_otherwise)).await.len()
     }
 
-    /// Ends some, as for those that were lost, and returns how many they were.
-    async fn end_those(self: &Arc<Self>, which: impl Fn(&Resource) -> bool) -> usize {
+    /// Begins to end some, as for those that were lost, and returns what does it, for each: a room that is slow to hear of
+    /// its own keeps nobody waiting but who wants to.
+    fn end_those(self: &Arc<Self>, which: impl Fn(&Resource) -> bool) -> Vec<JoinHandle<()>> {
         let found = self.open.iter().filter(|entry| which(&entry.resource));
         let found: Vec<Arc<Resource>> = found.map(|it| Arc::clone(&it.resource)).collect();
-        let count = found.len();
-        // A room that is slow to hear of one keeps nobody waiting but those of its own.
-        let ending = futures_util::stream::iter(found);
-        let ending =
-            ending.for_each_concurrent(ENDING, |resource| self.end(resource, Departure::Lost));
-        ending.await;
-        count
+        let ending = found.into_iter();
+        ending
+            .map(|resource| self.begin_to_end(resource, Departure::Lost))
+            .collect()
     }
 
     /// Ends one, even if the request that asks for it is dropped in the middle: what is no more in the list is known
     /// to nobody who could ask again.
     pub(super) async fn end(self: &Arc<Self>, resource: Arc<Resource>, why: Departure) {
-        let resources = Arc::clone(self);
-        let ended = tokio::spawn(async move { resources.remove(&resource, why).await });
         // Fails only while the runtime stops, and everything with it.
-        let _ = ended.await;
+        let _ = self.begin_to_end(resource, why).await;
+    }
+
+    fn begin_to_end(self: &Arc<Self>, resource: Arc<Resource>, why: Departure) -> JoinHandle<()> {
+        // At once, so that who looks next does not find it again.
+        self.open.remove(&resource.known_as.id);
+        let resources = Arc::clone(self);
+        tokio::spawn(async move { resources.remove(&resource, why).await })
     }
 
     /// Removes one and lets its peer go.
@@ -282,7 +286,7 @@ pub(crate) async fn end_signed_out(app: Arc<App>, mut phase: watch::Receiver<Pha
         }
         app.authority.tell_ended_lately();
         let signed_out = |it: &Resource| app.authority.has_ended(&it.identity);
-        let count = app.resources.end_those(signed_out).await;
+        let count = app.resources.end_those(signed_out).len();
         if count > 0 {
             info!(count, "sessions over HTTP ended with their sign-ins");
         }
@@ -319,9 +323,6 @@ impl FromRequestParts<Arc<App>> for Found {
 const KEPT_FROM_GUESTS: usize = 5;
 
 const REQUESTS_PER_SECOND: u32 = 10;
-
-/// Sessions that are ended at once.
-const ENDING: usize = 64;
 
 /// Between two looks at what has ended.
 const PAUSE: Duration = Duration::from_millis(250);
@@ -377,33 +378,32 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_room_that_is_slow_to_hear_of_an_end_delays_no_other() {
-        let resources = resources(9);
-        let mut rooms = Vec::new();
-        for number in 0..9 {
-            let (mailbox, messages) = mpsc::channel(1);
-            if number > 0 {
-                mailbox
-                    .try_send(RoomMessage::React {
-                        socket: SocketId(1),
-                        emoji: "👏",
-                    })
-                    .unwrap();
-            }
+    async fn a_room_that_is_slow_to_hear_of_many_ends_delays_no_other() {
+        const SLOW: usize = 70;
+        let resources = resources(SLOW + 1);
+        let (stuck, mut waiting) = mpsc::channel(1);
+        stuck
+            .try_send(RoomMessage::React {
+                socket: SocketId(1),
+                emoji: "👏",
+            })
+            .unwrap();
+        let (other, mut messages) = mpsc::channel(1);
+        let slow = std::iter::repeat_n(stuck, SLOW);
+        for mailbox in slow.chain([other]) {
             let place = resources.take_place(Role::Owner).unwrap();
             resources.add(resource(RoomHandle::to(mailbox)), place);
-            rooms.push(messages);
         }
-        let ending = Arc::clone(&resources);
-        let ending = tokio::spawn(async move { ending.end_those(|_| true).await });
+        let ending = resources.end_those(|_| true);
+        assert!(resources.end_those(|_| true).is_empty(), "each ends once");
         let is_leave = |message| matches!(message, Some(RoomMessage::Leave { .. }));
-        assert!(is_leave(rooms[0].recv().await));
-        assert!(!ending.is_finished(), "the others' mailboxes are full");
-        for messages in &mut rooms[1..] {
-            assert!(!is_leave(messages.recv().await));
-            assert!(is_leave(messages.recv().await));
+        assert!(is_leave(messages.recv().await));
+        assert!(!is_leave(waiting.recv().await));
+        for _ in 0..SLOW {
+            assert!(is_leave(waiting.recv().await));
         }
-        assert_eq!((ending.await.unwrap(), resources.count.get()), (9, 0));
+        let ended = join_all(ending).await.len();
+        assert_eq!((ended, resources.count.get()), (SLOW + 1, 0));
     }
 
     #[tokio::test]

@@ -266,11 +266,12 @@ impl Conversation {
         self.app.course.check_open()?;
         let admitted = self.app.admit(identity, room).await?;
         let seat = admitted.seat();
-        let record = admitted.record;
+        let (record, kicked_at) = (admitted.record, admitted.kicked_at);
         let member = || NewMember {
             socket: self.socket,
             identity: identity.clone(),
             seat: seat.clone(),
+            kicked_at,
             outbox: Some(self.outbox.clone()),
             origin: self.origin,
         };

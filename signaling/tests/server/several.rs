@@ -94,6 +94,17 @@ async fn whom_one_server_puts_out_the_others_on_its_database_do_not_let_in() {
     assert_eq!(kicked.status, 204, "{}", kicked.body);
     assert_eq!(guests.closed().await, Some(4403));
 
+    // A kick a moment after another server's ban does not hide it.
+    let eve = here.token("Eve").await;
+    let me = there.get("/api/v1/me", Some(&eve)).await.body;
+    let person = json!({ "identity": me["id"] });
+    let banned = here.post(&bans, Some(&ann), person.clone()).await;
+    assert!(banned.status < 300, "{}", banned.body);
+    let kicks = format!("{path}/kicks");
+    let kicked = there.post(&kicks, Some(&ann), person).await;
+    assert_eq!(kicked.status, 204, "{}", kicked.body);
+    until(&there, &path, &eve, "banned").await;
+
     // Who signs out of one is signed out of all.
     let dee = here.token("Dee").await;
     let out = here

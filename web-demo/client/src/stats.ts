@@ -89,14 +89,14 @@ export function viewerStats(report: Iterable<readonly [string, unknown]>, meter:
   };
 }
 
-/** Reads what a viewer's browser counted, as the server is told it. */
-export function reception(report: Iterable<readonly [string, unknown]>, serverNow?: number): Reception {
+/** Reads what a viewer's browser counted, as the server is told it, and adds a freeze that goes on since so long. */
+export function reception(report: Iterable<readonly [string, unknown]>, serverNow?: number, frozenMs?: number): Reception {
   const video = read(report).find((entry) => entry.type === 'inbound-rtp' && entry['kind'] === 'video');
   const latencyMs = latency(video?.['estimatedPlayoutTimestamp'], serverNow);
   return {
     framesDecoded: number(video?.['framesDecoded']),
-    stalls: number(video?.['freezeCount']),
-    stalledMs: Math.round(number(video?.['totalFreezesDuration']) * 1000),
+    stalls: number(video?.['freezeCount']) + (frozenMs === undefined ? 0 : 1),
+    stalledMs: Math.round(number(video?.['totalFreezesDuration']) * 1000 + (frozenMs ?? 0)),
     ...(latencyMs === undefined ? {} : { latencyMs: Math.round(latencyMs) }),
   };
 }

@@ -13,8 +13,8 @@ import { Watchdog } from './watchdog.js';
 const SAMPLE_EVERY_MS = 1_000;
 /** Between two reports of what was received, and until the first. */
 const REPORT_EVERY_MS = 15_000;
-/** While a viewer is in one of these, there is something to report. */
-const RECEIVING: ReadonlySet<ViewerStatus['kind']> = new Set(['playing', 'stalled', 'paused']);
+/** While a viewer is in one of these, there is something to report. A freeze is reported when it is over, or the session is. */
+const RECEIVING: ReadonlySet<ViewerStatus['kind']> = new Set(['playing', 'paused']);
 /** While a session is so young its network is still being learnt: until frames wait for repairs, each loss is a hole. */
 const YOUNG_MS = 6_000;
 const SAMPLE_YOUNG_MS = 250;
@@ -285,7 +285,11 @@ export class Viewer extends Emitter<ViewerEvents> {
     const remedy = this.#watchdog.sample(performance.now(), current?.frames ?? 0, this.#framesExpected());
     if (remedy === 'keyframe' && current !== undefined) this.#room.request('rtc.keyframe', { sessionId: current.id }).catch(() => {}); // A restart is next.
     if (remedy === 'restart' && current !== undefined) this.#restart(current);
-    if (remedy === 'renew') this.#renew();
+    if (remedy === 'renew') {
+      await this.#reportFreeze().catch(() => {}); // Closed meanwhile.
+      if (this.#closed) return;
+      this.#renew();
+    }
     await this.#report().catch(() => {}); // Closed meanwhile.
     if (this.#closed) return;
     this.#judge();
@@ -298,9 +302,20 @@ export class Viewer extends Emitter<ViewerEvents> {
   async #report(): Promise<void> {
     const session = this.#session;
     if (session === undefined || performance.now() < this.#reportAt || !RECEIVING.has(this.#status.kind)) return;
+    await this.#tell(session);
+  }
+
+  /** Tells the server of a freeze that ends with its session: browsers count one when the picture moves again. */
+  async #reportFreeze(): Promise<void> {
+    const session = this.#session;
+    if (session?.movedAt === undefined || session.id !== this.#wanted) return;
+    await this.#tell(session, performance.now() - session.movedAt);
+  }
+
+  async #tell(session: Session, frozenMs?: number): Promise<void> {
     this.#reportAt = performance.now() + REPORT_EVERY_MS;
     const report = await session.pc.getStats() as unknown as Map<string, unknown>;
-    const counted = reception(report, this.#room.clock.now());
+    const counted = reception(report, this.#room.clock.now(), frozenMs);
     this.#room.request('rtc.report', { sessionId: session.id, ...counted }).catch(() => {}); // Only figures.
   }
 

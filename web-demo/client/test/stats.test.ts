@@ -58,6 +58,7 @@ test('what is told to the server is whole numbers, and no age where none is know
   const shown = { ...video, estimatedPlayoutTimestamp: 2_208_988_800_000 + 1_000_000 };
   expect(reception(report(shown), 1_000_250.4)).toEqual({ framesDecoded: 120, stalls: 2, stalledMs: 750, latencyMs: 250 });
   expect(reception(report())).toEqual({ framesDecoded: 0, stalls: 0, stalledMs: 0 });
+  expect(reception(report(video), undefined, 8_000.4)).toEqual({ framesDecoded: 120, stalls: 3, stalledMs: 8_751 });
 });
 
 test('a picture whose age the browser does not tell was on its way, and waited since the last reading', () => {

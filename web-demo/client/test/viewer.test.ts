@@ -86,8 +86,15 @@ test('a picture that stands still gets a keyframe, is restarted, then renewed; t
   await vi.advanceTimersByTimeAsync(2400);
   expect(socket.last('rtc.restart').d).toEqual({ sessionId: 's1' });
   expect(viewer.status).toEqual({ kind: 'stalled' });
+  expect(socket.types()).not.toContain('rtc.report');
   await vi.advanceTimersByTimeAsync(5000);
   expect(socket.last('rtc.close').d).toEqual({ sessionId: 's1' });
+  // A freeze that ends with its session is told before that does: nothing is heard of it afterwards.
+  const types = socket.types();
+  expect(types.indexOf('rtc.report')).toBeLessThan(types.indexOf('rtc.close'));
+  const { sessionId, stalls, stalledMs } = socket.last('rtc.report').d as Record<string, unknown>;
+  expect({ sessionId, stalls }).toEqual({ sessionId: 's1', stalls: 1 });
+  expect(stalledMs).toBeGreaterThan(7000);
   await offer(socket, 's2');
   await vi.advanceTimersByTimeAsync(300);
   expect(streams).toHaveLength(1);

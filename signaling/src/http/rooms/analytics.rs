@@ -175,7 +175,7 @@ pub(crate) struct Since {
     from: Option<Timestamp>,
 }
 
-/// Shows the figures of a room's last event, at most 15 seconds old while it is on.
+/// Shows the figures of a room's last event, at most 20 seconds old while it is on.
 #[utoipa::path(get, path = "/rooms/{id}/analytics", tag = "analytics", params(RoomInPath),
     responses((status = 200, body = Analytics)), security(("bearer" = [])))]
 pub(crate) async fn show(
@@ -184,9 +184,9 @@ pub(crate) async fn show(
     RoomInPath(room): RoomInPath,
 ) -> Result<Json<Analytics>, ApiError> {
     let record = analyse(&app, bearer, &room).await?;
-    let event = app.stores.analytics.event(&record.id).await;
-    let event = event.map_err(ApiError::store)?;
-    Ok(Json(Analytics::of(&record, event, Timestamp::now())))
+    let event = app.figures.event(&record.id).await?;
+    let now = Timestamp::now();
+    Ok(Json(Analytics::of(&record, event.as_deref(), now)))
 }
 
 /// Shows the minutes of a room's last event.
@@ -253,8 +253,7 @@ async fn minutes(
     limit: u32,
 ) -> Result<Vec<(Timestamp, Minute)>, ApiError> {
     let from = from.unwrap_or(Timestamp::from_millis(0));
-    let minutes = app.stores.analytics.minutes(&room.id, from, limit).await;
-    minutes.map_err(ApiError::store)
+    app.figures.minutes(&room.id, from, limit).await
 }
 
 /// Returns the first of the minutes of a week.
@@ -263,9 +262,10 @@ fn week_until(last: Timestamp) -> Timestamp {
 }
 
 impl Analytics {
-    fn of(room: &RoomRecord, event: Option<EventFigures>, now: Timestamp) -> Self {
+    fn of(room: &RoomRecord, event: Option<&EventFigures>, now: Timestamp) -> Self {
         let known = event.is_some();
-        let event = event.unwrap_or_default();
+        let nothing = EventFigures::default();
+        let event = event.unwrap_or(&nothing);
         let counts = event.counts;
         // What a server left behind that is gone says nothing of this moment.
         let is_fresh = room.status.is_on_air() && now.since(event.updated_at) < FRESH;

@@ -174,9 +174,7 @@ pub(crate) async fn remove(
     let identity = bearer.required()?;
     let record = manage(&app, &identity, &room).await?;
     if record.status.is_over() {
-        app.rooms.remove(&record.id).await;
-        let removed = app.stores.rooms.remove(&record.id).await;
-        removed.map_err(ApiError::store)?;
+        app.rooms.remove(&record.id).await?;
         info!(room = %record.id, "room removed");
     } else {
         let cancel = Input::Cancel(Reason::Owner);

@@ -93,6 +93,10 @@ async fn act(
     app.rooms.act(&record.id, input).await?;
     let record = app.stores.rooms.find(&record.id).await;
     let record = record.map_err(ApiError::store)?;
-    let record = record.ok_or_else(ApiError::no_room)?;
+    let mut record = record.ok_or_else(ApiError::no_room)?;
+    // What was watched is written down a moment later than that it is over.
+    if let Some(here) = app.rooms.record(&record.id) {
+        record.watch_ms = record.watch_ms.max(here.watch_ms);
+    }
     Ok(Json(Room::new(app, record)))
 }

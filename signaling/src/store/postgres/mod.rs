@@ -245,6 +245,22 @@ fn matches(select: &mut QueryBuilder<Database>, words: &[String]) {
         .push(")");
 }
 
+/// Finds some rows of a room, so many at most.
+fn push_some(
+    query: &mut QueryBuilder<Database>,
+    (table, room): (&'static str, &str),
+    at_most: i64,
+) {
+    query
+        .push("ctid = ANY(ARRAY(SELECT ctid FROM ")
+        .push(table)
+        .push(" WHERE room_id = ")
+        .push_bind(room.to_owned())
+        .push(" LIMIT ")
+        .push_bind(at_most)
+        .push("))");
+}
+
 /// Gathers the statistics that the server gathers by itself after a while.
 #[cfg(test)]
 async fn settle(pool: &PgPool) -> Result<(), sqlx::Error> {

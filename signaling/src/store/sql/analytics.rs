@@ -1,14 +1,13 @@
 //! What is known of audiences.
 
 use sqlx::{QueryBuilder, Row as _};
-use tracing::warn;
 
 use super::audiences::{minute, push_sums, push_viewers, sums, viewer_row, with_viewers};
-use super::row::{column, count};
-use super::{Connection, Database, Store};
+use super::row::{column, count, room_id};
+use super::{Connection, Database, Row, Store};
 use crate::analytics::{COLUMNS, Earlier, MAX_VIEWERS, Minute};
 use crate::id::RoomId;
-use crate::store::{AnalyticsStore, EventFigures, RoomRollup, StoreError, Stored, promptly};
+use crate::store::{AnalyticsStore, EventFigures, Names, RoomRollup, StoreError, Stored, promptly};
 use crate::time::Timestamp;
 
 impl AnalyticsStore for Store {
@@ -16,11 +15,14 @@ impl AnalyticsStore for Store {
         Box::pin(async move {
             let mut transaction = self.writer().begin().await?;
             for rollup in rollups {
+                // The room's row before those that belong to it, as who removes a room does: they would wait for each
+                // other. Viewers alone leave it to those who chat.
+                if !rollup.is_of_viewers() {
+                    note_room(&mut transaction, rollup).await?;
+                }
                 if note_event(&mut transaction, rollup).await? {
                     write_minutes(&mut transaction, rollup).await?;
                     write_viewers(&mut transaction, rollup).await?;
-                    // Last: until the end of the transaction nobody else writes into the room.
-                    note_room(&mut transaction, rollup).await?;
                 }
             }
             transaction.commit().await?;
@@ -29,7 +31,8 @@ impl AnalyticsStore for Store {
     }
 
     fn earlier<'a>(&'a self, room: &'a RoomId, started_at: u64) -> Stored<'a, Earlier> {
-        promptly(async move {
+        // A hundred thousand viewers may take longer than somebody waits.
+        Box::pin(async move {
             let mut connection = self.readers().acquire().await?;
             let (_, peak, counts) = sums(&mut connection, room, column(started_at)).await?;
             let mut select: QueryBuilder<Database> = QueryBuilder::new("");
@@ -68,13 +71,7 @@ impl AnalyticsStore for Store {
                 peak,
                 minutes,
                 counts,
-                unique: 0,
-                engaged: 0,
-                watched_ms: 0,
-                median_ms: 0,
-                by_minutes: Vec::new(),
-                regions: Vec::new(),
-                devices: Vec::new(),
+                ..EventFigures::default()
             };
             let event = with_viewers(&mut connection, room, event).await?;
             Ok(Some(event))
@@ -119,55 +116,49 @@ impl AnalyticsStore for Store {
         })
     }
 
-    fn anonymise(&self, before: Timestamp, limit: u32) -> Stored<'_, u64> {
-        Box::pin(async move {
+    fn aged(&self, before: Timestamp, limit: u32) -> Stored<'_, Vec<(RoomId, u64)>> {
+        promptly(async move {
             let mut due: QueryBuilder<Database> =
                 QueryBuilder::new("SELECT room_id, started_at FROM analytics_events WHERE ");
             push_due(&mut due, before);
             due.push(" ORDER BY updated_at LIMIT ");
             due.push_bind(i64::from(limit));
             let due = due.build().fetch_all(self.readers()).await?;
-            let mut done = 0;
-            for row in due {
-                let event = (row.try_get("room_id")?, row.try_get("started_at")?);
-                match self.anonymise_event(event, before).await {
-                    Ok(is_done) => done += u64::from(is_done),
-                    Err(error) if error.is_away() => return Err(error),
-                    Err(error) => {
-                        let room: &str = event.0;
-                        warn!(%error, room, "viewers of one event keep their names until the next look");
-                    }
-                }
+            let event = |row: &Row| Ok((room_id(row, "room_id")?, count(row, "started_at")?));
+            due.iter().map(event).collect()
+        })
+    }
+
+    fn anonymise<'a>(
+        &'a self,
+        room: &'a RoomId,
+        started_at: u64,
+        before: Timestamp,
+    ) -> Stored<'a, Names> {
+        promptly(async move {
+            let event = (room.as_str(), column(started_at));
+            let mut transaction = self.writer().begin().await?;
+            if !claim_aged(&mut transaction, event, before).await? {
+                return Ok(Names::Kept);
             }
-            Ok(done)
+            let names = take_names(&mut transaction, event).await?;
+            transaction.commit().await?;
+            Ok(names)
         })
     }
 }
 
-impl Store {
-    /// Takes the names from the viewers of an event; returns whether it was to be done.
-    async fn anonymise_event(
-        &self,
-        event: (&str, i64),
-        before: Timestamp,
-    ) -> Result<bool, StoreError> {
-        let mut transaction = self.writer().begin().await?;
-        if !mark_anonymised(&mut transaction, event, before).await? {
-            return Ok(false);
-        }
-        anonymise(&mut transaction, event).await?;
-        transaction.commit().await?;
-        Ok(true)
-    }
-}
-
-/// Writes an event's row; returns whether the room is there.
+/// Writes an event's row; returns whether the room is there. Viewers of a roll-up may come after the event of a later one.
 async fn note_event(connection: &mut Connection, rollup: &RoomRollup) -> Result<bool, StoreError> {
     let there = sqlx::query(
         "INSERT INTO analytics_events (room_id, started_at, updated_at, watching)
          SELECT id, $2, $3, $4 FROM rooms WHERE id = $1
          ON CONFLICT (room_id, started_at) DO UPDATE SET
-             updated_at = excluded.updated_at, watching = excluded.watching, anonymised = FALSE
+             updated_at = CASE WHEN excluded.updated_at > analytics_events.updated_at
+                               THEN excluded.updated_at ELSE analytics_events.updated_at END,
+             watching = CASE WHEN excluded.updated_at >= analytics_events.updated_at
+                             THEN excluded.watching ELSE analytics_events.watching END,
+             anonymised = FALSE
          RETURNING room_id",
     )
     .bind(rollup.room.as_str())
@@ -184,17 +175,51 @@ async fn note_room(connection: &mut Connection, rollup: &RoomRollup) -> Result<(
     sqlx::query(
         "UPDATE rooms SET
              peak_viewers = CASE WHEN peak_viewers < $2 THEN $2 ELSE peak_viewers END,
-             total_viewers = CASE WHEN total_viewers < $3 THEN $3 ELSE total_viewers END,
-             watch_ms = CASE WHEN watch_ms < $4 THEN $4 ELSE watch_ms END
+             total_viewers = CASE WHEN total_viewers < $3 THEN $3 ELSE total_viewers END
          WHERE id = $1",
     )
     .bind(rollup.room.as_str())
     .bind(column(rollup.row.peak_viewers))
     .bind(column(rollup.row.total_viewers))
-    .bind(column(rollup.row.watch_ms))
-    .execute(connection)
+    .execute(&mut *connection)
     .await?;
+    let more = watched_more(&mut *connection, rollup).await?;
+    if more != 0 {
+        sqlx::query("UPDATE rooms SET watch_ms = watch_ms + $2 WHERE id = $1")
+            .bind(rollup.room.as_str())
+            .bind(more)
+            .execute(connection)
+            .await?;
+    }
     Ok(())
+}
+
+/// Returns by how much a run's minutes are more than they were written down: what is written twice adds nothing, and what
+/// several servers write adds up. Only one task writes of a run.
+async fn watched_more(
+    connection: &mut Connection,
+    RoomRollup { room, rollup, .. }: &RoomRollup,
+) -> Result<i64, StoreError> {
+    let mut more = 0_i64;
+    for chunk in rollup.minutes.chunks(MINUTES_A_STATEMENT) {
+        let mut select: QueryBuilder<Database> = QueryBuilder::new(
+            "SELECT CAST(COALESCE(SUM(watched_ms), 0) AS BIGINT) FROM analytics_minutes WHERE room_id = ",
+        );
+        select.push_bind(room.as_str()).push(" AND started_at = ");
+        select.push_bind(column(rollup.started_at));
+        select.push(" AND run = ").push_bind(rollup.run.as_str());
+        select.push(" AND minute IN (");
+        let mut minutes = select.separated(", ");
+        for (begins, _) in chunk {
+            minutes.push_bind(column(*begins));
+        }
+        select.push(")");
+        let select = select.build_query_scalar();
+        let before: i64 = select.fetch_one(&mut *connection).await?;
+        let now = chunk.iter().map(|(_, minute)| minute.counts.watched_ms);
+        more = more.saturating_add(column(now.sum()).saturating_sub(before));
+    }
+    Ok(more)
 }
 
 async fn write_minutes(
@@ -271,46 +296,93 @@ fn push_due(query: &mut QueryBuilder<Database>, before: Timestamp) {
         .push(" AND rooms.status IN ('live', 'interrupted'))");
 }
 
-/// Marks an event, unless it is no longer to be anonymised. Until the end of the transaction nobody else writes of it.
-async fn mark_anonymised(
+/// Keeps others from writing of an event until the end of the transaction; returns whether it is to be anonymised.
+async fn claim_aged(
     connection: &mut Connection,
     (room, started_at): (&str, i64),
     before: Timestamp,
 ) -> Result<bool, StoreError> {
     let mut update: QueryBuilder<Database> =
-        QueryBuilder::new("UPDATE analytics_events SET anonymised = TRUE WHERE room_id = ");
+        QueryBuilder::new("UPDATE analytics_events SET anonymised = FALSE WHERE room_id = ");
     update.push_bind(room).push(" AND started_at = ");
     update.push_bind(started_at).push(" AND ");
     push_due(&mut update, before);
-    let marked = update.build().execute(connection).await?;
-    Ok(marked.rows_affected() > 0)
+    let claimed = update.build().execute(connection).await?;
+    Ok(claimed.rows_affected() > 0)
 }
 
-/// Makes one row of each viewer, without a name.
-async fn anonymise(
+/// Makes one row of each of some viewers, without a name, and says so of the event when they were the last.
+async fn take_names(
     connection: &mut Connection,
     (room, started_at): (&str, i64),
+) -> Result<Names, StoreError> {
+    // Names are hexadecimal numbers: those that stand in their place begin with a letter behind them.
+    let named = sqlx::query(
+        "SELECT viewer, CAST(SUM(watched_ms) AS BIGINT) AS watched_ms, MIN(device) AS device,
+                MIN(region) AS region, MAX(engaged) AS engaged
+         FROM analytics_viewers WHERE room_id = $1 AND started_at = $2 AND viewer < 'n'
+         GROUP BY viewer ORDER BY viewer LIMIT $3",
+    )
+    .bind(room)
+    .bind(started_at)
+    .bind(i64::try_from(VIEWERS_A_STATEMENT).unwrap_or(i64::MAX))
+    .fetch_all(&mut *connection)
+    .await?;
+    let Some(last) = named.last() else {
+        sqlx::query(
+            "UPDATE analytics_events SET anonymised = TRUE WHERE room_id = $1 AND started_at = $2",
+        )
+        .bind(room)
+        .bind(started_at)
+        .execute(connection)
+        .await?;
+        return Ok(Names::Gone);
+    };
+    write_nameless(&mut *connection, (room, started_at), &named).await?;
+    sqlx::query(
+        "DELETE FROM analytics_viewers WHERE room_id = $1 AND started_at = $2 AND viewer <= $3",
+    )
+    .bind(room)
+    .bind(started_at)
+    .bind(last.try_get::<&str, _>("viewer")?)
+    .execute(connection)
+    .await?;
+    Ok(Names::More)
+}
+
+/// Writes viewers without their names, in an order that says nothing of who they were.
+async fn write_nameless(
+    connection: &mut Connection,
+    (room, started_at): (&str, i64),
+    viewers: &[Row],
 ) -> Result<(), StoreError> {
-    for statement in [
+    let nameless = viewers.iter().map(|row| {
+        let watched_sec = count(row, "watched_ms")? / 1000;
+        let (device, region): (&str, &str) = (row.try_get("device")?, row.try_get("region")?);
+        let engaged: i64 = row.try_get("engaged")?;
+        let name = format!("n{}", crate::id::random());
+        Ok::<_, StoreError>((name, watched_sec, device, region, engaged))
+    });
+    let mut nameless: Vec<_> = nameless.collect::<Result<_, _>>()?;
+    nameless.sort_unstable();
+    let mut insert: QueryBuilder<Database> = QueryBuilder::new(
         "INSERT INTO analytics_viewers
-             (room_id, started_at, run, viewer, watched_ms, device, region, engaged)
-         SELECT $1, $2, '',
-                'n' || (ROW_NUMBER() OVER (ORDER BY SUM(watched_ms), MIN(device), MIN(region))
-                        + (SELECT COUNT(*) FROM analytics_viewers AS before
-                           WHERE before.room_id = $1 AND before.started_at = $2
-                             AND before.run = '')),
-                CAST(SUM(watched_ms) AS BIGINT) / 1000 * 1000, MIN(device), MIN(region),
-                MAX(engaged)
-         FROM analytics_viewers
-         WHERE room_id = $1 AND started_at = $2 AND run <> '' GROUP BY viewer",
-        "DELETE FROM analytics_viewers WHERE room_id = $1 AND started_at = $2 AND run <> ''",
-    ] {
-        sqlx::query(statement)
-            .bind(room)
-            .bind(started_at)
-            .execute(&mut *connection)
-            .await?;
-    }
+             (room_id, started_at, run, viewer, watched_ms, device, region, engaged) ",
+    );
+    insert.push_values(
+        nameless,
+        |mut row, (name, watched_sec, device, region, engaged)| {
+            row.push_bind(room)
+                .push_bind(started_at)
+                .push_bind("")
+                .push_bind(name)
+                .push_bind(column(watched_sec * 1000))
+                .push_bind(device)
+                .push_bind(region)
+                .push_bind(engaged);
+        },
+    );
+    insert.build().execute(connection).await?;
     Ok(())
 }
 

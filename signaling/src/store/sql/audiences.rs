@@ -1,8 +1,10 @@
 //! What is known of audiences, read and added up by the database.
 
+use std::cmp::Reverse;
+
 use sqlx::{QueryBuilder, Row as _};
 
-use super::row::{column, count, json_value, named};
+use super::row::{count, json_value, named};
 use super::{Connection, Database, Row};
 use crate::analytics::{COLUMNS, Counts, Minute, Origin, Region, Viewer, ViewerRow};
 use crate::id::RoomId;
@@ -98,65 +100,63 @@ fn region(row: &Row) -> Result<Region, StoreError> {
     region.ok_or(StoreError::Unreadable("region"))
 }
 
-/// Adds what the viewers of an event come to.
+/// Adds what the viewers of an event come to. The database groups, and once, so that not every viewer has to come here.
 pub(super) async fn with_viewers(
     connection: &mut Connection,
     room: &RoomId,
-    event: EventFigures,
+    mut event: EventFigures,
 ) -> Result<EventFigures, StoreError> {
-    let started_at = event.started_at.millis();
-    // Each list is of one figure; the database groups, so that not every viewer has to come here.
-    let within = |before: &str, after: &str| {
-        let mut select: QueryBuilder<Database> = QueryBuilder::new("WITH viewers AS (");
-        push_viewers(&mut select, room, started_at);
-        select.push(") SELECT ").push(before);
-        select.push(" FROM viewers ").push(after);
-        select
-    };
-    let all = "COUNT(*) AS viewers, CAST(COALESCE(SUM(engaged), 0) AS BIGINT) AS engaged,
-               CAST(COALESCE(SUM(watched_ms), 0) AS BIGINT) AS watched_ms";
-    let row = within(all, "").build().fetch_one(&mut *connection).await?;
-    let (unique, engaged) = (count(&row, "viewers")?, count(&row, "engaged")?);
-    let watched_ms = count(&row, "watched_ms")?;
-    let mut median = within("watched_ms", "ORDER BY watched_ms LIMIT 1 OFFSET ");
-    median.push_bind(column(unique.saturating_sub(1) / 2));
-    let median = median.build().fetch_optional(&mut *connection).await?;
-    let median = median.map(|row| count(&row, "watched_ms")).transpose()?;
-    let minutes = within(
-        "watched_ms / 60000 AS minutes, COUNT(*) AS viewers",
-        "GROUP BY watched_ms / 60000 ORDER BY watched_ms / 60000",
+    let mut select: QueryBuilder<Database> = QueryBuilder::new("WITH viewers AS MATERIALIZED (");
+    push_viewers(&mut select, room, event.started_at.millis());
+    // Behind the last minute that is shown one is as good as another.
+    select.push(
+        ") SELECT 'all' AS figure, '' AS name, CAST(COALESCE(SUM(watched_ms), 0) AS BIGINT) AS value,
+                  COUNT(*) AS viewers FROM viewers
+         UNION ALL
+         SELECT 'engaged', '', 0, COUNT(*) FROM viewers WHERE engaged > 0
+         UNION ALL
+         SELECT 'median', '', watched_ms, 1 FROM (
+             SELECT watched_ms FROM viewers ORDER BY watched_ms
+             LIMIT 1 OFFSET (SELECT (COUNT(*) - 1) / 2 FROM viewers)) AS middle
+         UNION ALL
+         SELECT 'minutes', '', minutes, COUNT(*) FROM (
+             SELECT CASE WHEN watched_ms < 86400000 THEN watched_ms / 60000 ELSE 1440 END AS minutes
+             FROM viewers) AS stayed
+         GROUP BY minutes
+         UNION ALL
+         SELECT 'region', region, 0, COUNT(*) FROM viewers GROUP BY region
+         UNION ALL
+         SELECT 'device', device, 0, COUNT(*) FROM viewers GROUP BY device",
     );
-    let by_minutes = grouped(&mut *connection, minutes, |row| count(row, "minutes")).await?;
-    let mut regions = within(
-        "region, COUNT(*) AS viewers",
-        "GROUP BY region ORDER BY COUNT(*) DESC, region LIMIT ",
-    );
-    regions.push_bind(i64::from(MAX_REGIONS));
-    let regions = grouped(&mut *connection, regions, region).await?;
-    let devices = within(
-        "device, COUNT(*) AS viewers",
-        "GROUP BY device ORDER BY COUNT(*) DESC, device",
-    );
-    let devices = grouped(connection, devices, |row| named(row, "device")).await?;
-    Ok(EventFigures {
-        unique,
-        engaged,
-        watched_ms,
-        median_ms: median.unwrap_or_default(),
-        by_minutes,
-        regions,
-        devices,
-        ..event
-    })
+    for row in select.build().fetch_all(connection).await? {
+        add_figure(&mut event, &row)?;
+    }
+    event.by_minutes.sort_unstable();
+    event
+        .regions
+        .sort_unstable_by_key(|(region, viewers)| (Reverse(*viewers), *region));
+    event.regions.truncate(MAX_REGIONS);
+    event
+        .devices
+        .sort_unstable_by_key(|(device, viewers)| (Reverse(*viewers), *device));
+    Ok(event)
 }
 
-async fn grouped<T>(
-    connection: &mut Connection,
-    mut select: QueryBuilder<Database>,
-    read: impl Fn(&Row) -> Result<T, StoreError>,
-) -> Result<Vec<(T, u64)>, StoreError> {
-    let rows = select.build().fetch_all(connection).await?;
-    let rows = rows.iter();
-    rows.map(|row| Ok((read(row)?, count(row, "viewers")?)))
-        .collect()
+fn add_figure(event: &mut EventFigures, row: &Row) -> Result<(), StoreError> {
+    let (value, viewers) = (count(row, "value")?, count(row, "viewers")?);
+    let figure: &str = row.try_get("figure")?;
+    match figure {
+        "all" => (event.watched_ms, event.unique) = (value, viewers),
+        "engaged" => event.engaged = viewers,
+        "median" => event.median_ms = value,
+        "minutes" => event.by_minutes.push((value, viewers)),
+        "region" => {
+            let region = Region::parse(row.try_get("name")?);
+            let region = region.ok_or(StoreError::Unreadable("region"))?;
+            event.regions.push((region, viewers));
+        }
+        "device" => event.devices.push((named(row, "name")?, viewers)),
+        _ => return Err(StoreError::Unreadable("figure")),
+    }
+    Ok(())
 }

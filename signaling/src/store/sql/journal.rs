@@ -354,8 +354,9 @@ impl Batch<'_> {
     ) -> Result<(), StoreError> {
         sqlx::query(
             "UPDATE rooms SET status = $2, started_at = $3, ended_at = $4, changed_at = $5,
-                    peak_viewers = $6, total_viewers = $7, watch_ms = $8, rank = $9,
-                    since = COALESCE($3, scheduled_at, created_at)
+                    peak_viewers = CASE WHEN peak_viewers < $6 THEN $6 ELSE peak_viewers END,
+                    total_viewers = CASE WHEN total_viewers < $7 THEN $7 ELSE total_viewers END,
+                    rank = $8, since = COALESCE($3, scheduled_at, created_at)
              WHERE id = $1",
         )
         .bind(self.room)
@@ -365,7 +366,6 @@ impl Batch<'_> {
         .bind(update.changed_at.millis())
         .bind(column(update.peak_viewers))
         .bind(column(update.total_viewers))
-        .bind(column(update.watch_ms))
         .bind(update.status.rank())
         .execute(connection)
         .await?;

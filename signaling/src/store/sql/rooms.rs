@@ -1,11 +1,11 @@
 //! Rooms.
 
-use sqlx::Row as _;
 use sqlx::query::Query;
+use sqlx::{QueryBuilder, Row as _};
 
 use super::creation::take;
 use super::row::{column, count, room_id, room_record};
-use super::{Connection, Database, Row, Store};
+use super::{Connection, Database, Row, Store, push_some};
 use crate::id::RoomId;
 use crate::store::{
     Created, CreationKey, RoomQuery, RoomRecord, RoomStore, StoreError, Stored, Totals, promptly,
@@ -72,6 +72,21 @@ impl RoomStore for Store {
         })
     }
 
+    fn empty<'a>(&'a self, id: &'a RoomId) -> Stored<'a, bool> {
+        promptly(async move {
+            for table in LARGE {
+                let mut delete: QueryBuilder<Database> = QueryBuilder::new("DELETE FROM ");
+                delete.push(table).push(" WHERE ");
+                push_some(&mut delete, (table, id.as_str()), REMOVED_AT_ONCE);
+                let done = delete.build().execute(self.writer()).await?;
+                if done.rows_affected() > 0 {
+                    return Ok(true);
+                }
+            }
+            Ok(false)
+        })
+    }
+
     fn remove<'a>(&'a self, id: &'a RoomId) -> Stored<'a, ()> {
         promptly(async move {
             sqlx::query("DELETE FROM rooms WHERE id = $1")
@@ -107,21 +122,27 @@ impl RoomStore for Store {
         })
     }
 
-    fn expel<'a>(&'a self, id: &'a RoomId, identity: &'a str, at: Timestamp) -> Stored<'a, ()> {
+    fn expel<'a>(
+        &'a self,
+        id: &'a RoomId,
+        identity: &'a str,
+        at: Timestamp,
+    ) -> Stored<'a, Timestamp> {
         promptly(async move {
             // Of a room that was removed in the meantime nobody has to be kept out.
-            sqlx::query(
+            let stored: Option<i64> = sqlx::query_scalar(
                 "INSERT INTO expulsions (room_id, identity, at)
                  SELECT id, $2, $3 FROM rooms WHERE id = $1
                  ON CONFLICT (room_id, identity) DO UPDATE SET
-                   at = CASE WHEN excluded.at > expulsions.at THEN excluded.at ELSE expulsions.at END",
+                   at = CASE WHEN excluded.at > expulsions.at THEN excluded.at ELSE expulsions.at + 1 END
+                 RETURNING at",
             )
             .bind(id.as_str())
             .bind(identity)
             .bind(at.millis())
-            .execute(self.writer())
+            .fetch_optional(self.writer())
             .await?;
-            Ok(())
+            Ok(stored.map_or(at, Timestamp::from_millis))
         })
     }
 
@@ -269,3 +290,19 @@ fn json(value: &impl serde::Serialize) -> String {
 
 /// What is bound to a question.
 type Arguments = <Database as sqlx::Database>::Arguments;
+
+/// Tables of which a room may have very many rows. No other refers to them.
+const LARGE: [&str; 9] = [
+    "analytics_viewers",
+    "analytics_minutes",
+    "chat_messages",
+    "reports",
+    "audit",
+    "likes",
+    "orders",
+    "poll_votes",
+    "question_votes",
+];
+
+/// Rows: some milliseconds, and another's turn behind each.
+const REMOVED_AT_ONCE: i64 = 1_000;

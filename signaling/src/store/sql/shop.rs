@@ -178,6 +178,7 @@ impl Batch<'_> {
         let message = self.tell_order(connection, order, &sale).await?;
         Ok(Outcome::Ordered(Box::new(Ordered {
             message,
+            paid: Revenue::of(&sale),
             product_name: sale.product_name,
             product,
             orders,

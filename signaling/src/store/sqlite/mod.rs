@@ -228,6 +228,22 @@ fn matches(select: &mut QueryBuilder<Database>, words: &[String]) {
         .push_bind(quoted.join(" "));
 }
 
+/// Finds some rows of a room, so many at most.
+fn push_some(
+    query: &mut QueryBuilder<Database>,
+    (table, room): (&'static str, &str),
+    at_most: i64,
+) {
+    query
+        .push("rowid IN (SELECT rowid FROM ")
+        .push(table)
+        .push(" WHERE room_id = ")
+        .push_bind(room.to_owned())
+        .push(" LIMIT ")
+        .push_bind(at_most)
+        .push(")");
+}
+
 /// Does nothing: lists must be read by an index without statistics, too.
 #[cfg(test)]
 async fn settle(_: &SqlitePool) -> Result<(), sqlx::Error> {

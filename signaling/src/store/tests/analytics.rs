@@ -1,15 +1,20 @@
 //! What is written of audiences, on each database.
 
 use super::*;
-use crate::analytics::{Counts, Device, Minute, Origin, Region, Rollup, Viewer, ViewerRow};
+use crate::analytics::{Counts, Device, Minute, Origin, Region, Rollup, ViewerKey, ViewerRow};
+use crate::auth::Secret;
 
 on_each_database! {
     what_is_written_twice_counts_once_and_runs_are_added_up
     viewers_lose_their_names_and_nothing_else
+    many_viewers_lose_their_names_by_and_by_and_are_as_many_all_the_time
+    what_comes_late_of_an_event_takes_nothing_back
     viewers_of_an_event_that_is_on_air_keep_their_names_however_old_it_is
     what_one_event_is_refused_keeps_no_other_from_losing_its_names
     what_an_event_before_was_is_not_what_this_one_is
     a_room_that_is_gone_takes_its_figures_with_it
+    a_room_with_much_in_it_is_emptied_in_pieces
+    who_removes_a_room_and_who_writes_of_it_do_not_wait_for_each_other
 }
 
 const MINUTE: u64 = 60_000;
@@ -20,7 +25,7 @@ fn at(minute: u64) -> Timestamp {
 
 fn viewer(name: &str, watched_ms: u64, engaged: bool) -> ViewerRow {
     ViewerRow {
-        viewer: Viewer::of(&room(1).id, name),
+        viewer: ViewerKey::new(&Secret::new("secret")).name(&room(1).id, name),
         watched_ms,
         origin: Origin {
             device: Device::Phone,
@@ -44,7 +49,11 @@ fn minute(number: u64, peak: u64, watched_ms: u64) -> (u64, Minute) {
     (number * MINUTE, minute)
 }
 
-fn rollup(run: &str, minutes: Vec<(u64, Minute)>, viewers: Vec<ViewerRow>) -> RoomRollup {
+pub(super) fn rollup(
+    run: &str,
+    minutes: Vec<(u64, Minute)>,
+    viewers: Vec<ViewerRow>,
+) -> RoomRollup {
     RoomRollup {
         room: room(1).id,
         rollup: Rollup {
@@ -62,7 +71,6 @@ fn rollup(run: &str, minutes: Vec<(u64, Minute)>, viewers: Vec<ViewerRow>) -> Ro
             changed_at: at(0),
             peak_viewers: 4,
             total_viewers: 9,
-            watch_ms: 77_000,
         },
     }
 }
@@ -127,17 +135,37 @@ async fn what_is_written_twice_counts_once_and_runs_are_added_up(base: Base) {
     assert_eq!(watched, [1_500, 60_000, 130_500]);
 
     let record = base.stores.rooms.find(&room(1).id).await.unwrap().unwrap();
-    assert_eq!((record.watch_ms, record.peak_viewers), (77_000, 4));
+    assert_eq!(record.watch_ms, event.counts.watched_ms, "each run once");
+    assert_eq!(record.peak_viewers, 4);
     assert_eq!((record.total_viewers, record.status), (9, room(1).status));
+}
+
+/// Takes the names from the viewers of an event of a room; returns whether that was to be done.
+async fn anonymise(base: &Base, number: u64, before: Timestamp) -> Result<bool, StoreError> {
+    let analytics = &base.stores.analytics;
+    let mut steps = 0;
+    loop {
+        let id = room(number).id;
+        match analytics.anonymise(&id, 10 * MINUTE, before).await? {
+            Names::More => steps += 1,
+            Names::Gone => return Ok(true),
+            Names::Kept => return Ok(false),
+        }
+        assert!(steps < 10, "it comes to an end");
+    }
 }
 
 async fn viewers_lose_their_names_and_nothing_else(base: Base) {
     two_runs(&base).await;
     let analytics = &base.stores.analytics;
     let before = analytics.event(&room(1).id).await.unwrap().unwrap();
-    assert_eq!(analytics.anonymise(at(12), 10).await.unwrap(), 0);
-    assert_eq!(analytics.anonymise(at(13), 10).await.unwrap(), 1);
-    assert_eq!(analytics.anonymise(at(13), 10).await.unwrap(), 0);
+    assert_eq!(analytics.aged(at(12), 10).await.unwrap(), []);
+    assert!(!anonymise(&base, 1, at(12)).await.unwrap());
+    let aged = analytics.aged(at(13), 10).await.unwrap();
+    assert_eq!(aged, [(room(1).id, 10 * MINUTE)]);
+    assert!(anonymise(&base, 1, at(13)).await.unwrap());
+    assert_eq!(analytics.aged(at(13), 10).await.unwrap(), []);
+    assert!(!anonymise(&base, 1, at(13)).await.unwrap());
     let after = analytics.event(&room(1).id).await.unwrap().unwrap();
     // To the second.
     let whole = EventFigures {
@@ -150,9 +178,31 @@ async fn viewers_lose_their_names_and_nothing_else(base: Base) {
     // Where the event goes on nevertheless, nothing collides.
     let late = rollup("three", Vec::new(), vec![viewer("a", 1_000, false)]);
     analytics.write(&[late]).await.unwrap();
-    assert_eq!(analytics.anonymise(at(13), 10).await.unwrap(), 1);
+    assert!(anonymise(&base, 1, at(13)).await.unwrap());
     let event = analytics.event(&room(1).id).await.unwrap().unwrap();
     assert_eq!(event.unique, 4);
+}
+
+async fn many_viewers_lose_their_names_by_and_by_and_are_as_many_all_the_time(base: Base) {
+    base.create(&room(1), "key").await;
+    let many = (0..600).map(|number| viewer(&number.to_string(), number * 1_000, false));
+    let many = rollup("one", Vec::new(), many.collect());
+    let analytics = &base.stores.analytics;
+    analytics.write(&[many]).await.unwrap();
+    let before = analytics.event(&room(1).id).await.unwrap();
+    let mut left = vec![600];
+    while analytics
+        .anonymise(&room(1).id, 10 * MINUTE, at(13))
+        .await
+        .unwrap()
+        == Names::More
+    {
+        assert_eq!(analytics.event(&room(1).id).await.unwrap(), before);
+        let earlier = analytics.earlier(&room(1).id, 10 * MINUTE).await.unwrap();
+        left.push(earlier.viewers.len());
+    }
+    assert!(left.is_sorted_by(|more, less| more > less), "{left:?}");
+    assert!(left.len() > 2 && left.last() == Some(&0), "{left:?}");
 }
 
 async fn viewers_of_an_event_that_is_on_air_keep_their_names_however_old_it_is(base: Base) {
@@ -170,13 +220,14 @@ async fn viewers_of_an_event_that_is_on_air_keep_their_names_however_old_it_is(b
     };
     for status in [RoomStatus::Live, RoomStatus::Interrupted] {
         is(status, 10).await;
-        assert_eq!(analytics.anonymise(at(13), 10).await.unwrap(), 0);
+        assert!(!anonymise(&base, 1, at(13)).await.unwrap());
+        assert_eq!(analytics.aged(at(13), 10).await.unwrap(), []);
     }
     let earlier = analytics.earlier(&room(1).id, 10 * MINUTE).await.unwrap();
     assert_eq!(earlier.viewers.len(), 3);
     // Another event of the room keeps nobody's name.
     is(RoomStatus::Live, 20).await;
-    assert_eq!(analytics.anonymise(at(13), 10).await.unwrap(), 1);
+    assert!(anonymise(&base, 1, at(13)).await.unwrap());
 }
 
 async fn what_one_event_is_refused_keeps_no_other_from_losing_its_names(base: Base) {
@@ -190,10 +241,25 @@ async fn what_one_event_is_refused_keeps_no_other_from_losing_its_names(base: Ba
     });
     let analytics = &base.stores.analytics;
     analytics.write(&endless).await.unwrap();
-    assert_eq!(analytics.anonymise(at(13), 10).await.unwrap(), 1);
+    let refused = anonymise(&base, 2, at(13)).await.unwrap_err();
+    assert!(!refused.is_away(), "{refused}");
+    assert_eq!(crate::analytics::take_names(&**analytics, at(13)).await, 1);
     let earlier = analytics.earlier(&room(1).id, 10 * MINUTE).await.unwrap();
     assert!(earlier.viewers.is_empty(), "{:?}", earlier.viewers);
-    assert_eq!(analytics.anonymise(at(13), 10).await.unwrap(), 0);
+    assert_eq!(crate::analytics::take_names(&**analytics, at(13)).await, 0);
+}
+
+/// Viewers of one roll-up may be written after the event of the next, since they are written in parts.
+async fn what_comes_late_of_an_event_takes_nothing_back(base: Base) {
+    base.create(&room(1), "key").await;
+    let mut now = rollup("one", vec![minute(10, 2, 50_000)], Vec::new());
+    (now.rollup.at, now.rollup.watching) = (13 * MINUTE, 1);
+    let late = rollup("one", Vec::new(), vec![viewer("a", 100, false)]);
+    let analytics = &base.stores.analytics;
+    analytics.write(&[now, late]).await.unwrap();
+    let event = analytics.event(&room(1).id).await.unwrap().unwrap();
+    assert_eq!((event.updated_at, event.watching), (at(13), 1));
+    assert_eq!((event.unique, event.watched_ms), (1, 100));
 }
 
 async fn what_an_event_before_was_is_not_what_this_one_is(base: Base) {
@@ -207,6 +273,32 @@ async fn what_an_event_before_was_is_not_what_this_one_is(base: Base) {
     assert_eq!((event.counts.watched_ms, event.minutes), (7, 1));
     let minutes = analytics.minutes(&room(1).id, at(0), 10).await.unwrap();
     assert_eq!(minutes.len(), 1);
+}
+
+async fn a_room_with_much_in_it_is_emptied_in_pieces(base: Base) {
+    for (number, key) in [(1, "one"), (2, "another")] {
+        base.create(&room(number), key).await;
+        let many = (0..1_500).map(|number| viewer(&number.to_string(), 1_000, false));
+        let mut many = rollup("one", vec![minute(10, 1, 1)], many.collect());
+        many.room = room(number).id;
+        base.stores.analytics.write(&[many]).await.unwrap();
+        base.say(&room(number).id, "1", "hello").await;
+    }
+    let (rooms, id) = (&base.stores.rooms, room(1).id);
+    let mut pieces = 0;
+    while rooms.empty(&id).await.unwrap() {
+        pieces += 1;
+    }
+    assert_eq!(pieces, 2 + 1 + 1, "viewers, minutes and messages");
+    let event = base.stores.analytics.event(&id).await.unwrap().unwrap();
+    assert_eq!((event.unique, event.minutes), (0, 0));
+    assert!(rooms.find(&id).await.unwrap().is_some());
+    rooms.remove(&id).await.unwrap();
+    assert!(rooms.find(&id).await.unwrap().is_none());
+    let other = base.stores.analytics.event(&room(2).id).await.unwrap();
+    assert_eq!(other.unwrap().unique, 1_500);
+    let chat = base.stores.journal.chat(&room(2).id, u64::MAX, 9).await;
+    assert_eq!(chat.unwrap().len(), 1);
 }
 
 async fn a_room_that_is_gone_takes_its_figures_with_it(base: Base) {
@@ -224,4 +316,25 @@ async fn a_room_that_is_gone_takes_its_figures_with_it(base: Base) {
     assert!(analytics.event(&room(2).id).await.unwrap().is_some());
     let minutes = analytics.minutes(&id, at(0), 10).await.unwrap();
     assert!(minutes.is_empty());
+}
+
+async fn who_removes_a_room_and_who_writes_of_it_do_not_wait_for_each_other(base: Base) {
+    let (analytics, rooms) = (&base.stores.analytics, &base.stores.rooms);
+    for number in 1..=20 {
+        base.create(&room(number), &format!("key {number}")).await;
+        let mut all = rollup("one", vec![minute(10, 1, 1)], vec![viewer("a", 1, true)]);
+        all.room = room(number).id;
+        analytics.write(std::slice::from_ref(&all)).await.unwrap();
+        let (id, write) = (room(number).id, async {
+            for _ in 0..10 {
+                analytics.write(std::slice::from_ref(&all)).await?;
+            }
+            Ok::<_, StoreError>(())
+        });
+        let (written, removed) = tokio::join!(write, rooms.remove(&id));
+        // What is written of a room in the moment in which it goes may be refused, but not for a lock.
+        assert!(!written.is_err_and(|error| error.is_away()));
+        removed.unwrap();
+        assert_eq!(analytics.event(&id).await.unwrap(), None);
+    }
 }

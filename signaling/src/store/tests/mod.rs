@@ -156,7 +156,6 @@ impl Base {
             changed_at: at,
             peak_viewers: 0,
             total_viewers: 0,
-            watch_ms: 0,
         };
         let entry = Entry::Event {
             kind: "room.status",
@@ -176,11 +175,20 @@ impl Base {
             changed_at: Timestamp::from_millis(0),
             peak_viewers,
             total_viewers: 0,
-            watch_ms: 0,
         };
         let journal = &self.stores.journal;
         let entries = [Entry::Row(update)];
         journal.append(&room(number).id, &entries).await.unwrap();
+    }
+
+    /// Has somebody watch for a while.
+    async fn watch(&self, number: u64, watched_ms: u64) {
+        let mut minute = crate::analytics::Minute::default();
+        minute.counts.watched_ms = watched_ms;
+        let mut rollup = analytics::rollup("one", vec![(0, minute)], Vec::new());
+        rollup.room = room(number).id;
+        (rollup.row.peak_viewers, rollup.row.total_viewers) = (0, 0);
+        self.stores.analytics.write(&[rollup]).await.unwrap();
     }
 
     async fn list(&self, query: &RoomQuery) -> Vec<u64> {

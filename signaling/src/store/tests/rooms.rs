@@ -118,10 +118,10 @@ async fn what_a_hosts_rooms_came_to_is_added_up(base: Base) {
             changed_at: Timestamp::from_millis(2_000),
             peak_viewers: viewers,
             total_viewers: 10 * viewers,
-            watch_ms: 60_600,
         });
         let id = room(number).id;
         base.stores.journal.append(&id, &[row]).await.unwrap();
+        base.watch(number, 60_600).await;
         base.say(&id, "hello", "1").await;
     }
     let totals = Totals {

@@ -144,6 +144,8 @@ async fn an_order_says_what_its_product_does_not(base: Base) {
     assert_eq!(ordered.message.text, "A ticket × 3");
     assert_eq!(ordered.message.from.id, "ann");
     assert_eq!((ordered.product, ordered.orders), (None, 1));
+    let paid: Vec<_> = ordered.paid.iter().collect();
+    assert_eq!(paid, [("EUR", 1_500)]);
     assert_eq!(order(said).await, Outcome::OrderedBefore);
     for (number, letter) in ('A'..='P').enumerate() {
         let sold = json!({
