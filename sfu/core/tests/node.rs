@@ -114,6 +114,23 @@ fn a_thousand_wishes_for_a_keyframe_are_one_request_a_second() {
 }
 
 #[test]
+fn a_full_intra_request_that_is_repeated_is_one_wish() {
+    let mut stage = Stage::new(25, 1);
+    let publisher = stage.publish(1, Link::round_trip(20));
+    let viewer = stage.watch(2, Link::round_trip(30));
+    stage.run(8 * SECOND);
+    let before = stage.publishing(publisher).requests.len();
+    for number in [7, 7, 7, 8] {
+        let mut fir = Vec::new();
+        klieg_sfu_core::rtp::rtcp::write_fir(&mut fir, 1, 2002, number);
+        stage.actors[viewer].peer.send_rtcp(&fir);
+        stage.run(2 * SECOND);
+    }
+    let asked = stage.publishing(publisher).requests.len() - before;
+    assert_eq!(asked, 2, "one for each number");
+}
+
+#[test]
 fn a_viewer_that_signaling_speaks_for_gets_a_keyframe_as_if_it_had_asked() {
     let mut stage = Stage::new(20, 2);
     let publisher = stage.publish(1, Link::round_trip(20));

@@ -321,8 +321,13 @@ impl Viewer {
                         asked.take_nack(track, pairs);
                     }
                 }
-                Rtcp::Pli { ssrc } | Rtcp::Fir { ssrc, .. } => {
+                Rtcp::Pli { ssrc } => {
                     asked.keyframe |= self.tracks.iter().any(|track| track.ssrc() == ssrc);
+                }
+                Rtcp::Fir { ssrc, number } => {
+                    let mut tracks = self.tracks.iter_mut();
+                    let track = tracks.find(|track| track.ssrc() == ssrc);
+                    asked.keyframe |= track.is_some_and(|track| track.is_commanded(number));
                 }
                 Rtcp::Transport(feedback) => {
                     let catches_up = self.catch_up.is_some();

@@ -43,6 +43,8 @@ pub(super) struct Track {
     last_report: Option<(u32, Instant)>,
     /// What of it has come.
     acknowledged: Acknowledged,
+    /// Number of the last full intra request; `None` before the first.
+    commanded: Option<u8>,
 }
 
 impl Track {
@@ -60,6 +62,7 @@ impl Track {
             sent_packets: 0,
             sent_bytes: 0,
             last_report: None,
+            commanded: None,
         }
     }
 
@@ -391,6 +394,12 @@ impl Track {
     pub(super) fn acknowledges(&mut self, report: &ReceptionReport) -> bool {
         let sent = self.rewrite.highest();
         report.ssrc == self.ssrc() && self.acknowledged.take(sent, report.highest_sequence)
+    }
+
+    /// Takes a full intra request; returns whether it is another than the last one, which is repeated until a keyframe
+    /// has come (RFC 5104, section 4.3.1.1).
+    pub(super) fn is_commanded(&mut self, number: u8) -> bool {
+        self.commanded.replace(number) != Some(number)
     }
 
     fn payload_format(&self, sent: &Format) -> Option<PayloadFormat> {
