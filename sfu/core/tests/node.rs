@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use klieg_sfu_core::command::{Command, DisconnectReason, Event, IceCredentials, Media, PeerId};
+use klieg_sfu_core::node::Node;
 
 use crate::sim::Link;
 use crate::sim::actor::Watching;
@@ -213,6 +214,8 @@ fn a_join_is_served_from_the_cache_on_every_shard_without_asking_the_publisher()
         }
     }
     assert_eq!(stage.publishing(publisher).requests.len(), asked);
+    let counters = stage.nodes.iter().map(Node::counters);
+    assert_eq!(counters.map(|it| it.joins_by_request).sum::<u64>(), 0);
 }
 
 #[test]
@@ -241,6 +244,7 @@ fn a_keyframe_too_far_back_is_asked_for_instead() {
     let viewer = stage.watch(2, Link::round_trip(30));
     stage.run(SECOND);
     assert_eq!(stage.publishing(publisher).requests.len(), asked + 1);
+    assert_eq!(stage.nodes[0].counters().joins_by_request, 1);
     let first = stage.watching(viewer).first_frame.expect("a first frame") - joined;
     assert!(
         first < Duration::from_millis(400),

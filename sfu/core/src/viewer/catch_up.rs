@@ -42,6 +42,8 @@ pub(crate) struct Joins {
     first: Option<Instant>,
     /// How often it was.
     times: u8,
+    /// Whether a keyframe had to be asked for instead.
+    has_asked: bool,
 }
 
 impl Joins {
@@ -53,6 +55,11 @@ impl Joins {
         }
         self.times += 1;
         Some(CatchUp::new(start, now + SETTLING))
+    }
+
+    /// Notes that a keyframe has to be asked for instead; returns whether that is news.
+    pub(super) fn note_asked(&mut self) -> bool {
+        !std::mem::replace(&mut self.has_asked, true)
     }
 }
 
