@@ -228,6 +228,7 @@ mod tests {
             padding: 0,
             payload: 0..4,
             descriptor: None,
+            captured_len: 0,
         };
         cache.insert(&Arc::new(Burst {
             room: RoomKey(1),

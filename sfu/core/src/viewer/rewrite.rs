@@ -432,6 +432,7 @@ mod tests {
             padding: 0,
             payload: 0..0,
             descriptor: None,
+            captured_len: 0,
         }
     }
 

@@ -1,5 +1,6 @@
 //! One m-line towards one viewer.
 
+use std::num::NonZeroU8;
 use std::time::{Duration, Instant};
 
 use crate::codec::{Shift, Tier};
@@ -26,6 +27,8 @@ pub(super) struct Track {
     negotiated: SendTrack,
     /// Identifier of the transport-wide number; `None` where that was not negotiated.
     number_id: Option<u8>,
+    /// Identifier of the time of capture; `None` where that was not negotiated.
+    captured_id: Option<NonZeroU8>,
     /// What it is still to be told of how long pictures wait.
     playout: Playout,
     /// Its numbering.
@@ -52,6 +55,7 @@ impl Track {
         let rewrite = Rewrite::new(peer);
         Self {
             number_id: number_id(&negotiated),
+            captured_id: negotiated.extensions.capture_time.and_then(NonZeroU8::new),
             playout: Playout::new(&negotiated),
             negotiated,
             acknowledged: Acknowledged::new(rewrite.highest()),
@@ -103,13 +107,16 @@ impl Track {
         let descriptor = packet.descriptor.as_ref();
         let descriptor = self.negotiated.extensions.descriptor.zip(descriptor);
         let delay = self.playout.element();
-        if descriptor.is_none() && delay.is_none() {
+        let captured = self.captured(packet);
+        if descriptor.is_none() && delay.is_none() && captured.is_none() {
             return self.number_id.map_or(0, |_| TransportSequence::LEN);
         }
         let number = self.number_id.map(|id| (id, 2));
         let delay = delay.map(|delay| (delay.parts().0, DelayElement::LEN));
+        let captured = captured.map(|id| (id.get(), usize::from(packet.captured_len)));
         let descriptor = descriptor.map(|(id, it)| (id, usize::from(it.len)));
-        ext::block_len(number.into_iter().chain(delay).chain(descriptor))
+        let others = captured.into_iter().chain(descriptor);
+        ext::block_len(number.into_iter().chain(delay).chain(others))
     }
 
     /// Takes how long its pictures are to wait at the viewer.
@@ -284,6 +291,7 @@ impl Track {
             transport_sequence: self.transport_sequence(number),
             descriptor: None,
             delay: None,
+            captured: None,
             original: None,
             shift: Shift::default(),
             padding: u8::MAX,
@@ -330,6 +338,11 @@ impl Track {
         let descriptor = packet.descriptor.as_ref()?;
         let active = tier.map(|tier| descriptor.structure.active(tier));
         Some((id, active))
+    }
+
+    /// Returns under which identifier a packet says when it was captured, where it does and the viewer takes it.
+    fn captured(&self, packet: &MediaPacket) -> Option<NonZeroU8> {
+        self.captured_id.filter(|_| packet.captured_len > 0)
     }
 
     fn transport_sequence(&self, number: u16) -> Option<TransportSequence> {
@@ -434,6 +447,7 @@ impl Track {
                 .descriptor(packet, numbers.active)
                 .filter(|_| !is_blank),
             delay: None,
+            captured: self.captured(packet).filter(|_| !is_blank),
             original: None,
             shift,
             padding: if is_blank { 1 } else { packet.padding },
