@@ -16,6 +16,9 @@ const KEPT: Duration = Duration::from_secs(3);
 /// keyframes of their own accord have one every ten seconds mostly, or more often.
 const MAX_REPLAY: u64 = 1000;
 const MAX_REPLAY_AGE: Duration = Duration::from_secs(11);
+/// The same of a layer that stands in for another one: it is to be live before a keyframe of that comes.
+const MAX_STAND_IN: u64 = 600;
+const MAX_STAND_IN_AGE: Duration = Duration::from_secs(6);
 /// What came so much before the newest packet goes with the time at which it is sent.
 const MIN_PAST: Duration = Duration::from_millis(100);
 /// How long after nobody can begin at a keyframe any more those who did may take to catch up from there.
@@ -74,9 +77,18 @@ impl Cache {
     /// Returns where a viewer can start now: at the newest keyframe, if that is not too far back and
     /// the stream still goes on.
     pub(crate) fn joinable(&self, now: Instant) -> Option<(SourceId, SeqNo)> {
+        self.within(now, MAX_REPLAY, MAX_REPLAY_AGE)
+    }
+
+    /// Returns the same where this layer stands in for another one.
+    pub(crate) fn stands_in(&self, now: Instant) -> Option<(SourceId, SeqNo)> {
+        self.within(now, MAX_STAND_IN, MAX_STAND_IN_AGE)
+    }
+
+    fn within(&self, now: Instant, most: u64, age: Duration) -> Option<(SourceId, SeqNo)> {
         let (keyframe, newest) = self.keyframe.zip(self.newest)?;
-        let fits = newest.seq.0.checked_sub(keyframe.seq.0)? < MAX_REPLAY
-            && keyframe.is_within(MAX_REPLAY_AGE, now)
+        let fits = newest.seq.0.checked_sub(keyframe.seq.0)? < most
+            && keyframe.is_within(age, now)
             && newest.is_within(MAX_SILENCE, now);
         self.source.filter(|_| fits).zip(Some(keyframe.seq))
     }
