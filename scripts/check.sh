@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs the checks named, in order: check.sh fmt lint unit contract core deny pages browsers interop netlab
+# Runs the checks named, in order: check.sh fmt lint unit contract core deny pages browsers interop networks netlab
 # shellcheck source=common.sh
 . "$(dirname "$0")/common.sh"
 
@@ -58,6 +58,31 @@ check_netlab() {
   local as_root=()
   [ "$(id -u)" = 0 ] || as_root=(sudo --preserve-env=PATH)
   "${as_root[@]}" env KLIEG_BIN="$target_dir/debug/klieg" NETLAB_SECONDS="${NETLAB_SECONDS:-10}" npm run --prefix web-demo netlab
+}
+
+# A minute of it wherever it can be had, which is said: `make netlab` is the whole.
+check_networks() {
+  local missing
+  missing=$(missing_for_netlab)
+  if [ -n "$missing" ]; then
+    printf 'NOT RUN: bad networks in network namespaces, for this machine has no %s\n' "$missing"
+    return
+  fi
+  KLIEG_BIN="$target_dir/debug/klieg" npm run --prefix web-demo netlab -- core.netlab
+}
+
+# Prints what is missing for network namespaces with a link between them, if anything is.
+missing_for_netlab() {
+  # Names of devices have 15 characters at most.
+  local command try=try-$$
+  [ "$(id -u)" = 0 ] || { echo 'root for the tests'; return; }
+  for command in ip nft conntrack; do
+    have "$command" || { echo "$command"; return; }
+  done
+  ip netns add "$try" 2>/dev/null || { echo 'network namespaces'; return; }
+  ip netns exec "$try" nft add table ip "$try" 2>/dev/null || echo 'nftables in network namespaces'
+  ip netns del "$try"
+  python3 loadtest/netlab/link.py "$try-a" "$try-b" </dev/null >/dev/null 2>&1 || echo 'TUN devices'
 }
 
 check_interop() { KLIEG_BIN="$target_dir/debug/klieg" scripts/interop.sh core; }

@@ -9,7 +9,7 @@ use klieg_sfu_core::{Codec, ExtensionIds};
 use libfuzzer_sys::fuzz_target;
 
 const IDS: ExtensionIds =
-    ExtensionIds { mid: Some(1), rid: Some(2), repaired_rid: Some(3), transport_cc: Some(4), descriptor: Some(5), playout_delay: None };
+    ExtensionIds { mid: Some(1), rid: Some(2), repaired_rid: Some(3), transport_cc: Some(4), descriptor: Some(5), playout_delay: None, capture_time: Some(6) };
 
 fuzz_target!(|packet: &[u8]| {
     let Ok(header) = Header::parse(packet) else { return };

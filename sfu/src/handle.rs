@@ -82,11 +82,7 @@ impl Sfu {
         let pinned = cores::choose(config.pin_threads, count);
         let (mut ended, loads) = (Vec::new(), Loads::new(count));
         for (index, (socket, inbox)) in (0..count).zip(sockets.into_iter().zip(inboxes)) {
-            let mut node = Node::new(NodeConfig {
-                shard: ShardIndex(index),
-                shards: count,
-                identity: Arc::clone(&identity),
-            });
+            let node = node(&config, (index, count), &identity, wall);
             let wiring = Wiring {
                 inbox,
                 shards: shards.clone(),
@@ -98,9 +94,6 @@ impl Sfu {
                 holds_by_load: config.hold.is_none(),
                 offload: config.offload,
             };
-            node.set_hold(config.hold.unwrap_or_default());
-            node.set_leveling(config.offload == Offload::Auto);
-            node.set_wall(wall);
             let core = pinned.get(usize::from(index)).copied();
             let (done, end) = oneshot::channel();
             spawn(core, node, socket, wiring, done).map_err(StartError::Thread)?;
@@ -183,6 +176,24 @@ impl Handle {
             tracing::warn!("a forwarding thread did not end in time");
         }
     }
+}
+
+/// Makes the state of one of so many threads.
+fn node(
+    config: &Config,
+    (index, shards): (u16, u16),
+    identity: &Arc<Identity>,
+    wall: WallTime,
+) -> Node {
+    let mut node = Node::new(NodeConfig {
+        shard: ShardIndex(index),
+        shards,
+        identity: Arc::clone(identity),
+    });
+    node.set_hold(config.hold.unwrap_or_default());
+    node.set_leveling(config.offload == Offload::Auto);
+    node.set_wall(wall);
+    node
 }
 
 /// Returns what the wall clock says, once for all shards: what sets it later moves no media.

@@ -38,7 +38,7 @@ pub(crate) struct Totals {
 pub(crate) type Reading = fn(&Totals) -> u64;
 
 /// Totals by metric: name (`klieg_sfu_…_total`), help text, reading.
-pub(crate) const COUNTERS: [(&str, &str, Reading); 31] = [
+pub(crate) const COUNTERS: [(&str, &str, Reading); 32] = [
     (
         "busy_microseconds",
         "How long the forwarding threads worked, all together.",
@@ -130,6 +130,11 @@ pub(crate) const COUNTERS: [(&str, &str, Reading); 31] = [
         "joins_from_cache",
         "Joins, and lost pictures soon after, served from the cache.",
         |totals| totals.core.joins_from_cache,
+    ),
+    (
+        "joins_by_request",
+        "Joins for which the publisher was asked for a keyframe, because nothing cached was recent or small enough to be shown.",
+        |totals| totals.core.joins_by_request,
     ),
     (
         "keyframes_wanted",

@@ -63,6 +63,8 @@ pub(crate) struct Metrics {
     pub(crate) commit_seconds: Histogram,
     /// How old the pictures are that viewers are shown, as their browsers say.
     pub(crate) picture_age: Histogram,
+    /// How long viewers wait for their first frame, as their browsers say.
+    pub(crate) first_frame: Histogram,
     /// Reactions that were sent.
     pub(crate) reactions: IntCounter,
     /// Commands that the forwarding unit had no room for.
@@ -197,6 +199,7 @@ impl Metrics {
                 "How long a transaction of room events took",
             )?,
             picture_age: make.picture_age()?,
+            first_frame: make.first_frame()?,
             reactions: make.counter("klieg_reactions_total", "Reactions that were sent")?,
             media_busy: make.media_busy()?,
             handshakes: make.gauge("klieg_handshakes", "Sessions that are connecting")?,
@@ -415,6 +418,19 @@ impl Maker<'_> {
         );
         let bounds = vec![
             0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0, 1.5, 2.0, 5.0, 10.0,
+        ];
+        let metric = Histogram::with_opts(opts.buckets(bounds))?;
+        self.0.register(Box::new(metric.clone()))?;
+        Ok(metric)
+    }
+
+    fn first_frame(&self) -> Result<Histogram, prometheus::Error> {
+        let opts = HistogramOpts::new(
+            "klieg_first_frame_seconds",
+            "From a viewer's asking to its first frame, as its browser says",
+        );
+        let bounds = vec![
+            0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0, 2.0, 5.0, 10.0,
         ];
         let metric = Histogram::with_opts(opts.buckets(bounds))?;
         self.0.register(Box::new(metric.clone()))?;

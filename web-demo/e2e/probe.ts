@@ -296,6 +296,24 @@ export async function waited(): Promise<Waited> {
   return { video: Math.round(video!), audio: Math.round(audio!) };
 }
 
+/** What the newest peer connection is told of when something was captured. */
+export interface Captured {
+  kind: string;
+  /** How long ago that was, by the clock of what captured, in milliseconds; `null` as long as nothing is told. */
+  ageMs: number | null;
+  /** How far that clock is ahead of the server's, in milliseconds; `null` as long as nothing is told. */
+  aheadMs: number | null;
+}
+
+export function captured(): Captured[] {
+  const since1900Ms = 2_208_988_800_000;
+  return window.kliegPeers.at(-1)!.getReceivers().map((receiver) => {
+    const [source] = receiver.getSynchronizationSources() as (RTCRtpSynchronizationSource & { captureTimestamp?: number; senderCaptureTimeOffset?: number })[];
+    const at = source?.captureTimestamp;
+    return { kind: receiver.track.kind, ageMs: at === undefined ? null : Date.now() + since1900Ms - at, aheadMs: source?.senderCaptureTimeOffset ?? null };
+  });
+}
+
 /** What the newest peer connection's video went through, as the browser counts it. */
 export async function repairs(): Promise<Record<string, number>> {
   const names = ['framesReceived', 'framesDecoded', 'framesDropped', 'keyFramesDecoded', 'nackCount', 'pliCount', 'retransmittedPacketsReceived', 'packetsReceived', 'packetsLost', 'freezeCount', 'totalFreezesDuration'];

@@ -233,6 +233,8 @@ pub struct ExtensionIds {
     pub descriptor: Option<u8>,
     /// `http://www.webrtc.org/experiments/rtp-hdrext/playout-delay`.
     pub playout_delay: Option<u8>,
+    /// `http://www.webrtc.org/experiments/rtp-hdrext/abs-capture-time`.
+    pub capture_time: Option<u8>,
 }
 
 /// One m-line on which the server receives.
@@ -269,7 +271,7 @@ pub struct SendTrack {
     /// The payload types the viewer accepted, in its order of preference.
     pub formats: Vec<PayloadFormat>,
     /// Identifiers of header extensions on this m-line, of which the transport-wide number, the dependency
-    /// descriptor and the play-out delay are sent.
+    /// descriptor, the play-out delay and the time of capture are sent.
     pub extensions: ExtensionIds,
     /// The streams that the server announced.
     pub ssrc: SsrcPair,

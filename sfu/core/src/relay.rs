@@ -40,7 +40,7 @@ pub struct Burst {
     pub arrived: Instant,
     /// The packets, in the order of arrival; at most [`Burst::MAX_PACKETS`].
     pub packets: Vec<MediaPacket>,
-    /// The payloads, one behind the other, each with its dependency descriptor behind it.
+    /// The payloads, one behind the other, each with its dependency descriptor and its time of capture behind it.
     pub bytes: Vec<u8>,
 }
 
@@ -86,6 +86,16 @@ impl Burst {
         let range = start..start + usize::from(len);
         self.bytes.get(range).unwrap_or_default()
     }
+
+    /// Returns what a packet of this burst says of when it was captured; empty where it says nothing.
+    pub(crate) fn captured(&self, packet: &MediaPacket) -> &[u8] {
+        if packet.captured_len == 0 {
+            return &[];
+        }
+        let start = packet.payload.end + self.descriptor(packet).len();
+        let range = start..start + usize::from(packet.captured_len);
+        self.bytes.get(range).unwrap_or_default()
+    }
 }
 
 /// One packet in the numbering of its source.
@@ -109,6 +119,8 @@ pub struct MediaPacket {
     pub payload: Range<usize>,
     /// Its dependency descriptor, right behind the payload; `None` where it has none.
     pub(crate) descriptor: Option<PacketDescriptor>,
+    /// Bytes behind that which say when it was captured; 0 mostly.
+    pub(crate) captured_len: u8,
 }
 
 impl MediaPacket {

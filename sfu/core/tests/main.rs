@@ -30,6 +30,8 @@ mod gathering;
 
 mod playout;
 
+mod captures;
+
 mod memory;
 
 mod bounds;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use klieg_sfu_core::command::{Command, DisconnectReason, Event, IceCredentials, Media, PeerId};
+use klieg_sfu_core::node::Node;
 
 use crate::sim::Link;
 use crate::sim::actor::Watching;
@@ -114,6 +115,23 @@ fn a_thousand_wishes_for_a_keyframe_are_one_request_a_second() {
 }
 
 #[test]
+fn a_full_intra_request_that_is_repeated_is_one_wish() {
+    let mut stage = Stage::new(25, 1);
+    let publisher = stage.publish(1, Link::round_trip(20));
+    let viewer = stage.watch(2, Link::round_trip(30));
+    stage.run(8 * SECOND);
+    let before = stage.publishing(publisher).requests.len();
+    for number in [7, 7, 7, 8] {
+        let mut fir = Vec::new();
+        klieg_sfu_core::rtp::rtcp::write_fir(&mut fir, 1, 2002, number);
+        stage.actors[viewer].peer.send_rtcp(&fir);
+        stage.run(2 * SECOND);
+    }
+    let asked = stage.publishing(publisher).requests.len() - before;
+    assert_eq!(asked, 2, "one for each number");
+}
+
+#[test]
 fn a_viewer_that_signaling_speaks_for_gets_a_keyframe_as_if_it_had_asked() {
     let mut stage = Stage::new(20, 2);
     let publisher = stage.publish(1, Link::round_trip(20));
@@ -196,6 +214,8 @@ fn a_join_is_served_from_the_cache_on_every_shard_without_asking_the_publisher()
         }
     }
     assert_eq!(stage.publishing(publisher).requests.len(), asked);
+    let counters = stage.nodes.iter().map(Node::counters);
+    assert_eq!(counters.map(|it| it.joins_by_request).sum::<u64>(), 0);
 }
 
 #[test]
@@ -224,6 +244,7 @@ fn a_keyframe_too_far_back_is_asked_for_instead() {
     let viewer = stage.watch(2, Link::round_trip(30));
     stage.run(SECOND);
     assert_eq!(stage.publishing(publisher).requests.len(), asked + 1);
+    assert_eq!(stage.nodes[0].counters().joins_by_request, 1);
     let first = stage.watching(viewer).first_frame.expect("a first frame") - joined;
     assert!(
         first < Duration::from_millis(400),

@@ -55,14 +55,14 @@ fn a_paused_picture_returns_where_sound_is_not_reported() {
 fn a_picture_that_was_paused_before_it_was_seen_is_asked_for_when_it_may_come() {
     let mut stage = Stage::new(502, 1);
     let publisher = stage.publish(1, Link::round_trip(20));
-    stage.run(8 * SECOND);
+    stage.run(9 * SECOND);
     stage.publishing(publisher).is_answering = false;
     // After the handshake not even sound fits.
-    let bottleneck = Bottleneck::new(3000, 300).then(9, 45).then(20, 3000);
+    let bottleneck = Bottleneck::new(3000, 300).then(10, 45).then(20, 3000);
     let mut run = Run::of(stage, Link::round_trip(40), bottleneck);
     run.until(20);
     let limits: Vec<_> = run.limits().into_iter().map(|(_, limit)| limit).collect();
-    assert_eq!((limits, run.frames(8, 20)), (vec![Limit::Paused], 0));
+    assert_eq!((limits, run.frames(9, 20)), (vec![Limit::Paused], 0));
     run.stage.publishing(publisher).is_answering = true;
     let before = run.stage.publishing(publisher).requests.len();
     run.until(40);

@@ -5,8 +5,8 @@ use std::time::Duration;
 use klieg_sfu_core::command::{Command, PeerId, PlayoutDelay};
 use klieg_sfu_core::rtp::packet::Header;
 
-use crate::sim::Link;
 use crate::sim::stage::{PLAYOUT_DELAY, Stage};
+use crate::sim::{Link, actor};
 
 const VIEWER: u64 = 2;
 /// Frames that say it.
@@ -17,7 +17,7 @@ fn said(stage: &Stage, viewer: usize) -> Vec<Option<[u8; 3]>> {
     let mut frames: Vec<(u32, Option<[u8; 3]>)> = Vec::new();
     for packet in stage.watching(viewer).received.values() {
         let header = Header::parse(packet).unwrap();
-        let said = element(packet, &header);
+        let said = element(packet);
         match frames.last() {
             Some((timestamp, before)) if *timestamp == header.timestamp => {
                 assert_eq!(*before, said, "all packets of a frame say the same");
@@ -28,23 +28,10 @@ fn said(stage: &Stage, viewer: usize) -> Vec<Option<[u8; 3]>> {
     frames.into_iter().map(|(_, said)| said).collect()
 }
 
-/// Finds the play-out delay in a block of one-byte elements (RFC 8285, section 4.2).
-fn element(packet: &[u8], header: &Header) -> Option<[u8; 3]> {
-    let (profile, range) = header.extension.clone()?;
-    assert_eq!(profile, 0xbede);
-    let mut rest = &packet[range];
-    while let [first, behind @ ..] = rest {
-        if *first == 0 {
-            rest = behind;
-            continue;
-        }
-        let (value, next) = behind.split_at(usize::from(first & 0x0f) + 1);
-        if first >> 4 == PLAYOUT_DELAY {
-            return Some(value.try_into().unwrap());
-        }
-        rest = next;
-    }
-    None
+/// Finds the play-out delay of a packet.
+fn element(packet: &[u8]) -> Option<[u8; 3]> {
+    let said = actor::element(packet, PLAYOUT_DELAY)?;
+    Some(said.try_into().unwrap())
 }
 
 fn set(stage: &mut Stage, least_ms: u16, most_ms: u16) {
@@ -124,11 +111,7 @@ fn a_viewer_without_repairs_apart_or_without_the_extension_is_told_nothing() {
     watch(&mut stage, plain, 40);
     for viewer in [same_stream, plain] {
         let mut packets = stage.watching(viewer).received.values();
-        let is_silent = |packet: &Vec<u8>| {
-            let header = Header::parse(packet).unwrap();
-            header.extension.is_none() || element(packet, &header).is_none()
-        };
-        assert!(packets.all(is_silent));
+        assert!(packets.all(|packet| element(packet).is_none()));
     }
 }
 
@@ -145,6 +128,6 @@ fn a_viewer_on_a_lossy_path_is_told_too() {
     watch(&mut stage, viewer, 90);
     // What is sent again does not say it: the frames of a second are enough.
     let packets = stage.watching(viewer).received.values();
-    let said = packets.filter_map(|packet| element(packet, &Header::parse(packet).unwrap()));
+    let said = packets.filter_map(|packet| element(packet));
     assert!(said.filter(|it| *it == [0x01, 0x40, 0x64]).count() >= FRAMES);
 }

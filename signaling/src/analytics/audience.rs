@@ -55,6 +55,8 @@ pub(crate) struct Report {
     pub(crate) stalled_ms: u64,
     /// How old the picture is; `None` where the client does not know.
     pub(crate) latency_ms: Option<u16>,
+    /// From its asking to its first frame; `None` but in the first report.
+    pub(crate) first_frame_ms: Option<u16>,
 }
 
 impl Audience {

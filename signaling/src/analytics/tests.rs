@@ -132,6 +132,7 @@ fn a_session_without_media_never_counts_whatever_it_says() {
         stalls: 9,
         stalled_ms: 9_000,
         latency_ms: Some(100),
+        first_frame_ms: Some(100),
     };
     assert!(!audience.report(second(30), PeerId(1), report));
     assert!(!audience.report(second(30), PeerId(2), report));
@@ -157,6 +158,7 @@ fn what_a_client_reports_is_held_to_what_can_be() {
         stalls,
         stalled_ms,
         latency_ms: Some(u16::MAX),
+        first_frame_ms: None,
     };
     let absurd = report(u64::MAX, u64::MAX, u64::MAX);
     assert!(audience.report(second(10), PeerId(1), absurd));
@@ -191,6 +193,7 @@ fn of_a_report_after_a_long_silence_as_much_counts_as_falls_to_the_time_that_cou
         stalls: 10,
         stalled_ms: 20_000,
         latency_ms: None,
+        first_frame_ms: None,
     };
     assert!(audience.report(second(300), PeerId(1), report));
     let counts = audience.current(second(300)).unwrap().total;
@@ -482,7 +485,7 @@ proptest! {
                 }
                 Step::Report(peer, count) => {
                     let receives = model.sessions.get(&peer).is_some_and(|it| it.1.is_some());
-                    let report = Report { frames: count, stalls: count, stalled_ms: count, latency_ms: None };
+                    let report = Report { frames: count, stalls: count, stalled_ms: count, latency_ms: None, first_frame_ms: None };
                     prop_assert_eq!(audience.report(now, PeerId(peer), report), receives);
                 }
                 Step::Crash => {

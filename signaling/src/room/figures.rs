@@ -196,9 +196,14 @@ impl Room {
         let metrics = &self.context.metrics;
         let reports = &metrics.analytics.reports;
         reports.with_label_values(&[outcome]).inc();
-        if let Some(ms) = report.latency_ms.filter(|_| heard) {
-            let age = Duration::from_millis(ms.into());
-            metrics.picture_age.observe(age.as_secs_f64());
+        let told = [
+            (report.latency_ms, &metrics.picture_age),
+            (report.first_frame_ms, &metrics.first_frame),
+        ];
+        for (ms, histogram) in told {
+            if let Some(ms) = ms.filter(|_| heard) {
+                histogram.observe(Duration::from_millis(ms.into()).as_secs_f64());
+            }
         }
     }
 

@@ -41,7 +41,8 @@ pub(super) struct Accepted {
     pub(super) kind: Kind,
     direction: Direction,
     pub(super) formats: Vec<Forwarded>,
-    /// Where the server sends, the transport-wide number, the dependency descriptor and the play-out delay at most.
+    /// Where the server sends, the transport-wide number, the dependency descriptor, the play-out delay and the time of
+    /// capture at most.
     pub(super) extensions: Vec<ExtMap>,
     /// What the peer announced; empty where it watches.
     ssrcs: Vec<SsrcPair>,

@@ -15,6 +15,7 @@ pub(super) enum Extension {
     TransportCc,
     Descriptor,
     PlayoutDelay,
+    CaptureTime,
 }
 
 impl Extension {
@@ -26,6 +27,7 @@ impl Extension {
             Self::TransportCc,
             Self::Descriptor,
             Self::PlayoutDelay,
+            Self::CaptureTime,
         ];
         all.into_iter().find(|extension| extension.uri() == uri)
     }
@@ -42,6 +44,7 @@ impl Extension {
                 "https://aomediacodec.github.io/av1-rtp-spec/#dependency-descriptor-rtp-header-extension"
             }
             Self::PlayoutDelay => "http://www.webrtc.org/experiments/rtp-hdrext/playout-delay",
+            Self::CaptureTime => "http://www.webrtc.org/experiments/rtp-hdrext/abs-capture-time",
         }
     }
 }
@@ -125,7 +128,7 @@ impl ExtMap {
         match self.extension {
             // What the server sends is told apart by its streams.
             Extension::Mid | Extension::Rid | Extension::RepairedRid => !is_sent,
-            Extension::TransportCc => true,
+            Extension::TransportCc | Extension::CaptureTime => true,
             Extension::Descriptor => is_video && (!is_sent || section.allows_mixed()),
             Extension::PlayoutDelay => is_video && is_sent,
         }
@@ -158,6 +161,15 @@ impl ExtMap {
         }
     }
 
+    /// Returns the time of capture as an offer of the server has it.
+    pub(super) fn capture_time(id: u8) -> Self {
+        Self {
+            id,
+            extension: Extension::CaptureTime,
+            restricted: None,
+        }
+    }
+
     /// Returns whether it is the transport-wide number.
     pub(super) fn is_number(&self) -> bool {
         self.extension == Extension::TransportCc
@@ -177,6 +189,7 @@ impl ExtMap {
             transport_cc: id(Extension::TransportCc),
             descriptor: id(Extension::Descriptor),
             playout_delay: id(Extension::PlayoutDelay),
+            capture_time: id(Extension::CaptureTime),
         }
     }
 }

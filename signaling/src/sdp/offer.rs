@@ -35,6 +35,8 @@ const TRANSPORT_CC_ID: u8 = 3;
 const DESCRIPTOR_ID: u8 = 4;
 /// Identifier of the play-out delay, on that of pictures.
 const PLAYOUT_DELAY_ID: u8 = 5;
+/// Identifier of the time of capture, the same on all m-lines.
+const CAPTURE_TIME_ID: u8 = 6;
 
 /// Which m-lines an offer carries media on; the others have port 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -152,6 +154,7 @@ fn extensions(kind: Kind) -> Vec<ExtMap> {
         extensions.push(ExtMap::descriptor(DESCRIPTOR_ID));
         extensions.push(ExtMap::playout_delay(PLAYOUT_DELAY_ID));
     }
+    extensions.push(ExtMap::capture_time(CAPTURE_TIME_ID));
     extensions
 }
 
@@ -296,7 +299,8 @@ fn accepted_extensions(section: &Section<'_>) -> Result<ExtensionIds, Negotiatio
     let wrong = |id: Option<u8>, offered: u8| id.filter(|id| *id != offered);
     let wrong = wrong(answered.transport_cc, TRANSPORT_CC_ID)
         .or_else(|| wrong(answered.descriptor, DESCRIPTOR_ID))
-        .or_else(|| wrong(answered.playout_delay, PLAYOUT_DELAY_ID));
+        .or_else(|| wrong(answered.playout_delay, PLAYOUT_DELAY_ID))
+        .or_else(|| wrong(answered.capture_time, CAPTURE_TIME_ID));
     match wrong {
         None => Ok(answered),
         Some(id) => Err(section.unusable(format!("a=extmap:{id} was not offered so"))),

@@ -44,7 +44,7 @@ async fn who_receives_media_is_counted_and_nobody_else() {
 
         let report = json!({
             "sessionId": session, "framesDecoded": 1_000_000, "stalls": 1_000_000,
-            "stalledMs": 1_000_000, "latencyMs": 250,
+            "stalledMs": 1_000_000, "latencyMs": 250, "firstFrameMs": 180,
         });
         let of_nothing = json!({ "sessionId": unseen["sessionId"], "latencyMs": 9_000 });
         carl.ok("rtc.report", of_nothing).await;
@@ -65,8 +65,10 @@ async fn who_receives_media_is_counted_and_nobody_else() {
         check_minutes(&server, &ann, &id, &figures).await;
         let metrics = server.get("/metrics", None).await.body;
         let metrics = metrics.as_str().unwrap();
-        let one = "klieg_picture_age_seconds_count 1\n";
-        assert!(metrics.contains(one), "{metrics}");
+        for name in ["picture_age", "first_frame"] {
+            let one = format!("klieg_{name}_seconds_count 1\n");
+            assert!(metrics.contains(&one), "{metrics}");
+        }
         for token in [Some(server.token("Bob").await), None] {
             let refused = server.get(&path, token.as_deref()).await;
             assert!([401, 403].contains(&refused.status), "{}", refused.body);

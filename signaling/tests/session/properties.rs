@@ -184,6 +184,7 @@ fn check_tracks(tracks: &[ReceiveTrack], answer: &str) -> Result<(), TestCaseErr
             ids.transport_cc,
             ids.descriptor,
             ids.playout_delay,
+            ids.capture_time,
         ];
         prop_assert_eq!(
             part.values("extmap").len(),

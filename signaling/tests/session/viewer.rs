@@ -405,6 +405,37 @@ fn how_long_pictures_wait_is_said_to_who_takes_it_and_never_of_sound() {
     assert!(offer.contains(PLAYOUT_DELAY) && !negotiated.sdp.contains(PLAYOUT_DELAY));
 }
 
+#[test]
+fn times_of_capture_are_negotiated_with_all_who_take_them() {
+    let answer = captured("chromium-view-answer");
+    let line = |id: u8| format!("a=extmap:{id} {CAPTURE_TIME}\r\n");
+    let with = |id: u8| answer.replace("a=mid:", &format!("{}a=mid:", line(id)));
+    let ids = |answer: &str| {
+        let (mut session, _) = view();
+        let commands = session.handle_answer(answer)?;
+        let tracks = send_tracks(&commands).iter();
+        let ids = tracks.map(|it| it.extensions.capture_time);
+        Ok::<Vec<Option<u8>>, NegotiationError>(ids.collect())
+    };
+    assert_eq!(ids(&with(6)).unwrap(), [Some(6); 2]);
+    assert_eq!(ids(&answer).unwrap(), [None; 2]);
+    let error = ids(&with(7)).unwrap_err();
+    assert!(error.to_string().contains("a=extmap:7 was not offered so"));
+
+    // A player and a publisher have it under their own number, where they offer it.
+    let offer = captured("chromium-default");
+    let offer = offer.replace("a=mid:", &format!("{}a=mid:", line(9)));
+    let (_, published) = publish(&offer).unwrap();
+    let offer = offer.replace("a=sendrecv", "a=recvonly");
+    let offer = offer.replace("a=sendonly", "a=recvonly");
+    let (_, watched) = Session::watch(&config(), PEER, ROOM, &offer).unwrap();
+    for negotiated in [published, watched] {
+        assert_eq!(negotiated.sdp.matches(&line(9)).count(), 2);
+    }
+}
+
+const CAPTURE_TIME: &str = "http://www.webrtc.org/experiments/rtp-hdrext/abs-capture-time";
+
 const PLAYOUT_DELAY: &str = "http://www.webrtc.org/experiments/rtp-hdrext/playout-delay";
 
 #[test]

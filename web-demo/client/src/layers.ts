@@ -11,25 +11,12 @@ export interface Encoding extends RTCRtpEncodingParameters {
   scalabilityMode?: string;
 }
 
-/** A header extension as `getHeaderExtensionsToNegotiate` tells it. */
-interface HeaderExtension {
-  uri: string;
-  direction: string;
-}
-
-/** A transceiver that may be asked for header extensions. */
-interface Extensible {
-  getHeaderExtensionsToNegotiate?(): HeaderExtension[];
-  setHeaderExtensionsToNegotiate?(extensions: HeaderExtension[]): void;
-}
-
 /** What one coding can be split into, as `getCapabilities` tells; most browsers say nothing. */
 interface Format {
   mimeType: string;
   scalabilityModes?: string[];
 }
 
-const DESCRIPTOR = 'https://aomediacodec.github.io/av1-rtp-spec/#dependency-descriptor-rtp-header-extension';
 /** Below this size a browser sends fewer than three sizes. */
 const LEAST_FOR_SIMULCAST = 960 * 540;
 
@@ -54,14 +41,4 @@ export function encodings(layering: Split, maxBitrateBps: number | undefined, te
     { rid: 'h', scaleResolutionDownBy: 2, ...share(0.35), ...mode },
     { rid: 'f', scaleResolutionDownBy: 1, ...share(1), ...mode },
   ];
-}
-
-/** Asks for the header extension by which the server tells the layers of AV1 and H.264 apart; not every browser has it. */
-export function describeLayers(transceiver: object): void {
-  const extensible = transceiver as Extensible;
-  const extensions = extensible.getHeaderExtensionsToNegotiate?.() ?? [];
-  const wanted = extensions.find(({ uri }) => uri === DESCRIPTOR);
-  if (wanted === undefined) return;
-  wanted.direction = 'sendrecv';
-  extensible.setHeaderExtensionsToNegotiate?.(extensions);
 }

@@ -330,6 +330,8 @@ export interface Reception {
   stalledMs: number;
   /** How old the picture is that is shown; left out where the browser or the publisher does not tell. */
   latencyMs?: number;
+  /** From asking for the session to its first frame; in the first report. */
+  firstFrameMs?: number;
 }
 
 /** Where a session is in its life. */

@@ -3,7 +3,8 @@
 import { backoff } from './backoff.js';
 import { preferred, withStartBitrate } from './codecs.js';
 import type { VideoCodec } from './codecs.js';
-import { describeLayers, encodings, pickLayering } from './layers.js';
+import { askForExtensions } from './extensions.js';
+import { encodings, pickLayering } from './layers.js';
 import type { Layering } from './layers.js';
 import { Emitter } from './emitter.js';
 import { KliegError } from './error.js';
@@ -163,7 +164,7 @@ export class Publisher extends Emitter<PublisherEvents> {
 
   #addTracks(pc: RTCPeerConnection, stream: MediaStream): void {
     for (const track of stream.getAudioTracks()) {
-      pc.addTransceiver(track, { direction: 'sendonly', streams: [stream] });
+      askForExtensions(pc.addTransceiver(track, { direction: 'sendonly', streams: [stream] }));
     }
     const { codec = 'auto', maxVideoBitrateBps, layering = 'auto' } = this.#options;
     const formats = RTCRtpSender.getCapabilities('video')?.codecs ?? [];
@@ -173,7 +174,7 @@ export class Publisher extends Emitter<PublisherEvents> {
       const sendEncodings = encodings(picked, maxVideoBitrateBps, first === 'vp8' || first === 'h264');
       const transceiver = addVideo(pc, track, { direction: 'sendonly', streams: [stream], sendEncodings });
       if (codec !== 'auto') transceiver.setCodecPreferences(preferred(formats, codec));
-      describeLayers(transceiver);
+      askForExtensions(transceiver);
     }
   }
 

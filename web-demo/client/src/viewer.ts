@@ -22,6 +22,8 @@ const SAMPLE_YOUNG_MS = 250;
 const MOVING_MS = 1_500;
 /** A successor whose first frames came goes on smoothly; it takes the place of a moving picture then. */
 const STEADY_FRAMES = 10;
+/** More than the server takes is as good as never. */
+const LONGEST_FIRST_MS = 65_535;
 /** Until the first frame, so that the picture is announced when it is there. */
 const SAMPLE_FIRST_MS = 100;
 
@@ -74,6 +76,8 @@ interface Session {
   frames: number;
   /** When they had last become more; `undefined` until the first. */
   movedAt: number | undefined;
+  /** How long the first frame took; `undefined` until it came, and once the server was told. */
+  firstFrameMs: number | undefined;
 }
 
 /** Receives a room's picture and sound. */
@@ -232,7 +236,9 @@ export class Viewer extends Emitter<ViewerEvents> {
 
   #begin(id: string): Session {
     const pc = new RTCPeerConnection({ iceServers: this.#room.iceServers, bundlePolicy: 'max-bundle' });
-    const session: Session = { id, pc, stream: new MediaStream(), meter: new RateMeter(), playout: new PlayoutDelay(), age: new PictureAge(), ageMs: undefined, frames: 0, movedAt: undefined };
+    const session: Session = {
+      id, pc, stream: new MediaStream(), meter: new RateMeter(), playout: new PlayoutDelay(), age: new PictureAge(), ageMs: undefined, frames: 0, movedAt: undefined, firstFrameMs: undefined,
+    };
     pc.addEventListener('track', ({ track }) => session.stream.addTrack(track));
     pc.addEventListener('connectionstatechange', () => {
       if (pc.connectionState === 'failed') this.#restart(session);
@@ -316,7 +322,9 @@ export class Viewer extends Emitter<ViewerEvents> {
     this.#reportAt = performance.now() + REPORT_EVERY_MS;
     const report = await session.pc.getStats() as unknown as Map<string, unknown>;
     const counted = reception(report, this.#room.clock.now(), frozenMs);
-    this.#room.request('rtc.report', { sessionId: session.id, ...counted }).catch(() => {}); // Only figures.
+    const { firstFrameMs } = session;
+    session.firstFrameMs = undefined;
+    this.#room.request('rtc.report', { sessionId: session.id, ...counted, ...firstFrameMs !== undefined && { firstFrameMs } }).catch(() => {}); // Only figures.
   }
 
   async #count(session: Session): Promise<void> {
@@ -331,7 +339,9 @@ export class Viewer extends Emitter<ViewerEvents> {
       const frames = Number(entry['framesDecoded'] ?? 0);
       if (session.frames === 0 && frames > 0) {
         this.#attempts = 0;
-        this.emit('firstFrame', { afterMs: performance.now() - this.#askedAt });
+        const afterMs = performance.now() - this.#askedAt;
+        session.firstFrameMs = Math.min(Math.round(afterMs), LONGEST_FIRST_MS);
+        this.emit('firstFrame', { afterMs });
       }
       if (frames > session.frames) session.movedAt = performance.now();
       session.frames = frames;

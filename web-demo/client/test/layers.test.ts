@@ -1,5 +1,5 @@
-import { expect, test, vi } from 'vitest';
-import { describeLayers, encodings, pickLayering } from '../src/layers.js';
+import { expect, test } from 'vitest';
+import { encodings, pickLayering } from '../src/layers.js';
 
 const hd = { width: 1280, height: 720 };
 
@@ -18,12 +18,4 @@ test('the sizes of a simulcast share the rate, the smallest first', () => {
   ]);
   expect(encodings('L2T2', undefined, false)).toEqual([{ scalabilityMode: 'L2T2' }]);
   expect(encodings('off', 5, false)).toEqual([{ maxBitrate: 5 }]);
-});
-
-test('the dependency descriptor is asked for where the browser can be asked', () => {
-  const uri = 'https://aomediacodec.github.io/av1-rtp-spec/#dependency-descriptor-rtp-header-extension';
-  const set = vi.fn();
-  describeLayers({ getHeaderExtensionsToNegotiate: () => [{ uri, direction: 'stopped' }], setHeaderExtensionsToNegotiate: set });
-  expect(set).toHaveBeenCalledWith([{ uri, direction: 'sendrecv' }]);
-  expect(() => describeLayers({})).not.toThrow();
 });

@@ -207,12 +207,14 @@ test('what was received is told every fifteen seconds while there is something t
   const told = () => socket.types().filter((t) => t === 'rtc.report').length;
   await play(20_000);
   expect(told()).toBeGreaterThan(0);
-  const { sessionId, framesDecoded, stalls, stalledMs } = socket.last('rtc.report').d as Record<string, unknown>;
+  const { sessionId, framesDecoded, stalls, stalledMs, firstFrameMs } = socket.last('rtc.report').d as Record<string, unknown>;
   expect({ sessionId, stalls, stalledMs }).toEqual({ sessionId: 's1', stalls: 0, stalledMs: 0 });
   expect(framesDecoded).toBeGreaterThan(0);
+  expect(firstFrameMs).toBeGreaterThanOrEqual(0);
   const before = told();
   await play(30_000);
   expect(told() - before).toBe(2);
+  expect(socket.last('rtc.report').d, 'told once').not.toHaveProperty('firstFrameMs');
   socket.receive({ t: 'rtc.publisher', seq: 11, d: { ...snapshot().publisher, state: 'interrupted' } });
   const last = told();
   await vi.advanceTimersByTimeAsync(60_000);

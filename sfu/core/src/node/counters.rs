@@ -46,6 +46,8 @@ pub struct Counters {
     pub undescribed: u64,
     /// Joins, and lost pictures soon after, served from the cache.
     pub joins_from_cache: u64,
+    /// Joins for which the publisher was asked for a keyframe, because nothing cached could be shown.
+    pub joins_by_request: u64,
     /// Keyframe requests from viewers.
     pub keyframes_wanted: u64,
     /// Keyframe requests to publishers, each for one layer.

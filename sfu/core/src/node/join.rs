@@ -74,6 +74,8 @@ impl Node {
             && instead.is_some_and(|start| viewer.catch_up(now, start, rate(start)))
         {
             self.counters.joins_from_cache += 1;
+        } else if sent.is_some() && viewer.joins_by_request() {
+            self.counters.joins_by_request += 1;
         }
         self.request_keyframe(now, key, layer);
     }

@@ -6,7 +6,7 @@ use std::time::Instant;
 use crate::command::{Event, Format, Kind, RoomKey};
 use crate::node::Node;
 use crate::node::peers::{PeerIndex, Peers, Role};
-use crate::publisher::{Arrived, Unforwarded};
+use crate::publisher::{Arrived, CaptureTime, Unforwarded};
 use crate::relay::{Burst, MediaPacket, ShardMessage};
 use crate::room::{Begins, FanOut, Room};
 
@@ -76,6 +76,9 @@ impl Node {
         burst.bytes.extend_from_slice(arrived.payload);
         let payload = start..burst.bytes.len();
         burst.bytes.extend_from_slice(arrived.descriptor_bytes());
+        let fits = arrived.len() + CaptureTime::MAX_ADDED <= MAX_PAYLOAD;
+        let captured = arrived.captured.filter(|_| fits);
+        let captured_len = captured.map_or(0, |captured| captured.write(&mut burst.bytes));
         burst.packets.push(MediaPacket {
             seq: arrived.seq,
             timestamp: arrived.timestamp,
@@ -86,6 +89,7 @@ impl Node {
             padding: 0,
             payload,
             descriptor: arrived.descriptor.as_ref().map(|(_, it, _)| it.clone()),
+            captured_len,
         });
         let room = self.rooms.get(&room);
         match arrived.format.codec.kind() {

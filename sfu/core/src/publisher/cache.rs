@@ -7,14 +7,18 @@ use std::time::{Duration, Instant};
 use crate::relay::{Burst, MediaPacket, SourceId};
 use crate::rtp::seq::SeqNo;
 
-/// Packets kept of one layer at most: with 1200 bytes each, 1.2 MB.
-const CAPACITY: usize = 1024;
+/// Packets kept of one layer at most: with 1200 bytes each, 1.8 MB.
+const CAPACITY: usize = 1536;
 /// How long a packet is kept for those who miss it: a lost one is asked for again within this even far away.
 const KEPT: Duration = Duration::from_secs(3);
 
-/// What a viewer is given at once when it joins, at the most: packets, and age of the keyframe.
-const MAX_REPLAY: u64 = 600;
-const MAX_REPLAY_AGE: Duration = Duration::from_secs(6);
+/// What a viewer is given at once when it joins, at the most: packets, and age of the keyframe. Encoders that have
+/// keyframes of their own accord have one every ten seconds mostly, or more often.
+const MAX_REPLAY: u64 = 1000;
+const MAX_REPLAY_AGE: Duration = Duration::from_secs(11);
+/// The same of a layer that stands in for another one: it is to be live before a keyframe of that comes.
+const MAX_STAND_IN: u64 = 600;
+const MAX_STAND_IN_AGE: Duration = Duration::from_secs(6);
 /// What came so much before the newest packet goes with the time at which it is sent.
 const MIN_PAST: Duration = Duration::from_millis(100);
 /// How long after nobody can begin at a keyframe any more those who did may take to catch up from there.
@@ -73,9 +77,18 @@ impl Cache {
     /// Returns where a viewer can start now: at the newest keyframe, if that is not too far back and
     /// the stream still goes on.
     pub(crate) fn joinable(&self, now: Instant) -> Option<(SourceId, SeqNo)> {
+        self.within(now, MAX_REPLAY, MAX_REPLAY_AGE)
+    }
+
+    /// Returns the same where this layer stands in for another one.
+    pub(crate) fn stands_in(&self, now: Instant) -> Option<(SourceId, SeqNo)> {
+        self.within(now, MAX_STAND_IN, MAX_STAND_IN_AGE)
+    }
+
+    fn within(&self, now: Instant, most: u64, age: Duration) -> Option<(SourceId, SeqNo)> {
         let (keyframe, newest) = self.keyframe.zip(self.newest)?;
-        let fits = newest.seq.0.checked_sub(keyframe.seq.0)? < MAX_REPLAY
-            && keyframe.is_within(MAX_REPLAY_AGE, now)
+        let fits = newest.seq.0.checked_sub(keyframe.seq.0)? < most
+            && keyframe.is_within(age, now)
             && newest.is_within(MAX_SILENCE, now);
         self.source.filter(|_| fits).zip(Some(keyframe.seq))
     }
@@ -227,6 +240,7 @@ mod tests {
             padding: 0,
             payload: 0..4,
             descriptor: None,
+            captured_len: 0,
         };
         cache.insert(&Arc::new(Burst {
             room: RoomKey(1),
@@ -251,14 +265,35 @@ mod tests {
     fn without_a_keyframe_to_begin_at_three_seconds_are_kept() {
         let start = Instant::now();
         let mut cache = Cache::default();
+        for frame in 0..1500 {
+            keep(&mut cache, (start, frame * 10), 70_000 + frame, frame == 0);
+        }
+        assert_eq!(kept(&cache), 1500, "a viewer may be catching up");
+        keep(&mut cache, (start, 15_001), 71_500, false);
+        assert_eq!(kept(&cache), 300);
+        assert!(cache.find(source(1), SeqNo(71_202)).is_some());
+        assert!(cache.find(source(1), SeqNo(71_200)).is_none());
+    }
+
+    #[test]
+    fn a_viewer_begins_at_a_keyframe_of_ten_seconds_ago_unless_it_would_be_given_too_much() {
+        let start = Instant::now();
+        let mut cache = Cache::default();
         for frame in 0..1000 {
             keep(&mut cache, (start, frame * 10), 70_000 + frame, frame == 0);
         }
-        assert_eq!(kept(&cache), 1000, "a viewer may be catching up");
-        keep(&mut cache, (start, 10_001), 71_000, false);
-        assert_eq!(kept(&cache), 300);
-        assert!(cache.find(source(1), SeqNo(70_702)).is_some());
-        assert!(cache.find(source(1), SeqNo(70_700)).is_none());
+        let at = |ms: u64| start + Duration::from_millis(ms);
+        assert_eq!(cache.joinable(at(9990)), Some((source(1), SeqNo(70_000))));
+        assert_eq!(cache.since_keyframe(at(9990)).len(), 1000);
+        keep(&mut cache, (start, 10_000), 71_000, false);
+        assert_eq!(cache.joinable(at(10_000)), None, "too many packets");
+
+        let mut cache = Cache::default();
+        for frame in 0..111 {
+            keep(&mut cache, (start, frame * 100), 70_000 + frame, frame == 0);
+        }
+        assert!(cache.joinable(at(10_999)).is_some());
+        assert!(cache.joinable(at(11_000)).is_none(), "too long ago");
     }
 
     #[test]
@@ -293,7 +328,7 @@ mod tests {
         let at = |secs: u64| start + Duration::from_secs(3 + secs);
         cache.forget_old(at(2));
         assert_eq!(kept(&cache), 300, "a viewer may be catching up");
-        cache.forget_old(at(8));
+        cache.forget_old(at(12));
         assert_eq!((kept(&cache), cache.packets.capacity()), (0, 0));
         assert!(cache.has_forgotten(source(1), SeqNo(70_299)));
         assert!(!cache.has_forgotten(source(1), SeqNo(70_300)));

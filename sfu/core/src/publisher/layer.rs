@@ -81,7 +81,7 @@ impl Layer {
         }
         let stream = self.stream.as_mut().ok_or(Unforwarded::UnknownStream)?;
         let (seq, timestamp) = stream.receive(now, header).ok_or(Unforwarded::Duplicate)?;
-        let arrived = stream.arrived((seq, timestamp), header.marker, packet.payload);
+        let arrived = stream.arrived((seq, timestamp), packet, packet.payload);
         let arrived = Arrived {
             first: !goes_on,
             ..arrived
@@ -140,7 +140,7 @@ impl Layer {
         let (seq, timestamp) = stream
             .recover(original, header.timestamp)
             .ok_or(Unforwarded::Duplicate)?;
-        let arrived = stream.arrived((seq, timestamp), header.marker, payload);
+        let arrived = stream.arrived((seq, timestamp), packet, payload);
         Ok(self.note(arrived, packet.extensions.descriptor))
     }
 
@@ -253,13 +253,14 @@ impl Layer {
 impl Stream {
     /// Puts together what the room forwards.
     fn arrived<'a>(
-        &self,
+        &mut self,
         (seq, timestamp): (SeqNo, u64),
-        marker: bool,
+        packet: &Incoming<'_, '_>,
         payload: &'a [u8],
     ) -> Arrived<'a> {
         let format = self.format();
         let keyframe = codec::starts_keyframe(format.codec, payload);
+        let told = packet.extensions.capture_time;
         Arrived {
             source: self.source,
             layer: 0,
@@ -267,12 +268,13 @@ impl Stream {
             first: false,
             seq,
             timestamp,
-            marker,
+            marker: packet.header.marker,
             keyframe,
             scale: None,
             payload,
             descriptor: None,
             is_undescribed: false,
+            captured: self.captured((timestamp, keyframe), told),
         }
     }
 }

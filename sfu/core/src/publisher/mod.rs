@@ -14,6 +14,8 @@ mod keyframe;
 
 mod wall;
 
+mod capture;
+
 pub(crate) mod cache;
 
 use std::time::{Duration, Instant};
@@ -27,6 +29,7 @@ use crate::rtp::packet::Header;
 use crate::rtp::rtcp::{self, Compound, Rtcp};
 use crate::rtp::seq::SeqNo;
 
+pub(crate) use capture::CaptureTime;
 use ladder::Ladder;
 pub(crate) use stream::{middle, ntp_units, ticks};
 use track::{Incoming, Track};
@@ -76,6 +79,8 @@ pub struct Arrived<'a> {
     pub(crate) descriptor: Option<(&'a [u8], PacketDescriptor, u16)>,
     /// Whether it came with a dependency descriptor that could not be read.
     pub(crate) is_undescribed: bool,
+    /// When it was captured, where viewers are told with this packet; `None` mostly.
+    pub(crate) captured: Option<CaptureTime>,
 }
 
 impl<'a> Arrived<'a> {
@@ -191,7 +196,12 @@ impl Publisher {
             self.ladder
                 .note(now, &arrived, (packet.len(), is_simulcast));
         }
-        Ok(arrived)
+        let to_server = self.wall_offset.to_server();
+        let captured = arrived.captured.map(|it| it.passed_on(to_server));
+        Ok(Arrived {
+            captured,
+            ..arrived
+        })
     }
 
     /// Takes a decrypted compound of RTCP packets and returns the clocks that it tells. `wall` is the server's clock;

@@ -3,6 +3,8 @@
 use std::time::{Duration, Instant};
 
 use crate::command::{Feedback, Format, Kind, PayloadFormat};
+use crate::publisher::CaptureTime;
+use crate::publisher::capture::Captures;
 use crate::publisher::nack::{Arrival, Missing};
 use crate::relay::{SourceClock, SourceId};
 use crate::rtp::packet::Header;
@@ -26,6 +28,8 @@ pub(super) struct Stream {
     times: TimestampExtender,
     /// What is missing.
     missing: Missing,
+    /// When its frames were captured.
+    captures: Captures,
     /// For receiver reports.
     reception: Reception,
     /// When its last packet came; `None` before the first.
@@ -47,6 +51,7 @@ impl Stream {
             seqs: SeqExtender::default(),
             times: TimestampExtender::default(),
             missing: Missing::default(),
+            captures: Captures::default(),
             reception: Reception::default(),
             last_packet: None,
         }
@@ -120,6 +125,17 @@ impl Stream {
         Some((seq, self.times.peek(timestamp)))
     }
 
+    /// Takes when a packet was captured, as it says itself; returns what viewers are told with it.
+    pub(super) fn captured(
+        &mut self,
+        (timestamp, keyframe): (u64, bool),
+        told: Option<&[u8]>,
+    ) -> Option<CaptureTime> {
+        let codec = self.format().codec;
+        let how = (codec.kind(), codec.clock_rate_hz());
+        self.captures.note_packet((timestamp, keyframe), told, how)
+    }
+
     pub(super) fn handle_sender_report(
         &mut self,
         now: Instant,
@@ -131,6 +147,7 @@ impl Stream {
         }
         self.reception.last_sender_report = Some((middle(info.ntp), now));
         let timestamp = self.times.peek(info.rtp_timestamp);
+        self.captures.note_report(timestamp, info.ntp);
         Some(SourceClock {
             source: self.source,
             kind,

@@ -57,6 +57,11 @@ impl WallOffset {
         self.known().unwrap_or(offset).cast_unsigned()
     }
 
+    /// Returns what to add, modulo 2^64; `None` before the first report.
+    pub(super) fn to_server(&self) -> Option<u64> {
+        self.known().map(i64::cast_unsigned)
+    }
+
     fn known(&self) -> Option<i64> {
         self.least.into_iter().chain(self.before).min()
     }

@@ -217,6 +217,8 @@ pub(crate) struct Body<'a> {
     picture: Option<&'a Picture>,
     /// Its dependency descriptor and what has to be known to send it; `None` without one.
     descriptor: Option<(&'a [u8], &'a PacketDescriptor)>,
+    /// What it says of when it was captured; empty mostly.
+    captured: &'a [u8],
 }
 
 impl<'a> Body<'a> {
@@ -226,6 +228,7 @@ impl<'a> Body<'a> {
             payload: burst.payload(packet),
             picture: packet.picture.as_ref(),
             descriptor: descriptor.map(|it| (burst.descriptor(packet), it)),
+            captured: burst.captured(packet),
         }
     }
 
@@ -238,7 +241,7 @@ impl<'a> Body<'a> {
     /// Appends the header extensions that a packet goes with.
     fn write_extensions(&self, sendable: &Sendable, out: &mut Vec<u8>) {
         let descriptor = sendable.descriptor.zip(self.descriptor);
-        if descriptor.is_none() && sendable.delay.is_none() {
+        if descriptor.is_none() && sendable.delay.is_none() && sendable.captured.is_none() {
             if let Some(sequence) = sendable.transport_sequence {
                 out.extend_from_slice(&sequence.to_bytes());
             }
@@ -253,6 +256,9 @@ impl<'a> Body<'a> {
         }
         if let Some((id, delay)) = &delay {
             elements.push(*id, delay);
+        }
+        if let Some(id) = sendable.captured {
+            elements.push(id.get(), self.captured);
         }
         let Some(((id, active), (bytes, known))) = descriptor else {
             elements.write(out);

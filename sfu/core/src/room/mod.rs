@@ -303,19 +303,17 @@ impl Room {
     /// Returns where a viewer can start in the cache of a layer.
     pub(crate) fn joinable(&self, now: Instant, layer: u8) -> Option<Start> {
         let stream = self.stream(Kind::Video, layer)?;
-        let (source, keyframe) = stream.cache.joinable(now)?;
-        stream.shows(source).then_some(Start {
-            source,
-            layer,
-            keyframe,
-        })
+        stream.start(layer, stream.cache.joinable(now)?)
     }
 
     /// Returns the best layer but one that sends and in whose cache a viewer can start.
     pub(crate) fn joinable_instead(&self, now: Instant, layer: u8) -> Option<Start> {
         let others = self.layers.iter();
         let mut others = others.filter(|info| info.active && info.stream != layer);
-        others.find_map(|info| self.joinable(now, info.stream))
+        others.find_map(|info| {
+            let stream = self.stream(Kind::Video, info.stream)?;
+            stream.start(info.stream, stream.cache.stands_in(now)?)
+        })
     }
 
     /// Returns the cache of sound, or of a layer of the picture.

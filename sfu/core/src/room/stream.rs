@@ -6,7 +6,9 @@ use crate::publisher::cache::Cache;
 use crate::relay::{Burst, SourceClock, SourceId};
 use crate::room::tiers::TierMeters;
 use crate::rtp::packet::{FIXED_HEADER_LEN, TransportSequence};
+use crate::rtp::seq::SeqNo;
 use crate::transport::TAG_ROOM;
+use crate::viewer::Start;
 
 /// What a room gets of its sound, or of one layer of its picture.
 #[derive(Debug, Default)]
@@ -34,6 +36,15 @@ impl Stream {
                 tiers.note(burst.arrived, scale, packet.payload.len() + OVERHEAD);
             }
         }
+    }
+
+    /// Returns where a viewer starts at a keyframe of its cache, if that is of what is being sent.
+    pub(super) fn start(&self, layer: u8, (source, keyframe): (SourceId, SeqNo)) -> Option<Start> {
+        self.shows(source).then_some(Start {
+            source,
+            layer,
+            keyframe,
+        })
     }
 
     /// Returns whether a source is the one being sent.

@@ -19,6 +19,8 @@ pub struct Extensions<'a> {
     pub transport_sequence: Option<u16>,
     /// Its dependency descriptor.
     pub descriptor: Option<&'a [u8]>,
+    /// When it was captured.
+    pub capture_time: Option<&'a [u8]>,
 }
 
 impl<'a> Extensions<'a> {
@@ -47,6 +49,8 @@ impl<'a> Extensions<'a> {
             self.transport_sequence = value.first_chunk().map(|bytes| u16::from_be_bytes(*bytes));
         } else if id == ids.descriptor {
             self.descriptor = Some(value);
+        } else if id == ids.capture_time {
+            self.capture_time = Some(value);
         } else if id == ids.mid {
             self.mid = std::str::from_utf8(value).ok();
         } else if id == ids.rid {
@@ -173,6 +177,7 @@ mod tests {
         transport_cc: Some(4),
         descriptor: Some(5),
         playout_delay: None,
+        capture_time: Some(6),
     };
 
     fn packet(profile: [u8; 2], elements: &[u8]) -> Vec<u8> {

@@ -38,10 +38,12 @@ pub(crate) struct CatchUp {
 /// Decides whether a viewer may be served from the cache.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Joins {
-    /// When it was served first; `None` before.
+    /// When it was served first, or shown what is live; `None` before.
     first: Option<Instant>,
     /// How often it was.
     times: u8,
+    /// Whether a keyframe had to be asked for instead.
+    has_asked: bool,
 }
 
 impl Joins {
@@ -53,6 +55,16 @@ impl Joins {
         }
         self.times += 1;
         Some(CatchUp::new(start, now + SETTLING))
+    }
+
+    /// Notes that a viewer is shown what is live: it needs no join any more.
+    pub(super) fn note_live(&mut self, now: Instant) {
+        self.first.get_or_insert(now);
+    }
+
+    /// Notes that a keyframe has to be asked for instead; returns whether that is news.
+    pub(super) fn note_asked(&mut self) -> bool {
+        !std::mem::replace(&mut self.has_asked, true)
     }
 }
 

@@ -264,6 +264,12 @@ impl Viewer {
         self.catch_up.is_none() && video.any(Track::waits)
     }
 
+    /// Notes that a keyframe has to be asked for because nothing cached can be shown; returns whether the viewer's join
+    /// waits for it, once.
+    pub(crate) fn joins_by_request(&mut self) -> bool {
+        self.waits_for_picture() && self.joins.note_asked()
+    }
+
     /// Returns the step of the catch-up that is due.
     pub(crate) fn take_step(&mut self, now: Instant) -> Option<CatchUp> {
         let step = self.free_catch_up()?.step(now)?;
@@ -321,8 +327,13 @@ impl Viewer {
                         asked.take_nack(track, pairs);
                     }
                 }
-                Rtcp::Pli { ssrc } | Rtcp::Fir { ssrc, .. } => {
+                Rtcp::Pli { ssrc } => {
                     asked.keyframe |= self.tracks.iter().any(|track| track.ssrc() == ssrc);
+                }
+                Rtcp::Fir { ssrc, number } => {
+                    let mut tracks = self.tracks.iter_mut();
+                    let track = tracks.find(|track| track.ssrc() == ssrc);
+                    asked.keyframe |= track.is_some_and(|track| track.is_commanded(number));
                 }
                 Rtcp::Transport(feedback) => {
                     let catches_up = self.catch_up.is_some();

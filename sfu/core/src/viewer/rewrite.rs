@@ -19,7 +19,7 @@ const FIRST_SEQ_RANGE: u64 = 0x7000;
 /// From one source's last frame to the next one's first, at the least, where only arrival tells.
 const MIN_STEP: Duration = Duration::from_millis(5);
 /// Numbers of which is remembered whether they were given out, by 64: as many as the cache has packets.
-const GIVEN_WORDS: usize = 16;
+const GIVEN_WORDS: usize = 24;
 /// Two layers of one picture do not arrive further apart: clocks that say so are not believed.
 const MAX_APART: Duration = Duration::from_millis(500);
 
@@ -432,6 +432,7 @@ mod tests {
             padding: 0,
             payload: 0..0,
             descriptor: None,
+            captured_len: 0,
         }
     }
 

@@ -58,6 +58,7 @@ impl Viewer {
         if begins && is_video {
             // What is left of the last source is of no use.
             self.catch_up = None;
+            self.joins.note_live(now);
             self.picture = Shown::Goes;
         }
         if is_video && self.catch_up.is_none() {

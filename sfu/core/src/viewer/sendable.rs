@@ -1,6 +1,6 @@
 //! A packet as one viewer gets it, before it is put together and sealed.
 
-use std::num::NonZeroU32;
+use std::num::{NonZeroU8, NonZeroU32};
 
 use crate::codec::Shift;
 use crate::command::{PayloadFormat, PlayoutDelay, SendTrack};
@@ -20,6 +20,8 @@ pub(crate) struct Sendable {
     pub(crate) descriptor: Option<(u8, Option<u32>)>,
     /// How long its picture is to wait at the viewer; `None` mostly.
     pub(crate) delay: Option<DelayElement>,
+    /// The identifier under which it says when it was captured; `None` mostly.
+    pub(crate) captured: Option<NonZeroU8>,
     /// The number to stand before the payload of a retransmission (RFC 4588, section 4).
     pub(crate) original: Option<u16>,
     /// What is added to the numbers of its picture.

@@ -10,7 +10,7 @@ use crate::publisher::ticks;
 use crate::viewer::rewrite::ahead;
 
 /// Frames whose times are remembered: more than a join is given at once. Of older ones nothing goes again.
-const MAX_FRAMES: usize = 512;
+const MAX_FRAMES: usize = 1024;
 /// For how long they are remembered: what is asked for later comes too late to be shown.
 const REMEMBERED: Duration = Duration::from_secs(4);
 /// How far the time goes on by itself while no packet of the source comes: less than from frame to frame mostly.
@@ -152,16 +152,16 @@ mod tests {
     fn times_are_forgotten_and_never_made_up() {
         let now = Instant::now();
         let mut stamps = Stamps::new(now, (1000, 50));
-        for frame in 1..1000 {
+        for frame in 1..2000 {
             stamps.push(now, (1000 + frame, 50));
             assert!(stamps.times.len() <= MAX_FRAMES);
         }
         assert_eq!(stamps.time_of(1000), None);
-        assert_eq!(stamps.time_of(1999), Some(50 + 999));
+        assert_eq!(stamps.time_of(2999), Some(50 + 1999));
         stamps.forget_old(now + REMEMBERED * 2);
         assert_eq!(stamps.times.capacity(), 0);
-        assert_eq!(stamps.time_of(1999), None);
-        assert!(!stamps.are_before(1999) && stamps.are_before(2000));
+        assert_eq!(stamps.time_of(2999), None);
+        assert!(!stamps.are_before(2999) && stamps.are_before(3000));
     }
 
     proptest! {

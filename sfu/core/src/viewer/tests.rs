@@ -64,6 +64,7 @@ impl Scene {
             picture: None,
             scale: None,
             descriptor: None,
+            captured_len: 0,
             padding: 0,
             payload: 0..LEN,
         };

@@ -1,5 +1,6 @@
 //! One m-line towards one viewer.
 
+use std::num::NonZeroU8;
 use std::time::{Duration, Instant};
 
 use crate::codec::{Shift, Tier};
@@ -26,6 +27,8 @@ pub(super) struct Track {
     negotiated: SendTrack,
     /// Identifier of the transport-wide number; `None` where that was not negotiated.
     number_id: Option<u8>,
+    /// Identifier of the time of capture; `None` where that was not negotiated.
+    captured_id: Option<NonZeroU8>,
     /// What it is still to be told of how long pictures wait.
     playout: Playout,
     /// Its numbering.
@@ -43,6 +46,8 @@ pub(super) struct Track {
     last_report: Option<(u32, Instant)>,
     /// What of it has come.
     acknowledged: Acknowledged,
+    /// Number of the last full intra request; `None` before the first.
+    commanded: Option<u8>,
 }
 
 impl Track {
@@ -50,6 +55,7 @@ impl Track {
         let rewrite = Rewrite::new(peer);
         Self {
             number_id: number_id(&negotiated),
+            captured_id: negotiated.extensions.capture_time.and_then(NonZeroU8::new),
             playout: Playout::new(&negotiated),
             negotiated,
             acknowledged: Acknowledged::new(rewrite.highest()),
@@ -60,6 +66,7 @@ impl Track {
             sent_packets: 0,
             sent_bytes: 0,
             last_report: None,
+            commanded: None,
         }
     }
 
@@ -100,13 +107,16 @@ impl Track {
         let descriptor = packet.descriptor.as_ref();
         let descriptor = self.negotiated.extensions.descriptor.zip(descriptor);
         let delay = self.playout.element();
-        if descriptor.is_none() && delay.is_none() {
+        let captured = self.captured(packet);
+        if descriptor.is_none() && delay.is_none() && captured.is_none() {
             return self.number_id.map_or(0, |_| TransportSequence::LEN);
         }
         let number = self.number_id.map(|id| (id, 2));
         let delay = delay.map(|delay| (delay.parts().0, DelayElement::LEN));
+        let captured = captured.map(|id| (id.get(), usize::from(packet.captured_len)));
         let descriptor = descriptor.map(|(id, it)| (id, usize::from(it.len)));
-        ext::block_len(number.into_iter().chain(delay).chain(descriptor))
+        let others = captured.into_iter().chain(descriptor);
+        ext::block_len(number.into_iter().chain(delay).chain(others))
     }
 
     /// Takes how long its pictures are to wait at the viewer.
@@ -281,6 +291,7 @@ impl Track {
             transport_sequence: self.transport_sequence(number),
             descriptor: None,
             delay: None,
+            captured: None,
             original: None,
             shift: Shift::default(),
             padding: u8::MAX,
@@ -327,6 +338,11 @@ impl Track {
         let descriptor = packet.descriptor.as_ref()?;
         let active = tier.map(|tier| descriptor.structure.active(tier));
         Some((id, active))
+    }
+
+    /// Returns under which identifier a packet says when it was captured, where it does and the viewer takes it.
+    fn captured(&self, packet: &MediaPacket) -> Option<NonZeroU8> {
+        self.captured_id.filter(|_| packet.captured_len > 0)
     }
 
     fn transport_sequence(&self, number: u16) -> Option<TransportSequence> {
@@ -393,6 +409,12 @@ impl Track {
         report.ssrc == self.ssrc() && self.acknowledged.take(sent, report.highest_sequence)
     }
 
+    /// Takes a full intra request; returns whether it is another than the last one, which is repeated until a keyframe
+    /// has come (RFC 5104, section 4.3.1.1).
+    pub(super) fn is_commanded(&mut self, number: u8) -> bool {
+        self.commanded.replace(number) != Some(number)
+    }
+
     fn payload_format(&self, sent: &Format) -> Option<PayloadFormat> {
         let formats = &self.negotiated.formats;
         let exact = formats.iter().find(|format| format.format == *sent);
@@ -425,6 +447,7 @@ impl Track {
                 .descriptor(packet, numbers.active)
                 .filter(|_| !is_blank),
             delay: None,
+            captured: self.captured(packet).filter(|_| !is_blank),
             original: None,
             shift,
             padding: if is_blank { 1 } else { packet.padding },

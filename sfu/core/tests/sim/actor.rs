@@ -13,7 +13,7 @@ use klieg_sfu_core::rtp::seq::SeqExtender;
 use super::feedback::Feedback;
 use super::peer::Peer;
 use super::simulcast::Seen;
-use super::stage::{Received, TRANSPORT_CC};
+use super::stage::{CAPTURE_TIME, Received, TRANSPORT_CC};
 
 /// Between two frames of video, and of sound.
 const VIDEO_FRAME: Duration = Duration::from_millis(33);
@@ -71,6 +71,14 @@ pub(crate) struct Publishing {
     pub(crate) gaps: u16,
     /// Between two sender reports.
     pub(crate) report_interval: Duration,
+    /// What its clock said at a moment, as NTP time; `None` for one that stands still.
+    pub(crate) wall: Option<(Instant, u64)>,
+    /// How long before it is sent each thirtieth frame says that it was captured; `None`: none says so.
+    pub(crate) captured_before: Option<Duration>,
+    /// What its clock said when each frame was captured.
+    pub(crate) captured: Vec<u64>,
+    /// What the next packet says of when it was captured.
+    captured_next: Option<u64>,
     frame: u32,
     wants_keyframe: bool,
     next_video: Instant,
@@ -99,6 +107,10 @@ impl Publishing {
             is_answering: true,
             gaps: 0,
             report_interval: Duration::from_millis(500),
+            wall: None,
+            captured_before: None,
+            captured: Vec::new(),
+            captured_next: None,
             frame: 0,
             wants_keyframe: true,
             next_video: now,
@@ -130,12 +142,13 @@ impl Publishing {
         if self.next_video <= now {
             self.next_video = now + VIDEO_FRAME;
             if self.has_video {
+                self.capture(now);
                 self.send_frame(peer);
             }
         }
         if self.next_report <= now {
             self.next_report = now + self.report_interval;
-            self.send_report(peer);
+            self.send_report(now, peer);
         }
     }
 
@@ -184,6 +197,25 @@ impl Publishing {
         }
     }
 
+    fn capture(&mut self, now: Instant) {
+        let before = self.captured_before;
+        let captured = self.clock(now - before.unwrap_or_default());
+        self.captured.push(captured);
+        let says = before.is_some() && self.frame.is_multiple_of(30);
+        self.captured_next = says.then_some(captured);
+    }
+
+    /// Returns what its clock says.
+    fn clock(&self, now: Instant) -> u64 {
+        let units =
+            |span: Duration| u64::try_from((span.as_nanos() << 32) / 1_000_000_000).unwrap();
+        self.wall
+            .map_or(77 << 32, |(at, ntp)| match now.checked_duration_since(at) {
+                Some(passed) => ntp + units(passed),
+                None => ntp - units(at - now),
+            })
+    }
+
     fn send_frame(&mut self, peer: &mut Peer) {
         let is_keyframe = std::mem::take(&mut self.wants_keyframe);
         let packets = if is_keyframe {
@@ -213,13 +245,13 @@ impl Publishing {
         self.next_seq = self.next_seq.wrapping_add(1);
     }
 
-    fn send_report(&self, peer: &mut Peer) {
+    fn send_report(&self, now: Instant, peer: &mut Peer) {
         let audio_time = u32::from(self.audio_seq) * 960;
         for (ssrc, rtp_timestamp) in [(self.ssrc, self.timestamp), (self.ssrc + 2, audio_time)] {
             let mut compound = Vec::new();
             let info = rtcp::SenderInfo {
                 ssrc,
-                ntp: 77 << 32,
+                ntp: self.clock(now),
                 rtp_timestamp,
             };
             rtcp::write_sender_report(&mut compound, &info, 1, 1);
@@ -250,7 +282,14 @@ impl Publishing {
             Extensions::None => {}
             Extensions::OneByte => {
                 packet[0] |= 0x10;
-                packet.extend_from_slice(&[0xbe, 0xde, 0, 1, 0x31, high, low, 0]);
+                let mut block = vec![0x31, high, low];
+                if let Some(ntp) = self.captured_next.take() {
+                    block.push(CAPTURE_TIME << 4 | 7);
+                    block.extend_from_slice(&ntp.to_be_bytes());
+                }
+                block.resize(block.len().next_multiple_of(4), 0);
+                packet.extend_from_slice(&[0xbe, 0xde, 0, (block.len() / 4) as u8]);
+                packet.extend_from_slice(&block);
             }
             Extensions::TwoByte => {
                 packet[0] |= 0x10;
@@ -539,6 +578,25 @@ fn extensions<'a>(packet: &'a [u8], header: &Header) -> Elements<'a> {
         ..ExtensionIds::default()
     };
     Elements::read(packet, header, &ids)
+}
+
+/// Finds an element in a block of the one-byte form (RFC 8285, section 4.2).
+pub(crate) fn element(packet: &[u8], id: u8) -> Option<&[u8]> {
+    let (profile, range) = Header::parse(packet).unwrap().extension?;
+    assert_eq!(profile, 0xbede);
+    let mut rest = &packet[range];
+    while let [first, behind @ ..] = rest {
+        if *first == 0 {
+            rest = behind;
+            continue;
+        }
+        let (value, next) = behind.split_at(usize::from(first & 0x0f) + 1);
+        if first >> 4 == id {
+            return Some(value);
+        }
+        rest = next;
+    }
+    None
 }
 
 fn is_keyframe_start(packet: &[u8]) -> bool {

@@ -30,6 +30,8 @@ use super::{Link, Network, Parcel, Seed, address, epoch};
 pub(crate) const TRANSPORT_CC: u8 = 3;
 /// Identifier of the play-out delay towards viewers.
 pub(crate) const PLAYOUT_DELAY: u8 = 6;
+/// Identifier of the time of capture, in both directions.
+pub(crate) const CAPTURE_TIME: u8 = 7;
 
 /// The room that everybody is in who is not sent elsewhere.
 pub(crate) const ROOM: RoomKey = RoomKey(5);
@@ -213,6 +215,20 @@ impl Stage {
         for track in &mut tracks {
             track.extensions.transport_cc = Some(TRANSPORT_CC);
             track.extensions.playout_delay = Some(PLAYOUT_DELAY);
+        }
+        let mut watching = Watching::new(self.now);
+        watching.reports_transport = false;
+        let role = Role::Watching(Box::new(watching));
+        self.add(id, link, Media::View(tracks), role)
+    }
+
+    /// Adds a viewer that takes times of capture; returns its place. `rtx` is what its repairs go by, where they have a
+    /// stream of their own.
+    pub(crate) fn watch_captures(&mut self, id: u64, link: Link, rtx: Option<u8>) -> usize {
+        let mut tracks = send_tracks(&[(96, rtx, VP8)]);
+        for track in &mut tracks {
+            track.extensions.transport_cc = Some(TRANSPORT_CC);
+            track.extensions.capture_time = Some(CAPTURE_TIME);
         }
         let mut watching = Watching::new(self.now);
         watching.reports_transport = false;
@@ -643,6 +659,7 @@ fn format(payload_type: u8, rtx_payload_type: Option<u8>, format: Format) -> Pay
 pub(crate) fn receive_tracks() -> Vec<ReceiveTrack> {
     let extensions = ExtensionIds {
         transport_cc: Some(3),
+        capture_time: Some(CAPTURE_TIME),
         ..ExtensionIds::default()
     };
     let track = |kind, mid: &str, formats| ReceiveTrack {

@@ -228,6 +228,9 @@ pub(crate) struct RtcReport {
     /// How old the picture is that is shown.
     #[serde(default)]
     pub(crate) latency_ms: Option<u16>,
+    /// From its asking to its first frame.
+    #[serde(default)]
+    first_frame_ms: Option<u16>,
 }
 
 impl RtcReport {
@@ -238,6 +241,7 @@ impl RtcReport {
             stalls: self.stalls,
             stalled_ms: self.stalled_ms,
             latency_ms: self.latency_ms,
+            first_frame_ms: self.first_frame_ms,
         }
     }
 }
