@@ -270,9 +270,8 @@ impl Scene {
         let folder = std::env::temp_dir().join(name);
         std::fs::create_dir(&folder).unwrap();
         let record = record();
-        let stores = store::open(&Location::Sqlite(folder.join("klieg.db")))
-            .await
-            .unwrap();
+        let location = Location::Sqlite(folder.join("klieg.db"));
+        let stores = store::open(&location).await.unwrap();
         stores.rooms.create(&record, "hash", None).await.unwrap();
         let registry = Registry::new();
         let config = klieg_sfu::Config {

@@ -94,17 +94,6 @@ async fn whom_one_server_puts_out_the_others_on_its_database_do_not_let_in() {
     assert_eq!(kicked.status, 204, "{}", kicked.body);
     assert_eq!(guests.closed().await, Some(4403));
 
-    // A kick a moment after another server's ban does not hide it.
-    let eve = here.token("Eve").await;
-    let me = there.get("/api/v1/me", Some(&eve)).await.body;
-    let person = json!({ "identity": me["id"] });
-    let banned = here.post(&bans, Some(&ann), person.clone()).await;
-    assert!(banned.status < 300, "{}", banned.body);
-    let kicks = format!("{path}/kicks");
-    let kicked = there.post(&kicks, Some(&ann), person).await;
-    assert_eq!(kicked.status, 204, "{}", kicked.body);
-    until(&there, &path, &eve, "banned").await;
-
     // Who signs out of one is signed out of all.
     let dee = here.token("Dee").await;
     let out = here
@@ -112,6 +101,28 @@ async fn whom_one_server_puts_out_the_others_on_its_database_do_not_let_in() {
         .await;
     assert_eq!(out.status, 204, "{}", out.body);
     until(&there, &path, &dee, "token_expired").await;
+    here.server.stop().await;
+    there.server.stop().await;
+}
+
+#[tokio::test]
+async fn a_kick_a_moment_after_another_servers_ban_does_not_hide_it() {
+    let [here, there] = two().await;
+    let ann = here.token("Ann").await;
+    let room = here.room(&ann, json!({ "title": "R" })).await;
+    let path = format!("/api/v1/rooms/{room}");
+    // The other server has the room open.
+    let (_dee, _) = there.join("Dee", &room).await;
+    let eve = here.token("Eve").await;
+    let me = there.get("/api/v1/me", Some(&eve)).await.body;
+    let person = json!({ "identity": me["id"] });
+    let bans = format!("{path}/bans");
+    let banned = here.post(&bans, Some(&ann), person.clone()).await;
+    assert!(banned.status < 300, "{}", banned.body);
+    let kicks = format!("{path}/kicks");
+    let kicked = there.post(&kicks, Some(&ann), person).await;
+    assert_eq!(kicked.status, 204, "{}", kicked.body);
+    until(&there, &path, &eve, "banned").await;
     here.server.stop().await;
     there.server.stop().await;
 }
