@@ -190,10 +190,7 @@ impl Metrics {
             shop: make.shop()?,
             webhooks: make.webhooks()?,
             analytics: make.analytics()?,
-            commit_failures: make.counter(
-                "klieg_commit_failures_total",
-                "Transactions of room events that failed",
-            )?,
+            commit_failures: make.commit_failures()?,
             commit_seconds: make.histogram(
                 "klieg_commit_seconds",
                 "How long a transaction of room events took",
@@ -409,6 +406,11 @@ impl Maker<'_> {
     fn handshakes_refused(&self) -> Result<IntCounter, prometheus::Error> {
         let help = "Sessions refused because too many were connecting";
         self.counter("klieg_handshakes_refused_total", help)
+    }
+
+    fn commit_failures(&self) -> Result<IntCounter, prometheus::Error> {
+        let help = "Transactions of room events that failed";
+        self.counter("klieg_commit_failures_total", help)
     }
 
     fn picture_age(&self) -> Result<Histogram, prometheus::Error> {

@@ -29,7 +29,7 @@ struct Said {
 impl Said {
     fn read(packet: &[u8]) -> Option<Self> {
         let said = element(packet, CAPTURE_TIME)?;
-        let (ntp, offset) = said.split_first_chunk().unwrap();
+        let (ntp, offset) = said.split_first_chunk()?;
         Some(Self {
             ntp: u64::from_be_bytes(*ntp),
             offset: offset.first_chunk().map(|it| u64::from_be_bytes(*it)),
