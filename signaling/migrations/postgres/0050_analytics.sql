@@ -59,7 +59,7 @@ CREATE TABLE analytics_minutes (
 CREATE TABLE analytics_viewers (
     room_id    TEXT COLLATE "C" NOT NULL,
     started_at BIGINT NOT NULL,
-    -- The first half of a SHA-256 of room and identity, in lower-case hexadecimal; later a number.
+    -- The first half of an HMAC-SHA-256 of room and identity, in lower-case hexadecimal; later a number.
     viewer     TEXT COLLATE "C" NOT NULL,
     -- As above; empty where there are no names any more.
     run        TEXT COLLATE "C" NOT NULL,
