@@ -63,12 +63,7 @@ async fn who_receives_media_is_counted_and_nobody_else() {
         let figures = written(&server, &ann, &id, |it| it["watchTimeSec"] == *watched).await;
         check_figures(&figures, &ended["summary"]);
         check_minutes(&server, &ann, &id, &figures).await;
-        let metrics = server.get("/metrics", None).await.body;
-        let metrics = metrics.as_str().unwrap();
-        for name in ["picture_age", "first_frame"] {
-            let one = format!("klieg_{name}_seconds_count 1\n");
-            assert!(metrics.contains(&one), "{metrics}");
-        }
+        check_metrics(&server).await;
         for token in [Some(server.token("Bob").await), None] {
             let refused = server.get(&path, token.as_deref()).await;
             assert!([401, 403].contains(&refused.status), "{}", refused.body);
@@ -76,6 +71,16 @@ async fn who_receives_media_is_counted_and_nobody_else() {
         publisher.end().await;
         viewer.end().await;
         server.server.stop().await;
+    }
+}
+
+/// Finds what one viewer reported in the metrics.
+async fn check_metrics(server: &TestServer) {
+    let metrics = server.get("/metrics", None).await.body;
+    let metrics = metrics.as_str().unwrap();
+    for name in ["picture_age", "first_frame"] {
+        let one = format!("klieg_{name}_seconds_count 1\n");
+        assert!(metrics.contains(&one), "{metrics}");
     }
 }
 
