@@ -38,8 +38,10 @@ afterAll(async () => {
 
 test('the studio says who waits before the host goes live', async () => {
   expect(await host.look(notice)).toBe('');
+  const place = await host.look(placeOfButton);
   await Promise.all(viewers.map((viewer) => viewer.open(`${server.url}/r/${roomId}`)));
   await until('the host is told', () => host.look(sentences), (words) => words.includes('2 viewers are waiting for you.'));
+  expect(await host.look(placeOfButton), 'the button does not move away from under a finger').toEqual(place);
   await Promise.all(viewers.map((viewer) => isTold(viewer, 'waiting')));
 });
 
@@ -132,6 +134,11 @@ test('however often a host in Firefox stops, it is an end and no loss', async ()
     await stopIsAnEnd(foreign, watching);
   }
 });
+
+function placeOfButton(): { left: number; top: number } | undefined {
+  const place = document.querySelector('[data-test=go-live]')?.getBoundingClientRect();
+  return place && { left: place.left, top: place.top };
+}
 
 async function signOut(host: Tab): Promise<void> {
   await host.click('[data-test=account]');
