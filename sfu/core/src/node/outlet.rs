@@ -12,8 +12,8 @@ use crate::room::{self, Body, Room};
 use crate::transport::Transport;
 use crate::viewer::{Again, CatchUp, Past, Sendable, Start, Viewer};
 
-/// Packets of one step of a catch-up, at the most.
-const MAX_STEP: usize = 16;
+/// Packets of one step of a catch-up, at the most: a late one makes up for several.
+const MAX_STEP: usize = 64;
 /// Packets of one step of probing, at the most.
 const MAX_PADDING: u16 = 32;
 /// A viewer that is further behind goes on at a later keyframe, if there is one.

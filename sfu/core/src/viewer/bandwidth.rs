@@ -340,9 +340,9 @@ impl Bandwidth {
         self.pacer.add(size_bytes);
     }
 
-    /// Begins a step.
-    pub(super) fn begin_step(&mut self, now: Instant) {
-        self.pacer.begin_step(now);
+    /// Begins a step that was due so long ago.
+    pub(super) fn begin_step(&mut self, now: Instant, late: Duration) {
+        self.pacer.begin_step(now, late);
     }
 
     /// Takes packets to be sent again; keeps those in `asked` that may leave now, and returns how many are too many.

@@ -272,9 +272,11 @@ impl Viewer {
 
     /// Returns the step of the catch-up that is due.
     pub(crate) fn take_step(&mut self, now: Instant) -> Option<CatchUp> {
-        let step = self.free_catch_up()?.step(now)?;
+        let catch_up = self.free_catch_up()?;
+        let step = catch_up.step(now)?;
+        let late = now.saturating_duration_since(catch_up.poll_timeout());
         self.catch_up = Some(step);
-        self.bandwidth.begin_step(now);
+        self.bandwidth.begin_step(now, late);
         Some(step)
     }
 

@@ -9,6 +9,8 @@ pub(super) const BURST: u64 = 16 * 1250;
 /// A step of what is paced, at most: what is sent while the pace is not known, some 15 Mb/s.
 pub(super) const STEP: Duration = Duration::from_millis(5);
 const STEP_BYTES: u64 = 8 * 1250;
+/// A step that comes late makes up for at most so much: what goes to others took that long.
+const MAX_LATE: Duration = Duration::from_millis(200);
 
 /// A bucket that runs out at the pace; what does not fit waits.
 #[derive(Clone, Copy, Debug)]
@@ -18,6 +20,8 @@ pub(super) struct Pacer {
     /// When some ran out last.
     at: Instant,
     pace: Pace,
+    /// Bytes that may leave besides in the step that goes on, because it is late.
+    credit: u64,
 }
 
 /// How fast it runs out.
@@ -46,6 +50,7 @@ impl Pacer {
             level: 0,
             at: now,
             pace: Pace::Unknown,
+            credit: 0,
         }
     }
 
@@ -107,14 +112,24 @@ impl Pacer {
     }
 
     pub(super) fn add(&mut self, size_bytes: usize) {
-        self.level += size_bytes as u64;
+        let size = size_bytes as u64;
+        let lent = size.min(self.credit);
+        self.credit -= lent;
+        self.level += size - lent;
     }
 
-    /// Begins a step. Without a pace nothing runs out, and each step stands by itself.
-    pub(super) fn begin_step(&mut self, now: Instant) {
+    /// Begins a step that was due so long ago. Without a pace nothing runs out, and each step stands by itself.
+    pub(super) fn begin_step(&mut self, now: Instant, late: Duration) {
+        self.run_out(now);
         if self.pace == Pace::Unknown {
             (self.level, self.at) = (0, now);
         }
+        // What would have left in steps of their time: to wait for each of them once more would be slower than the pace.
+        let late = late.min(MAX_LATE);
+        self.credit = match self.pace() {
+            Some(pace) => pace.bytes_in(late).saturating_sub(self.level),
+            None => STEP_BYTES * (late.as_millis() / STEP.as_millis()) as u64,
+        };
     }
 
     fn step_bytes(&self) -> u64 {
@@ -126,6 +141,9 @@ impl Pacer {
     }
 
     fn run_out(&mut self, now: Instant) {
+        if now > self.at {
+            self.credit = 0;
+        }
         if let Some(pace) = self.pace().filter(|_| now > self.at) {
             let gone = pace.bytes_in(now.saturating_duration_since(self.at));
             self.level = self.level.saturating_sub(gone);
@@ -177,5 +195,37 @@ mod tests {
         let later = start + Duration::from_secs(2);
         pacer.forget(later);
         assert_eq!(send(&mut pacer, later, 1000), 1000);
+    }
+    #[test]
+    fn a_step_that_comes_late_makes_up_for_those_that_did_not_and_no_more() {
+        let start = Instant::now();
+        let mut pacer = Pacer::new(start);
+        pacer.tell(start, Bitrate::kbps(4800));
+        let mut step = |due: Instant, now: Instant| {
+            pacer.begin_step(now, now.saturating_duration_since(due));
+            let mut sent = 0;
+            while pacer.has_room(now) {
+                pacer.add(1200);
+                sent += 1;
+            }
+            sent
+        };
+        // 4.8 Mb/s are 50 packets in 100 ms.
+        let late = Duration::from_millis(95);
+        let sent: usize = (0..20_u32)
+            .map(|turn| {
+                let due = start + (late + STEP) * turn;
+                step(due, due + late)
+            })
+            .sum();
+        assert!((980..=1020).contains(&sent), "{sent} in two seconds");
+        let due = start + Duration::from_secs(3);
+        assert_eq!(step(due, due), 3, "one of its time");
+        let due = start + Duration::from_secs(4);
+        assert_eq!(
+            step(due, due + Duration::from_secs(5)),
+            103,
+            "a fifth of a second at most"
+        );
     }
 }
