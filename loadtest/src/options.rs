@@ -74,7 +74,7 @@ pub(crate) struct Options {
     #[arg(long, value_name = "FILE", help_heading = SERVER)]
     pub(crate) ca: Option<PathBuf>,
 
-    /// The server's process on this machine, to read its CPU time and memory
+    /// The server's process on this machine, to read its CPU time and memory: all that it does counts, for other tests, too
     #[arg(long, value_name = "PID", conflicts_with = "metrics", help_heading = SERVER)]
     pub(crate) server_pid: Option<u32>,
 

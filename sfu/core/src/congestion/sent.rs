@@ -120,7 +120,7 @@ impl Sent {
         let was_sent = self.next >= behind + FIRST && behind <= 1 << 15;
         let is_forgotten = was_sent && self.next - behind < self.oldest();
         let wanted = usize::try_from(behind).map_or(MOST, |behind| {
-            behind.saturating_mul(2).next_power_of_two().min(MOST)
+            (behind + behind / 4).next_power_of_two().min(MOST)
         });
         if is_forgotten && wanted > self.slots.len() {
             self.since = self.oldest();
@@ -248,6 +248,8 @@ mod tests {
         let number = sent.find(wire(5999 - 700)).unwrap();
         let found = sent.settle(now, number, Fate::Arrived).unwrap();
         assert_eq!(found.at_us, micros(step * 5299));
+        assert_eq!(sent.slots.len(), 1024);
+        assert!(sent.reach(wire(5999 - 1700)));
         assert_eq!(sent.slots.len(), MOST);
         assert!(!sent.reach(wire(6100)), "not sent");
     }
