@@ -83,6 +83,21 @@ fn a_path_that_widens_is_found_by_probing() {
 }
 
 #[test]
+fn who_has_fallen_behind_gets_all_in_the_turns_of_a_server_that_has_more_to_do_than_time() {
+    for (seed, turn_ms) in [(315, 60), (316, 100), (317, 150)] {
+        let bottleneck = Bottleneck::new(20_000, 300);
+        let mut run = Run::simulcast(seed, Link::round_trip(40), bottleneck);
+        run.until(15);
+        run.stage.turn = Duration::from_millis(turn_ms);
+        run.until(25);
+        let frames = run.frames(17, 25);
+        println!("{turn_ms} ms: {:?}, {frames} frames", run.layers());
+        assert_eq!(run.layer_at(25.0), Some(2));
+        assert!(frames >= 8 * 30 - 6, "{frames}");
+    }
+}
+
+#[test]
 fn loss_without_a_queue_does_not_sink_the_picture() {
     for loss_percent in [2, 5, 10] {
         let link = Link {

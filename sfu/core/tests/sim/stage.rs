@@ -95,6 +95,9 @@ pub(crate) struct Stage {
     pub(crate) are_active: bool,
     /// What each run of datagrams takes to leave.
     pub(crate) send_time: Duration,
+    /// How often the shards have their turn: what comes meanwhile waits. Nothing: at once.
+    pub(crate) turn: Duration,
+    next_turn: Instant,
     /// How often the shards took memory.
     pub(crate) spent: Spent,
     network: Network,
@@ -121,6 +124,8 @@ impl Stage {
             numbers: Default::default(),
             are_active: true,
             send_time: Duration::ZERO,
+            turn: Duration::ZERO,
+            next_turn: epoch(),
             spent: Spent::default(),
             network: Network::new(seed),
             _seed: Seed(seed),
@@ -385,10 +390,13 @@ impl Stage {
             if is_met(self) {
                 return true;
             }
+            let waits_for_turn = !self.is_turn();
             let nodes = self.nodes.iter_mut().filter_map(Node::poll_timeout);
             let actors = self.actors.iter().filter_map(Actor::poll_timeout);
             let waiting = self.underway.iter().flatten();
             let nodes = nodes.chain(waiting.map(|(at, ..)| *at + LATE));
+            let nodes = nodes.map(|at| at.max(self.next_turn));
+            let nodes = nodes.chain(waits_for_turn.then_some(self.next_turn));
             let next = nodes.chain(actors).chain(self.network.poll_timeout()).min();
             let Some(next) = next.filter(|next| *next <= end) else {
                 self.now = end;
@@ -396,9 +404,11 @@ impl Stage {
             };
             self.now = self.now.max(next);
             self.take_messages();
-            for node in &mut self.nodes {
-                let now = self.now;
-                self.spent.note(Work::Timer, || node.handle_timeout(now));
+            if self.is_turn() {
+                for node in &mut self.nodes {
+                    let now = self.now;
+                    self.spent.note(Work::Timer, || node.handle_timeout(now));
+                }
             }
             for actor in &mut self.actors {
                 actor.handle_timeout(self.now);
@@ -407,6 +417,10 @@ impl Stage {
                 self.deliver(&parcel);
             }
         }
+    }
+
+    fn is_turn(&self) -> bool {
+        self.now >= self.next_turn
     }
 
     fn take_messages(&mut self) {
@@ -483,7 +497,10 @@ impl Stage {
 
     /// Moves messages, handshakes, datagrams and events until nothing moves.
     fn settle(&mut self) {
-        let mut moved = true;
+        let mut moved = self.is_turn();
+        if moved {
+            self.next_turn = self.now + self.turn;
+        }
         while moved {
             moved = false;
             for shard in 0..self.nodes.len() {
