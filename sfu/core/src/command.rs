@@ -193,6 +193,9 @@ pub struct PayloadFormat {
     pub payload_type: u8,
     /// Its retransmission payload type (`apt`, RFC 4588), where one was negotiated.
     pub rtx_payload_type: Option<u8>,
+    /// The payload type under which it comes with what was sent before (RFC 2198), where one was negotiated; of
+    /// sound alone.
+    pub red_payload_type: Option<u8>,
     /// What it carries.
     pub format: Format,
     /// The feedback negotiated for it.

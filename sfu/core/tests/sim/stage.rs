@@ -16,7 +16,7 @@ use klieg_sfu_core::node::{Node, NodeConfig, PeerHandshake};
 use klieg_sfu_core::relay::ShardMessage;
 use klieg_sfu_core::rtp::packet::Header;
 
-use super::actor::{Publishing, Watching};
+use super::actor::{Publishing, Sound, Watching};
 use super::bottleneck::Bottleneck;
 use super::layered::{DESCRIPTOR, Layered};
 use super::peer::{Nomination, Peer, PeerConfig};
@@ -132,6 +132,29 @@ impl Stage {
         let publishing = Publishing::new(self.now, u32::try_from(id).unwrap_or(0) * 100);
         let media = Media::Publish(receive_tracks());
         self.add(id, link, media, Role::Publishing(Box::new(publishing)))
+    }
+
+    /// Adds a publisher of VP8 and redundant Opus; returns its place.
+    pub(crate) fn publish_redundant(&mut self, id: u64, link: Link) -> usize {
+        let mut publishing = Publishing::new(self.now, u32::try_from(id).unwrap_or(0) * 100);
+        publishing.sound = Sound::Redundant;
+        let mut tracks = receive_tracks();
+        tracks[0].formats[0].red_payload_type = Some(63);
+        let role = Role::Publishing(Box::new(publishing));
+        self.add(id, link, Media::Publish(tracks), role)
+    }
+
+    /// Adds a viewer that takes redundant Opus, under payload types of its own; returns its place.
+    pub(crate) fn watch_redundant(&mut self, id: u64, link: Link) -> usize {
+        let mut tracks = send_tracks(&[(96, Some(97), VP8)]);
+        for track in &mut tracks {
+            track.extensions.transport_cc = Some(TRANSPORT_CC);
+        }
+        tracks[0].formats[0].payload_type = 109;
+        tracks[0].formats[0].red_payload_type = Some(62);
+        let watching = Watching::new(self.now);
+        let role = Role::Watching(Box::new(watching));
+        self.add(id, link, Media::View(tracks), role)
     }
 
     /// Adds a publisher of VP8 in layers; returns its place.
@@ -651,6 +674,7 @@ fn format(payload_type: u8, rtx_payload_type: Option<u8>, format: Format) -> Pay
     PayloadFormat {
         payload_type,
         rtx_payload_type,
+        red_payload_type: None,
         format,
         feedback,
     }
