@@ -234,7 +234,8 @@ impl Agreement {
             match &line.accepted {
                 Some(accepted) => {
                     let setup = LocalSetup::Answer(self.remote.dtls_role);
-                    let payloads = accepted.formats.iter().map(|format| &format.payload);
+                    let formats = accepted.formats.iter();
+                    let payloads = formats.map(|format| (&format.payload, format.prefers_red));
                     let m_line = format_args!(
                         "m={} 9 {} {}",
                         line.media,
@@ -282,9 +283,13 @@ impl Agreement {
         for accepted in self.lines.iter().filter_map(|line| line.accepted.as_ref()) {
             let payloads = accepted.formats.iter().map(|format| &format.payload);
             for number in payloads.flat_map(|payload| {
-                [Some(payload.payload_type), payload.rtx_payload_type]
-                    .into_iter()
-                    .flatten()
+                [
+                    Some(payload.payload_type),
+                    payload.red_payload_type,
+                    payload.rtx_payload_type,
+                ]
+                .into_iter()
+                .flatten()
             }) {
                 if !payload_types.insert(number) {
                     let problem = format!("payload type {number} has two meanings");

@@ -88,6 +88,33 @@ fn with_transport_feedback(answer: &str, id: u8) -> String {
 }
 
 #[test]
+fn viewers_get_redundant_sound_where_they_accept_it() {
+    let plain = captured("chromium-view-answer");
+    let rtpmap = "a=rtpmap:111 opus/48000/2\r\n";
+    let taking = |blocks: &str| {
+        let red = format!("{rtpmap}a=rtpmap:63 red/48000/2\r\n{blocks}");
+        let answer = plain.replace("SAVPF 111", "SAVPF 111 63");
+        answer.replace(rtpmap, &red)
+    };
+    let whole = taking("a=fmtp:63 111/111\r\n");
+    let other = taking("a=fmtp:63 111/9\r\n");
+    for (answer, red) in [(&whole, Some(63)), (&plain, None), (&other, None)] {
+        let (mut session, _) = view();
+        let commands = session.handle_answer(answer).unwrap();
+        let [audio, _] = send_tracks(&commands) else {
+            panic!("two tracks")
+        };
+        let formats = audio.formats.iter();
+        let formats = formats.map(|it| (it.payload_type, it.red_payload_type));
+        assert_eq!(formats.collect::<Vec<_>>(), [(111, red)]);
+    }
+    let (mut session, _) = view();
+    let foreign = whole.replace("a=rtpmap:63 red/", "a=rtpmap:63 G722/");
+    let refused = session.handle_answer(&foreign).unwrap_err();
+    assert_eq!(refused.code(), "bad_sdp");
+}
+
+#[test]
 fn transport_wide_feedback_is_used_where_the_answer_accepts_it() {
     let answer = captured("chromium-view-answer");
     let (mut session, _) = view();
