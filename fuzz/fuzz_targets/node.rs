@@ -306,6 +306,7 @@ fn send() -> Vec<SendTrack> {
         extensions: ExtensionIds { transport_cc: Some(3), ..Default::default() },
         ssrc: SsrcPair { media, rtx: Some(media + 1) },
         cname: "room".to_owned(),
+        stalls_at_once: false,
     };
     vec![track(Kind::Audio, Codec::Opus, 111, 10), track(Kind::Video, Codec::Vp8, 96, 20)]
 }

@@ -10,6 +10,8 @@ declare global {
     kliegStatuses: string[];
     /** For how long the picture stood still at most. */
     kliegLongestGapMs: number;
+    /** When the picture moved last. */
+    kliegShownAt: number;
     /** Every camera and microphone that the page opened. */
     kliegTracks: MediaStreamTrack[];
     /** When the video first played, in milliseconds since the page was asked for. */
@@ -177,18 +179,19 @@ export function statuses(): string[] {
 /** Begins to measure the longest time for which the picture did not move, whatever shows it. */
 export function watchGaps(): void {
   const video = document.querySelector<HTMLVideoElement>('[data-test=video]')!;
-  let last = performance.now();
+  window.kliegShownAt = performance.now();
   window.kliegLongestGapMs = 0;
   const shown = () => {
-    window.kliegLongestGapMs = Math.max(window.kliegLongestGapMs, performance.now() - last);
-    last = performance.now();
+    window.kliegLongestGapMs = Math.max(window.kliegLongestGapMs, performance.now() - window.kliegShownAt);
+    window.kliegShownAt = performance.now();
     video.requestVideoFrameCallback(shown);
   };
   video.requestVideoFrameCallback(shown);
 }
 
+/** That time, the one that has not ended included. */
 export function longestGapMs(): number {
-  return window.kliegLongestGapMs;
+  return Math.max(window.kliegLongestGapMs, performance.now() - window.kliegShownAt);
 }
 
 /** What covers the words over the picture; empty when nothing does. */

@@ -280,6 +280,9 @@ pub struct SendTrack {
     pub ssrc: SsrcPair,
     /// RTCP canonical name, at most 64 bytes; the same on all tracks of a room.
     pub cname: String,
+    /// Whether the viewer draws nothing for many seconds once pictures are to be shown at once that had to wait before,
+    /// so that it must never be told so; what Firefox does.
+    pub stalls_at_once: bool,
 }
 
 /// Which layer of a picture a viewer wants.
@@ -328,6 +331,14 @@ impl PlayoutDelay {
         Self {
             least: steps(least_ms),
             most: steps(most_ms.max(least_ms)),
+        }
+    }
+
+    /// Returns the same, but that pictures wait for a step at least.
+    pub(crate) fn after_a_step(self) -> Self {
+        Self {
+            least: self.least.max(1),
+            most: self.most.max(1),
         }
     }
 

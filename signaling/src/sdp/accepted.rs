@@ -180,13 +180,14 @@ impl Accepted {
     }
 
     /// Returns the m-line as one on which the server sends.
-    pub(super) fn send_track(&self) -> SendTrack {
+    pub(super) fn send_track(&self, stalls_at_once: bool) -> SendTrack {
         SendTrack {
             kind: self.kind,
             formats: self.formats.iter().map(|format| format.payload).collect(),
             extensions: ExtMap::ids(&self.extensions),
             ssrc: self.sent_ssrcs(),
             cname: offer::CNAME.to_owned(),
+            stalls_at_once,
         }
     }
 

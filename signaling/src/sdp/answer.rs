@@ -18,6 +18,8 @@ pub struct Agreement {
     lines: Vec<Line>,
     remote: RemoteTransport,
     allow_mixed: bool,
+    /// See [`klieg_sfu::SendTrack::stalls_at_once`].
+    stalls_at_once: bool,
 }
 
 /// An m-line of the offer.
@@ -70,6 +72,7 @@ impl Agreement {
             lines,
             remote,
             allow_mixed: offer.flag("extmap-allow-mixed"),
+            stalls_at_once: offer.is_of_firefox(),
         };
         agreement.check_bundle_numbers()?;
         Ok(agreement)
@@ -113,6 +116,7 @@ impl Agreement {
             lines,
             remote,
             allow_mixed: offer.flag("extmap-allow-mixed"),
+            stalls_at_once: self.stalls_at_once,
         })
     }
 
@@ -142,7 +146,7 @@ impl Agreement {
             ),
             Direction::Send => Media::View(
                 accepted
-                    .map(|(_, accepted)| accepted.send_track())
+                    .map(|(_, accepted)| accepted.send_track(self.stalls_at_once))
                     .collect(),
             ),
         }

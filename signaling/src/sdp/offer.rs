@@ -117,7 +117,10 @@ pub fn read_answer(answer: &Description, offered: Offered) -> Result<Answer, Neg
         }
         if let Some(track) = send_track(section, kind)? {
             accepted.0[index] = true;
-            tracks.push(track);
+            tracks.push(SendTrack {
+                stalls_at_once: answer.is_of_firefox(),
+                ..track
+            });
         }
     }
     if tracks.is_empty() {
@@ -294,6 +297,7 @@ fn send_track(section: &Section<'_>, kind: Kind) -> Result<Option<SendTrack>, Ne
         extensions,
         ssrc: ssrcs(kind),
         cname: CNAME.to_owned(),
+        stalls_at_once: false,
     };
     Ok(Some(track).filter(|track| !track.formats.is_empty()))
 }

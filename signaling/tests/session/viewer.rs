@@ -62,6 +62,7 @@ fn browsers_accept_what_they_can_play() {
         );
         assert!(video.ssrc.rtx.is_some() && audio.ssrc.rtx.is_none());
         assert_eq!(audio.cname, video.cname);
+        assert_eq!(video.stalls_at_once, browser == "firefox");
         assert!(!session.sends(Kind::Video));
     }
 }
@@ -371,6 +372,7 @@ fn a_player_that_offers_transport_wide_feedback_gets_the_number_it_asked_for() {
             assert_eq!(track.extensions.transport_cc, Some(id), "{browser}");
             let feedback = track.formats[0].feedback;
             assert!(feedback.transport_cc && !feedback.remb, "{browser}");
+            assert_eq!(track.stalls_at_once, browser.starts_with("firefox"));
         }
         let line = format!("a=extmap:{id} http://www.ietf.org/id/draft-holmer-rmcat-transport");
         assert_eq!(negotiated.sdp.matches(&line).count(), tracks.len());

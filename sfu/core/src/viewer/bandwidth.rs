@@ -414,6 +414,7 @@ mod tests {
                 rtx: Some(2),
             },
             cname: "klieg".into(),
+            stalls_at_once: false,
         }]
     }
 

@@ -121,6 +121,7 @@ fn track() -> SendTrack {
             rtx: None,
         },
         cname: "klieg".into(),
+        stalls_at_once: false,
     }
 }
 

@@ -225,19 +225,30 @@ impl Stage {
 
     /// Adds a viewer that takes play-out delays, too; returns its place.
     pub(crate) fn watch_delayed(&mut self, id: u64, link: Link) -> usize {
-        self.watch_told(id, link, Some(97))
+        self.watch_told(id, link, (Some(97), false))
     }
 
     /// The same, which repairs by the same packets; returns its place.
     pub(crate) fn watch_delayed_on_one_stream(&mut self, id: u64, link: Link) -> usize {
-        self.watch_told(id, link, None)
+        self.watch_told(id, link, (None, false))
     }
 
-    fn watch_told(&mut self, id: u64, link: Link, rtx: Option<u8>) -> usize {
+    /// The same of one that stalls where pictures are to be shown at once; returns its place.
+    pub(crate) fn watch_delayed_by_time(&mut self, id: u64, link: Link) -> usize {
+        self.watch_told(id, link, (Some(97), true))
+    }
+
+    fn watch_told(
+        &mut self,
+        id: u64,
+        link: Link,
+        (rtx, stalls_at_once): (Option<u8>, bool),
+    ) -> usize {
         let mut tracks = send_tracks(&[(96, rtx, VP8)]);
         for track in &mut tracks {
             track.extensions.transport_cc = Some(TRANSPORT_CC);
             track.extensions.playout_delay = Some(PLAYOUT_DELAY);
+            track.stalls_at_once = stalls_at_once;
         }
         let mut watching = Watching::new(self.now);
         watching.reports_transport = false;
@@ -707,6 +718,7 @@ pub(crate) fn send_tracks(video: &[(u8, Option<u8>, Format)]) -> Vec<SendTrack> 
         extensions: ExtensionIds::default(),
         ssrc,
         cname: "klieg".into(),
+        stalls_at_once: false,
     };
     let video = video
         .iter()
