@@ -283,7 +283,8 @@ fn formats(codec: Codec, payload_type: u8) -> Vec<PayloadFormat> {
     let format = Format { codec, profile: 0, packetization_mode: 0 };
     let feedback = Feedback { nack: true, pli: true, fir: true, transport_cc: true, remb: true };
     let rtx_payload_type = Some(payload_type + 1);
-    vec![PayloadFormat { payload_type, rtx_payload_type, format, feedback }]
+    let red_payload_type = (codec == Codec::Opus).then_some(63);
+    vec![PayloadFormat { payload_type, rtx_payload_type, red_payload_type, format, feedback }]
 }
 
 fn receive() -> Vec<ReceiveTrack> {
@@ -305,6 +306,7 @@ fn send() -> Vec<SendTrack> {
         extensions: ExtensionIds { transport_cc: Some(3), ..Default::default() },
         ssrc: SsrcPair { media, rtx: Some(media + 1) },
         cname: "room".to_owned(),
+        stalls_at_once: false,
     };
     vec![track(Kind::Audio, Codec::Opus, 111, 10), track(Kind::Video, Codec::Vp8, 96, 20)]
 }

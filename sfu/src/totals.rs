@@ -184,7 +184,7 @@ pub(crate) const COUNTERS: [(&str, &str, Reading); 32] = [
 ];
 
 /// Totals of what was dropped: datagrams, packets or runs by reason (`klieg_sfu_dropped_total`).
-pub(crate) const DROPPED: [(&str, Reading); 33] = [
+pub(crate) const DROPPED: [(&str, Reading); 34] = [
     ("refused", |totals| totals.refused),
     ("send_buffer_full", |totals| totals.dropped_full),
     ("connection_full", |totals| totals.tcp.dropped_full),
@@ -202,6 +202,9 @@ pub(crate) const DROPPED: [(&str, Reading); 33] = [
     }),
     ("unforwarded", |totals| totals.core.dropped_unforwarded),
     ("unknown_layer", |totals| totals.core.dropped_unknown_layer),
+    ("malformed_redundancy", |totals| {
+        totals.core.dropped_malformed_redundancy
+    }),
     ("duplicate", |totals| totals.core.dropped_duplicate),
     ("oversized", |totals| totals.core.dropped_oversized),
     ("forwarding", |totals| totals.core.dropped_forwarding),

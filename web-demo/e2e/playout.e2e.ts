@@ -3,11 +3,14 @@
 import { afterAll, beforeAll, expect, onTestFailed, test } from 'vitest';
 import { launchChromium, launchFirefox, until } from './browsers.js';
 import type { Browser, Tab } from './browsers.js';
-import { playback, waited } from './probe.js';
+import { longestGapMs, playback, received, waited, watchGaps } from './probe.js';
 import { startServer } from './server.js';
 import type { Waited } from './probe.js';
 import type { Server } from './server.js';
 import { frames, goLive, listen, openStudio, prepareCamera, watch } from './visitors.js';
+
+/** Far more than a busy machine takes for a frame, and far less than the ten seconds for which Firefox draws nothing where it is told to show pictures at once. */
+const STANDS_STILL_MS = 3_000;
 
 let server: Server;
 let chromium: Browser;
@@ -47,10 +50,16 @@ test('viewers wait as long as the host chooses, from the first picture on and wh
     console.log(`${viewer.name}, one second: ${JSON.stringify(seen)}`);
   }));
 
+  await Promise.all(viewers.map((viewer) => viewer.look(watchGaps)));
   await host.choose('#delay', '0');
   await Promise.all(viewers.map(async (viewer) => {
     const seen = await until(`${viewer.name} waits no more`, () => viewer.look(waited), (seen) => seen.video < 250 && areTogether(seen));
     console.log(`${viewer.name}, at once: ${JSON.stringify(seen)}`);
+    // What is decoded is drawn, too.
+    await frames(viewer, (await viewer.look(received)).frames + 5 * 30);
+    const gap = await viewer.look(longestGapMs);
+    console.log(`${viewer.name} stood still for ${Math.round(gap)} ms`);
+    expect(gap, `${viewer.name} stands still`).toBeLessThan(STANDS_STILL_MS);
   }));
 
   // The choice is the room's: who comes later keeps to it, and the studio shows it.

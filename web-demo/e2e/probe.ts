@@ -10,6 +10,8 @@ declare global {
     kliegStatuses: string[];
     /** For how long the picture stood still at most. */
     kliegLongestGapMs: number;
+    /** When the picture moved last. */
+    kliegShownAt: number;
     /** Every camera and microphone that the page opened. */
     kliegTracks: MediaStreamTrack[];
     /** When the video first played, in milliseconds since the page was asked for. */
@@ -177,18 +179,19 @@ export function statuses(): string[] {
 /** Begins to measure the longest time for which the picture did not move, whatever shows it. */
 export function watchGaps(): void {
   const video = document.querySelector<HTMLVideoElement>('[data-test=video]')!;
-  let last = performance.now();
+  window.kliegShownAt = performance.now();
   window.kliegLongestGapMs = 0;
   const shown = () => {
-    window.kliegLongestGapMs = Math.max(window.kliegLongestGapMs, performance.now() - last);
-    last = performance.now();
+    window.kliegLongestGapMs = Math.max(window.kliegLongestGapMs, performance.now() - window.kliegShownAt);
+    window.kliegShownAt = performance.now();
     video.requestVideoFrameCallback(shown);
   };
   video.requestVideoFrameCallback(shown);
 }
 
+/** That time, the one that has not ended included. */
 export function longestGapMs(): number {
-  return window.kliegLongestGapMs;
+  return Math.max(window.kliegLongestGapMs, performance.now() - window.kliegShownAt);
 }
 
 /** What covers the words over the picture; empty when nothing does. */
@@ -405,6 +408,76 @@ export async function publishLayers(given: string): Promise<void> {
   const answer = await fetch(`/whip/${room}`, { method: 'POST', headers, body: peer.localDescription!.sdp });
   if (answer.status !== 201) throw new Error(`${answer.status}: ${await answer.text()}`);
   await peer.setRemoteDescription({ type: 'answer', sdp: await answer.text() });
+}
+
+/** Publishes the microphone as redundant sound, and a drawing, by WHIP into the demo room. */
+export async function publishRedundant(): Promise<void> {
+  const canvas = Object.assign(document.createElement('canvas'), { width: 320, height: 180 });
+  const brush = canvas.getContext('2d')!;
+  setInterval(() => {
+    brush.fillStyle = `hsl(${performance.now() / 20 % 360} 60% 50%)`;
+    brush.fillRect(0, 0, 320, 180);
+  }, 1000 / 15);
+  const [drawing] = canvas.captureStream(15).getVideoTracks();
+  const [microphone] = (await navigator.mediaDevices.getUserMedia({ audio: true })).getAudioTracks();
+  const peer = new RTCPeerConnection();
+  const sound = peer.addTransceiver(microphone!, { direction: 'sendonly' });
+  const codecs = RTCRtpSender.getCapabilities('audio')!.codecs;
+  const isRedundant = ({ mimeType }: { mimeType: string }) => mimeType === 'audio/red';
+  sound.setCodecPreferences([...codecs.filter(isRedundant), ...codecs.filter((codec) => !isRedundant(codec))]);
+  peer.addTransceiver(drawing!, { direction: 'sendonly' });
+  await peer.setLocalDescription();
+  const headers = { 'content-type': 'application/sdp', 'authorization': 'Bearer demo-key' };
+  const answer = await fetch('/whip/demo', { method: 'POST', headers, body: peer.localDescription!.sdp });
+  if (answer.status !== 201) throw new Error(`${answer.status}: ${await answer.text()}`);
+  await peer.setRemoteDescription({ type: 'answer', sdp: await answer.text() });
+}
+
+/** Listens to the demo room by WHEP, taking these codings of sound: `audio/red,audio/opus`. */
+export async function listenByWhep(codings: string): Promise<void> {
+  const peer = new RTCPeerConnection();
+  const sound = peer.addTransceiver('audio', { direction: 'recvonly' });
+  const codecs = RTCRtpReceiver.getCapabilities('audio')!.codecs;
+  sound.setCodecPreferences(codecs.filter(({ mimeType }) => codings.split(',').includes(mimeType)));
+  const speaker = Object.assign(document.createElement('audio'), { autoplay: true, srcObject: new MediaStream([sound.receiver.track]) });
+  document.body.append(speaker);
+  await peer.setLocalDescription();
+  const answer = await fetch('/whep/demo', { method: 'POST', headers: { 'content-type': 'application/sdp' }, body: peer.localDescription!.sdp });
+  if (answer.status !== 201) throw new Error(`${answer.status}: ${await answer.text()}`);
+  await peer.setRemoteDescription({ type: 'answer', sdp: await answer.text() });
+  await speaker.play();
+}
+
+/** What the newest peer connection sends or receives of sound. */
+export interface Sound {
+  /** Codings that were agreed to, as the description of the other end has them. */
+  agreed: string[];
+  /** What the browser says that it sends or plays. */
+  codec: string;
+  packets: number;
+  bytes: number;
+  lost: number;
+  energy: number;
+  samples: number;
+  concealed: number;
+}
+
+export async function sound(): Promise<Sound> {
+  const peer = window.kliegPeers.at(-1)!;
+  const report = new Map(await peer.getStats() as unknown as Map<string, Record<string, unknown>>);
+  const streams = [...report.values()].filter(({ type, kind }) => (type === 'inbound-rtp' || type === 'outbound-rtp') && kind === 'audio');
+  const number = (name: string) => Number(streams[0]?.[name] ?? 0);
+  const [section = ''] = /^m=audio[^]*?(?=^m=|(?![^]))/m.exec(peer.currentRemoteDescription?.sdp ?? '') ?? [];
+  return {
+    agreed: [...section.matchAll(/^a=rtpmap:\d+ ([^\s/]+)/gm)].map(([, name]) => name!.toLowerCase()),
+    codec: String(report.get(String(streams[0]?.['codecId']))?.['mimeType'] ?? ''),
+    packets: number('packetsReceived') + number('packetsSent'),
+    bytes: number('bytesReceived') + number('bytesSent'),
+    lost: number('packetsLost'),
+    energy: number('totalAudioEnergy'),
+    samples: number('totalSamplesReceived'),
+    concealed: number('concealedSamples'),
+  };
 }
 
 /** Frames that the newest peer connection sent, of each layer by its RID. */

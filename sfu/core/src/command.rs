@@ -193,6 +193,9 @@ pub struct PayloadFormat {
     pub payload_type: u8,
     /// Its retransmission payload type (`apt`, RFC 4588), where one was negotiated.
     pub rtx_payload_type: Option<u8>,
+    /// The payload type under which it comes with what was sent before (RFC 2198), where one was negotiated; of
+    /// sound alone.
+    pub red_payload_type: Option<u8>,
     /// What it carries.
     pub format: Format,
     /// The feedback negotiated for it.
@@ -277,6 +280,9 @@ pub struct SendTrack {
     pub ssrc: SsrcPair,
     /// RTCP canonical name, at most 64 bytes; the same on all tracks of a room.
     pub cname: String,
+    /// Whether the viewer draws nothing for many seconds once pictures are to be shown at once that had to wait before,
+    /// so that it must never be told so; what Firefox does.
+    pub stalls_at_once: bool,
 }
 
 /// Which layer of a picture a viewer wants.
@@ -325,6 +331,14 @@ impl PlayoutDelay {
         Self {
             least: steps(least_ms),
             most: steps(most_ms.max(least_ms)),
+        }
+    }
+
+    /// Returns the same, but that pictures wait for a step at least.
+    pub(crate) fn after_a_step(self) -> Self {
+        Self {
+            least: self.least.max(1),
+            most: self.most.max(1),
         }
     }
 

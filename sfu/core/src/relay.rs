@@ -40,7 +40,8 @@ pub struct Burst {
     pub arrived: Instant,
     /// The packets, in the order of arrival; at most [`Burst::MAX_PACKETS`].
     pub packets: Vec<MediaPacket>,
-    /// The payloads, one behind the other, each with its dependency descriptor and its time of capture behind it.
+    /// The payloads, one behind the other, each with its redundancy before it, its dependency descriptor and its time of
+    /// capture behind it.
     pub bytes: Vec<u8>,
 }
 
@@ -79,6 +80,13 @@ impl Burst {
         self.bytes.get(packet.payload.clone()).unwrap_or_default()
     }
 
+    /// Returns the payload of a packet of this burst with the redundancy before it.
+    pub(crate) fn redundant_payload(&self, packet: &MediaPacket) -> &[u8] {
+        let Range { start, end } = packet.payload;
+        let start = start.saturating_sub(usize::from(packet.redundancy));
+        self.bytes.get(start..end).unwrap_or_default()
+    }
+
     /// Returns the dependency descriptor of a packet of this burst; empty where it has none.
     pub(crate) fn descriptor(&self, packet: &MediaPacket) -> &[u8] {
         let len = packet.descriptor.as_ref().map_or(0, |it| it.len);
@@ -115,8 +123,10 @@ pub struct MediaPacket {
     pub scale: Option<Scale>,
     /// Bytes of padding with which it goes to viewers (RFC 3550, section 5.1), at most 16.
     pub padding: u8,
-    /// The place of the payload in [`Burst::bytes`].
+    /// The place of the payload in [`Burst::bytes`]; of redundant sound the primary block alone.
     pub payload: Range<usize>,
+    /// Bytes right before that which make redundant sound of it (RFC 2198): headers and earlier blocks; 0 mostly.
+    pub(crate) redundancy: u16,
     /// Its dependency descriptor, right behind the payload; `None` where it has none.
     pub(crate) descriptor: Option<PacketDescriptor>,
     /// Bytes behind that which say when it was captured; 0 mostly.

@@ -151,6 +151,21 @@ fn no_memory_is_taken_for_each_packet_and_viewer_of_several_shards() {
 }
 
 #[test]
+fn no_memory_is_taken_for_each_packet_of_redundant_sound_and_viewer() {
+    check("redundant sound", |viewers| {
+        let mut stage = Stage::new(503, 1);
+        stage.publish_redundant(1, Link::round_trip(20));
+        for id in 0..viewers {
+            match id % 2 {
+                0 => stage.watch_redundant(2 + id, Link::round_trip(30)),
+                _ => stage.watch_numbered(2 + id, Link::round_trip(30)),
+            };
+        }
+        stage
+    });
+}
+
+#[test]
 fn where_packets_are_lost_memory_is_taken_for_what_goes_again_alone() {
     let lossy = Link {
         loss_percent: 2,

@@ -32,6 +32,8 @@ mod playout;
 
 mod captures;
 
+mod redundancy;
+
 mod memory;
 
 mod bounds;

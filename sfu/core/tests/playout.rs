@@ -74,6 +74,22 @@ fn a_viewer_is_told_for_thirty_frames_from_the_first_and_again_when_it_changes()
 }
 
 #[test]
+fn a_viewer_that_stalls_where_pictures_are_shown_at_once_is_told_to_wait_a_step() {
+    let mut stage = Stage::new(704, 1);
+    stage.publish(1, Link::default());
+    let viewer = stage.watch_delayed_by_time(VIEWER, Link::default());
+    let mut told = Vec::new();
+    for (least, most) in [(0, 500), (1000, 10_000), (0, 500)] {
+        set(&mut stage, least, most);
+        watch(&mut stage, viewer, 60);
+        told.extend(said(&stage, viewer).into_iter().flatten().last());
+    }
+    let (a_step, a_second) = ([0x00, 0x10, 0x32], [0x06, 0x43, 0xe8]);
+    assert_eq!(told, [a_step, a_second, a_step]);
+    assert!(!said(&stage, viewer).contains(&Some([0x00, 0x00, 0x32])));
+}
+
+#[test]
 fn nothing_is_said_that_viewers_do_by_themselves() {
     let mut stage = Stage::new(701, 1);
     stage.publish(1, Link::default());

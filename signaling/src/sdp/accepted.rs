@@ -149,6 +149,9 @@ impl Accepted {
             if now.payload.rtx_payload_type != before.rtx_payload_type {
                 now.payload.rtx_payload_type = None;
             }
+            if now.payload.red_payload_type != before.red_payload_type {
+                now.payload.red_payload_type = None;
+            }
             let feedback = &mut now.payload.feedback;
             feedback.nack &= before.feedback.nack;
             feedback.pli &= before.feedback.pli;
@@ -177,13 +180,14 @@ impl Accepted {
     }
 
     /// Returns the m-line as one on which the server sends.
-    pub(super) fn send_track(&self) -> SendTrack {
+    pub(super) fn send_track(&self, stalls_at_once: bool) -> SendTrack {
         SendTrack {
             kind: self.kind,
             formats: self.formats.iter().map(|format| format.payload).collect(),
             extensions: ExtMap::ids(&self.extensions),
             ssrc: self.sent_ssrcs(),
             cname: offer::CNAME.to_owned(),
+            stalls_at_once,
         }
     }
 
@@ -208,10 +212,11 @@ impl Accepted {
         writer.flag("rtcp-rsize", self.rtcp_rsize);
         for Forwarded {
             payload,
+            prefers_red,
             parameters,
         } in &self.formats
         {
-            writer.payload(payload, parameters);
+            writer.payload(payload, *prefers_red, parameters);
         }
         if self.direction == Direction::Send {
             writer.ssrcs(self.sent_ssrcs());

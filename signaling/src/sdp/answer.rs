@@ -18,6 +18,8 @@ pub struct Agreement {
     lines: Vec<Line>,
     remote: RemoteTransport,
     allow_mixed: bool,
+    /// See [`klieg_sfu::SendTrack::stalls_at_once`].
+    stalls_at_once: bool,
 }
 
 /// An m-line of the offer.
@@ -70,6 +72,7 @@ impl Agreement {
             lines,
             remote,
             allow_mixed: offer.flag("extmap-allow-mixed"),
+            stalls_at_once: offer.is_of_firefox(),
         };
         agreement.check_bundle_numbers()?;
         Ok(agreement)
@@ -113,6 +116,7 @@ impl Agreement {
             lines,
             remote,
             allow_mixed: offer.flag("extmap-allow-mixed"),
+            stalls_at_once: self.stalls_at_once,
         })
     }
 
@@ -142,7 +146,7 @@ impl Agreement {
             ),
             Direction::Send => Media::View(
                 accepted
-                    .map(|(_, accepted)| accepted.send_track())
+                    .map(|(_, accepted)| accepted.send_track(self.stalls_at_once))
                     .collect(),
             ),
         }
@@ -234,7 +238,8 @@ impl Agreement {
             match &line.accepted {
                 Some(accepted) => {
                     let setup = LocalSetup::Answer(self.remote.dtls_role);
-                    let payloads = accepted.formats.iter().map(|format| &format.payload);
+                    let formats = accepted.formats.iter();
+                    let payloads = formats.map(|format| (&format.payload, format.prefers_red));
                     let m_line = format_args!(
                         "m={} 9 {} {}",
                         line.media,
@@ -282,9 +287,13 @@ impl Agreement {
         for accepted in self.lines.iter().filter_map(|line| line.accepted.as_ref()) {
             let payloads = accepted.formats.iter().map(|format| &format.payload);
             for number in payloads.flat_map(|payload| {
-                [Some(payload.payload_type), payload.rtx_payload_type]
-                    .into_iter()
-                    .flatten()
+                [
+                    Some(payload.payload_type),
+                    payload.red_payload_type,
+                    payload.rtx_payload_type,
+                ]
+                .into_iter()
+                .flatten()
             }) {
                 if !payload_types.insert(number) {
                     let problem = format!("payload type {number} has two meanings");

@@ -29,6 +29,8 @@ pub(super) struct Payloads(Vec<(u8, Payload)>);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Forwarded {
     pub(super) payload: PayloadFormat,
+    /// Whether redundant sound stands before it: browsers send whichever comes first.
+    pub(super) prefers_red: bool,
     /// What `a=fmtp` says; empty for none.
     pub(super) parameters: String,
 }
@@ -87,7 +89,8 @@ impl Payloads {
             .map(|(payload_type, payload)| (*payload_type, payload))
     }
 
-    /// Returns those of a kind that the server forwards, each with its retransmission payload type.
+    /// Returns those of a kind that the server forwards, each with the payload types of its retransmissions and its
+    /// redundant form.
     pub(super) fn forwarded(&self, kind: Kind) -> Vec<Forwarded> {
         let formats = self.iter().filter_map(|(payload_type, payload)| {
             let format = payload
@@ -96,11 +99,15 @@ impl Payloads {
             let rtx = self
                 .iter()
                 .filter(|(_, other)| other.repairs() == Some(payload_type));
+            let red = self.redundant(payload_type);
+            let red = red.filter(|_| format.codec == Codec::Opus);
             Some(Forwarded {
+                prefers_red: red.is_some_and(|red| self.stands_before(red, payload_type)),
                 payload: PayloadFormat {
                     payload_type,
                     // Of several the lowest: preferences may change within a session, numbers not.
                     rtx_payload_type: rtx.map(|(payload_type, _)| payload_type).min(),
+                    red_payload_type: red,
                     format,
                     feedback: payload.feedback,
                 },
@@ -108,6 +115,19 @@ impl Payloads {
             })
         });
         formats.collect()
+    }
+
+    /// Returns the payload type of redundant sound in which all is of this one, of several the lowest.
+    pub(super) fn redundant(&self, payload_type: u8) -> Option<u8> {
+        let red = self
+            .iter()
+            .filter(|(_, other)| other.repeats() == Some(payload_type));
+        red.map(|(payload_type, _)| payload_type).min()
+    }
+
+    fn stands_before(&self, first: u8, second: u8) -> bool {
+        let mut types = self.iter().map(|(payload_type, _)| payload_type);
+        types.find(|it| *it == first || *it == second) == Some(first)
     }
 }
 
@@ -146,6 +166,18 @@ impl Payload {
     /// Returns the payload type whose packets this one repeats (RFC 4588, section 8).
     pub(super) fn repairs(&self) -> Option<u8> {
         (self.name == "rtx").then(|| self.parameter("apt")?.parse().ok())?
+    }
+
+    /// Returns whether it is redundant sound at the rate of Opus (RFC 2198).
+    pub(super) fn is_redundant(&self) -> bool {
+        self.name == "red" && (self.clock_rate_hz, self.channels) == (48_000, 2)
+    }
+
+    /// Returns the payload type of which all blocks of redundant sound are (RFC 2198, section 5).
+    fn repeats(&self) -> Option<u8> {
+        let mut blocks = self.parameters.split('/').map(|it| it.trim().parse::<u8>());
+        let first = blocks.next().filter(|_| self.is_redundant())?.ok()?;
+        blocks.all(|block| block == Ok(first)).then_some(first)
     }
 
     /// Returns `profile_idc` and `profile-iop` of `profile-level-id` (RFC 6184, section 8.1).

@@ -70,7 +70,7 @@ pub fn write(local: &Local<'_>, offered: Offered) -> String {
     writer.line(format_args!("a=msid-semantic: WMS {CNAME}"));
     for ((kind, mid), is_on) in sections() {
         let (media, formats) = (media_name(kind), formats(kind));
-        let numbers = payload_types(formats.iter());
+        let numbers = payload_types(formats.iter().map(|format| (format, false)));
         if !is_on {
             let format = numbers.split(' ').next().unwrap_or_default();
             writer.rejected(media, PROTO, format, Some(mid));
@@ -88,7 +88,7 @@ pub fn write(local: &Local<'_>, offered: Offered) -> String {
         writer.line(format_args!("a=rtcp-mux"));
         writer.line(format_args!("a=rtcp-rsize"));
         for payload in &formats {
-            writer.payload(payload, &parameters(payload.format));
+            writer.payload(payload, false, &parameters(payload.format));
         }
         writer.ssrcs(ssrcs(kind));
     }
@@ -117,7 +117,10 @@ pub fn read_answer(answer: &Description, offered: Offered) -> Result<Answer, Neg
         }
         if let Some(track) = send_track(section, kind)? {
             accepted.0[index] = true;
-            tracks.push(track);
+            tracks.push(SendTrack {
+                stalls_at_once: answer.is_of_firefox(),
+                ..track
+            });
         }
     }
     if tracks.is_empty() {
@@ -164,6 +167,7 @@ fn formats(kind: Kind) -> Vec<PayloadFormat> {
         Kind::Audio => vec![PayloadFormat {
             payload_type: 111,
             rtx_payload_type: None,
+            red_payload_type: Some(63),
             format: Format {
                 codec: Codec::Opus,
                 profile: 0,
@@ -181,6 +185,7 @@ fn formats(kind: Kind) -> Vec<PayloadFormat> {
                     |(payload_type, rtx, codec, profile, packetization_mode)| PayloadFormat {
                         payload_type,
                         rtx_payload_type: Some(rtx),
+                        red_payload_type: None,
                         format: Format {
                             codec,
                             profile,
@@ -258,8 +263,9 @@ fn send_track(section: &Section<'_>, kind: Kind) -> Result<Option<SendTrack>, Ne
                     .format()
                     .is_some_and(|answer| answer.codec == offer.format.codec);
             }
-            offer.rtx_payload_type == Some(payload_type)
-                && payload.repairs() == Some(offer.payload_type)
+            offer.red_payload_type == Some(payload_type) && payload.is_redundant()
+                || offer.rtx_payload_type == Some(payload_type)
+                    && payload.repairs() == Some(offer.payload_type)
         };
         let Some(offer) = offered.iter().find(fits) else {
             return Err(section.unusable(format!("payload type {payload_type} was not offered so")));
@@ -276,8 +282,10 @@ fn send_track(section: &Section<'_>, kind: Kind) -> Result<Option<SendTrack>, Ne
                 remb: offer.feedback.remb && payload.feedback.remb,
             };
             let rtx_payload_type = offer.rtx_payload_type.filter(|_| has_rtx);
+            let red = answered.redundant(payload_type);
             accepted.push(PayloadFormat {
                 rtx_payload_type,
+                red_payload_type: offer.red_payload_type.filter(|it| red == Some(*it)),
                 feedback,
                 ..*offer
             });
@@ -289,6 +297,7 @@ fn send_track(section: &Section<'_>, kind: Kind) -> Result<Option<SendTrack>, Ne
         extensions,
         ssrc: ssrcs(kind),
         cname: CNAME.to_owned(),
+        stalls_at_once: false,
     };
     Ok(Some(track).filter(|track| !track.formats.is_empty()))
 }

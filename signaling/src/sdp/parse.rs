@@ -58,6 +58,11 @@ impl Description {
         has(&self.0.attributes, key)
     }
 
+    /// Returns whether Firefox wrote it, as it says itself.
+    pub(super) fn is_of_firefox(&self) -> bool {
+        self.0.origin.username.starts_with("mozilla")
+    }
+
     /// Refuses mids that are no tokens of 1 to 16 bytes, or that are there twice.
     fn check_mids(&self) -> Result<(), NegotiationError> {
         let mut seen = Vec::new();

@@ -181,8 +181,30 @@ impl Writer {
         ));
     }
 
-    /// Writes a payload type, its feedback and its retransmissions.
-    pub(super) fn payload(&mut self, payload: &PayloadFormat, parameters: &str) {
+    /// Writes a payload type, its feedback, its redundant form, before it or behind, and its retransmissions.
+    pub(super) fn payload(&mut self, payload: &PayloadFormat, prefers_red: bool, parameters: &str) {
+        if prefers_red {
+            self.redundant(payload);
+        }
+        self.format(payload, parameters);
+        if !prefers_red {
+            self.redundant(payload);
+        }
+        if let Some(rtx) = payload.rtx_payload_type {
+            self.line(format_args!("a=rtpmap:{rtx} rtx/90000"));
+            self.line(format_args!("a=fmtp:{rtx} apt={}", payload.payload_type));
+        }
+    }
+
+    fn redundant(&mut self, payload: &PayloadFormat) {
+        if let Some(red) = payload.red_payload_type {
+            let block = payload.payload_type;
+            self.line(format_args!("a=rtpmap:{red} red/48000/2"));
+            self.line(format_args!("a=fmtp:{red} {block}/{block}"));
+        }
+    }
+
+    fn format(&mut self, payload: &PayloadFormat, parameters: &str) {
         let payload_type = payload.payload_type;
         self.line(format_args!(
             "a=rtpmap:{payload_type} {}",
@@ -202,10 +224,6 @@ impl Writer {
         if !parameters.is_empty() {
             self.line(format_args!("a=fmtp:{payload_type} {parameters}"));
         }
-        if let Some(rtx) = payload.rtx_payload_type {
-            self.line(format_args!("a=rtpmap:{rtx} rtx/90000"));
-            self.line(format_args!("a=fmtp:{rtx} apt={payload_type}"));
-        }
     }
 
     /// Announces the streams that the server sends on an m-line (RFC 5576).
@@ -224,12 +242,20 @@ impl Writer {
     }
 }
 
-/// Returns the payload types of an m-line as it lists them.
-pub(super) fn payload_types<'a>(payloads: impl Iterator<Item = &'a PayloadFormat>) -> String {
-    let numbers = payloads.flat_map(|payload| {
-        [Some(payload.payload_type), payload.rtx_payload_type]
-            .into_iter()
-            .flatten()
+/// Returns the payload types of an m-line as it lists them: of each format, and whether its redundant form comes first.
+pub(super) fn payload_types<'a>(
+    payloads: impl Iterator<Item = (&'a PayloadFormat, bool)>,
+) -> String {
+    let numbers = payloads.flat_map(|(payload, prefers_red)| {
+        let mut numbers = [
+            Some(payload.payload_type),
+            payload.red_payload_type,
+            payload.rtx_payload_type,
+        ];
+        if prefers_red {
+            numbers.swap(0, 1);
+        }
+        numbers.into_iter().flatten()
     });
     numbers
         .map(|number| number.to_string())

@@ -52,6 +52,8 @@ mod limits;
 
 mod breaks;
 
+mod takeover;
+
 mod rest;
 
 mod rooms;

@@ -120,6 +120,7 @@ fn check_answer(offer: &str, answer: &str, side: Side) -> Result<(), TestCaseErr
             .collect();
         prop_assert_eq!(&numbers, &described);
         prop_assert!(numbers.iter().all(|number| listed.contains(number)));
+        check_redundancy(offer, answer)?;
     }
     if bundled.is_empty() {
         prop_assert!(head.values("group").is_empty());
@@ -128,6 +129,33 @@ fn check_answer(offer: &str, answer: &str, side: Side) -> Result<(), TestCaseErr
             head.values("group"),
             [format!("BUNDLE {}", bundled.join(" "))]
         );
+    }
+    Ok(())
+}
+
+/// Redundant sound is taken where all its blocks are Opus, and stands on the same side of that.
+fn check_redundancy(offer: &Part, answer: &Part) -> Result<(), TestCaseError> {
+    let number = |part: &Part, encoding: &str| {
+        let rtpmap = part.map("rtpmap").into_iter();
+        let mut found = rtpmap.filter(|(_, meaning)| meaning == encoding);
+        found.next().map(|(number, _)| number)
+    };
+    let (opus, red) = (number(offer, "opus/48000/2"), number(offer, "red/48000/2"));
+    let Some((opus, red)) = opus.zip(red) else {
+        prop_assert_eq!(number(answer, "red/48000/2"), None);
+        return Ok(());
+    };
+    let blocks = offer.map("fmtp").remove(&red);
+    let is_whole = blocks == Some(format!("{opus}/{opus}"));
+    prop_assert_eq!(number(answer, "red/48000/2").is_some(), is_whole);
+    let order = |part: &Part| {
+        let numbers = part.m_line.split(' ').skip(3).map(str::to_owned);
+        let both = numbers.filter(|it| *it == opus || *it == red);
+        both.collect::<Vec<_>>()
+    };
+    if is_whole {
+        prop_assert_eq!(order(offer), order(answer));
+        prop_assert_eq!(answer.map("fmtp").remove(&red), blocks);
     }
     Ok(())
 }
@@ -169,13 +197,17 @@ fn check_tracks(tracks: &[ReceiveTrack], answer: &str) -> Result<(), TestCaseErr
         };
         prop_assert!(part.m_line.starts_with(media));
         prop_assert!(part.values("mid").is_empty() || part.values("mid") == [&track.mid]);
+        let listed: Vec<_> = part.m_line.split(' ').skip(3).collect();
+        let place = |number: u8| listed.iter().position(|it| *it == number.to_string());
         let numbers = track.formats.iter().flat_map(|f| {
-            [Some(f.payload_type), f.rtx_payload_type]
-                .into_iter()
-                .flatten()
+            let mut sound = [Some(f.payload_type), f.red_payload_type];
+            // What is redundant stands where the offer has it.
+            sound.sort_by_key(|number| number.and_then(place));
+            let numbers = sound.into_iter().chain([f.rtx_payload_type]);
+            numbers.flatten()
         });
         let numbers: Vec<_> = numbers.map(|number| number.to_string()).collect();
-        prop_assert_eq!(part.m_line.split(' ').skip(3).collect::<Vec<_>>(), numbers);
+        prop_assert_eq!(&listed, &numbers);
         let ids = track.extensions;
         let ids = [
             ids.mid,
@@ -377,7 +409,8 @@ fn offer() -> impl Strategy<Value = Offer> {
 }
 
 impl Section {
-    /// Gives each payload type a number of its own, and each `rtx` that of one before it. Payload types for
+    /// Gives each payload type a number of its own, each `rtx` that of one before it, and what is redundant that of its
+    /// blocks. Payload types for
     /// which an offer has no number left (RFC 5761 §4 leaves 61) are not offered.
     fn number(&mut self, free: &mut impl ExactSizeIterator<Item = u8>) {
         self.payloads.truncate(free.len());
@@ -395,6 +428,15 @@ impl Section {
             } else {
                 before.push(*payload_type);
             }
+        }
+        let mut opus = self.payloads.iter().filter(|it| it.1 == "opus/48000/2");
+        let opus = opus.next().map_or(0, |(payload_type, ..)| *payload_type);
+        for (_, _, blocks) in self.payloads.iter_mut().filter(|it| it.1 == "red/48000/2") {
+            *blocks = match blocks.as_str() {
+                "all" => format!("{opus}/{opus}"),
+                "some" => format!("{opus}/9"),
+                _ => String::new(),
+            };
         }
     }
 }
@@ -430,7 +472,11 @@ fn payloads(
     let all: Vec<(u8, &'static str, String)> = match media {
         "audio" => vec![
             (0, "opus/48000/2", "minptime=10;useinbandfec=1".to_owned()),
-            (0, "red/48000/2", String::new()),
+            (
+                0,
+                "red/48000/2",
+                ["", "all", "some"][usize::from(rtx.0 % 3)].to_owned(),
+            ),
             (0, "G722/8000", String::new()),
         ],
         "video" => vec![

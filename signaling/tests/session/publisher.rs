@@ -108,6 +108,7 @@ fn firefox_payload(payload_type: u8, rtx: Option<u8>, codec: Codec) -> PayloadFo
     PayloadFormat {
         payload_type,
         rtx_payload_type: rtx,
+        red_payload_type: None,
         format: Format {
             codec,
             profile: 0,
@@ -161,6 +162,73 @@ fn a_chromium_offer_gives_its_formats_by_profile() {
     ];
     assert_eq!(formats, expected);
     assert_eq!(video.extensions.rid, Some(10));
+}
+
+#[test]
+fn redundant_sound_is_agreed_to_in_the_order_of_the_offer() {
+    let offer = captured("chromium-default");
+    let preferring = offer.replace("SAVPF 111 63 ", "SAVPF 63 111 ");
+    assert_ne!(offer, preferring);
+    for (offer, numbers) in [(&offer, "111 63"), (&preferring, "63 111")] {
+        let (_, negotiated) = publish(offer).unwrap();
+        let [audio, _] = receive_tracks(&negotiated.commands) else {
+            panic!("two tracks")
+        };
+        let [opus] = &audio.formats[..] else {
+            panic!("{:?}", audio.formats)
+        };
+        assert_eq!((opus.payload_type, opus.red_payload_type), (111, Some(63)));
+        let (_, answered) = parts(&negotiated.sdp);
+        assert!(answered[0].m_line.ends_with(&format!("SAVPF {numbers}")));
+        let parameters = answered[0].map("fmtp");
+        assert_eq!(parameters["63"], "111/111");
+        assert_eq!(parameters["111"], "minptime=10;useinbandfec=1");
+    }
+}
+
+#[test]
+fn redundant_sound_of_other_codings_is_left_out() {
+    let offer = captured("chromium-default");
+    for blocks in [
+        "",
+        "a=fmtp:63 111/9",
+        "a=fmtp:63 9/9",
+        "a=fmtp:63 111/",
+        "a=fmtp:63 x",
+    ] {
+        let other = offer.replace("a=fmtp:63 111/111", blocks);
+        assert_ne!(offer, other);
+        let (_, negotiated) = publish(&other.replace("\r\n\r\n", "\r\n")).unwrap();
+        let [audio, _] = receive_tracks(&negotiated.commands) else {
+            panic!("two tracks")
+        };
+        assert_eq!(audio.formats[0].red_payload_type, None, "{blocks}");
+        assert!(!negotiated.sdp.contains(" red/"), "{blocks}");
+    }
+}
+
+#[test]
+fn a_later_offer_may_prefer_redundant_sound_or_drop_it_but_not_bring_it() {
+    let offer = captured("chromium-default");
+    let without = offer.replace("SAVPF 111 63 ", "SAVPF 111 ");
+    let preferring = offer.replace("SAVPF 111 63 ", "SAVPF 63 111 ");
+    let (mut session, _) = publish(&offer).unwrap();
+    for (offer, numbers) in [
+        (&preferring, "63 111"),
+        (&offer, "111 63"),
+        (&without, "111"),
+        (&preferring, "111"),
+    ] {
+        let answer = session.handle_offer(&config(), offer).unwrap();
+        let (_, answered) = parts(&answer.sdp);
+        assert!(answered[0].m_line.ends_with(&format!("SAVPF {numbers}")));
+    }
+    let (mut session, _) = publish(&without).unwrap();
+    let answer = session.handle_offer(&config(), &preferring).unwrap();
+    assert!(
+        !answer.sdp.contains(" red/"),
+        "the forwarding unit was told of none"
+    );
 }
 
 #[test]

@@ -62,6 +62,7 @@ fn browsers_accept_what_they_can_play() {
         );
         assert!(video.ssrc.rtx.is_some() && audio.ssrc.rtx.is_none());
         assert_eq!(audio.cname, video.cname);
+        assert_eq!(video.stalls_at_once, browser == "firefox");
         assert!(!session.sends(Kind::Video));
     }
 }
@@ -85,6 +86,33 @@ fn with_transport_feedback(answer: &str, id: u8) -> String {
         }
     }
     text
+}
+
+#[test]
+fn viewers_get_redundant_sound_where_they_accept_it() {
+    let plain = captured("chromium-view-answer");
+    let rtpmap = "a=rtpmap:111 opus/48000/2\r\n";
+    let taking = |blocks: &str| {
+        let red = format!("{rtpmap}a=rtpmap:63 red/48000/2\r\n{blocks}");
+        let answer = plain.replace("SAVPF 111", "SAVPF 111 63");
+        answer.replace(rtpmap, &red)
+    };
+    let whole = taking("a=fmtp:63 111/111\r\n");
+    let other = taking("a=fmtp:63 111/9\r\n");
+    for (answer, red) in [(&whole, Some(63)), (&plain, None), (&other, None)] {
+        let (mut session, _) = view();
+        let commands = session.handle_answer(answer).unwrap();
+        let [audio, _] = send_tracks(&commands) else {
+            panic!("two tracks")
+        };
+        let formats = audio.formats.iter();
+        let formats = formats.map(|it| (it.payload_type, it.red_payload_type));
+        assert_eq!(formats.collect::<Vec<_>>(), [(111, red)]);
+    }
+    let (mut session, _) = view();
+    let foreign = whole.replace("a=rtpmap:63 red/", "a=rtpmap:63 G722/");
+    let refused = session.handle_answer(&foreign).unwrap_err();
+    assert_eq!(refused.code(), "bad_sdp");
 }
 
 #[test]
@@ -344,6 +372,7 @@ fn a_player_that_offers_transport_wide_feedback_gets_the_number_it_asked_for() {
             assert_eq!(track.extensions.transport_cc, Some(id), "{browser}");
             let feedback = track.formats[0].feedback;
             assert!(feedback.transport_cc && !feedback.remb, "{browser}");
+            assert_eq!(track.stalls_at_once, browser.starts_with("firefox"));
         }
         let line = format!("a=extmap:{id} http://www.ietf.org/id/draft-holmer-rmcat-transport");
         assert_eq!(negotiated.sdp.matches(&line).count(), tracks.len());

@@ -1,4 +1,4 @@
-/** Which video codings this browser can send, and how to ask for one of them (JSEP, section 4.2.6). */
+/** Which codings this browser can send, and how to ask for one of them (JSEP, section 4.2.6). */
 
 /** A coding that the server forwards. */
 export type VideoCodec = 'vp8' | 'h264' | 'vp9' | 'av1';
@@ -23,6 +23,14 @@ export function preferred<F extends Format>(formats: readonly F[], codec: VideoC
   const chosen = formats.filter((format) => is(format, codec));
   const repair = formats.filter(({ mimeType }) => mimeType.toLowerCase() === 'video/rtx');
   return chosen.length === 0 ? [...formats] : [...chosen, ...repair];
+}
+
+/** Returns `formats` with redundant sound (RFC 2198) first, which is how browsers are asked to send it; `undefined` where there is none. */
+export function redundantFirst<F extends Format>(formats: readonly F[]): F[] | undefined {
+  const isRedundant = ({ mimeType }: F): boolean => mimeType.toLowerCase() === 'audio/red';
+  const redundant = formats.filter(isRedundant);
+  if (redundant.length === 0) return undefined;
+  return [...redundant, ...formats.filter((format) => !isRedundant(format))];
 }
 
 /**

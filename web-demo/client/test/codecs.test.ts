@@ -1,5 +1,5 @@
 import { describe, expect, it, test } from 'vitest';
-import { preferred, withStartBitrate } from '../src/codecs.js';
+import { preferred, redundantFirst, withStartBitrate } from '../src/codecs.js';
 
 const formats = ['video/VP8', 'video/rtx', 'video/H264', 'video/H264', 'video/ulpfec'].map((mimeType, index) => ({ mimeType, index }));
 
@@ -10,6 +10,12 @@ test('one codec is offered with all its profiles and its retransmissions', () =>
 test('automatic leaves the order to the browser, and so does a codec it has not', () => {
   expect(preferred(formats, 'auto')).toEqual(formats);
   expect(preferred(formats, 'av1')).toEqual(formats);
+});
+
+test('redundant sound goes first, before the others in their order', () => {
+  const sound = ['audio/opus', 'audio/red', 'audio/G722'].map((mimeType) => ({ mimeType }));
+  expect(redundantFirst(sound)?.map(({ mimeType }) => mimeType)).toEqual(['audio/red', 'audio/opus', 'audio/G722']);
+  expect(redundantFirst(sound.slice(0, 1))).toBeUndefined();
 });
 
 describe('withStartBitrate', () => {

@@ -25,8 +25,11 @@ export class FakePeer extends EventTarget {
     return FakePeer.made.at(-1)!;
   }
 
-  addTransceiver(): { setCodecPreferences(): void } {
-    return { setCodecPreferences: () => {} };
+  /** What was asked of each transceiver: the order of its codings. */
+  preferences: string[][] = [];
+
+  addTransceiver(): { setCodecPreferences(formats: { mimeType: string }[]): void } {
+    return { setCodecPreferences: (formats) => this.preferences.push(formats.map(({ mimeType }) => mimeType)) };
   }
 
   /** Whether anything is sent. */

@@ -107,6 +107,25 @@ test('a session that the server closed is begun anew, unless it was stopped', as
   expect(publisher.status).toEqual({ kind: 'idle' });
 });
 
+test('redundant sound is asked for where the browser has it, and only when it is wanted', async () => {
+  const { room } = await joinedRoom();
+  const codings = (...mimeTypes: string[]) => {
+    const capabilities = { codecs: mimeTypes.map((mimeType) => ({ mimeType })) };
+    vi.stubGlobal('RTCRtpSender', { getCapabilities: (kind: string) => kind === 'audio' ? capabilities : { codecs: [] } });
+  };
+  codings('audio/opus', 'audio/red', 'audio/G722');
+  new Publisher(room).publish(camera());
+  await settle();
+  expect(FakePeer.last().preferences).toEqual([]);
+  new Publisher(room, { redundantAudio: true }).publish(camera());
+  await settle();
+  expect(FakePeer.last().preferences).toEqual([['audio/red', 'audio/opus', 'audio/G722']]);
+  codings('audio/opus');
+  new Publisher(room, { redundantAudio: true }).publish(camera());
+  await settle();
+  expect(FakePeer.last().preferences).toEqual([]);
+});
+
 test('an answer that cannot be used is a refusal', async () => {
   const { room, socket } = await joinedRoom();
   const publisher = new Publisher(room);

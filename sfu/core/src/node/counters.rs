@@ -88,6 +88,8 @@ pub struct Counters {
     pub dropped_unforwarded: u64,
     /// Dropped: media with layers, and of none that was negotiated.
     pub dropped_unknown_layer: u64,
+    /// Dropped: redundant sound whose headers do not fit it.
+    pub dropped_malformed_redundancy: u64,
     /// Dropped: media that came twice.
     pub dropped_duplicate: u64,
     /// Dropped: media too large to be forwarded.

@@ -59,7 +59,7 @@ impl Node {
             return;
         }
         let cached = room.joinable(now, layer.unwrap_or(0));
-        let rate = |start: Start| room.rate(now, Kind::Video, start.layer);
+        let rate = |start: Start| room.rate(now, start.layer);
         if cached.is_some_and(|start| viewer.catch_up(now, start, rate(start))) {
             self.counters.joins_from_cache += 1;
             return;

@@ -49,6 +49,9 @@ impl Node {
             }
             Ok(_) => self.counters.dropped_oversized += 1,
             Err(Unforwarded::Duplicate) => self.counters.dropped_duplicate += 1,
+            Err(Unforwarded::MalformedRedundancy) => {
+                self.counters.dropped_malformed_redundancy += 1;
+            }
             Err(Unforwarded::UnknownLayer) => self.counters.dropped_unknown_layer += 1,
             Err(Unforwarded::Probe) => self.counters.probes_received += 1,
             Err(Unforwarded::Malformed | Unforwarded::UnknownStream) => {
@@ -72,6 +75,7 @@ impl Node {
             packets,
             bytes,
         });
+        burst.bytes.extend_from_slice(arrived.redundancy);
         let start = burst.bytes.len();
         burst.bytes.extend_from_slice(arrived.payload);
         let payload = start..burst.bytes.len();
@@ -88,6 +92,7 @@ impl Node {
             scale: arrived.scale,
             padding: 0,
             payload,
+            redundancy: u16::try_from(arrived.redundancy.len()).unwrap_or(0),
             descriptor: arrived.descriptor.as_ref().map(|(_, it, _)| it.clone()),
             captured_len,
         });

@@ -104,7 +104,7 @@ impl Outlet<'_> {
                 if let Some(sendable) = self.viewer.prepare_cached(room, found, how) {
                     let (burst, packet) = found;
                     (step.begins, step.is_inside) = (false, true);
-                    if self.send(now, &sendable, Body::of(burst, packet)) {
+                    if self.send(now, &sendable, Body::of(&sendable, burst, packet)) {
                         self.counters.rtp_sent += 1;
                         done.is_shown |= sendable.first;
                     }
@@ -128,7 +128,7 @@ impl Outlet<'_> {
                 self.counters.resend_refused += 1;
                 continue;
             };
-            let is_sent = self.send(now, &sendable, Body::of(burst, packet));
+            let is_sent = self.send(now, &sendable, Body::of(&sendable, burst, packet));
             self.counters.resent += u64::from(is_sent);
         }
     }
@@ -152,7 +152,8 @@ impl Outlet<'_> {
         let found = again.and_then(|again| Some((again, room::find_again(self.room, &again)?)));
         let repeated = found.and_then(|(again, (burst, packet))| {
             let sendable = self.viewer.prepare_probe(&again, burst, packet)?;
-            Some((sendable, Body::of(burst, packet)))
+            let body = Body::of(&sendable, burst, packet);
+            Some((sendable, body))
         });
         let padded = || Some((self.viewer.prepare_padding()?, Body::default()));
         let Some((sendable, body)) = repeated.or_else(padded) else {

@@ -239,6 +239,7 @@ mod tests {
             scale: None,
             padding: 0,
             payload: 0..4,
+            redundancy: 0,
             descriptor: None,
             captured_len: 0,
         };

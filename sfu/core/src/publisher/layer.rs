@@ -255,7 +255,7 @@ impl Stream {
     fn arrived<'a>(
         &mut self,
         (seq, timestamp): (SeqNo, u64),
-        packet: &Incoming<'_, '_>,
+        packet: &Incoming<'a, '_>,
         payload: &'a [u8],
     ) -> Arrived<'a> {
         let format = self.format();
@@ -272,6 +272,7 @@ impl Stream {
             keyframe,
             scale: None,
             payload,
+            redundancy: packet.redundancy,
             descriptor: None,
             is_undescribed: false,
             captured: self.captured((timestamp, keyframe), told),

@@ -72,8 +72,10 @@ pub struct Arrived<'a> {
     pub keyframe: bool,
     /// Where it stands among the layers of its stream; `None` where that has none, or does not tell.
     pub scale: Option<Scale>,
-    /// Without header, padding and retransmission header.
+    /// Without header, padding, retransmission header and redundancy.
     pub payload: &'a [u8],
+    /// What stood right before that in redundant sound; empty mostly.
+    pub(crate) redundancy: &'a [u8],
     /// The dependency descriptor that goes with it, what has to be known to send it, and the number of its frame;
     /// `None` where the coding does without.
     pub(crate) descriptor: Option<(&'a [u8], PacketDescriptor, u16)>,
@@ -102,7 +104,7 @@ impl<'a> Arrived<'a> {
     pub(crate) fn len(&self) -> usize {
         let descriptor = self.descriptor.as_ref();
         let descriptor = descriptor.map_or(0, |(bytes, ..)| bytes.len() + DESCRIBED);
-        self.payload.len() + descriptor
+        self.redundancy.len() + self.payload.len() + descriptor
     }
 }
 
@@ -115,6 +117,8 @@ pub enum Unforwarded {
     UnknownStream,
     /// Its m-line has layers, and this is of none of them.
     UnknownLayer,
+    /// It is redundant sound (RFC 2198) whose headers do not fit it, or of another coding within.
+    MalformedRedundancy,
     /// It came before, or far too late.
     Duplicate,
     /// Padding in the stream of retransmissions, sent to probe the path.
@@ -189,6 +193,7 @@ impl Publisher {
             header: &header,
             extensions: &extensions,
             payload: packet.get(header.payload.clone()).unwrap_or_default(),
+            redundancy: &[],
         };
         let arrived = track.handle_rtp(now, &incoming, &mut self.next_source)?;
         if track.kind() == Kind::Video {

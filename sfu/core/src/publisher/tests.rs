@@ -24,12 +24,14 @@ fn video(ssrcs: Vec<SsrcPair>) -> ReceiveTrack {
     let vp8 = PayloadFormat {
         payload_type: 96,
         rtx_payload_type: Some(97),
+        red_payload_type: None,
         format: VP8,
         feedback,
     };
     let vp9 = PayloadFormat {
         payload_type: 98,
         rtx_payload_type: None,
+        red_payload_type: None,
         format: Format {
             codec: Codec::Vp9,
             ..VP8
@@ -256,6 +258,7 @@ fn sound_and_picture_of_one_ssrc_are_told_apart_by_what_they_carry() {
     let opus = PayloadFormat {
         payload_type: 111,
         rtx_payload_type: None,
+        red_payload_type: None,
         format: Format {
             codec: Codec::Opus,
             ..VP8
@@ -281,6 +284,100 @@ fn sound_and_picture_of_one_ssrc_are_told_apart_by_what_they_carry() {
             assert_eq!(arrived.first, seq == 1);
         }
     }
+}
+
+/// A publisher of sound that may be redundant, and repairs it by the same packets.
+fn redundant(now: Instant) -> Publisher {
+    let opus = PayloadFormat {
+        payload_type: 111,
+        rtx_payload_type: None,
+        red_payload_type: Some(63),
+        format: Format {
+            codec: Codec::Opus,
+            ..VP8
+        },
+        feedback: Feedback {
+            nack: true,
+            ..Feedback::default()
+        },
+    };
+    let audio = ReceiveTrack {
+        kind: Kind::Audio,
+        formats: vec![opus],
+        ..video(Vec::new())
+    };
+    Publisher::new(now, PeerId(9), vec![audio, video(Vec::new())])
+}
+
+#[test]
+fn redundant_sound_is_taken_apart_and_is_one_source_with_sound_that_is_not() {
+    let start = Instant::now();
+    let mut publisher = redundant(start);
+    let red: &[u8] = &[0xef, 0x0f, 0, 3, 111, 1, 2, 3, 4, 5];
+    let sent: [(u8, &[u8]); 4] = [(111, &[1, 2, 3]), (63, red), (111, &[6]), (63, &[111, 7])];
+    let taken: [(&[u8], &[u8]); 4] = [
+        (&[], &[1, 2, 3]),
+        (&red[..8], &[4, 5]),
+        (&[], &[6]),
+        (&[111], &[7]),
+    ];
+    for (seq, ((payload_type, payload), taken)) in (0..).zip(sent.into_iter().zip(taken)) {
+        let packet = packet(payload_type, seq, 7, payload);
+        let arrived = publisher.handle_rtp(start, &packet).unwrap();
+        assert_eq!((arrived.redundancy, arrived.payload), taken);
+        assert_eq!((arrived.source.number, arrived.first), (0, seq == 0));
+        assert!(arrived.keyframe && arrived.marker);
+    }
+}
+
+#[test]
+fn redundant_sound_that_was_lost_is_asked_for_and_taken_apart_when_it_comes() {
+    let start = Instant::now();
+    let mut publisher = redundant(start);
+    for seq in [10, 12] {
+        let packet = packet(63, seq, 7, &[111, 9]);
+        publisher.handle_rtp(start, &packet).unwrap();
+    }
+    let later = start + Duration::from_millis(20);
+    assert_eq!(feedback(&mut publisher, later), ["nack 7 [11]"]);
+    let again = packet(63, 11, 7, &[111, 8]);
+    let arrived = publisher.handle_rtp(later, &again).unwrap();
+    assert_eq!((arrived.seq.wire(), arrived.payload), (11, &[8][..]));
+    assert_eq!(
+        publisher.handle_rtp(later, &again),
+        Err(Unforwarded::Duplicate)
+    );
+}
+
+#[test]
+fn redundant_sound_that_cannot_be_taken_apart_is_dropped_and_begins_nothing() {
+    let start = Instant::now();
+    let mut publisher = redundant(start);
+    let (short, foreign): (&[u8], &[u8]) = (&[0xef, 0, 0, 9, 111, 1], &[13, 1, 2]);
+    for payload in [&[], short, foreign] {
+        let packet = packet(63, 1, 7, payload);
+        let dropped = publisher.handle_rtp(start, &packet);
+        assert_eq!(dropped, Err(Unforwarded::MalformedRedundancy));
+    }
+    let good = packet(63, 2, 7, &[111, 1]);
+    assert!(publisher.handle_rtp(start, &good).unwrap().first);
+    let mut without = publisher_without_redundancy(start);
+    assert_eq!(
+        without.handle_rtp(start, &good),
+        Err(Unforwarded::UnknownStream)
+    );
+}
+
+/// A publisher that did not agree to redundant sound.
+fn publisher_without_redundancy(now: Instant) -> Publisher {
+    let mut audio = video(Vec::new());
+    audio.kind = Kind::Audio;
+    audio.formats.truncate(1);
+    for format in &mut audio.formats {
+        (format.payload_type, format.rtx_payload_type) = (111, None);
+        format.format.codec = Codec::Opus;
+    }
+    Publisher::new(now, PeerId(9), vec![audio])
 }
 
 #[test]

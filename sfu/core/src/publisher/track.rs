@@ -8,6 +8,7 @@ use crate::publisher::{Arrived, FeedbackSent, Unforwarded};
 use crate::relay::{MAX_LAYERS, SourceClock, SourceId};
 use crate::rtp::ext::Extensions;
 use crate::rtp::packet::Header;
+use crate::rtp::red;
 use crate::rtp::rtcp::{ReceptionReport, SenderInfo};
 
 /// The state of one receiving m-line.
@@ -27,6 +28,8 @@ pub(super) struct Incoming<'a, 'b> {
     pub(super) header: &'b Header,
     pub(super) extensions: &'b Extensions<'a>,
     pub(super) payload: &'a [u8],
+    /// What stood before that in redundant sound; empty mostly.
+    pub(super) redundancy: &'a [u8],
 }
 
 impl Track {
@@ -69,7 +72,9 @@ impl Track {
 
     /// Returns whether `payload_type` was negotiated here, for media or for retransmissions.
     pub(super) fn has_payload_type(&self, payload_type: u8) -> bool {
-        self.media_format(payload_type).is_some() || self.repaired_format(payload_type).is_some()
+        self.media_format(payload_type).is_some()
+            || self.repaired_format(payload_type).is_some()
+            || self.redundant_format(payload_type).is_some()
     }
 
     /// Takes a packet of this m-line.
@@ -86,14 +91,12 @@ impl Track {
             let layer = layer.ok_or(Unforwarded::UnknownLayer)?;
             return layer.recover(packet, format, is_settled);
         }
-        let format = self
-            .media_format(header.payload_type)
-            .ok_or(Unforwarded::UnknownStream)?;
+        let (format, packet) = &self.unpack(packet)?;
         let index = self.media_layer(packet).ok_or(Unforwarded::UnknownLayer)?;
         let rtx = self.announced_rtx(header.ssrc);
         let layer = self.layers.get_mut(index);
         let layer = layer.ok_or(Unforwarded::UnknownLayer)?;
-        let arrived = layer.receive(now, packet, (format, rtx), next_source)?;
+        let arrived = layer.receive(now, packet, (*format, rtx), next_source)?;
         // Layers begin one after the other: only the first of them is news.
         let is_news = !self.is_simulcast() || self.format != Some(arrived.format);
         self.format = Some(arrived.format);
@@ -101,6 +104,28 @@ impl Track {
             first: arrived.first && is_news,
             ..arrived
         })
+    }
+
+    /// Takes redundant sound apart (RFC 2198). Browsers send sound as it is, too, where they have nothing to add: both
+    /// are of one format, so that they make one source.
+    fn unpack<'a, 'b>(
+        &self,
+        packet: &Incoming<'a, 'b>,
+    ) -> Result<(PayloadFormat, Incoming<'a, 'b>), Unforwarded> {
+        let payload_type = packet.header.payload_type;
+        if let Some(format) = self.media_format(payload_type) {
+            return Ok((format, *packet));
+        }
+        let format = self.redundant_format(payload_type);
+        let format = format.ok_or(Unforwarded::UnknownStream)?;
+        let (redundancy, payload) = red::split(packet.payload, format.payload_type)
+            .ok_or(Unforwarded::MalformedRedundancy)?;
+        let packet = Incoming {
+            payload,
+            redundancy,
+            ..*packet
+        };
+        Ok((format, packet))
     }
 
     /// Finds the layer of a packet of media: by the RID it carries, else by a stream known from
@@ -234,6 +259,14 @@ impl Track {
         formats
             .iter()
             .find(|format| format.rtx_payload_type == Some(payload_type))
+            .copied()
+    }
+
+    fn redundant_format(&self, payload_type: u8) -> Option<PayloadFormat> {
+        let formats = &self.negotiated.formats;
+        formats
+            .iter()
+            .find(|format| format.red_payload_type == Some(payload_type))
             .copied()
     }
 

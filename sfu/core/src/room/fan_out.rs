@@ -11,6 +11,7 @@ use crate::relay::{Burst, MediaPacket, PacketDescriptor};
 use crate::room::Room;
 use crate::rtp::ext::Outgoing;
 use crate::rtp::packet::HAS_EXTENSION;
+use crate::rtp::red;
 use crate::transport::{TAG_ROOM, Transport};
 use crate::viewer::{DelayElement, Sendable};
 
@@ -152,8 +153,8 @@ impl FanOut {
                 (self.burst, self.packet) = (self.burst + 1, 0);
                 continue;
             };
-            let header_len = viewer.extension_len(burst.kind(), packet);
-            let len = header_len + packet.payload.len() + usize::from(packet.padding);
+            let added_len = viewer.added_len(burst.kind(), packet);
+            let len = added_len + packet.payload.len() + usize::from(packet.padding);
             let is_tail = len < longest;
             let is_alone = packet.descriptor.is_some() && viewer.goes_alone(burst, packet);
             let is_over = |run: Run| run.segments >= MAX_RUN || len > longest || is_alone;
@@ -164,7 +165,12 @@ impl FanOut {
             let Some(sendable) = viewer.prepare(now, room, burst, packet) else {
                 continue;
             };
-            let Some(sealed) = seal(&sendable, Body::of(burst, packet), transport, out) else {
+            let Some(sealed) = seal(
+                &sendable,
+                Body::of(&sendable, burst, packet),
+                transport,
+                out,
+            ) else {
                 continue;
             };
             viewer.note_sent(now, &sendable, sealed);
@@ -209,9 +215,10 @@ impl FanOut {
     }
 }
 
-/// What of a packet is the same for all viewers.
+/// What of a packet is the same for all viewers that take it alike.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Body<'a> {
+    /// With what makes redundant sound of it, where the viewer takes that.
     payload: &'a [u8],
     /// The numbers of its picture; `None` where it has none.
     picture: Option<&'a Picture>,
@@ -222,10 +229,14 @@ pub(crate) struct Body<'a> {
 }
 
 impl<'a> Body<'a> {
-    pub(crate) fn of(burst: &'a Burst, packet: &'a MediaPacket) -> Self {
+    pub(crate) fn of(sendable: &Sendable, burst: &'a Burst, packet: &'a MediaPacket) -> Self {
         let descriptor = packet.descriptor.as_ref();
+        let payload = match sendable.block_type {
+            None => burst.payload(packet),
+            Some(_) => burst.redundant_payload(packet),
+        };
         Self {
-            payload: burst.payload(packet),
+            payload,
             picture: packet.picture.as_ref(),
             descriptor: descriptor.map(|it| (burst.descriptor(packet), it)),
             captured: burst.captured(packet),
@@ -309,6 +320,10 @@ pub(crate) fn seal(
     if let Some(picture) = body.shifted(sendable).filter(|it| !it.is_frame()) {
         let place = out.get_mut(payload_at..).unwrap_or_default();
         sendable.shift.apply(picture, place);
+    }
+    if let Some(payload_type) = sendable.block_type {
+        // The publisher's number of the coding may be another one than the viewer's.
+        red::renumber(out.get_mut(payload_at..).unwrap_or_default(), payload_type);
     }
     if sendable.padding > 0 {
         out.resize(out.len() + usize::from(sendable.padding) - 1, 0);

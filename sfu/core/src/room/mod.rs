@@ -260,9 +260,16 @@ impl Room {
         self.all().any(|stream| stream.shows(source))
     }
 
-    /// Returns what sound, or a layer of the picture, takes on the way to a viewer; `None` while that is not known.
-    pub(crate) fn rate(&self, now: Instant, kind: Kind, layer: u8) -> Option<Bitrate> {
-        self.stream(kind, layer)?.meter.rate(now)
+    /// Returns what a layer of the picture takes on the way to a viewer; `None` while that is not known.
+    pub(crate) fn rate(&self, now: Instant, layer: u8) -> Option<Bitrate> {
+        self.stream(Kind::Video, layer)?.meter.rate(now)
+    }
+
+    /// Returns what sound takes on the way to a viewer, who gets its redundancy or does not.
+    pub(crate) fn sound_rate(&self, now: Instant, is_redundant: bool) -> Bitrate {
+        let plain = self.audio.meter.rate(now).unwrap_or_default();
+        let redundancy = self.audio.redundancy.rate(now).filter(|_| is_redundant);
+        plain + redundancy.unwrap_or_default()
     }
 
     /// Returns what a tier of a layer takes; `None` while that is not known.

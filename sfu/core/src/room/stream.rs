@@ -18,8 +18,10 @@ pub(super) struct Stream {
     /// The clock of this source, or of the next one while none of its packets came; `None` before the
     /// first sender report.
     pub(super) clock: Option<SourceClock>,
-    /// What it takes on the way to a viewer.
+    /// What it takes on the way to a viewer, without redundancy.
     pub(super) meter: Meter,
+    /// What redundancy takes beside that on the way to who gets it.
+    pub(super) redundancy: Meter,
     /// What its tiers take; `None` where it has no layers within.
     pub(super) tiers: Option<Box<TierMeters>>,
     /// Its last packets. Only video is kept: no repair of sound is negotiated.
@@ -29,7 +31,12 @@ pub(super) struct Stream {
 impl Stream {
     /// Notes what a burst takes on the way to a viewer.
     pub(super) fn note(&mut self, burst: &Burst) {
-        self.meter.note(burst.arrived, sent_len(burst));
+        let redundancy = burst.packets.iter().map(|it| usize::from(it.redundancy));
+        let redundancy = redundancy.sum::<usize>();
+        self.meter.note(burst.arrived, sent_len(burst) - redundancy);
+        if redundancy > 0 {
+            self.redundancy.note(burst.arrived, redundancy);
+        }
         for packet in &burst.packets {
             if let Some(scale) = &packet.scale {
                 let tiers = self.tiers.get_or_insert_default();

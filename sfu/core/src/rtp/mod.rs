@@ -6,6 +6,8 @@ pub mod packet;
 
 pub mod ext;
 
+pub mod red;
+
 pub mod seq;
 
 pub mod rtcp;

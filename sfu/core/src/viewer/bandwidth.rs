@@ -398,6 +398,7 @@ mod tests {
             formats: vec![PayloadFormat {
                 payload_type: 96,
                 rtx_payload_type: Some(97),
+                red_payload_type: None,
                 format,
                 feedback: Feedback {
                     transport_cc: true,
@@ -413,6 +414,7 @@ mod tests {
                 rtx: Some(2),
             },
             cname: "klieg".into(),
+            stalls_at_once: false,
         }]
     }
 

@@ -16,6 +16,8 @@ pub(super) struct Playout {
     id: Option<u8>,
     /// What is told; `None` before anything was to be.
     delay: Option<PlayoutDelay>,
+    /// Whether it is told to wait for a step at least; set once.
+    stalls_at_once: bool,
     /// Frames that are still to say it.
     frames: u8,
 }
@@ -26,6 +28,7 @@ impl Playout {
         Self {
             id,
             delay: None,
+            stalls_at_once: negotiated.stalls_at_once,
             frames: 0,
         }
     }
@@ -44,7 +47,14 @@ impl Playout {
         if self.frames == 0 {
             return None;
         }
-        DelayElement::new(self.id?, self.delay?)
+        let delay = self.delay?;
+        // What is to be shown at once has no time, and Firefox goes by the times of what it has drawn.
+        let told = if self.stalls_at_once {
+            delay.after_a_step()
+        } else {
+            delay
+        };
+        DelayElement::new(self.id?, told)
     }
 
     /// Notes that a packet said it; `ends` whether its picture ends with it.

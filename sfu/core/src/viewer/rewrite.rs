@@ -431,6 +431,7 @@ mod tests {
             scale: None,
             padding: 0,
             payload: 0..0,
+            redundancy: 0,
             descriptor: None,
             captured_len: 0,
         }

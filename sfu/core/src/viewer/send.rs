@@ -144,10 +144,15 @@ impl Viewer {
         tracks.any(|track| track.kind() == burst.kind() && track.tells_active(packet))
     }
 
-    /// Returns how much the header extensions add to a packet, in bytes.
-    pub(crate) fn extension_len(&self, kind: Kind, packet: &MediaPacket) -> usize {
+    /// Returns how much header extensions and redundancy add to a packet, in bytes.
+    pub(crate) fn added_len(&self, kind: Kind, packet: &MediaPacket) -> usize {
         let track = self.tracks.iter().find(|track| track.kind() == kind);
-        track.map_or(0, |track| track.extension_len(packet))
+        track.map_or(0, |track| track.added_len(packet))
+    }
+
+    /// Returns whether it takes redundant sound as that.
+    pub(super) fn takes_redundancy(&self) -> bool {
+        self.tracks.iter().any(Track::takes_redundancy)
     }
 
     /// Notes a packet in the cache that comes next; returns whether it is of layers that are not shown.

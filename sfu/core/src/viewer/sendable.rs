@@ -24,6 +24,8 @@ pub(crate) struct Sendable {
     pub(crate) captured: Option<NonZeroU8>,
     /// The number to stand before the payload of a retransmission (RFC 4588, section 4).
     pub(crate) original: Option<u16>,
+    /// The payload type of the blocks of redundant sound, for it goes as that; `None` mostly.
+    pub(crate) block_type: Option<u8>,
     /// What is added to the numbers of its picture.
     pub(crate) shift: Shift,
     /// Bytes of padding behind the payload.

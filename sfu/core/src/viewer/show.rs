@@ -37,7 +37,7 @@ impl Viewer {
         }
         let (rungs, count) = rungs(now, (self.choice, best), room);
         let rungs = rungs.get(..count).unwrap_or_default();
-        let sound = room.rate(now, Kind::Audio, 0).unwrap_or_default();
+        let sound = room.sound_rate(now, self.takes_redundancy());
         let shown = self.shown_tier().map(|(layer, tier)| key(layer, tier));
         let chosen = self.bandwidth.choose(now, rungs, shown, sound);
         let mut selected = Selected {

@@ -67,6 +67,7 @@ impl Scene {
             captured_len: 0,
             padding: 0,
             payload: 0..LEN,
+            redundancy: 0,
         };
         let burst = Arc::new(Burst {
             room: RoomKey(1),
@@ -110,6 +111,7 @@ fn track() -> SendTrack {
         formats: vec![PayloadFormat {
             payload_type: 96,
             rtx_payload_type: None,
+            red_payload_type: None,
             format: VP8,
             feedback: Feedback::default(),
         }],
@@ -119,6 +121,7 @@ fn track() -> SendTrack {
             rtx: None,
         },
         cname: "klieg".into(),
+        stalls_at_once: false,
     }
 }
 

@@ -102,8 +102,27 @@ impl Track {
         self.negotiated.extensions.descriptor.is_some() && self.rewrite.tells_active(packet)
     }
 
+    /// Returns how much header extensions and redundancy add to a packet, in bytes.
+    pub(super) fn added_len(&self, packet: &MediaPacket) -> usize {
+        self.extension_len(packet) + self.redundancy_len(packet)
+    }
+
+    /// Returns whether it takes redundant sound as that.
+    pub(super) fn takes_redundancy(&self) -> bool {
+        self.red_payload_type().is_some()
+    }
+
+    fn redundancy_len(&self, packet: &MediaPacket) -> usize {
+        let redundancy = usize::from(packet.redundancy);
+        if redundancy > 0 && self.takes_redundancy() {
+            redundancy
+        } else {
+            0
+        }
+    }
+
     /// Returns how much the header extensions add to a packet, in bytes.
-    pub(super) fn extension_len(&self, packet: &MediaPacket) -> usize {
+    fn extension_len(&self, packet: &MediaPacket) -> usize {
         let descriptor = packet.descriptor.as_ref();
         let descriptor = self.negotiated.extensions.descriptor.zip(descriptor);
         let delay = self.playout.element();
@@ -165,7 +184,8 @@ impl Track {
         let first = self.sent_packets == 0;
         let format = self.format?;
         let numbers = self.rewrite.number(burst, packet, past)?;
-        let bytes = u32::try_from(packet.payload.len()).unwrap_or(u32::MAX);
+        let bytes = packet.payload.len() + self.redundancy_len(packet);
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
         self.sent_packets = self.sent_packets.wrapping_add(1);
         self.sent_bytes = self.sent_bytes.wrapping_add(bytes);
         if self.opening == Some(packet.timestamp) {
@@ -182,7 +202,7 @@ impl Track {
             begins,
             delay,
             transport_sequence: self.transport_sequence(number),
-            ..self.sendable(packet, format.payload_type, numbers)
+            ..self.sendable(packet, self.payload_types(packet, &format), numbers)
         })
     }
 
@@ -258,7 +278,8 @@ impl Track {
             if self.rewrite.is_thinned(again.sent_as) {
                 return None;
             }
-            return Some(self.sendable(packet, format.payload_type, numbers));
+            let payload_types = self.payload_types(packet, &format);
+            return Some(self.sendable(packet, payload_types, numbers));
         }
         self.repetition(packet, (&format, again, number))
     }
@@ -293,6 +314,7 @@ impl Track {
             delay: None,
             captured: None,
             original: None,
+            block_type: None,
             shift: Shift::default(),
             padding: u8::MAX,
             is_blank: false,
@@ -314,7 +336,9 @@ impl Track {
         let (ssrc, payload_type) = self.repair_stream(format)?;
         let numbers = self.rewrite.numbers_of(again.sent_as, packet)?;
         let seq = self.resend.next();
-        let sendable = self.sendable(packet, payload_type, Numbers { seq, ..numbers });
+        let numbers = Numbers { seq, ..numbers };
+        // What repairs a payload type repeats that, and never redundancy (RFC 4588, section 8.6).
+        let sendable = self.sendable(packet, (payload_type, None), numbers);
         Some(Sendable {
             header: OutgoingHeader {
                 ssrc,
@@ -415,6 +439,19 @@ impl Track {
         self.commanded.replace(number) != Some(number)
     }
 
+    /// Returns under which payload type it takes redundant sound. It takes no other sound than Opus, so that the first
+    /// format is the one in use.
+    fn red_payload_type(&self) -> Option<u8> {
+        self.negotiated.formats.first()?.red_payload_type
+    }
+
+    /// Returns under which payload type a packet goes, and its blocks where it goes as redundant sound.
+    fn payload_types(&self, packet: &MediaPacket, format: &PayloadFormat) -> (u8, Option<u8>) {
+        let (own, redundancy) = (format.payload_type, packet.redundancy);
+        let red = (redundancy > 0).then(|| self.red_payload_type()).flatten();
+        red.map_or((own, None), |red| (red, Some(own)))
+    }
+
     fn payload_format(&self, sent: &Format) -> Option<PayloadFormat> {
         let formats = &self.negotiated.formats;
         let exact = formats.iter().find(|format| format.format == *sent);
@@ -428,7 +465,12 @@ impl Track {
         reason = "copied from call to call, a packet's numbers cost 20 ns more"
     )]
     #[inline(always)]
-    fn sendable(&self, packet: &MediaPacket, payload_type: u8, numbers: Numbers) -> Sendable {
+    fn sendable(
+        &self,
+        packet: &MediaPacket,
+        (payload_type, block_type): (u8, Option<u8>),
+        numbers: Numbers,
+    ) -> Sendable {
         let header = OutgoingHeader {
             marker: numbers.marker,
             payload_type,
@@ -449,6 +491,7 @@ impl Track {
             delay: None,
             captured: self.captured(packet).filter(|_| !is_blank),
             original: None,
+            block_type,
             shift,
             padding: if is_blank { 1 } else { packet.padding },
             is_blank,

@@ -40,6 +40,17 @@ pub(crate) enum Extensions {
     TwoByte,
 }
 
+/// How a publisher sends sound.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sound {
+    /// As Opus.
+    Plain,
+    /// Each packet with the block before it (RFC 2198), but the first.
+    Redundant,
+    /// With block headers that say more than there is.
+    Malformed,
+}
+
 /// A source of VP8 and Opus.
 #[expect(
     clippy::struct_excessive_bools,
@@ -63,6 +74,10 @@ pub(crate) struct Publishing {
     pub(crate) has_rtx: bool,
     /// Whether it sends sound.
     pub(crate) has_audio: bool,
+    /// How it sends sound from the second packet on.
+    pub(crate) sound: Sound,
+    /// The sound that it sent: header and payload.
+    pub(crate) sounds: Vec<(OutgoingHeader, Vec<u8>)>,
     /// Whether it sends a picture.
     pub(crate) has_video: bool,
     /// Whether it sends the keyframes that it is asked for.
@@ -103,6 +118,8 @@ impl Publishing {
             extensions: Extensions::OneByte,
             has_rtx: true,
             has_audio: true,
+            sound: Sound::Plain,
+            sounds: Vec::new(),
             has_video: true,
             is_answering: true,
             gaps: 0,
@@ -176,8 +193,28 @@ impl Publishing {
     fn send_sound(&mut self, peer: &mut Peer) {
         self.audio_seq = self.audio_seq.wrapping_add(1);
         let timestamp = u32::from(self.audio_seq) * 960;
-        let numbers = (111, self.audio_seq, self.ssrc + 2, timestamp);
-        self.send(peer, numbers, &[9; 80], false);
+        let own = sound_payload(self.audio_seq);
+        let (payload_type, payload) = match self.sound {
+            Sound::Redundant if self.audio_seq > 2 => {
+                let earlier = sound_payload(self.audio_seq - 1);
+                let [_, rest @ ..] = (960 << 10 | earlier.len() as u32).to_be_bytes();
+                (63, [&[0xef], &rest[..], &[111], &earlier, &own].concat())
+            }
+            Sound::Malformed => (63, vec![0xef, 0, 0, 200, 111]),
+            Sound::Plain | Sound::Redundant => (111, own),
+        };
+        let numbers = (payload_type, self.audio_seq, self.ssrc + 2, timestamp);
+        let marker = self.audio_seq.is_multiple_of(10);
+        let packet = self.send(peer, numbers, &payload, marker);
+        let header = Header::parse(&packet).unwrap();
+        let header = OutgoingHeader {
+            marker,
+            payload_type,
+            sequence_number: header.sequence_number,
+            timestamp,
+            ssrc: header.ssrc,
+        };
+        self.sounds.push((header, payload));
     }
 
     fn repair(&mut self, peer: &mut Peer, pairs: &[u8]) {
@@ -277,7 +314,11 @@ impl Publishing {
         let mut packet = header.to_bytes().to_vec();
         let [high, low] = self.transport_seq.to_be_bytes();
         self.transport_seq = self.transport_seq.wrapping_add(1);
-        let mid = if payload_type == 111 { b'0' } else { b'1' };
+        let mid = if matches!(payload_type, 63 | 111) {
+            b'0'
+        } else {
+            b'1'
+        };
         match self.extensions {
             Extensions::None => {}
             Extensions::OneByte => {
@@ -300,6 +341,12 @@ impl Publishing {
         peer.send_rtp(&packet);
         packet
     }
+}
+
+/// A block of sound that says which it is, in blocks of several lengths.
+pub(crate) fn sound_payload(seq: u16) -> Vec<u8> {
+    let [_, number] = seq.to_be_bytes();
+    vec![number; 80 + usize::from(seq % 7)]
 }
 
 /// A VP8 payload that says which frame and packet it is and can be checked byte by byte.
@@ -326,6 +373,8 @@ pub(crate) struct Watching {
     pub(crate) last_frame: Option<Instant>,
     /// Packets of sound.
     pub(crate) audio: u32,
+    /// The sound, in the order of arrival: header and payload.
+    pub(crate) sounds: Vec<(Header, Vec<u8>)>,
     /// Video packets, by extended number.
     pub(crate) received: Received,
     /// When each frame was.
@@ -373,6 +422,7 @@ impl Watching {
             first_frame: None,
             last_frame: None,
             audio: 0,
+            sounds: Vec::new(),
             received: BTreeMap::new(),
             shown: Vec::new(),
             bytes: Vec::new(),
@@ -445,6 +495,8 @@ impl Watching {
             match header.ssrc {
                 2001 => {
                     self.audio += 1;
+                    let payload = packet[header.payload.clone()].to_vec();
+                    self.sounds.push((header, payload));
                     self.heard.push(now);
                 }
                 2002 => {

@@ -16,7 +16,7 @@ use klieg_sfu_core::node::{Node, NodeConfig, PeerHandshake};
 use klieg_sfu_core::relay::ShardMessage;
 use klieg_sfu_core::rtp::packet::Header;
 
-use super::actor::{Publishing, Watching};
+use super::actor::{Publishing, Sound, Watching};
 use super::bottleneck::Bottleneck;
 use super::layered::{DESCRIPTOR, Layered};
 use super::peer::{Nomination, Peer, PeerConfig};
@@ -139,6 +139,29 @@ impl Stage {
         self.add(id, link, media, Role::Publishing(Box::new(publishing)))
     }
 
+    /// Adds a publisher of VP8 and redundant Opus; returns its place.
+    pub(crate) fn publish_redundant(&mut self, id: u64, link: Link) -> usize {
+        let mut publishing = Publishing::new(self.now, u32::try_from(id).unwrap_or(0) * 100);
+        publishing.sound = Sound::Redundant;
+        let mut tracks = receive_tracks();
+        tracks[0].formats[0].red_payload_type = Some(63);
+        let role = Role::Publishing(Box::new(publishing));
+        self.add(id, link, Media::Publish(tracks), role)
+    }
+
+    /// Adds a viewer that takes redundant Opus, under payload types of its own; returns its place.
+    pub(crate) fn watch_redundant(&mut self, id: u64, link: Link) -> usize {
+        let mut tracks = send_tracks(&[(96, Some(97), VP8)]);
+        for track in &mut tracks {
+            track.extensions.transport_cc = Some(TRANSPORT_CC);
+        }
+        tracks[0].formats[0].payload_type = 109;
+        tracks[0].formats[0].red_payload_type = Some(62);
+        let watching = Watching::new(self.now);
+        let role = Role::Watching(Box::new(watching));
+        self.add(id, link, Media::View(tracks), role)
+    }
+
     /// Adds a publisher of VP8 in layers; returns its place.
     pub(crate) fn simulcast(&mut self, id: u64, link: Link, layers: Vec<SentLayer>) -> usize {
         let mut tracks = receive_tracks();
@@ -207,19 +230,30 @@ impl Stage {
 
     /// Adds a viewer that takes play-out delays, too; returns its place.
     pub(crate) fn watch_delayed(&mut self, id: u64, link: Link) -> usize {
-        self.watch_told(id, link, Some(97))
+        self.watch_told(id, link, (Some(97), false))
     }
 
     /// The same, which repairs by the same packets; returns its place.
     pub(crate) fn watch_delayed_on_one_stream(&mut self, id: u64, link: Link) -> usize {
-        self.watch_told(id, link, None)
+        self.watch_told(id, link, (None, false))
     }
 
-    fn watch_told(&mut self, id: u64, link: Link, rtx: Option<u8>) -> usize {
+    /// The same of one that stalls where pictures are to be shown at once; returns its place.
+    pub(crate) fn watch_delayed_by_time(&mut self, id: u64, link: Link) -> usize {
+        self.watch_told(id, link, (Some(97), true))
+    }
+
+    fn watch_told(
+        &mut self,
+        id: u64,
+        link: Link,
+        (rtx, stalls_at_once): (Option<u8>, bool),
+    ) -> usize {
         let mut tracks = send_tracks(&[(96, rtx, VP8)]);
         for track in &mut tracks {
             track.extensions.transport_cc = Some(TRANSPORT_CC);
             track.extensions.playout_delay = Some(PLAYOUT_DELAY);
+            track.stalls_at_once = stalls_at_once;
         }
         let mut watching = Watching::new(self.now);
         watching.reports_transport = false;
@@ -668,6 +702,7 @@ fn format(payload_type: u8, rtx_payload_type: Option<u8>, format: Format) -> Pay
     PayloadFormat {
         payload_type,
         rtx_payload_type,
+        red_payload_type: None,
         format,
         feedback,
     }
@@ -700,6 +735,7 @@ pub(crate) fn send_tracks(video: &[(u8, Option<u8>, Format)]) -> Vec<SendTrack> 
         extensions: ExtensionIds::default(),
         ssrc,
         cname: "klieg".into(),
+        stalls_at_once: false,
     };
     let video = video
         .iter()
