@@ -1,6 +1,6 @@
 /** Every sentence of the pages in Vietnamese. */
 
-import { digits, formatsOf } from './formats.js';
+import { clock, digits, formatsOf } from './formats.js';
 import type { Messages } from './index.js';
 
 export { vi as words } from '@klieg/client';
@@ -20,9 +20,10 @@ export const vi: Messages = {
   viewers: (count) => `${compact.format(count)} người xem`,
   viewersShort: (count) => compact.format(count),
   language: 'Ngôn ngữ',
+  begins: (ms, at) => ms <= 0 ? 'Sắp bắt đầu' : ms < 86_400_000 ? `Bắt đầu sau ${clock(ms)}` : `Bắt đầu ${day.format(at)}`,
 
   title: {
-    lobby: 'Đang trực tiếp · Klieg',
+    lobby: (show) => `${show === 'live' ? 'Đang trực tiếp' : show === 'upcoming' ? 'Sắp diễn ra' : 'Đã phát'} · Klieg`,
     room: (title) => `${title} · Klieg`,
     studio: (title) => `Phòng phát: ${title} · Klieg`,
     analytics: (title) => title === undefined ? 'Khán giả · Klieg' : `Khán giả: ${title} · Klieg`,
@@ -31,19 +32,35 @@ export const vi: Messages = {
   },
 
   lobby: {
-    heading: 'Đang trực tiếp',
-    lead: 'Xem ngay khi đang diễn ra, chậm hơn sân khấu chưa đến một giây.',
-    waitingHeading: 'Đang chờ người dẫn',
+    headings: { live: 'Đang trực tiếp', upcoming: 'Sắp diễn ra', past: 'Đã phát' },
+    leads: {
+      live: 'Xem ngay khi đang diễn ra, chậm hơn sân khấu chưa đến một giây.',
+      upcoming: 'Hãy có mặt khi chương trình bắt đầu.',
+      past: 'Những gì đã phát, và kết quả ra sao.',
+    },
+    lists: 'Những chương trình nào',
+    tabs: { live: 'Trực tiếp', upcoming: 'Sắp diễn ra', past: 'Đã phát' },
+    categories: 'Thể loại',
+    anyCategory: 'Tất cả',
+    allUpcoming: 'Tất cả chương trình đã báo trước',
+    toLive: 'Xem những gì đang phát',
+    more: 'Xem thêm',
     search: 'Tìm phòng và người dẫn',
     create: 'Phát trực tiếp',
     startedAgo: (minutes) =>
       minutes < 1 ? 'vừa bắt đầu' : minutes < 60 ? `được ${minutes} phút` : `được ${Math.floor(minutes / 60)} giờ ${minutes % 60} phút`,
     notYet: 'Chưa phát',
+    waiting: 'Đang chờ người dẫn',
+    endedAt: (at) => day.format(at),
     reconnecting: 'Đang kết nối lại',
     loading: 'Đang tải danh sách phòng…',
-    count: (rooms) => `${number.format(rooms)} phòng`,
-    empty: 'Sân khấu chưa sáng đèn',
-    emptyLead: 'Hiện chưa có ai phát trực tiếp. Hãy là người đầu tiên: chỉ cần một chiếc camera.',
+    count: (rooms, more) => more ? `hơn ${number.format(rooms)} phòng` : `${number.format(rooms)} phòng`,
+    empty: { live: 'Sân khấu chưa sáng đèn', upcoming: 'Chưa có chương trình nào được báo trước', past: 'Chưa có gì được phát' },
+    emptyLead: {
+      live: 'Hiện chưa có ai phát trực tiếp. Hãy là người đầu tiên: chỉ cần một chiếc camera.',
+      upcoming: 'Hãy báo trước chương trình của bạn: mở một phòng và cho biết khi nào bắt đầu.',
+      past: 'Các chương trình sẽ có ở đây khi kết thúc.',
+    },
     emptyLive: 'Hiện chưa có ai phát trực tiếp.',
     noMatch: (query) => `Không có phòng nào khớp với “${query}”`,
     noMatchLead: 'Thử từ khác, hoặc xem tất cả những gì đang phát.',
@@ -113,6 +130,10 @@ export const vi: Messages = {
     titlePlaceholder: 'Về chuyện gì?',
     visibility: 'Ai tìm được phòng',
     public: 'Mọi người: có trong sảnh',
+    category: 'Thể loại',
+    categoryPlaceholder: 'Trà, âm nhạc, làm vườn…',
+    scheduledAt: 'Khi nào bắt đầu',
+    optional: 'không bắt buộc',
     unlisted: 'Chỉ người có liên kết',
     guests: 'Cho khách trò chuyện mà không cần đăng nhập',
     submit: 'Mở phòng phát',
@@ -166,6 +187,25 @@ export const vi: Messages = {
     announcement: 'Một thông báo cho mọi người',
     announced: 'Thông báo',
     send: 'Gửi',
+  keys: {
+    heading: 'Phím tắt',
+    lead: 'Khi bạn đang viết, phím chỉ để viết.',
+    space: 'Phím cách',
+    deeds: {
+      ' ': 'Tạm dừng, rồi xem tiếp trực tiếp', m: 'Tắt và bật tiếng', f: 'Toàn màn hình', t: 'Hình rộng, trò chuyện ở dưới', p: 'Hình trong cửa sổ nhỏ',
+      q: 'Chất lượng', c: 'Viết trong khung trò chuyện', '?': 'Các phím này', escape: 'Đóng những gì đang mở',
+    },
+  },
+
+  end: {
+    cancelled: 'Sự kiện này đã bị hủy',
+    duration: 'Thời lượng',
+    peak: 'Đông nhất',
+    visits: 'Lượt xem',
+    likes: 'Lượt thích',
+    next: 'Xem gì tiếp theo',
+  },
+
     signIn: 'Đăng nhập để trò chuyện',
     notAllowed: 'Bạn không thể viết ở đây.',
     newer: 'Tin nhắn mới',
