@@ -96,6 +96,7 @@ test('a show with products, a poll, questions and chat', async () => {
   await sees(guest, 'dialog[open] kbd');
   await picture(guest, 'player-keys');
   await guest.press('Escape');
+  await until('the list of keys is gone', () => guest.look(() => document.querySelector('dialog:modal') === null), Boolean);
   await guest.press(' ');
   await until('it is held', () => guest.look(() => document.querySelector<HTMLVideoElement>('[data-test=video]')?.paused), (held) => held === true);
   await picture(guest, 'player-held');
@@ -200,8 +201,10 @@ async function picture(tab: ChromiumTab, name: string): Promise<void> {
     await tab.resize(width, height);
     for (const scheme of SCHEMES) {
       await tab.dress(scheme);
-      // Links take their new colours a frame later.
-      await tab.look(() => new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve))));
+      // Without motion, what inherits its colour takes the new one a frame after what is around it.
+      await tab.look(async () => {
+        for (let frame = 0; frame < 20; frame++) await new Promise((resolve) => requestAnimationFrame(resolve));
+      });
       const bytes = await tab.picture();
       const sideways = await tab.look(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
       if (sideways > 0) note(`${sideways} px too wide`, size);

@@ -438,6 +438,7 @@ export interface ServerMessages {
   'stats': RoomStats;
   'analytics': LiveAnalytics;
   'room.status': { status: RoomStatus; startedAt?: string | null; endedAt?: string; summary?: EventSummary; message?: string };
+  'room.updated': { room: RoomInfo };
   'token.refresh': { token: string; expiresAt: string };
   'server.draining': { reconnectAfterMs: number };
 }

@@ -310,6 +310,7 @@ export class Room extends Emitter<RoomEvents> {
       case 'joined': return this.#handleJoined(message.d);
       case 'rtc.publisher': return this.#setPublisher(message.d);
       case 'room.status': return this.#setStatus(message.d);
+      case 'room.updated': return this.#setInfo(message.d.room);
       case 'stats': return this.#setStats(message.d);
       case 'analytics': return this.emit('analytics', message.d);
       case 'you': return this.#setYou(message.d);
@@ -415,6 +416,14 @@ export class Room extends Emitter<RoomEvents> {
     if (summary !== undefined) room.summary = summary;
     this.#snapshot = { ...this.#snapshot, room };
     this.emit('info', room);
+  }
+
+  #setInfo(room: RoomInfo): void {
+    if (this.#snapshot === undefined) return;
+    // What an event came to is told once, at its end.
+    const { summary } = this.#snapshot.room;
+    this.#snapshot = { ...this.#snapshot, room: summary === undefined ? room : { ...room, summary } };
+    this.emit('info', this.#snapshot.room);
   }
 
   #setStats(stats: RoomStats): void {

@@ -235,3 +235,12 @@ test('a show that was over before is no show that has not begun', async () => {
   expect(room.ended).toBe(true);
   room.close();
 });
+
+test('what the owner writes anew is told, and what the last event came to is kept', async () => {
+  const { room, socket } = await joinedRoom();
+  const summary = { durationSec: 60, peakViewers: 3, totalViewers: 4, watchTimeSec: 120, likes: 0, messages: 1, orders: 0, revenue: {} };
+  socket.receive({ t: 'room.status', seq: 11, d: { status: 'ended', summary } });
+  socket.receive({ t: 'room.updated', seq: 12, d: { room: { ...snapshot().room, status: 'ready', title: 'Another', scheduledAt: '2026-11-23T10:00:00Z' } } });
+  expect(room.info).toMatchObject({ title: 'Another', scheduledAt: '2026-11-23T10:00:00Z', summary });
+  room.close();
+});

@@ -40,7 +40,7 @@ export const en = {
     tabs: { live: 'Live', upcoming: 'Coming up', past: 'Past' },
     categories: 'Categories',
     anyCategory: 'All',
-    allUpcoming: 'All that is announced',
+    all: 'See all',
     toLive: 'See what is on',
     more: 'Show more',
     search: 'Search rooms and hosts',

@@ -42,7 +42,7 @@ export const vi: Messages = {
     tabs: { live: 'Trực tiếp', upcoming: 'Sắp diễn ra', past: 'Đã phát' },
     categories: 'Thể loại',
     anyCategory: 'Tất cả',
-    allUpcoming: 'Tất cả chương trình đã báo trước',
+    all: 'Xem tất cả',
     toLive: 'Xem những gì đang phát',
     more: 'Xem thêm',
     search: 'Tìm phòng và người dẫn',
