@@ -66,6 +66,8 @@ test('keys do nothing where somebody writes, with another key, or for long', () 
   expect(press('m', { target: within('input') })).toBeUndefined();
   // A button that has the focus is pressed by the space bar.
   expect([press('m', { target: within('button') }), press(' ', { target: within('button') })]).toEqual([act, undefined]);
+  // In a dialog that was just closed, nothing is pressed any more.
+  expect([press(' ', { target: within('dialog', 'button') }), press(' ', { target: within('dialog', 'dialog:not([open])', 'button') })]).toEqual([undefined, act]);
 });
 
 function room(id: string, status: RoomInfo['status'] = 'scheduled', scheduledAt?: string): RoomInfo {
@@ -73,6 +75,6 @@ function room(id: string, status: RoomInfo['status'] = 'scheduled', scheduledAt?
 }
 
 /** An element that stands in one of a kind. */
-function within(kind: string): unknown {
-  return { closest: (selector: string) => kind !== '' && selector.split(', ').includes(kind) ? {} : null };
+function within(...kinds: string[]): unknown {
+  return { closest: (selector: string) => selector.split(', ').some((one) => kinds.includes(one)) ? {} : null };
 }

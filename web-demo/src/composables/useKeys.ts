@@ -27,7 +27,9 @@ type Press = Pick<KeyboardEvent, 'key' | 'repeat' | 'ctrlKey' | 'metaKey' | 'alt
 export function actOf({ key, repeat, ctrlKey, metaKey, altKey, defaultPrevented, target }: Press, keys: Readonly<Record<string, () => void>>): (() => void) | undefined {
   if (repeat || ctrlKey || metaKey || altKey || defaultPrevented) return undefined;
   const within = (selector: string) => (target as Partial<Element> | null)?.closest?.(selector) != null;
-  if (within(WRITING) || (key === ' ' && within(PRESSED))) return undefined;
+  // What a dialog that was closed had in it keeps the focus until the next frame.
+  const left = within('dialog:not([open])');
+  if (!left && (within(WRITING) || (key === ' ' && within(PRESSED)))) return undefined;
   const name = key.toLowerCase();
   return Object.hasOwn(keys, name) ? keys[name] : undefined;
 }
