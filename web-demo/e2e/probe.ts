@@ -12,6 +12,8 @@ declare global {
     kliegLongestGapMs: number;
     /** When the picture moved last. */
     kliegShownAt: number;
+    /** What the keys for media do, by the name of each. */
+    kliegMediaKeys: Record<string, MediaSessionActionHandler | null>;
     /** Every camera and microphone that the page opened. */
     kliegTracks: MediaStreamTrack[];
     /** When the video first played, in milliseconds since the page was asked for. */
@@ -59,6 +61,16 @@ export function remember(): void {
   // To a browser, each look of a test into a page is a touch of the visitor. A visitor who only followed a link has not touched anything.
   Object.defineProperty(navigator, 'userActivation', { value: { hasBeenActive: false, isActive: false } });
   document.addEventListener('playing', () => { window.kliegPlayingAt ??= Math.round(performance.now()); }, true);
+  // No test can press them.
+  window.kliegMediaKeys = {};
+  const media = navigator.mediaSession as MediaSession | undefined;
+  const set = media?.setActionHandler.bind(media);
+  if (media !== undefined && set !== undefined) {
+    media.setActionHandler = (name, handler) => {
+      set(name, handler);
+      window.kliegMediaKeys[name] = handler;
+    };
+  }
   window.kliegStatuses = [];
   new MutationObserver(() => {
     const status = document.querySelector<HTMLElement>('[data-test=status]')?.dataset['status'];

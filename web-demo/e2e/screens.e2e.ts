@@ -52,6 +52,28 @@ test('the lobby of a dark stage, and its dialogs', async () => {
   await second.close();
 });
 
+test('the lists of the lobby that have nothing', async () => {
+  showLogOnFailure();
+  await guest.open(`${server.url}/?show=past`);
+  await sees(guest, 'main h2');
+  await picture(guest, 'lobby-past-empty');
+  await guest.open(`${server.url}/?q=coffee`);
+  await sees(guest, '[data-test=clear]');
+  await picture(guest, 'lobby-no-match');
+});
+
+test('what is announced', async () => {
+  showLogOnFailure();
+  await announce();
+  await guest.open(`${server.url}/?show=upcoming`);
+  await sees(guest, '[data-test=begins]');
+  await picture(guest, 'lobby-upcoming');
+  await guest.click('[data-test=room-card]:has([data-test=begins])');
+  await isTold(guest, 'waiting');
+  await sees(guest, '[data-test=stage] [data-test=begins]');
+  await picture(guest, 'player-countdown');
+});
+
 test('a room before the show', async () => {
   showLogOnFailure();
   await prepareCamera(host);
@@ -70,6 +92,18 @@ test('a show with products, a poll, questions and chat', async () => {
   await frames(guest, 60);
   await reads(guest, 'second infusion');
   await picture(guest, 'player');
+  await guest.press('?');
+  await sees(guest, 'dialog[open] kbd');
+  await picture(guest, 'player-keys');
+  await guest.press('Escape');
+  await until('the list of keys is gone', () => guest.look(() => document.querySelector('dialog:modal') === null), Boolean);
+  await guest.press(' ');
+  await until('it is held', () => guest.look(() => document.querySelector<HTMLVideoElement>('[data-test=video]')?.paused), (held) => held === true);
+  await picture(guest, 'player-held');
+  await guest.press(' ');
+  await guest.press('t');
+  await picture(guest, 'player-theatre');
+  await guest.press('t');
   await guest.click('[data-test=side-questions]');
   await sees(guest, '[data-test=questions]');
   await picture(guest, 'player-questions');
@@ -115,7 +149,11 @@ test('the end of a show, and what is not there', async () => {
   await until('somebody has watched', () => numbers.look(() => document.querySelector('[data-test=figure-unique] dd')?.textContent ?? ''), (text) => Number(text) > 0);
   await picture(numbers, 'analytics');
   await numbers.close();
+  await sees(guest, '[data-test=next-room]');
   await picture(guest, 'player-ended');
+  await guest.open(`${server.url}/?show=past`);
+  await sees(guest, '[data-test=room-card]');
+  await picture(guest, 'lobby-past');
   await guest.open(`${server.url}/r/nowhere`);
   await sees(guest, 'main h1');
   await picture(guest, 'room-missing');
@@ -163,6 +201,10 @@ async function picture(tab: ChromiumTab, name: string): Promise<void> {
     await tab.resize(width, height);
     for (const scheme of SCHEMES) {
       await tab.dress(scheme);
+      // Without motion, what inherits its colour takes the new one a frame after what is around it.
+      await tab.look(async () => {
+        for (let frame = 0; frame < 20; frame++) await new Promise((resolve) => requestAnimationFrame(resolve));
+      });
       const bytes = await tab.picture();
       const sideways = await tab.look(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
       if (sideways > 0) note(`${sideways} px too wide`, size);
@@ -179,14 +221,26 @@ async function picture(tab: ChromiumTab, name: string): Promise<void> {
   expect.soft(Object.fromEntries(found), name).toEqual({});
 }
 
+/** Makes rooms as a program of hosts does: two that are announced, and one whose show is over. */
+async function announce(): Promise<void> {
+  const { accessToken: dao } = await call('auth/login', { username: 'Đào' });
+  const at = (hours: number) => new Date(Date.now() + hours * 3_600_000).toISOString();
+  await call('rooms', { title: 'Lullabies from the Red River', category: 'music', scheduledAt: at(2) }, dao);
+  await call('rooms', { title: 'Pruning bonsai in autumn: a long evening with many questions', category: 'garden', scheduledAt: at(50) }, dao);
+  const { id } = await call('rooms?start=true', { title: 'Roses in winter', category: 'garden' }, dao);
+  await call(`rooms/${id}/end`, {}, dao);
+}
+
+/** Calls the server as a program does. */
+async function call(path: string, body: unknown, token?: string): Promise<Record<string, string>> {
+  const headers = { 'content-type': 'application/json', ...token !== undefined && { authorization: `Bearer ${token}` } };
+  const answer = await fetch(`${server.url}/api/v1/${path}`, { method: 'POST', headers, body: JSON.stringify(body) });
+  expect(answer.ok, `${path}: ${answer.status}`).toBe(true);
+  return await answer.json() as Record<string, string>;
+}
+
 /** Puts on sale, asks and says what a show has, as a program of the host does. */
 async function furnish(): Promise<void> {
-  const call = async (path: string, body: unknown, token?: string) => {
-    const headers = { 'content-type': 'application/json', ...token !== undefined && { authorization: `Bearer ${token}` } };
-    const answer = await fetch(`${server.url}/api/v1/${path}`, { method: 'POST', headers, body: JSON.stringify(body) });
-    expect(answer.ok, `${path}: ${answer.status}`).toBe(true);
-    return await answer.json() as Record<string, string>;
-  };
   const { accessToken: ann } = await call('auth/login', { username: 'Ann' });
   const { accessToken: cleo } = await call('auth/login', { username: 'Cleo' });
   const product = { price: 1250, currency: 'EUR', buyUrl: 'https://shop.example/' };

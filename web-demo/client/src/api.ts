@@ -13,8 +13,13 @@ const BEARER_REFUSED = new Set(['token_expired', 'token_invalid']);
 /** Which rooms to list. */
 export interface RoomQuery {
   status?: RoomStatus;
-  /** Words of the title or the host's name. */
+  /** Words of the title, the host's name, the category or the description. */
   q?: string;
+  category?: string;
+  /** Id of the host. */
+  owner?: string;
+  /** `active` where it is left out: on air first, then those to come, then those that are over. */
+  sort?: 'active' | 'newest' | 'popular' | 'soonest';
   limit?: number;
   cursor?: string;
 }
@@ -22,6 +27,10 @@ export interface RoomQuery {
 /** A room to be made. */
 export interface NewRoom {
   title: string;
+  /** What it is listed under: lower-case letters, digits and hyphens. */
+  category?: string;
+  /** When it is to begin, RFC 3339. */
+  scheduledAt?: string;
   visibility?: Visibility;
   allowGuestChat?: boolean;
   /** Whether the room waits for another event when one has ended. */
@@ -91,10 +100,16 @@ export class Api {
     return this.request('PUT', 'me/password', { password, newPassword });
   }
 
-  rooms(query: RoomQuery = {}): Promise<Page<RoomInfo>> {
+  /** Lists rooms: all, those on air, or those whose event is over. */
+  rooms(query: RoomQuery = {}, which: 'all' | 'live' | 'past' = 'all'): Promise<Page<RoomInfo>> {
     const given = Object.entries(query).filter(([, value]) => value !== undefined && value !== '');
     const search = new URLSearchParams(given.map(([name, value]) => [name, String(value)]));
-    return this.request('GET', `rooms?${search}`);
+    return this.request('GET', `rooms${which === 'all' ? '' : `/${which}`}?${search}`);
+  }
+
+  /** What to watch next: rooms of the same host and category first, then others on air. */
+  related(id: string): Promise<Page<RoomInfo>> {
+    return this.request('GET', `rooms/${encodeURIComponent(id)}/related`);
   }
 
   room(id: string): Promise<RoomInfo> {

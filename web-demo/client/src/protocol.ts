@@ -26,13 +26,41 @@ export interface RoomInfo {
   status: RoomStatus;
   visibility: Visibility;
   owner: User;
+  /** What it is about; absent where nothing is said. */
+  description?: string;
+  /** What it is listed under: lower-case letters, digits and hyphens. */
+  category?: string;
+  /** When it is to begin, RFC 3339. */
+  scheduledAt?: string;
   /** RFC 3339; absent until the room was live once. */
   startedAt?: string | null;
+  /** When it was over, RFC 3339. */
+  endedAt?: string;
+  /** Of the last event: once it is over, and until the next is on air. Snapshots have none. */
+  summary?: EventSummary;
+  /** A picture of the host. */
+  hostAvatarUrl?: string;
   allowGuestChat: boolean;
   /** How long viewers let pictures wait, in milliseconds; absent where each player chooses. */
   playoutDelayMs?: number;
   /** Only in lists. */
   viewerCount?: number;
+}
+
+/** What an event came to. */
+export interface EventSummary {
+  durationSec: number;
+  /** The most viewers at once. */
+  peakViewers: number;
+  /** Viewing sessions. */
+  totalViewers: number;
+  /** For which media really came to viewers, together. */
+  watchTimeSec: number;
+  likes: number;
+  messages: number;
+  orders: number;
+  /** By currency, in the smallest unit of each. */
+  revenue: Record<string, number>;
 }
 
 /** What the publisher sends at the moment. */
@@ -409,7 +437,8 @@ export interface ServerMessages {
   'reaction.batch': { counts: Record<string, number> };
   'stats': RoomStats;
   'analytics': LiveAnalytics;
-  'room.status': { status: RoomStatus; startedAt?: string | null; message?: string };
+  'room.status': { status: RoomStatus; startedAt?: string | null; endedAt?: string; summary?: EventSummary; message?: string };
+  'room.updated': { room: RoomInfo };
   'token.refresh': { token: string; expiresAt: string };
   'server.draining': { reconnectAfterMs: number };
 }

@@ -136,8 +136,8 @@ export class Room extends Emitter<RoomEvents> {
   get publisher(): PublisherState | undefined { return this.#snapshot?.publisher; }
   get stats(): RoomStats | undefined { return this.#snapshot?.stats; }
   get you(): You | undefined { return this.#snapshot?.you; }
-  /** Whether a show was on since we came, and is over: not when only the server was restarted. */
-  get ended(): boolean { return this.#ended; }
+  /** Whether a show was on since we came and is over, or was over before: not when only the server was restarted. */
+  get ended(): boolean { return this.#ended || isOver(this.#snapshot?.room.status); }
   get iceServers(): RTCIceServer[] { return this.#snapshot?.iceServers ?? []; }
 
   /** Connects and joins. */
@@ -310,6 +310,7 @@ export class Room extends Emitter<RoomEvents> {
       case 'joined': return this.#handleJoined(message.d);
       case 'rtc.publisher': return this.#setPublisher(message.d);
       case 'room.status': return this.#setStatus(message.d);
+      case 'room.updated': return this.#setInfo(message.d.room);
       case 'stats': return this.#setStats(message.d);
       case 'analytics': return this.emit('analytics', message.d);
       case 'you': return this.#setYou(message.d);
@@ -399,15 +400,30 @@ export class Room extends Emitter<RoomEvents> {
     this.emit('publisher', publisher);
   }
 
-  #setStatus({ status, startedAt, message }: ServerMessages['room.status']): void {
+  #setStatus({ status, startedAt, endedAt, summary, message }: ServerMessages['room.status']): void {
     if (this.#snapshot === undefined) return;
     // After its own restart the server says so: the host is on the way back then.
     if (onAir(status)) this.#ended = false;
     else if (onAir(this.#snapshot.room.status)) this.#ended = message === undefined;
     const room = { ...this.#snapshot.room, status };
+    // They stay while a room waits for its next event.
+    if (onAir(status)) {
+      delete room.endedAt;
+      delete room.summary;
+    }
     if (startedAt !== undefined) room.startedAt = startedAt;
+    if (endedAt !== undefined) room.endedAt = endedAt;
+    if (summary !== undefined) room.summary = summary;
     this.#snapshot = { ...this.#snapshot, room };
     this.emit('info', room);
+  }
+
+  #setInfo(room: RoomInfo): void {
+    if (this.#snapshot === undefined) return;
+    // What an event came to is told once, at its end.
+    const { summary } = this.#snapshot.room;
+    this.#snapshot = { ...this.#snapshot, room: summary === undefined ? room : { ...room, summary } };
+    this.emit('info', this.#snapshot.room);
   }
 
   #setStats(stats: RoomStats): void {
@@ -419,4 +435,8 @@ export class Room extends Emitter<RoomEvents> {
 
 function onAir(status: RoomInfo['status']): boolean {
   return status === 'live' || status === 'interrupted';
+}
+
+function isOver(status: RoomInfo['status'] | undefined): boolean {
+  return status === 'ended' || status === 'processing' || status === 'archived' || status === 'cancelled';
 }

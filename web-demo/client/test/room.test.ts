@@ -212,3 +212,35 @@ test('a token that the server sent is not used once it has ended, nor by somebod
   expect(sockets[2]!.last('auth').d).toEqual({ token: 'from the source' });
   room.close();
 });
+
+test('what an event came to stays until the next is on air', async () => {
+  const { room, socket } = await joinedRoom();
+  const summary = { durationSec: 60, peakViewers: 3, totalViewers: 4, watchTimeSec: 120, likes: 0, messages: 1, orders: 0, revenue: {} };
+  const change = (seq: number, d: object) => socket.receive({ t: 'room.status', seq, d });
+  change(11, { status: 'ended', endedAt: '2026-11-22T10:00:00Z', summary });
+  change(12, { status: 'ready' });
+  expect([room.ended, room.info?.summary, room.info?.endedAt]).toEqual([true, summary, '2026-11-22T10:00:00Z']);
+  change(13, { status: 'live', startedAt: '2026-11-22T11:00:00Z' });
+  expect([room.ended, room.info?.summary, room.info?.endedAt]).toEqual([false, undefined, undefined]);
+  room.close();
+});
+
+test('a show that was over before is no show that has not begun', async () => {
+  const { room, sockets } = openRoom();
+  sockets[0]!.open();
+  await settle();
+  sockets[0]!.ack('auth');
+  const before = snapshot();
+  sockets[0]!.receive({ t: 'joined', d: { ...before, room: { ...before.room, status: 'ended' }, publisher: { ...before.publisher, state: 'none' } } });
+  expect(room.ended).toBe(true);
+  room.close();
+});
+
+test('what the owner writes anew is told, and what the last event came to is kept', async () => {
+  const { room, socket } = await joinedRoom();
+  const summary = { durationSec: 60, peakViewers: 3, totalViewers: 4, watchTimeSec: 120, likes: 0, messages: 1, orders: 0, revenue: {} };
+  socket.receive({ t: 'room.status', seq: 11, d: { status: 'ended', summary } });
+  socket.receive({ t: 'room.updated', seq: 12, d: { room: { ...snapshot().room, status: 'ready', title: 'Another', scheduledAt: '2026-11-23T10:00:00Z' } } });
+  expect(room.info).toMatchObject({ title: 'Another', scheduledAt: '2026-11-23T10:00:00Z', summary });
+  room.close();
+});

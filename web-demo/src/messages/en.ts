@@ -1,6 +1,6 @@
 /** Every sentence of the pages in English. A function takes what a sentence is about, so that each language words it its own way. */
 
-import { digits, formatsOf } from './formats.js';
+import { clock, digits, formatsOf } from './formats.js';
 
 const { number, compact, hundredths, percent, countries, time, day, money } = formatsOf('en');
 
@@ -17,9 +17,11 @@ export const en = {
   viewers: (count: number) => count === 1 ? '1 viewer' : `${compact.format(count)} viewers`,
   viewersShort: (count: number) => compact.format(count),
   language: 'Language',
+  /** When something is to begin, in so many milliseconds. */
+  begins: (ms: number, at: Date) => ms <= 0 ? 'Begins any moment' : ms < 86_400_000 ? `Begins in ${clock(ms)}` : `Begins ${day.format(at)}`,
 
   title: {
-    lobby: 'Live now · Klieg',
+    lobby: (show: 'live' | 'upcoming' | 'past') => `${show === 'live' ? 'Live now' : show === 'upcoming' ? 'Coming up' : 'Past shows'} · Klieg`,
     room: (title: string) => `${title} · Klieg`,
     studio: (title: string) => `Studio: ${title} · Klieg`,
     analytics: (title: string | undefined) => title === undefined ? 'Audience · Klieg' : `Audience: ${title} · Klieg`,
@@ -28,19 +30,35 @@ export const en = {
   },
 
   lobby: {
-    heading: 'Live now',
-    lead: 'Watch as it happens, less than a second behind the stage.',
-    waitingHeading: 'Waiting for the host',
+    headings: { live: 'Live now', upcoming: 'Coming up', past: 'Past shows' },
+    leads: {
+      live: 'Watch as it happens, less than a second behind the stage.',
+      upcoming: 'Be there when it begins.',
+      past: 'What was on, and what came of it.',
+    },
+    lists: 'Which shows',
+    tabs: { live: 'Live', upcoming: 'Coming up', past: 'Past' },
+    categories: 'Categories',
+    anyCategory: 'All',
+    all: 'See all',
+    toLive: 'See what is on',
+    more: 'Show more',
     search: 'Search rooms and hosts',
     create: 'Go live',
     startedAgo: (minutes: number) =>
       minutes < 1 ? 'just started' : minutes < 60 ? `for ${minutes} min` : `for ${Math.floor(minutes / 60)} h ${minutes % 60} min`,
     notYet: 'Not live yet',
+    waiting: 'Waiting for the host',
+    endedAt: (at: Date) => day.format(at),
     reconnecting: 'Reconnecting',
     loading: 'Loading the rooms…',
-    count: (rooms: number) => rooms === 1 ? '1 room' : `${number.format(rooms)} rooms`,
-    empty: 'The stage is dark',
-    emptyLead: 'Nobody is live right now. Be the first: all you need is a camera.',
+    count: (rooms: number, more: boolean) => more ? `more than ${number.format(rooms)} rooms` : rooms === 1 ? '1 room' : `${number.format(rooms)} rooms`,
+    empty: { live: 'The stage is dark', upcoming: 'Nothing is announced', past: 'Nothing was on yet' },
+    emptyLead: {
+      live: 'Nobody is live right now. Be the first: all you need is a camera.',
+      upcoming: 'Announce a show of your own: open a room and say when it begins.',
+      past: 'Shows are listed here when they are over.',
+    },
     emptyLive: 'Nobody is live right now.',
     noMatch: (query: string) => `No room matches “${query}”`,
     noMatchLead: 'Try another word, or look at everything that is on.',
@@ -108,6 +126,10 @@ export const en = {
     lead: 'Next you check camera and sound. Nobody sees you before you press “Go live”.',
     title: 'Title',
     titlePlaceholder: 'What is it about?',
+    category: 'Category',
+    categoryPlaceholder: 'Tea, music, gardens…',
+    scheduledAt: 'When it begins',
+    optional: 'optional',
     visibility: 'Who can find it',
     public: 'Everyone: listed in the lobby',
     unlisted: 'Only people with the link',
@@ -120,10 +142,17 @@ export const en = {
     back: 'All rooms',
     unmute: 'Tap to unmute',
     play: 'Tap to play',
+    hold: 'Pause (space)',
+    goOn: 'Go on, live (space)',
     muteAction: 'Mute (m)',
     unmuteAction: 'Unmute (m)',
     fullscreen: 'Full screen (f)',
     exitFullscreen: 'Leave full screen (f)',
+    theatre: 'Wide picture (t)',
+    exitTheatre: 'Picture beside the chat (t)',
+    float: 'Small window (p)',
+    sink: 'Leave the small window (p)',
+    keys: 'Keys (?)',
     video: 'Live video',
     latency: (ms: number) => `${hundredths.format(ms / 1000)} s behind`,
     latencyTitle: 'From the host’s camera to here, without the host’s own upload',
@@ -152,6 +181,25 @@ export const en = {
     missingLead: 'Check the link, or see what else is on.',
     failed: 'This room cannot be shown',
     toLobby: 'See what is on',
+  },
+
+  keys: {
+    heading: 'Keys',
+    lead: 'While you write, keys write.',
+    space: 'Space',
+    deeds: {
+      ' ': 'Pause, and go on live', m: 'Sound off and on', f: 'Full screen', t: 'Wide picture, with the chat below', p: 'Picture in a small window',
+      q: 'Quality', c: 'Write in the chat', '?': 'These keys', escape: 'Close what is open',
+    },
+  },
+
+  end: {
+    cancelled: 'This event was called off',
+    duration: 'Length',
+    peak: 'Most at once',
+    visits: 'Visits',
+    likes: 'Likes',
+    next: 'What to watch next',
   },
 
   chat: {

@@ -37,3 +37,11 @@ const { money } = formatsOf('en');
 export function digits(currency: string): number {
   return money(currency).resolvedOptions().maximumFractionDigits ?? 2;
 }
+
+/** Writes a time that is left as clocks do: `4:05`, `1:04:05`. */
+export function clock(ms: number): string {
+  const seconds = Math.ceil(ms / 1000);
+  const [hours, minutes] = [Math.floor(seconds / 3600), Math.floor(seconds / 60) % 60];
+  const two = (value: number) => String(value).padStart(2, '0');
+  return hours > 0 ? `${hours}:${two(minutes)}:${two(seconds % 60)}` : `${minutes}:${two(seconds % 60)}`;
+}

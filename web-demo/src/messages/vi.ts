@@ -1,6 +1,6 @@
 /** Every sentence of the pages in Vietnamese. */
 
-import { digits, formatsOf } from './formats.js';
+import { clock, digits, formatsOf } from './formats.js';
 import type { Messages } from './index.js';
 
 export { vi as words } from '@klieg/client';
@@ -20,9 +20,10 @@ export const vi: Messages = {
   viewers: (count) => `${compact.format(count)} người xem`,
   viewersShort: (count) => compact.format(count),
   language: 'Ngôn ngữ',
+  begins: (ms, at) => ms <= 0 ? 'Sắp bắt đầu' : ms < 86_400_000 ? `Bắt đầu sau ${clock(ms)}` : `Bắt đầu ${day.format(at)}`,
 
   title: {
-    lobby: 'Đang trực tiếp · Klieg',
+    lobby: (show) => `${show === 'live' ? 'Đang trực tiếp' : show === 'upcoming' ? 'Sắp diễn ra' : 'Đã phát'} · Klieg`,
     room: (title) => `${title} · Klieg`,
     studio: (title) => `Phòng phát: ${title} · Klieg`,
     analytics: (title) => title === undefined ? 'Khán giả · Klieg' : `Khán giả: ${title} · Klieg`,
@@ -31,19 +32,35 @@ export const vi: Messages = {
   },
 
   lobby: {
-    heading: 'Đang trực tiếp',
-    lead: 'Xem ngay khi đang diễn ra, chậm hơn sân khấu chưa đến một giây.',
-    waitingHeading: 'Đang chờ người dẫn',
+    headings: { live: 'Đang trực tiếp', upcoming: 'Sắp diễn ra', past: 'Đã phát' },
+    leads: {
+      live: 'Xem ngay khi đang diễn ra, chậm hơn sân khấu chưa đến một giây.',
+      upcoming: 'Hãy có mặt khi chương trình bắt đầu.',
+      past: 'Những gì đã phát, và kết quả ra sao.',
+    },
+    lists: 'Những chương trình nào',
+    tabs: { live: 'Trực tiếp', upcoming: 'Sắp diễn ra', past: 'Đã phát' },
+    categories: 'Thể loại',
+    anyCategory: 'Tất cả',
+    all: 'Xem tất cả',
+    toLive: 'Xem những gì đang phát',
+    more: 'Xem thêm',
     search: 'Tìm phòng và người dẫn',
     create: 'Phát trực tiếp',
     startedAgo: (minutes) =>
       minutes < 1 ? 'vừa bắt đầu' : minutes < 60 ? `được ${minutes} phút` : `được ${Math.floor(minutes / 60)} giờ ${minutes % 60} phút`,
     notYet: 'Chưa phát',
+    waiting: 'Đang chờ người dẫn',
+    endedAt: (at) => day.format(at),
     reconnecting: 'Đang kết nối lại',
     loading: 'Đang tải danh sách phòng…',
-    count: (rooms) => `${number.format(rooms)} phòng`,
-    empty: 'Sân khấu chưa sáng đèn',
-    emptyLead: 'Hiện chưa có ai phát trực tiếp. Hãy là người đầu tiên: chỉ cần một chiếc camera.',
+    count: (rooms, more) => more ? `hơn ${number.format(rooms)} phòng` : `${number.format(rooms)} phòng`,
+    empty: { live: 'Sân khấu chưa sáng đèn', upcoming: 'Chưa có chương trình nào được báo trước', past: 'Chưa có gì được phát' },
+    emptyLead: {
+      live: 'Hiện chưa có ai phát trực tiếp. Hãy là người đầu tiên: chỉ cần một chiếc camera.',
+      upcoming: 'Hãy báo trước chương trình của bạn: mở một phòng và cho biết khi nào bắt đầu.',
+      past: 'Các chương trình sẽ có ở đây khi kết thúc.',
+    },
     emptyLive: 'Hiện chưa có ai phát trực tiếp.',
     noMatch: (query) => `Không có phòng nào khớp với “${query}”`,
     noMatchLead: 'Thử từ khác, hoặc xem tất cả những gì đang phát.',
@@ -111,6 +128,10 @@ export const vi: Messages = {
     lead: 'Tiếp theo, bạn kiểm tra hình và tiếng. Không ai thấy bạn trước khi bạn bấm “Phát trực tiếp”.',
     title: 'Tiêu đề',
     titlePlaceholder: 'Về chuyện gì?',
+    category: 'Thể loại',
+    categoryPlaceholder: 'Trà, âm nhạc, làm vườn…',
+    scheduledAt: 'Khi nào bắt đầu',
+    optional: 'không bắt buộc',
     visibility: 'Ai tìm được phòng',
     public: 'Mọi người: có trong sảnh',
     unlisted: 'Chỉ người có liên kết',
@@ -123,10 +144,17 @@ export const vi: Messages = {
     back: 'Tất cả các phòng',
     unmute: 'Chạm để bật tiếng',
     play: 'Chạm để phát',
+    hold: 'Tạm dừng (phím cách)',
+    goOn: 'Xem tiếp trực tiếp (phím cách)',
     muteAction: 'Tắt tiếng (m)',
     unmuteAction: 'Bật tiếng (m)',
     fullscreen: 'Toàn màn hình (f)',
     exitFullscreen: 'Thoát toàn màn hình (f)',
+    theatre: 'Hình rộng (t)',
+    exitTheatre: 'Hình bên cạnh trò chuyện (t)',
+    float: 'Cửa sổ nhỏ (p)',
+    sink: 'Đóng cửa sổ nhỏ (p)',
+    keys: 'Phím tắt (?)',
     video: 'Video trực tiếp',
     latency: (ms) => `chậm ${hundredths.format(ms / 1000)} giây`,
     latencyTitle: 'Từ camera của người dẫn đến đây, không tính đường tải lên của người dẫn',
@@ -155,6 +183,25 @@ export const vi: Messages = {
     missingLead: 'Hãy kiểm tra liên kết, hoặc xem có gì khác đang phát.',
     failed: 'Không hiện được phòng này',
     toLobby: 'Xem có gì đang phát',
+  },
+
+  keys: {
+    heading: 'Phím tắt',
+    lead: 'Khi bạn đang viết, phím chỉ để viết.',
+    space: 'Phím cách',
+    deeds: {
+      ' ': 'Tạm dừng, rồi xem tiếp trực tiếp', m: 'Tắt và bật tiếng', f: 'Toàn màn hình', t: 'Hình rộng, trò chuyện ở dưới', p: 'Hình trong cửa sổ nhỏ',
+      q: 'Chất lượng', c: 'Viết trong khung trò chuyện', '?': 'Các phím này', escape: 'Đóng những gì đang mở',
+    },
+  },
+
+  end: {
+    cancelled: 'Sự kiện này đã bị hủy',
+    duration: 'Thời lượng',
+    peak: 'Đông nhất',
+    visits: 'Lượt xem',
+    likes: 'Lượt thích',
+    next: 'Xem gì tiếp theo',
   },
 
   chat: {

@@ -22,6 +22,16 @@ export const en = {
     paused: 'Your network carries no picture just now. The sound goes on.',
     unavailable: 'The host does not send what you chose just now. You see another quality meanwhile.',
   },
+  player: {
+    video: 'Live video',
+    live: 'LIVE',
+    unmute: 'Tap to unmute',
+    play: 'Tap to play',
+    soundOff: 'Mute',
+    soundOn: 'Unmute',
+    fullscreen: 'Full screen',
+    exitFullscreen: 'Leave full screen',
+  },
   publisher: {
     idle: 'Off air',
     connecting: 'Going live…',

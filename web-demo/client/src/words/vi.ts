@@ -24,6 +24,16 @@ export const vi: Words = {
     paused: 'Mạng của bạn hiện không tải nổi hình. Tiếng vẫn tiếp tục.',
     unavailable: 'Người dẫn hiện không phát chất lượng bạn chọn. Tạm thời bạn xem chất lượng khác.',
   },
+  player: {
+    video: 'Video trực tiếp',
+    live: 'TRỰC TIẾP',
+    unmute: 'Chạm để bật tiếng',
+    play: 'Chạm để phát',
+    soundOff: 'Tắt tiếng',
+    soundOn: 'Bật tiếng',
+    fullscreen: 'Toàn màn hình',
+    exitFullscreen: 'Thoát toàn màn hình',
+  },
   publisher: {
     idle: 'Chưa phát',
     connecting: 'Đang lên sóng…',
