@@ -58,7 +58,7 @@ joins: ## 4000 viewers that come at once, one core for the server; ARGS="--viewe
 	@scripts/setup.sh build
 	@scripts/load.sh joins $(ARGS)
 
-saturation: ## more viewers than LOAD_CORES=0.4 of a core can serve, as root: control groups; ARGS as for joins
+saturation: ## more viewers than LOAD_CORES=0.3 of a core can serve, as root: control groups; ARGS as for joins
 	@scripts/setup.sh build
 	@scripts/load.sh saturation $(ARGS)
 

@@ -2,7 +2,7 @@
 # Measures a server of its own under the load test, both on this machine, in release profile:
 #   load.sh audience [VIEWERS…]      1000 viewers, then 2000, or as many as named
 #   load.sh joins [OPTION…]          4000 viewers that come as fast as they can: one core for the server, one for the load test
-#   load.sh saturation [OPTION…]     1400 viewers, and a control group that gives the server two fifths of a core (LOAD_CORES=0.4)
+#   load.sh saturation [OPTION…]     1400 viewers, and a control group that gives the server three tenths of a core (LOAD_CORES=0.3)
 # Options go to klieg-loadtest, in the place of those named here. LOAD_OUT=FOLDER keeps its JSON and the server's metrics.
 # shellcheck source=common.sh
 . "$(dirname "$0")/common.sh"
@@ -49,7 +49,7 @@ joins() {
 }
 
 saturation() {
-  limit "${LOAD_CORES:-0.4}"
+  limit "${LOAD_CORES:-0.3}"
   build
   # shellcheck disable=SC2016  # for that shell to expand
   server_by=(bash -c 'echo $$ >"$0" && exec "$@"' "$group/cgroup.procs")

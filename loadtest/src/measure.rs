@@ -126,8 +126,9 @@ pub(crate) struct ServerCost {
     pub(crate) memory_bytes: u64,
     /// By all packets that it delivered, to light and complete viewers.
     pub(crate) cpu_ns_per_packet: f64,
-    /// By CPU arithmetic; a viewer who got half of the packets counts as half a one.
-    pub(crate) viewers_per_core: f64,
+    /// By CPU arithmetic; `None` where more than one in a hundred packets did not come: a server that does not keep up has
+    /// no such figure.
+    pub(crate) viewers_per_core: Option<f64>,
     /// More memory than without viewers; 0 where there are none.
     pub(crate) kib_per_viewer: f64,
 }
@@ -176,6 +177,7 @@ impl ServerCost {
         let (faults, old) = (end.tally.faults, begin.tally.faults);
         let lost = (faults.lost + faults.left_out).saturating_sub(old.lost + old.left_out);
         let watching = end.connected + end.complete.watching;
+        let keeps_up = lost * 100 <= packets;
         // What a server does not deliver is no merit of its core, and who is silent is not served.
         let served = float(watching) * ratio(float(packets), float(packets + lost));
         // What is sent to the silent has its price, too.
@@ -186,7 +188,7 @@ impl ServerCost {
             cores: cpu / seconds,
             memory_bytes: now.memory_bytes,
             cpu_ns_per_packet: ratio(cpu * 1e9, float(sent)),
-            viewers_per_core: ratio(served, cpu / seconds),
+            viewers_per_core: keeps_up.then(|| ratio(served, cpu / seconds)),
             kib_per_viewer: ratio(more / 1024.0, float(watching + end.tally.stalled)),
         })
     }
@@ -245,7 +247,7 @@ pub(crate) mod tests {
         let figures = Measurement::between(&begin, &end, Some(empty));
         let server = figures.server.unwrap();
         assert!((server.cpu_ns_per_packet - 1000.0).abs() < 1.0);
-        assert!((server.viewers_per_core - 1000.0).abs() < 1.0);
+        assert!((server.viewers_per_core.unwrap() - 1000.0).abs() < 1.0);
         assert!((server.kib_per_viewer - 20.48).abs() < 0.01);
         assert_eq!(figures.generator.bottlenecks, Vec::<String>::new());
     }
@@ -265,7 +267,7 @@ pub(crate) mod tests {
         let figures = Measurement::between(&begin, &end, None);
         let server = figures.server.unwrap();
         assert!((server.cpu_ns_per_packet - 50_000.0).abs() < 1.0);
-        assert!((server.viewers_per_core - 20.0).abs() < 0.1);
+        assert!((server.viewers_per_core.unwrap() - 20.0).abs() < 0.1);
         assert_eq!((figures.complete, figures.stalled), (2, 10));
     }
 

@@ -232,6 +232,11 @@ impl Options {
         if self.json.is_some() && self.json == self.html {
             return Err("--json and --html are two files".into());
         }
+        if self.http.as_ref().is_some_and(|url| url.path() != "/") {
+            return Err(
+                "--http names a server, such as http://127.0.0.1:8080, and no page of it".into(),
+            );
+        }
         if self.key.is_some() && self.whip.is_none() && self.room.is_none() {
             return Err("--key needs to know where it holds: add --whip or --room".into());
         }

@@ -81,6 +81,8 @@ pub(crate) struct Report {
     pub(crate) conformance: Option<Conformance>,
     /// Lost beyond what was thrown away on purpose.
     pub(crate) unexplained_loss: Loss,
+    /// Visits at whose end sound or the picture had stopped.
+    pub(crate) stopped: usize,
     /// Visits that ended early, of complete viewers, too.
     pub(crate) ended_early: usize,
     /// The most frequent reasons for that, and how many each ended.
@@ -157,6 +159,7 @@ impl Report {
             publishers: sent.len(),
             sent: sent.iter().copied().fold(Sent::default(), Sent::plus),
             unexplained_loss: Loss::of(&visits, &complete, &sent),
+            stopped: visits.iter().filter(|visit| visit.has_stopped).count(),
             ended_early,
             joins: Joins::of(&first),
             rejoins: (!again.is_empty()).then(|| Joins::of(&again)),
@@ -312,6 +315,7 @@ pub(crate) mod tests {
             room: 0,
             publisher: 0,
             is_return: false,
+            has_stopped: false,
             cut_short: false,
             error: error.map(Reason::from),
         }

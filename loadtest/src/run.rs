@@ -8,16 +8,16 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 use tracing::{info, warn};
 
 use crate::base::Base;
 use crate::figures::Figures;
 use crate::gate::Gate;
 use crate::http::Http;
-use crate::light::Identity;
 use crate::light::media::Media;
 use crate::light::tally::{BEGAN, Tally};
+use crate::light::{BETWEEN_PUBLICATIONS, Identity};
 use crate::live;
 use crate::measure::Moment;
 use crate::net::Net;
@@ -160,6 +160,8 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<Report> {
     for publisher in publishers {
         sent.push(publisher.stop(GOOD_BYE_TIME).await);
     }
+    // What came last has to be counted.
+    sleep(2 * BETWEEN_PUBLICATIONS).await;
     let (tally, _) = context.tally();
     Ok(Report::new(Results {
         context: &context,

@@ -30,6 +30,8 @@ pub(crate) struct Visit {
     pub(crate) publisher: usize,
     /// It had been there before, and had broken off.
     pub(crate) is_return: bool,
+    /// Sound or the picture stopped before its end.
+    pub(crate) has_stopped: bool,
     /// The test ended when it had just come, before it had a picture.
     pub(crate) cut_short: bool,
     /// What ended it early, or what it waited for in vain.
@@ -95,6 +97,7 @@ pub(crate) async fn visit(context: &Arc<Context>, viewer: u32, stay: Stay) -> Vi
     let error = refused.or_else(|| early.map(Reason::from));
     Visit {
         began,
+        has_stopped: !is_silent && error.is_none() && seen.has_stopped(ends),
         seen,
         heard: order.last.filter(|_| stayed),
         room: context.room_place(viewer),

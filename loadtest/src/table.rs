@@ -245,9 +245,13 @@ fn unknown(ended: Option<Ended>) -> String {
 
 fn server(cost: &ServerCost, viewers: u64) -> String {
     let of_viewers = if viewers >= ENOUGH_VIEWERS {
+        let per_core = cost.viewers_per_core.map_or_else(
+            || "no number of viewers a core, for it did not keep up".to_owned(),
+            |viewers| format!("{viewers:.0} viewers a core"),
+        );
         format!(
-            ", {:.0} viewers a core, {:.1} KiB a viewer more than before",
-            cost.viewers_per_core, cost.kib_per_viewer
+            ", {per_core}, {:.1} KiB a viewer more than before",
+            cost.kib_per_viewer
         )
     } else {
         String::new()

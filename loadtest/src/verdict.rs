@@ -78,6 +78,19 @@ fn people(report: &Report, found: &mut Vec<String>) {
     if report.ended_early > 0 {
         found.push(format!("{} visits ended early", report.ended_early));
     }
+    if report.stopped > 0 {
+        found.push(format!(
+            "to {} visits no more sound or no more picture came for the last 3 s and longer",
+            report.stopped
+        ));
+    }
+    let complete = complete.into_iter();
+    let all = || complete.clone().chain([&report.joins]);
+    let saw = all().map(|joins| joins.watching).sum::<usize>();
+    let came = all().map(|joins| joins.visits).sum::<usize>();
+    if report.ended.is_some() && came > 0 && saw == 0 {
+        found.push("it was ended before anybody had a whole picture".to_owned());
+    }
 }
 
 fn losses(report: &Report, found: &mut Vec<String>) {

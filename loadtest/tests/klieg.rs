@@ -216,6 +216,25 @@ fn a_server_that_goes_away_ends_the_test_in_words() {
 }
 
 #[test]
+fn media_that_stops_fails_the_run_though_no_gap_tells_of_it() {
+    let server = Server::start();
+    let mut run = server.run_long(&["--viewers", "5"]);
+    run.wait_for("5 of 5 connected");
+    run.wait_for("5 of 5 connected");
+    signal("STOP", server.child.id());
+    // A line a second, and one to spare.
+    for _ in 0..6 {
+        run.wait_for(" s left");
+    }
+    run.interrupt();
+    let (code, text) = run.end();
+    assert_eq!(code, Some(1), "{text}");
+    let told = "FAILED: to 5 visits no more sound or no more picture came";
+    assert!(text.contains(told), "{text}");
+    assert_eq!(server.report()["stopped"], 5);
+}
+
+#[test]
 fn an_interrupt_of_the_ramp_fails_nobody_who_had_just_come() {
     let server = Server::start();
     let mut run = server.run_long(&["--viewers", "600", "--ramp", "10/s"]);
@@ -324,9 +343,7 @@ impl Run {
     }
 
     fn interrupt(&self) {
-        let id = self.child.id().to_string();
-        let status = Command::new("kill").args(["-INT", &id]).status().unwrap();
-        assert!(status.success());
+        signal("INT", self.child.id());
     }
 
     /// Waits for the end, and returns code and table.
@@ -338,6 +355,12 @@ impl Run {
             String::from_utf8(output.stdout).unwrap(),
         )
     }
+}
+
+fn signal(name: &str, process: u32) {
+    let arguments = [format!("-{name}"), process.to_string()];
+    let status = Command::new("kill").args(arguments).status().unwrap();
+    assert!(status.success());
 }
 
 /// A server of a test's own; it ends with it.

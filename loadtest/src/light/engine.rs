@@ -4,8 +4,9 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::{Arc, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
+use super::BETWEEN_PUBLICATIONS;
 use super::dtls::Identity;
 use super::link::Link;
 use super::media::{Outcome, Part, Setup, Shared};
@@ -229,4 +230,3 @@ pub(super) fn shares_sockets(to: SocketAddr) -> bool {
 const SLICES: usize = 20;
 /// Batches of one socket before others have their turn.
 const MAX_BATCHES: usize = 8;
-const BETWEEN_PUBLICATIONS: Duration = Duration::from_millis(250);

@@ -46,9 +46,14 @@ pub(crate) mod sdp;
 
 pub(crate) mod tally;
 
+use std::time::Duration;
+
 pub(crate) use dtls::Identity;
 pub(crate) use stun::Credentials;
 pub(crate) use track::Counts;
+
+/// Between two moments at which threads tell what they have counted.
+pub(crate) const BETWEEN_PUBLICATIONS: Duration = Duration::from_millis(250);
 
 /// Layers of a simulcast.
 pub(crate) const LAYERS: usize = sdp::RIDS.len();

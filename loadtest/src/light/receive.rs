@@ -47,6 +47,8 @@ struct Stream {
     ssrc: u32,
     /// The middle of the last sender report's time, and when it came.
     sender_report: Option<(u32, Instant)>,
+    /// When a packet came last that had not come before.
+    came_at: Option<Instant>,
     /// In units of its clock, when the viewer began.
     clock_rate: f64,
 }
@@ -66,6 +68,7 @@ impl Viewer {
             track: Track::new(asks),
             ssrc: 0,
             sender_report: None,
+            came_at: None,
             clock_rate,
         };
         let turn: u32 = rand::random();
@@ -138,6 +141,7 @@ impl Viewer {
             );
             return;
         }
+        stream.came_at = Some(now);
         if place == Place::Newest {
             stream.handle_arrival(header.timestamp, now);
         }
@@ -222,6 +226,7 @@ impl Viewer {
             first_frame_at: self.first_frame_at,
             video: self.tracks[VIDEO].track.counts(),
             audio: self.tracks[AUDIO].track.counts(),
+            last_at: self.tracks.each_ref().map(|stream| stream.came_at),
             audio_thrown_away: self.audio_thrown_away,
             left_out: self.ledger.left_out,
             over: link.over,
