@@ -92,7 +92,7 @@ mod tests {
     fn blocks_in_another_coding_are_refused_wherever_they_stand() {
         let mut payload = write(111, &[vec![1; 4], vec![2; 4], vec![3; 4]]);
         for place in [0, 4, 8] {
-            let number = std::mem::replace(&mut payload[place], 0x80 * u8::from(place < 8) | 13);
+            let number = std::mem::replace(&mut payload[place], (0x80 * u8::from(place < 8)) | 13);
             assert_eq!(split(&payload, 111), None, "header at {place}");
             payload[place] = number;
         }

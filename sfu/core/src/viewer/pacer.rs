@@ -128,7 +128,7 @@ impl Pacer {
         let late = late.min(MAX_LATE);
         self.credit = match self.pace() {
             Some(pace) => pace.bytes_in(late).saturating_sub(self.level),
-            None => STEP_BYTES * (late.as_millis() / STEP.as_millis()) as u64,
+            None => STEP_BYTES * u64::from(late.subsec_millis() / STEP.subsec_millis()),
         };
     }
 
