@@ -247,27 +247,20 @@ impl Track {
     }
 
     fn media_format(&self, payload_type: u8) -> Option<PayloadFormat> {
-        let formats = &self.negotiated.formats;
-        formats
-            .iter()
-            .find(|format| format.payload_type == payload_type)
-            .copied()
+        self.format_where(|format| format.payload_type == payload_type)
     }
 
     fn repaired_format(&self, payload_type: u8) -> Option<PayloadFormat> {
-        let formats = &self.negotiated.formats;
-        formats
-            .iter()
-            .find(|format| format.rtx_payload_type == Some(payload_type))
-            .copied()
+        self.format_where(|format| format.rtx_payload_type == Some(payload_type))
     }
 
     fn redundant_format(&self, payload_type: u8) -> Option<PayloadFormat> {
-        let formats = &self.negotiated.formats;
-        formats
-            .iter()
-            .find(|format| format.red_payload_type == Some(payload_type))
-            .copied()
+        self.format_where(|format| format.red_payload_type == Some(payload_type))
+    }
+
+    fn format_where(&self, is_meant: impl Fn(&PayloadFormat) -> bool) -> Option<PayloadFormat> {
+        let mut formats = self.negotiated.formats.iter().copied();
+        formats.find(is_meant)
     }
 
     fn announced_rtx(&self, media: u32) -> Option<u32> {

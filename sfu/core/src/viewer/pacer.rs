@@ -196,6 +196,7 @@ mod tests {
         pacer.forget(later);
         assert_eq!(send(&mut pacer, later, 1000), 1000);
     }
+
     #[test]
     fn a_step_that_comes_late_makes_up_for_those_that_did_not_and_no_more() {
         let start = Instant::now();
