@@ -10,6 +10,8 @@ mod secret;
 
 mod claims;
 
+mod grants;
+
 mod token;
 
 mod oidc;
@@ -22,9 +24,11 @@ use serde::Serialize;
 
 pub use account::AccountRole;
 pub(crate) use account::{Account, NAME_LENGTH, display_name};
-pub(crate) use claims::{API_TTL, ApiGrants};
-pub use claims::{VideoGrants, mint};
+pub(crate) use claims::API_TTL;
+pub use claims::mint;
 pub(crate) use ended::Ended;
+pub(crate) use grants::ApiGrants;
+pub use grants::VideoGrants;
 pub(crate) use oidc::{Providers, signing_keys};
 pub(crate) use password::{check_new, hash};
 pub use permission::Role;

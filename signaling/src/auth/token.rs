@@ -9,10 +9,8 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use tokio::sync::watch;
 
-use super::claims::{
-    Claims, MAX_TOKEN_BYTES, OWN_ISSUER, TokenUse, VideoGrants, decode, invalid, issuer, sign,
-};
-use super::{Access, Account, Ended, Grants, Identity, Providers, Role, Secret};
+use super::claims::{Claims, MAX_TOKEN_BYTES, OWN_ISSUER, TokenUse, decode, invalid, issuer, sign};
+use super::{Access, Account, Ended, Grants, Identity, Providers, Role, Secret, VideoGrants};
 use crate::drain::Phase;
 use crate::error::{ApiError, Code};
 use crate::id::RoomId;

@@ -1,17 +1,16 @@
 //! What those who keep order do to a room.
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::{Value, json};
 use utoipa::ToSchema;
 
-use super::{Author, ChatMessage, NewChat, Stored, User};
+use super::{Author, ChatMessage, Limit, LimitKind, Membership, NewChat, Stored, User};
 use crate::auth::Role;
 use crate::chat::{
     ChatSettings, MAX_IDENTITY, MAX_MESSAGE_ID, PublicSettings, SettingsPatch, is_name,
 };
 use crate::error::{ApiError, Code};
 use crate::id::RoomId;
-use crate::time::Timestamp;
 
 /// What those who keep order left behind.
 pub(crate) trait OrderStore: Send + Sync {
@@ -52,54 +51,6 @@ pub(crate) struct Order {
     pub limits: Vec<Limit>,
     /// What waits for a moderator, oldest first.
     pub held: Vec<Held>,
-}
-
-/// What somebody is in a room beside what their account makes them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Membership {
-    /// `None`: nothing more.
-    pub role: Option<Role>,
-    /// Whether they may not enter.
-    pub banned: bool,
-}
-
-/// What somebody may not do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum LimitKind {
-    /// Write.
-    Mute,
-    /// Enter.
-    Ban,
-}
-
-impl LimitKind {
-    /// Returns the name on the wire and in the database.
-    pub(crate) fn as_str(self) -> &'static str {
-        match self {
-            Self::Mute => "mute",
-            Self::Ban => "ban",
-        }
-    }
-}
-
-/// Somebody who may not write or enter.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
-pub(crate) struct Limit {
-    /// Which of the two.
-    #[serde(skip)]
-    pub kind: LimitKind,
-    /// Who.
-    #[serde(flatten)]
-    pub who: User,
-    /// Why.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(nullable = false)]
-    pub reason: Option<String>,
-    /// Until when; missing: for good.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = String, format = DateTime, nullable = false, required = false)]
-    pub until: Option<Timestamp>,
 }
 
 /// A message that a moderator looks at first.

@@ -10,6 +10,8 @@ mod journal;
 
 mod deed;
 
+mod limit;
+
 mod shop;
 
 mod like;
@@ -49,8 +51,8 @@ use sqlx::error::ErrorKind;
 
 pub(crate) use analytics::{AnalyticsStore, EventFigures, MAX_REGIONS, Names, RoomRollup};
 pub(crate) use deed::{
-    Audit, Deed, Done, Held, Limit, LimitKind, MAX_REASON, Membership, NewHeld, NewReport, Order,
-    OrderStore, Report, SettingsView,
+    Audit, Deed, Done, Held, MAX_REASON, NewHeld, NewReport, Order, OrderStore, Report,
+    SettingsView,
 };
 pub(crate) use floor::{
     Floor, FloorStore, MAX_POLLS, MAX_QUESTIONS, OwnPoll, OwnQuestion, Poll, PollDeed, PollOption,
@@ -62,6 +64,7 @@ pub(crate) use journal::{
     Outcome, RoomUpdate,
 };
 pub(crate) use like::{LikeStore, Liked, Liking};
+pub(crate) use limit::{Limit, LimitKind, Membership};
 pub(crate) use list::{RoomCursor, RoomOrder, RoomQuery, SeenBy};
 pub(crate) use look::{Standing, look};
 pub(crate) use room::{

@@ -4,15 +4,16 @@ use sqlx::Row as _;
 
 use super::deeds::quiet;
 use super::journal::Batch;
+use super::limits::limit;
 use super::members;
-use super::row::{author, chat_message, count, json_value, moment, named};
+use super::row::{author, chat_message, count, json_value, named};
 use super::{Connection, Row, Store};
 use crate::auth::Role;
 use crate::chat::{ChatSettings, SettingsPatch};
 use crate::id::RoomId;
 use crate::store::{
-    Audit, ChatMessage, Held, Limit, LimitKind, Membership, NewChat, Order, OrderStore, Outcome,
-    Report, SettingsView, StoreError, Stored, User, promptly,
+    Audit, ChatMessage, Held, Limit, Membership, NewChat, Order, OrderStore, Outcome, Report,
+    SettingsView, StoreError, Stored, User, promptly,
 };
 use crate::time::Timestamp;
 
@@ -163,50 +164,6 @@ impl Store {
 }
 
 impl Batch<'_> {
-    pub(super) async fn limit(
-        &self,
-        connection: &mut Connection,
-        limit: &Limit,
-    ) -> Result<Outcome, StoreError> {
-        sqlx::query(
-            "INSERT INTO room_limits (room_id, identity, kind, name, reason, at, until)
-             VALUES ($1, $2, $3, $4, $5, $6, $7)
-             ON CONFLICT (room_id, identity, kind) DO UPDATE SET name = excluded.name,
-                 reason = excluded.reason, at = excluded.at, until = excluded.until",
-        )
-        .bind(self.room)
-        .bind(&limit.who.id)
-        .bind(limit.kind.as_str())
-        .bind(&limit.who.name)
-        .bind(&limit.reason)
-        .bind(self.ts.millis())
-        .bind(limit.until.map(Timestamp::millis))
-        .execute(connection)
-        .await?;
-        Ok(quiet())
-    }
-
-    pub(super) async fn lift(
-        &self,
-        connection: &mut Connection,
-        kind: LimitKind,
-        identity: &str,
-    ) -> Result<Outcome, StoreError> {
-        let lifted = sqlx::query(
-            "DELETE FROM room_limits WHERE room_id = $1 AND identity = $2 AND kind = $3",
-        )
-        .bind(self.room)
-        .bind(identity)
-        .bind(kind.as_str())
-        .execute(connection)
-        .await?;
-        Ok(if lifted.rows_affected() == 0 {
-            Outcome::Missing
-        } else {
-            quiet()
-        })
-    }
-
     pub(super) async fn role(
         &self,
         connection: &mut Connection,
@@ -356,25 +313,10 @@ fn read_settings(text: Option<&str>) -> Result<ChatSettings, StoreError> {
     Ok(settings.transpose()?.unwrap_or_default())
 }
 
-fn user(row: &Row) -> Result<User, StoreError> {
+pub(super) fn user(row: &Row) -> Result<User, StoreError> {
     Ok(User {
         id: row.try_get("identity")?,
         name: row.try_get("name")?,
-    })
-}
-
-fn limit(row: &Row) -> Result<Limit, StoreError> {
-    let kind: &str = row.try_get("kind")?;
-    let kind = if kind == "ban" {
-        LimitKind::Ban
-    } else {
-        LimitKind::Mute
-    };
-    Ok(Limit {
-        kind,
-        who: user(row)?,
-        reason: row.try_get("reason")?,
-        until: moment(row, "until")?,
     })
 }
 

@@ -21,6 +21,9 @@ mod deeds;
 #[path = "../sql/order.rs"]
 mod order;
 
+#[path = "../sql/limits.rs"]
+mod limits;
+
 #[path = "../sql/members.rs"]
 mod members;
 
