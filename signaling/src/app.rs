@@ -8,7 +8,8 @@ use klieg_turn::IceServers;
 
 use crate::analytics::{Recent, Regions};
 use crate::auth::{
-    Access, Authority, Grants, Identity, Opening, Others, Providers, Role, Secret, SignIns,
+    Access, AddressMark, Authority, Grants, Identity, Opening, Others, Providers, Role, Secret,
+    SignIns,
 };
 use crate::config::Config;
 use crate::drain::Course;
@@ -65,6 +66,8 @@ pub(crate) struct Admitted {
     pub(crate) now: (Role, Grants),
     /// When they were last put out of it, as it was known when they were let in; `None`: never.
     pub(crate) kicked_at: Option<Timestamp>,
+    /// Where they come from as the room knows it, the newest first; nothing where bans do not go with that.
+    pub(crate) from: Vec<AddressMark>,
 }
 
 impl Admitted {
@@ -74,6 +77,7 @@ impl Admitted {
             room: &self.record.id,
             place: self.own,
             kicked_at: self.kicked_at,
+            from: self.from.first(),
         }
     }
 
@@ -113,6 +117,7 @@ impl App {
         let mut live = self.config.clone();
         live.take_live(new);
         self.doors.set(&live.limits);
+        self.rooms.addresses().heed(live.ban_addresses);
         let before = self.authority.others();
         let others = others(&live, &before.providers, &self.fetcher, &self.metrics);
         self.authority.set_others(others);
@@ -164,7 +169,8 @@ impl App {
             Some(record) => Some(record),
             None => self.find(&id).await?,
         };
-        let standing = self.standing(identity, &id).await?;
+        let from = self.rooms.addresses().marks(&id, &identity.whence);
+        let standing = self.standing(identity, &id, &from).await?;
         let record = record.ok_or_else(ApiError::no_room)?;
         let own = match identity.enter(&record, open_to_all) {
             // Who was given a role in a private room is invited.
@@ -178,35 +184,38 @@ impl App {
             Err(error) if error.code == Code::NotFound && in_memory => {
                 // A room that there is not is looked for in the database: one that may not be known of takes as long.
                 self.find(&id).await?;
-                self.stored_standing(identity, &id).await?;
+                self.stored_standing(identity, &id, &from).await?;
                 return Err(error);
             }
             entered => entered?,
         };
-        if standing.banned && !matches!(own.0, Role::Owner | Role::Admin) {
-            let text = "You were shut out of this room.";
-            return Err(ApiError::new(Code::Banned, text));
-        }
         let now = raised(own, standing.role, &record);
+        standing.check_ban(own.0, now.0)?;
         Ok(Admitted {
             record,
             own,
             now,
             kicked_at,
+            from,
         })
     }
 
-    /// Returns what somebody is in a room beside what their account makes them.
-    async fn standing(&self, identity: &Identity, room: &RoomId) -> Result<Membership, ApiError> {
-        match self.rooms.standing(room, &identity.id) {
+    /// Returns what somebody is in a room beside what their account makes them, who comes from some addresses.
+    async fn standing(
+        &self,
+        identity: &Identity,
+        room: &RoomId,
+        from: &[AddressMark],
+    ) -> Result<Membership, ApiError> {
+        match self.rooms.standing(room, &identity.id, from) {
             // Another server on the same database may have lifted it; while the database is away it stands.
-            Some(standing) if standing.banned => {
-                let stored = self.stored_standing(identity, room).await;
-                let banned = stored.map_or(true, |stored| stored.banned);
-                Ok(Membership { banned, ..standing })
+            Some(standing) if standing.banned || standing.address_banned => {
+                let stored = self.stored_standing(identity, room, from).await;
+                let role = standing.role;
+                Ok(stored.map_or(standing, |stored| Membership { role, ..stored }))
             }
             Some(standing) => Ok(standing),
-            None => self.stored_standing(identity, room).await,
+            None => self.stored_standing(identity, room, from).await,
         }
     }
 
@@ -214,13 +223,14 @@ impl App {
         &self,
         identity: &Identity,
         room: &RoomId,
+        from: &[AddressMark],
     ) -> Result<Membership, ApiError> {
         // A guest without a token is nobody yet.
-        if identity.access == Access::Guest {
+        if identity.access == Access::Guest && from.is_empty() {
             return Ok(Membership::default());
         }
         let order = &self.stores.order;
-        let standing = order.standing(room, &identity.id).await;
+        let standing = order.standing(room, &identity.id, from).await;
         standing.map_err(ApiError::store)
     }
 

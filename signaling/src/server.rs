@@ -15,7 +15,7 @@ use tracing::info;
 
 use crate::analytics::{Desk, Recent, ViewerKey, take_old_names};
 use crate::app::{self, App, DEMO_KEY, DEMO_ROOM, Node};
-use crate::auth::{Authority, Ended, Lifetimes, Providers, Secret, SignIns};
+use crate::auth::{Addresses, Authority, Ended, Lifetimes, Providers, Secret, SignIns};
 use crate::config::{Config, ConfigError, MediaGso};
 use crate::data::{DataError, DataFolder};
 use crate::drain::{Course, Phase};
@@ -291,6 +291,7 @@ fn context(
         media: Arc::clone(media),
         ice: Arc::clone(ice),
         metrics: Arc::clone(metrics),
+        addresses: Arc::new(Addresses::new(own, config.ban_addresses)),
         expelled: Arc::default(),
         grace: config.publisher_grace(),
         idle: Duration::from_millis(config.room_idle_ms),

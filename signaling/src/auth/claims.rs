@@ -8,7 +8,8 @@ use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Access, AccountRole, ApiGrants, Grants, Identity, NAME_LENGTH, Role, Secret, VideoGrants,
+    Access, AccountRole, AddressMark, ApiGrants, Grants, Identity, NAME_LENGTH, Role, Secret,
+    VideoGrants, Whence,
 };
 use crate::error::{ApiError, Code};
 use crate::id::RoomId;
@@ -87,6 +88,9 @@ pub(super) struct Claims {
     /// Only in join tokens: who beside this server signed the token that it came of, as the authority marks them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) signer: Option<String>,
+    /// Only in join tokens: where it was asked for, where bans go with addresses.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) whence: Option<AddressMark>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) video: Option<VideoGrants>,
 }
@@ -109,6 +113,7 @@ impl Claims {
             until: None,
             kicked: None,
             signer: None,
+            whence: None,
             video: None,
         }
     }
@@ -148,6 +153,10 @@ impl Claims {
             minted_at: self.iat.or(self.nbf).unwrap_or(0),
             sign_in: self.sid,
             signer: self.signer,
+            whence: Whence {
+                network: None,
+                token: self.whence,
+            },
         })
     }
 
@@ -181,6 +190,7 @@ impl Claims {
             minted_at,
             sign_in: None,
             signer: None,
+            whence: Whence::default(),
         })
     }
 }

@@ -4,6 +4,8 @@ pub mod permission;
 
 mod account;
 
+mod address;
+
 mod password;
 
 mod secret;
@@ -20,10 +22,13 @@ mod ended;
 
 mod sign_in;
 
+use std::net::IpAddr;
+
 use serde::Serialize;
 
 pub use account::AccountRole;
 pub(crate) use account::{Account, NAME_LENGTH, display_name};
+pub(crate) use address::{AddressMark, Addresses, Whence};
 pub(crate) use claims::API_TTL;
 pub use claims::mint;
 pub(crate) use ended::Ended;
@@ -186,6 +191,8 @@ pub(crate) struct Identity {
     /// Who beside this server signed the token that it came of, as [`Authority`] marks them: it ends when the settings name
     /// them no more. `None` for those whom this server signed in itself, and for guests.
     pub(crate) signer: Option<String>,
+    /// Where they come from; nothing is known of it before they came in by a door.
+    pub(crate) whence: Whence,
 }
 
 /// What a token is good for.
@@ -222,6 +229,7 @@ impl Identity {
             minted_at: 0,
             sign_in: None,
             signer: None,
+            whence: Whence::default(),
         }
     }
 
@@ -236,7 +244,14 @@ impl Identity {
             minted_at: 0,
             sign_in: None,
             signer: None,
+            whence: Whence::default(),
         }
+    }
+
+    /// Says from which network it comes; `None` where only a proxy of this server's is known.
+    pub(crate) fn coming_from(mut self, network: Option<IpAddr>) -> Self {
+        self.whence.network = network;
+        self
     }
 
     /// Returns it as who does something in a role.

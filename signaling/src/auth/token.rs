@@ -10,7 +10,9 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use tokio::sync::watch;
 
 use super::claims::{Claims, MAX_TOKEN_BYTES, OWN_ISSUER, TokenUse, decode, invalid, issuer, sign};
-use super::{Access, Account, Ended, Grants, Identity, Providers, Role, Secret, VideoGrants};
+use super::{
+    Access, Account, AddressMark, Ended, Grants, Identity, Providers, Role, Secret, VideoGrants,
+};
 use crate::drain::Phase;
 use crate::error::{ApiError, Code};
 use crate::id::RoomId;
@@ -89,6 +91,8 @@ pub(crate) struct Opening<'a> {
     pub(crate) place: (Role, Grants),
     /// When they were last put out of it, as far as was known when they were let in; `None`: never.
     pub(crate) kicked_at: Option<Timestamp>,
+    /// Where they ask for it; `None` where that is not known, or bans do not go with it.
+    pub(crate) from: Option<&'a AddressMark>,
 }
 
 impl Authority {
@@ -288,6 +292,7 @@ fn claims_of_join(identity: &Identity, opening: Opening<'_>, ttl: Duration) -> C
         room,
         place: (role, grants),
         kicked_at,
+        from,
     } = opening;
     let mut claims = Claims::new(OWN_ISSUER, &identity.id, &identity.name, ttl);
     claims.r#use = Some(TokenUse::Join);
@@ -296,6 +301,7 @@ fn claims_of_join(identity: &Identity, opening: Opening<'_>, ttl: Duration) -> C
     claims.sid.clone_from(&identity.sign_in);
     claims.signer.clone_from(&identity.signer);
     claims.kicked = kicked_at.map(Timestamp::millis);
+    claims.whence = from.cloned();
     claims.role = Some(role);
     claims.video = Some(VideoGrants {
         room: Some(room.as_str().to_owned()),
@@ -326,6 +332,7 @@ mod tests {
             room,
             place: (role, grants),
             kicked_at: None,
+            from: None,
         }
     }
 
@@ -443,6 +450,28 @@ mod tests {
             identity.may_ask_for("other").unwrap_err().code,
             Code::Forbidden
         );
+    }
+
+    #[test]
+    fn a_join_token_says_where_it_was_asked_for() {
+        let authority = authority();
+        let room = RoomId::parse("demo").unwrap();
+        let guest = Identity::guest("G".into());
+        let here = AddressMark::stored("aa");
+        for from in [Some(&here), None] {
+            let opening = Opening {
+                from,
+                ..opening(&room, Role::Guest, WATCHING)
+            };
+            let first = authority.join(&guest, opening, MINUTE).unwrap();
+            let first = authority.verify_signed(&first.token).unwrap();
+            let next = authority.rejoin(&first, opening, MINUTE).unwrap();
+            let next = authority.verify_signed(&next.token).unwrap();
+            for identity in [first, next] {
+                assert_eq!(identity.whence.token.as_ref(), from);
+                assert_eq!(identity.whence.network, None);
+            }
+        }
     }
 
     #[test]

@@ -124,6 +124,7 @@ mod tests {
     fn what_is_marked_as_read_again_is_what_is_taken_while_the_server_runs() {
         let mut new = Config::development();
         new.trusted_proxies = Vec::new();
+        new.ban_addresses = true;
         new.allowed_origins = vec!["https://shop.example".into()];
         new.registration = false;
         new.api_key_files = BTreeMap::from([("k".into(), "/k".into())]);

@@ -147,6 +147,11 @@ settings! {
         /// with `X-Forwarded-For` for whom they ask; limits go by that
         [live]
         pub trusted_proxies: Vec<Network> = Network::loopback(),
+        /// whether a ban from a room goes with the addresses that the person came from (of IPv6 with the first 64 bits): while it
+        /// holds, nobody enters from there but those who keep order. Of an address only a keyed hash is kept. Behind a proxy
+        /// `trusted_proxies` must name it first
+        [live]
+        pub ban_addresses: bool = false,
         /// other sites whose pages may use the API and the WebSocket: `https://shop.example`. The server's own pages
         /// always may
         [live "--allowed-origin ORIGIN"]
@@ -328,6 +333,7 @@ impl Config {
     pub(crate) fn take_live(&mut self, from: &Self) {
         self.trusted_proxies.clone_from(&from.trusted_proxies);
         self.allowed_origins.clone_from(&from.allowed_origins);
+        self.ban_addresses = from.ban_addresses;
         self.registration = from.registration;
         self.new_account_role = from.new_account_role;
         self.api_keys.clone_from(&from.api_keys);

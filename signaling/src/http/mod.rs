@@ -56,7 +56,7 @@ use crate::auth::Identity;
 use crate::error::{ApiError, Code};
 use crate::limit::Who;
 pub(crate) use body::Body;
-use remote::RemoteNetwork;
+use remote::{ClientNetwork, RemoteNetwork};
 
 /// Who asks, by the token of the `Authorization` header; `None` without one.
 pub(crate) struct Bearer(pub(crate) Option<Identity>);
@@ -77,7 +77,11 @@ impl FromRequestParts<Arc<App>> for Bearer {
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, ApiError> {
         match bearer_token(&parts.headers)? {
-            Some(token) => Ok(Self(Some(app.authority.verify(token).await?))),
+            Some(token) => {
+                let identity = app.authority.verify(token).await?;
+                let ClientNetwork(client) = ClientNetwork::from_request_parts(parts, app).await?;
+                Ok(Self(Some(identity.coming_from(client))))
+            }
             None => Ok(Self(None)),
         }
     }
@@ -88,6 +92,8 @@ pub(crate) struct Caller {
     /// `None` without a token.
     pub(crate) identity: Option<Identity>,
     from: IpAddr,
+    /// The same; `None` where no more is known than a proxy of this server's.
+    pub(crate) client: Option<IpAddr>,
 }
 
 impl Caller {
@@ -105,8 +111,13 @@ impl FromRequestParts<Arc<App>> for Caller {
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, ApiError> {
         let RemoteNetwork(from) = RemoteNetwork::from_request_parts(parts, app).await?;
+        let ClientNetwork(client) = ClientNetwork::from_request_parts(parts, app).await?;
         let Bearer(identity) = Bearer::from_request_parts(parts, app).await?;
-        Ok(Self { identity, from })
+        Ok(Self {
+            identity,
+            from,
+            client,
+        })
     }
 }
 

@@ -25,6 +25,27 @@ impl FromRequestParts<Arc<App>> for RemoteNetwork {
     }
 }
 
+/// As [`RemoteNetwork`]; `None` where no more is known than a proxy of ours, behind which everybody may be.
+pub(crate) struct ClientNetwork(pub(crate) Option<IpAddr>);
+
+impl FromRequestParts<Arc<App>> for ClientNetwork {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, ApiError> {
+        let connected = ConnectInfo::<SocketAddr>::from_request_parts(parts, app).await;
+        let ConnectInfo(remote) = connected.map_err(ApiError::internal)?;
+        let proxies = &app.live().trusted_proxies;
+        let address = client(remote.ip(), &parts.headers, proxies);
+        Ok(Self(network_beyond(address, proxies)))
+    }
+}
+
+/// Returns the network of an address that is none of our proxies'.
+pub(super) fn network_beyond(address: IpAddr, proxies: &[Network]) -> Option<IpAddr> {
+    let is_ours = proxies.iter().any(|it| it.contains(address));
+    (!is_ours).then(|| network(address))
+}
+
 /// Returns the client's address. Of a proxy of ours `X-Forwarded-For` says for whom it asks; what comes from elsewhere
 /// could say anything, and is not heeded.
 pub(super) fn client(peer: IpAddr, headers: &HeaderMap, proxies: &[Network]) -> IpAddr {
@@ -102,6 +123,20 @@ mod tests {
         assert_eq!(from("127.0.0.1", &["1.1.1.1, what"]), "127.0.0.1");
         assert_eq!(from("127.0.0.1", &["192.168.1.8"]), "192.168.1.8");
         assert_eq!(from("127.0.0.1", &["127.0.0.9"]), "127.0.0.9");
+    }
+
+    #[test]
+    fn a_proxy_of_ours_is_no_client() {
+        let proxies = ["127.0.0.0/8", "::1", "2001:db8:0:1::/64"].map(|it| it.parse().unwrap());
+        let beyond = |address: &str| {
+            let network = network_beyond(address.parse().unwrap(), &proxies);
+            network.map(|network| network.to_string())
+        };
+        for ours in ["127.0.0.1", "::1", "2001:db8:0:1::7"] {
+            assert_eq!(beyond(ours), None, "{ours}");
+        }
+        assert_eq!(beyond("203.0.113.7").as_deref(), Some("203.0.113.7"));
+        assert_eq!(beyond("2001:db8:0:2::7").as_deref(), Some("2001:db8:0:2::"));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use axum::extract::{ConnectInfo, FromRequestParts};
 use axum::http::header;
 use axum::http::request::Parts;
 
-use super::remote::{client, network};
+use super::remote::{client, network, network_beyond};
 use crate::analytics::{Device, Origin};
 use crate::app::App;
 use crate::error::ApiError;
@@ -17,6 +17,8 @@ use crate::error::ApiError;
 pub(crate) struct Visitor {
     /// As [`RemoteNetwork`](super::remote::RemoteNetwork) has it.
     pub(crate) network: IpAddr,
+    /// As [`ClientNetwork`](super::remote::ClientNetwork) has it.
+    pub(crate) client: Option<IpAddr>,
     /// Where they are, and on what they play.
     pub(crate) origin: Origin,
 }
@@ -38,6 +40,7 @@ impl FromRequestParts<Arc<App>> for Visitor {
         let agent = agent.and_then(|agent| agent.to_str().ok());
         Ok(Self {
             network: network(address),
+            client: network_beyond(address, &live.trusted_proxies),
             origin: Origin {
                 device: Device::of(agent.unwrap_or_default()),
                 region: app.regions.find(address, said),

@@ -1,17 +1,19 @@
 //! What those who keep order do, from their wish to what everybody sees.
 
+use std::cmp::Reverse;
 use std::time::Instant;
 
 use axum::extract::ws::Utf8Bytes;
 use serde_json::json;
 use tracing::info;
 
-use crate::auth::Role;
+use crate::auth::{AddressMark, Role};
 use crate::error::{ApiError, Code};
 use crate::store::{self, Deed, Done, Entry, LimitKind, NewReport, Outcome};
 use crate::time::Timestamp;
 use crate::ws::protocol::{You, message};
 
+use super::departed::last;
 use super::journal::{Author, Draft};
 use super::member::{Member, Seat};
 use super::news::Actor;
@@ -30,9 +32,32 @@ impl Room {
                 who.name = known.name;
             }
         }
+        if let Deed::Limit(limit) = &mut deed
+            && limit.kind == LimitKind::Ban
+        {
+            limit.addresses = self.addresses_of(&limit.who.id);
+        }
         info!(by = %by.id, deed = deed.name(), "order is kept");
         // When the queue is full the asker finds its reply gone, and says that the server is busy.
         let _ = self.write(Draft::new(Entry::Deed { deed, by }, Author::Acted(actor)));
+    }
+
+    /// Returns the last addresses that somebody comes from who is here, or came from, or that their ban goes with: none
+    /// where bans do not go with that.
+    fn addresses_of(&self, identity: &str) -> Vec<AddressMark> {
+        let addresses = &self.context.addresses;
+        if !addresses.are_heeded() {
+            return Vec::new();
+        }
+        let here = self.members.iter();
+        let mut here: Vec<_> = here
+            .filter(|(_, member)| member.identity.id == identity)
+            .collect();
+        here.sort_unstable_by_key(|(socket, _)| Reverse(socket.0));
+        let marks = |member: &Member| addresses.marks(&self.record.id, &member.identity.whence);
+        let here = here.into_iter().flat_map(|(_, member)| marks(member));
+        let before = self.keeping.addresses_of(identity, Timestamp::now());
+        last(here.chain(before.cloned()))
     }
 
     /// Says no to what is done to somebody of the same role or a higher one.

@@ -95,6 +95,9 @@ impl Room {
         let Some(mut member) = self.members.remove(&socket) else {
             return;
         };
+        let addresses = &self.context.addresses;
+        let from = addresses.marks(&self.record.id, &member.identity.whence);
+        self.keeping.departed.note(&member.identity.id, from);
         if let Some(viewing) = member.viewing.take() {
             self.viewer_gone(&viewing.session);
         }

@@ -117,7 +117,7 @@ impl Rooms {
         // Later than was asked for, where another server put them out, too.
         expelled.add(id, &identity, stored.map_err(ApiError::store)?);
         // Such a one may have shut them out a moment before, of which nothing would be heard behind this.
-        let standing = self.standing(id, &identity);
+        let standing = self.standing(id, &identity, &[]);
         if standing.is_some_and(|standing| !standing.banned) {
             let ban = stores.order.ban(id, &identity).await;
             if let Some(ban) = ban.map_err(ApiError::store)? {

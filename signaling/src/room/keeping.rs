@@ -3,12 +3,15 @@
 use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
 
-use crate::auth::Role;
+use crate::auth::{AddressMark, Role};
 use crate::chat::{Audience, ChatLimiter, ChatSettings, Verdict, WordList};
 use crate::error::{ApiError, Code};
 use crate::limit::{Rate, TokenBuckets};
-use crate::store::{Author, ChatMessage, Deed, Held, Limit, LimitKind, Membership, Order};
+use crate::store::{Author, ChatMessage, Deed, Held, Limit, LimitKind, Order};
 use crate::time::Timestamp;
+
+use super::departed::Departed;
+use super::standings::{Standings, holds};
 
 /// The order of one room's chat.
 #[derive(Debug)]
@@ -21,6 +24,8 @@ pub(super) struct Keeping {
     /// Who may not write; what is over may be among it.
     mutes: HashMap<String, Option<Timestamp>>,
     standings: Standings,
+    /// Whence those came who have left, where bans go with that.
+    pub(super) departed: Departed,
     /// What waits for a moderator, by its id: 200 at most.
     held: BTreeMap<String, Held>,
     limiter: ChatLimiter,
@@ -32,27 +37,6 @@ pub(super) struct Keeping {
     deeds: TokenBuckets<String>,
 }
 
-/// What people are in a room beside what their accounts make them.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Standings {
-    roles: HashMap<String, Role>,
-    /// Who may not enter, and until when.
-    bans: HashMap<String, Option<Timestamp>>,
-}
-
-impl Standings {
-    /// Returns what somebody is.
-    pub(crate) fn of(&self, identity: &str, now: Timestamp) -> Membership {
-        Membership {
-            role: self.roles.get(identity).copied(),
-            banned: self
-                .bans
-                .get(identity)
-                .is_some_and(|until| holds(*until, now)),
-        }
-    }
-}
-
 impl Keeping {
     /// Takes up what is stored.
     pub(super) fn restore(order: Order) -> Self {
@@ -62,6 +46,7 @@ impl Keeping {
             words: WordList::default(),
             mutes: HashMap::new(),
             standings: Standings::default(),
+            departed: Departed::default(),
             held: BTreeMap::new(),
             limiter: ChatLimiter::default(),
             wrote: HashMap::new(),
@@ -70,7 +55,7 @@ impl Keeping {
         };
         keeping.set(order.settings);
         for (who, role) in order.roles {
-            keeping.standings.roles.insert(who.id, role);
+            keeping.give(&who.id, Some(role));
         }
         for limit in order.limits {
             keeping.limit(&limit);
@@ -87,7 +72,17 @@ impl Keeping {
 
     /// Returns the role that somebody was given here.
     pub(super) fn role(&self, identity: &str) -> Option<Role> {
-        self.standings.roles.get(identity).copied()
+        self.standings.role(identity)
+    }
+
+    /// Returns the addresses that somebody came from who has left, the last first, and then those that their ban goes with.
+    pub(super) fn addresses_of<'a>(
+        &'a self,
+        identity: &'a str,
+        now: Timestamp,
+    ) -> impl Iterator<Item = &'a AddressMark> {
+        let banned = self.standings.addresses_of(identity, now);
+        self.departed.of(identity).iter().chain(banned)
     }
 
     pub(super) fn set(&mut self, settings: ChatSettings) {
@@ -97,25 +92,25 @@ impl Keeping {
     }
 
     pub(super) fn limit(&mut self, limit: &Limit) {
-        let limits = match limit.kind {
-            LimitKind::Mute => &mut self.mutes,
-            LimitKind::Ban => &mut self.standings.bans,
-        };
-        limits.insert(limit.who.id.clone(), limit.until);
+        match limit.kind {
+            LimitKind::Mute => {
+                self.mutes.insert(limit.who.id.clone(), limit.until);
+            }
+            LimitKind::Ban => self.standings.ban(limit),
+        }
     }
 
     pub(super) fn lift(&mut self, kind: LimitKind, identity: &str) {
         match kind {
-            LimitKind::Mute => self.mutes.remove(identity),
-            LimitKind::Ban => self.standings.bans.remove(identity),
-        };
+            LimitKind::Mute => {
+                self.mutes.remove(identity);
+            }
+            LimitKind::Ban => self.standings.lift(identity),
+        }
     }
 
     pub(super) fn give(&mut self, identity: &str, role: Option<Role>) {
-        match role {
-            Some(role) => self.standings.roles.insert(identity.to_owned(), role),
-            None => self.standings.roles.remove(identity),
-        };
+        self.standings.give(identity, role);
     }
 
     /// Says no when so many are limited, or have roles, that one more would be too many.
@@ -124,10 +119,10 @@ impl Keeping {
     /// `invalid_value`.
     pub(super) fn check_room(&self, deed: &Deed) -> Result<(), ApiError> {
         let full = match deed {
-            Deed::Limit(_) => self.mutes.len() + self.standings.bans.len() >= MAX_LIMITED,
+            Deed::Limit(_) => self.mutes.len() + self.standings.bans() >= MAX_LIMITED,
             Deed::Role { who, role } => {
                 let more = role.is_some() && self.role(&who.id).is_none();
-                more && self.standings.roles.len() >= MAX_ROLES
+                more && self.standings.roles() >= MAX_ROLES
             }
             Deed::Delete { .. }
             | Deed::Pin { .. }
@@ -253,10 +248,6 @@ impl Keeping {
     }
 }
 
-fn holds(until: Option<Timestamp>, now: Timestamp) -> bool {
-    until.is_none_or(|until| until > now)
-}
-
 /// What may wait for the moderators.
 const MAX_HELD: usize = 200;
 
@@ -296,6 +287,7 @@ mod tests {
             },
             reason: None,
             until: until.map(Timestamp::from_millis),
+            addresses: Vec::new(),
         }
     }
 

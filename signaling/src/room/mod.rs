@@ -48,6 +48,10 @@ mod talk;
 
 mod keeping;
 
+mod standings;
+
+mod departed;
+
 mod deeds;
 
 mod post;
@@ -68,16 +72,17 @@ use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot, watch};
 
 pub(crate) use expelled::{Expelled, watch_expelled};
-pub(crate) use keeping::Standings;
 pub(crate) use layers::VideoLayers;
 pub(crate) use life::{Input, Reason};
 pub(crate) use member::{NewMember, Person, Progress, Seat, SessionRef, raised};
 pub(crate) use rooms::{Rooms, new_report};
+pub(crate) use standings::Standings;
 pub(crate) use tally::Summary;
 pub(crate) use upkeep::{Cleaned, Upkeep, end_revoked, keep_up};
 
 use crate::admission::Place;
 use crate::analytics::{Desk, Report, ViewerKey};
+use crate::auth::Addresses;
 use crate::chat::Said;
 use crate::error::ApiError;
 use crate::id::SocketId;
@@ -102,6 +107,8 @@ pub(crate) struct Context {
     pub(crate) figures: Desk,
     /// What the names of viewers are made with.
     pub(crate) viewer_key: ViewerKey,
+    /// What marks where people come from.
+    pub(crate) addresses: Arc<Addresses>,
     /// Who was put out of which room, and when.
     pub(crate) expelled: Arc<Expelled>,
     /// How long a room waits for a publisher that was lost.

@@ -9,6 +9,7 @@ use dashmap::mapref::entry::Entry as Slot;
 use klieg_sfu::RoomKey;
 use tokio::sync::{mpsc, oneshot, watch};
 
+use crate::auth::{AddressMark, Addresses};
 use crate::chat::{MAX_MESSAGE_ID, Said, is_name};
 use crate::error::{ApiError, Code};
 use crate::id::RoomId;
@@ -124,7 +125,7 @@ impl Rooms {
         said.await?
     }
 
-    /// Keeps order in a room; returns once that is stored.
+    /// Keeps order in a room; returns once that is stored, with how many addresses a ban goes.
     ///
     /// # Errors
     /// `not_found` when there is nothing to do it to; `forbidden`; `busy`; `unavailable`.
@@ -133,7 +134,7 @@ impl Rooms {
         id: &RoomId,
         by: Author,
         deed: Deed,
-    ) -> Result<(), ApiError> {
+    ) -> Result<usize, ApiError> {
         let deed = self.named(deed).await;
         if let Deed::Kick { identity, .. } = &deed
             && self.context.expelled.is_full(id, identity)
@@ -141,13 +142,18 @@ impl Rooms {
             return Err(ApiError::too_many());
         }
         let Some((identity, reason)) = deed.puts_out() else {
-            return self.ask(id, Outside::deed(by, deed)).await?;
+            self.ask(id, Outside::deed(by, deed)).await??;
+            return Ok(0);
         };
         // The whole of it, even if the request is dropped in the middle: who is banned would stay until they go.
         let (rooms, id) = (Arc::clone(self), id.clone());
         let done = tokio::spawn(async move {
             rooms.ask(&id, Outside::deed(by, deed)).await??;
-            rooms.expel(&id, identity, reason).await
+            let shown = rooms.summary(&id);
+            let addresses =
+                shown.map(|it| it.standings.addresses_of(&identity, Timestamp::now()).len());
+            let expelled = rooms.expel(&id, identity, reason).await;
+            expelled.map(|()| addresses.unwrap_or(0))
         });
         done.await.map_err(ApiError::internal)?
     }
@@ -180,9 +186,19 @@ impl Rooms {
     }
 
     /// Returns what somebody is in a room that is in memory, beside what their account makes them.
-    pub(crate) fn standing(&self, id: &RoomId, identity: &str) -> Option<Membership> {
+    pub(crate) fn standing(
+        &self,
+        id: &RoomId,
+        identity: &str,
+        from: &[AddressMark],
+    ) -> Option<Membership> {
         let summary = self.summary(id)?;
-        Some(summary.standings.of(identity, Timestamp::now()))
+        Some(summary.standings.of(identity, from, Timestamp::now()))
+    }
+
+    /// Returns what marks where people come from.
+    pub(crate) fn addresses(&self) -> &Addresses {
+        &self.context.addresses
     }
 
     /// Returns who is in a room, those after one by their ids.

@@ -20,13 +20,14 @@ use super::events::{EventLog, KEPT_CHAT, KEPT_EVENTS};
 use super::figures::Figures;
 use super::floor::Podium;
 use super::journal::Journal;
-use super::keeping::{Keeping, Standings};
+use super::keeping::Keeping;
 use super::life::{Life, Moment};
 use super::member::Member;
 use super::numbers::Numbers;
 use super::post::Post;
 use super::presence::Presence;
 use super::stage::{Changes, Stage};
+use super::standings::Standings;
 use super::tally::Tally;
 use super::{Context, Outside, RoomMessage, RoomSummary};
 

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tokio::sync::{mpsc, watch};
 
 use crate::analytics::{Desk, Origin, Script, ViewerKey};
-use crate::auth::{Identity, Role, Secret};
+use crate::auth::{Addresses, Identity, Role, Secret};
 use crate::error::Code;
 use crate::id::{RoomId, SocketId};
 use crate::media::Media;
@@ -292,6 +292,7 @@ impl Scene {
             stores,
             figures,
             viewer_key: ViewerKey::new(&Secret::new("secret")),
+            addresses: Arc::new(Addresses::new(&Secret::new("secret"), false)),
             media: Arc::clone(&media),
             ice: Arc::new(klieg_turn::IceServers::new(klieg_turn::Config::default()).unwrap()),
             metrics,

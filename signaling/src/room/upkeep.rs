@@ -34,7 +34,7 @@ pub(crate) struct Cleaned {
     pub(crate) cancelled: u64,
     /// Rooms on air that no server had; they are waited for once more.
     pub(crate) resumed: u64,
-    /// Keys of creations and names of those put out that were old.
+    /// Keys of creations and names of those put out that were old, and bans that were over and went with addresses.
     pub(crate) forgotten: u64,
 }
 
@@ -128,6 +128,7 @@ impl Rooms {
         }
         let old = now.minus(KEPT);
         cleaned.forgotten = stores.upkeep.forget(old).await?;
+        cleaned.forgotten += stores.upkeep.forget_addresses(now).await?;
         self.context.expelled.forget_until(old);
         Ok(cleaned)
     }

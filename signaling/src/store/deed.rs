@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use utoipa::ToSchema;
 
 use super::{Author, ChatMessage, Limit, LimitKind, Membership, NewChat, Stored, User};
-use crate::auth::Role;
+use crate::auth::{AddressMark, Role};
 use crate::chat::{
     ChatSettings, MAX_IDENTITY, MAX_MESSAGE_ID, PublicSettings, SettingsPatch, is_name,
 };
@@ -16,8 +16,13 @@ use crate::id::RoomId;
 pub(crate) trait OrderStore: Send + Sync {
     /// Returns what a room's chat has beside its messages.
     fn order<'a>(&'a self, room: &'a RoomId) -> Stored<'a, Order>;
-    /// Returns what somebody is in a room beside what their account makes them.
-    fn standing<'a>(&'a self, room: &'a RoomId, identity: &'a str) -> Stored<'a, Membership>;
+    /// Returns what somebody is in a room beside what their account makes them, who comes from at most two addresses.
+    fn standing<'a>(
+        &'a self,
+        room: &'a RoomId,
+        identity: &'a str,
+        from: &'a [AddressMark],
+    ) -> Stored<'a, Membership>;
     /// Returns what shuts somebody out of a room; `None` for who may enter.
     fn ban<'a>(&'a self, room: &'a RoomId, identity: &'a str) -> Stored<'a, Option<Limit>>;
     /// Returns at most `limit` deeds that are older than one, the newest first.
@@ -266,9 +271,7 @@ impl Deed {
     /// Returns what else the audit log says of it.
     pub(crate) fn details(&self) -> Value {
         match self {
-            Self::Limit(limit) => json!({
-                "name": limit.who.name, "reason": limit.reason, "until": limit.until,
-            }),
+            Self::Limit(limit) => limit.details(),
             Self::Kick { reason, .. } => json!({ "reason": reason }),
             Self::Role { who, role } => json!({ "name": who.name, "role": role }),
             Self::Member { who, member } => json!({ "name": who.name, "member": member }),

@@ -1,10 +1,12 @@
 //! Who may not write in a room, and who may not enter it.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
+use serde_json::{Value, json};
 use utoipa::ToSchema;
 
 use super::User;
-use crate::auth::Role;
+use crate::auth::{AddressMark, Role};
+use crate::error::{ApiError, Code};
 use crate::time::Timestamp;
 
 /// What somebody is in a room beside what their account makes them.
@@ -14,6 +16,25 @@ pub(crate) struct Membership {
     pub role: Option<Role>,
     /// Whether they may not enter.
     pub banned: bool,
+    /// Whether nobody may enter who comes from where they do, but those who keep order.
+    pub address_banned: bool,
+}
+
+impl Membership {
+    /// Says no to who was shut out: owner and admins cannot be, and their address shuts out nobody who keeps order.
+    ///
+    /// # Errors
+    /// `banned`.
+    pub(crate) fn check_ban(self, own: Role, now: Role) -> Result<(), ApiError> {
+        let text = if self.banned && !matches!(own, Role::Owner | Role::Admin) {
+            "You were shut out of this room."
+        } else if self.address_banned && !now.keeps_order() {
+            "Somebody was shut out of this room who came from where you do."
+        } else {
+            return Ok(());
+        };
+        Err(ApiError::new(Code::Banned, text))
+    }
 }
 
 /// What somebody may not do.
@@ -53,4 +74,29 @@ pub(crate) struct Limit {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = String, format = DateTime, nullable = false, required = false)]
     pub until: Option<Timestamp>,
+    /// How many addresses are shut out with them; missing: none.
+    #[serde(serialize_with = "count", skip_serializing_if = "Vec::is_empty")]
+    #[schema(value_type = u32, minimum = 1, maximum = 4, nullable = false, required = false)]
+    pub addresses: Vec<AddressMark>,
 }
+
+impl Limit {
+    /// Returns what the audit log says of it.
+    pub(super) fn details(&self) -> Value {
+        let mut details = json!({
+            "name": self.who.name, "reason": self.reason, "until": self.until,
+        });
+        if !self.addresses.is_empty() {
+            details["addresses"] = self.addresses.len().into();
+        }
+        details
+    }
+}
+
+/// Writes how many there are: which, is nobody's to know.
+fn count<S: Serializer>(addresses: &[AddressMark], serializer: S) -> Result<S::Ok, S::Error> {
+    addresses.len().serialize(serializer)
+}
+
+/// Addresses that one ban goes with: those of a few devices.
+pub(crate) const MAX_BAN_ADDRESSES: usize = 4;

@@ -64,7 +64,7 @@ pub(crate) use journal::{
     Outcome, RoomUpdate,
 };
 pub(crate) use like::{LikeStore, Liked, Liking};
-pub(crate) use limit::{Limit, LimitKind, Membership};
+pub(crate) use limit::{Limit, LimitKind, MAX_BAN_ADDRESSES, Membership};
 pub(crate) use list::{RoomCursor, RoomOrder, RoomQuery, SeenBy};
 pub(crate) use look::{Standing, look};
 pub(crate) use room::{

@@ -16,6 +16,8 @@ pub(crate) trait UpkeepStore: Send + Sync {
     ) -> Stored<'a, Vec<RoomId>>;
     /// Forgets keys of creations and who was put out, older than a moment; returns how many.
     fn forget(&self, before: Timestamp) -> Stored<'_, u64>;
+    /// Forgets the addresses of bans that are over; returns of how many.
+    fn forget_addresses(&self, now: Timestamp) -> Stored<'_, u64>;
     /// Lets go of the database: of `SQLite` one file is left, which can be copied. Nothing can be asked afterwards.
     fn close(&self) -> Stored<'_, ()>;
 }

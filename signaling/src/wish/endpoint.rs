@@ -216,11 +216,13 @@ async fn identify(app: &App, offered: &Offered) -> Result<Guest, ApiError> {
         }
         (Protocol::Whip | Protocol::Whep, Some(token)) => {
             let identity = app.authority.verify(token).await?;
+            let identity = identity.coming_from(offered.visitor.client);
             let place = app.admit(&identity, room).await?;
             (identity, place)
         }
         (Protocol::Whep, None) => {
-            let identity = Identity::guest("Guest".to_owned());
+            let guest = Identity::guest("Guest".to_owned());
+            let identity = guest.coming_from(offered.visitor.client);
             let place = app.admit(&identity, room).await?;
             (identity, place)
         }
@@ -258,6 +260,7 @@ async fn owner(app: &App, room: &str, key_hash: &str) -> Result<(Identity, Admit
         own,
         now: own,
         kicked_at,
+        from: Vec::new(),
     };
     Ok((identity, admitted))
 }

@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use crate::analytics::Origin;
 use crate::app::App;
 use crate::auth::{Action, Grants, Identity, Issued, Role};
 use crate::chat::{Said, SaidKind};
 use crate::error::{ApiError, Code};
+use crate::http::visitor::Visitor;
 use crate::id::{RoomId, SocketId};
 use crate::room::{Departure, NewMember, RoomHandle, RoomMessage, Seat, new_report};
-use crate::store::Deed;
+use crate::store::{Deed, LimitKind};
 use crate::time::Timestamp;
 
 use super::outbox::Outbox;
@@ -24,7 +24,7 @@ pub(super) struct Conversation {
     pub(super) socket: SocketId,
     pub(super) outbox: Outbox,
     /// Where the client is, and on what it plays.
-    origin: Origin,
+    visitor: Visitor,
     /// `None` until a token held.
     identity: Option<Identity>,
     /// `None` while it is in no room.
@@ -78,14 +78,14 @@ impl Conversation {
     pub(super) fn new(
         app: Arc<App>,
         socket: SocketId,
-        (identity, origin): (Option<Identity>, Origin),
+        (identity, visitor): (Option<Identity>, Visitor),
         outbox: Outbox,
     ) -> Self {
         Self {
             app,
             socket,
             outbox,
-            origin,
+            visitor,
             identity,
             place: None,
         }
@@ -249,7 +249,7 @@ impl Conversation {
             name: identity.name.clone(),
             role: identity.usual_role(),
         };
-        self.identity = Some(identity);
+        self.identity = Some(identity.coming_from(self.visitor.client));
         Ok(Ack {
             identity: Some(shown),
             ..Ack::default()
@@ -273,7 +273,7 @@ impl Conversation {
             seat: seat.clone(),
             kicked_at,
             outbox: Some(self.outbox.clone()),
-            origin: self.origin,
+            origin: self.visitor.origin,
         };
         let (room, entered) = self.app.rooms.enter(&record.id, member, last_seq).await?;
         self.place = Some(Place {
@@ -324,8 +324,13 @@ impl Conversation {
         role.check_deed(&deed)?;
         deed.check()?;
         let by = self.identity()?.author(role);
-        self.app.rooms.keep_order(&id, by, deed).await?;
-        Ok(Ack::default().into())
+        let bans = matches!(&deed, Deed::Limit(limit) if limit.kind == LimitKind::Ban);
+        let addresses = self.app.rooms.keep_order(&id, by, deed).await?;
+        Ok(Ack {
+            addresses: bans.then_some(addresses),
+            ..Ack::default()
+        }
+        .into())
     }
 
     /// Tells the moderators of a message; answered once it is stored.

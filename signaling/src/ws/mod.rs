@@ -61,7 +61,7 @@ pub(crate) async fn upgrade(
         .max_frame_size(socket::MAX_READ_BYTES);
     // A task of its own: that of the upgrade has room for all that came before.
     Ok(upgrade.on_upgrade(async move |websocket| {
-        let who = (identity, visitor.origin);
+        let who = (identity, visitor);
         tokio::spawn(socket::serve(app, who, websocket));
     }))
 }

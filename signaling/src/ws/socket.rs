@@ -10,11 +10,11 @@ use tokio::sync::{oneshot, watch};
 use tokio_tungstenite::tungstenite;
 use tracing::{Instrument, debug, debug_span};
 
-use crate::analytics::Origin;
 use crate::app::App;
 use crate::auth::Identity;
 use crate::drain::Phase;
 use crate::error::{ApiError, Code};
+use crate::http::visitor::Visitor;
 use crate::limit::{Rate, TokenBucket};
 
 use super::handlers::Conversation;
@@ -23,7 +23,7 @@ use super::protocol::{self, Draining};
 use super::writer::{End, write};
 
 /// Serves a socket to its end.
-pub(super) async fn serve(app: Arc<App>, who: (Option<Identity>, Origin), websocket: WebSocket) {
+pub(super) async fn serve(app: Arc<App>, who: (Option<Identity>, Visitor), websocket: WebSocket) {
     app.metrics.sockets.inc();
     app.metrics.sockets_opened.inc();
     let id = app.next_socket();

@@ -40,6 +40,8 @@ mod order;
 
 mod moderation;
 
+mod addresses;
+
 mod shop;
 
 mod frames;

@@ -4,7 +4,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 
-use crate::harness::{PATIENCE, TestServer, api_token};
+use crate::harness::{Client, PATIENCE, TestServer, api_token};
 use crate::postgres;
 
 /// Starts two servers on one database, with one secret for their tokens.
@@ -13,6 +13,7 @@ async fn two() -> [TestServer; 2] {
     let url = url.unwrap();
     let on = |config: &mut klieg_signaling::Config| {
         config.database_url = Some(klieg_signaling::Secret::new(url.clone()));
+        config.ban_addresses = true;
     };
     let first = TestServer::start_with(on).await;
     let secret = first.config.data.join("signing-secret");
@@ -22,6 +23,14 @@ async fn two() -> [TestServer; 2] {
     });
     let second = second.await;
     [first, second]
+}
+
+/// Returns whose token it is.
+fn sub(token: &str) -> Value {
+    let claims = token.split('.').nth(1).unwrap();
+    let claims = URL_SAFE_NO_PAD.decode(claims).unwrap();
+    let claims: Value = serde_json::from_slice(&claims).unwrap();
+    claims["sub"].clone()
 }
 
 /// Waits until a server answers who shows a token with this code.
@@ -86,10 +95,7 @@ async fn whom_one_server_puts_out_the_others_on_its_database_do_not_let_in() {
     there.join("Cy", &room).await;
     // So does a kick, and nobody else is.
     guests.ok("stats", json!({})).await;
-    let claims = guest.split('.').nth(1).unwrap();
-    let claims = URL_SAFE_NO_PAD.decode(claims).unwrap();
-    let claims: Value = serde_json::from_slice(&claims).unwrap();
-    let kick = json!({ "identity": claims["sub"] });
+    let kick = json!({ "identity": sub(&guest) });
     let kicked = here.post(&format!("{path}/kicks"), Some(&ann), kick).await;
     assert_eq!(kicked.status, 204, "{}", kicked.body);
     assert_eq!(guests.closed().await, Some(4403));
@@ -101,6 +107,43 @@ async fn whom_one_server_puts_out_the_others_on_its_database_do_not_let_in() {
         .await;
     assert_eq!(out.status, 204, "{}", out.body);
     until(&there, &path, &dee, "token_expired").await;
+    here.server.stop().await;
+    there.server.stop().await;
+}
+
+#[tokio::test]
+async fn an_address_that_one_server_shuts_out_the_others_do_not_let_in() {
+    let [here, there] = two().await;
+    let ann = here.token("Ann").await;
+    let room = here.room(&ann, json!({ "title": "R" })).await;
+    let path = format!("/api/v1/rooms/{room}");
+    // The other server has the room open.
+    let (_dee, _) = there.join("Dee", &room).await;
+    let from = [("x-forwarded-for", "203.0.113.7")];
+    let enter = format!("{path}/join");
+    let line = ("POST", enter.as_str());
+    let join = async || there.ask(line, None, &from, Some(json!({}))).await;
+    let guest = here.ask(line, None, &from, Some(json!({}))).await.body;
+    let guest = guest["token"].as_str().unwrap();
+    let mut socket = Client::connect(here.http(), &from).await.unwrap();
+    socket.ok("auth", json!({ "token": guest })).await;
+    socket.ok("join", json!({ "roomId": room })).await;
+    assert_eq!(join().await.status, 200);
+    let bans = format!("{path}/bans");
+    let ban = json!({ "identity": sub(guest) });
+    let banned = here.post(&bans, Some(&ann), ban).await;
+    assert_eq!(banned.body["addresses"], 1, "{}", banned.body);
+    let wait = async {
+        while join().await.body["code"] != "banned" {
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, wait).await.unwrap();
+    let identity = sub(guest);
+    let lift = format!("{bans}?identity={}", identity.as_str().unwrap());
+    let lifted = here.ask(("DELETE", &lift), Some(&ann), &[], None).await;
+    assert_eq!(lifted.status, 204);
+    assert_eq!(join().await.status, 200, "asked of the database");
     here.server.stop().await;
     there.server.stop().await;
 }

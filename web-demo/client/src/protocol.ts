@@ -270,6 +270,8 @@ export interface Limit extends User {
   reason?: string;
   /** RFC 3339; absent: for good. */
   until?: string;
+  /** How many addresses are shut out with them; absent: none. */
+  addresses?: number;
 }
 
 /** Somebody who is in the room, as moderators see them. */
@@ -451,6 +453,8 @@ export interface Ack {
   messageId?: string;
   /** Whether a moderator looks at the line first. */
   held?: boolean;
+  /** With how many addresses a ban goes. */
+  addresses?: number;
   viewerCount?: number;
   /** Whether this participant likes the room now. */
   liked?: boolean;

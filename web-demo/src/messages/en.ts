@@ -256,6 +256,7 @@ export const en = {
     banned: 'Shut out',
     noneBanned: 'Nobody is shut out.',
     until: (until: Date | undefined) => until === undefined ? 'for good' : `until ${day.format(until)}`,
+    withAddress: 'address too',
     lift: (name: string) => `Lift it for ${name}`,
     liftShort: 'Lift',
     settings: 'Rules of the chat',

@@ -258,6 +258,7 @@ export const vi: Messages = {
     banned: 'Bị cấm vào',
     noneBanned: 'Không ai bị cấm vào.',
     until: (until) => until === undefined ? 'mãi mãi' : `đến ${day.format(until)}`,
+    withAddress: 'cả địa chỉ mạng',
     lift: (name) => `Bỏ cấm ${name}`,
     liftShort: 'Bỏ cấm',
     settings: 'Quy tắc trò chuyện',

@@ -7,7 +7,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
 use super::super::claims::{is_id, shown_name};
-use super::super::{Access, AccountRole, Identity};
+use super::super::{Access, AccountRole, Identity, Whence};
 use crate::config::OidcProvider;
 
 /// The claims that are looked at.
@@ -66,6 +66,7 @@ impl Claims {
             minted_at: self.iat,
             sign_in: None,
             signer: None,
+            whence: Whence::default(),
         })
     }
 

@@ -63,7 +63,10 @@ pub(crate) async fn join(
     let name = parameters.name.as_deref().map(display_name).transpose()?;
     let identity = match caller.identity {
         Some(identity) => identity,
-        None => Identity::guest(name.unwrap_or_else(|| "Guest".to_owned())),
+        None => {
+            let guest = Identity::guest(name.unwrap_or_else(|| "Guest".to_owned()));
+            guest.coming_from(caller.client)
+        }
     };
     let admitted = app.admit(&identity, &room).await?;
     let (role, grants) = admitted.now;

@@ -81,14 +81,24 @@ pub(super) async fn keep_order(
     room: &str,
     deed: Deed,
 ) -> Result<StatusCode, ApiError> {
+    carry_out(app, bearer, room, deed).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// As [`keep_order`]; returns with how many addresses a ban goes.
+pub(super) async fn carry_out(
+    app: &App,
+    bearer: Bearer,
+    room: &str,
+    deed: Deed,
+) -> Result<usize, ApiError> {
     let identity = bearer.required()?;
     let (record, role, grants) = app.enter(&identity, room).await?;
     grants.check(Action::Moderate)?;
     role.check_deed(&deed)?;
     deed.check()?;
     let by = identity.author(role);
-    app.rooms.keep_order(&record.id, by, deed).await?;
-    Ok(StatusCode::NO_CONTENT)
+    app.rooms.keep_order(&record.id, by, deed).await
 }
 
 /// Says how this server is reached, as seen by who asks: `https://live.example`.

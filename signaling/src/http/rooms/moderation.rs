@@ -6,11 +6,11 @@ use axum::Json;
 use axum::extract::{FromRequestParts, Path, State};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::audit::AuditParameters;
-use super::{keep_order, moderate};
+use super::{carry_out, keep_order, moderate};
 use crate::app::App;
 use crate::auth::Action;
 use crate::chat::{ChatSettings, SettingsPatch};
@@ -102,16 +102,25 @@ pub(crate) async fn mutes(
     limits(&app, bearer, &room, LimitKind::Mute).await
 }
 
-/// Shuts somebody out.
+/// What a ban came to.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Banned {
+    /// How many addresses are shut out with the person.
+    #[schema(maximum = 4)]
+    addresses: usize,
+}
+
+/// Shuts somebody out, where the settings say so with the addresses that they come from.
 #[utoipa::path(post, path = "/rooms/{id}/bans", tag = "moderation", params(RoomInPath), request_body = NewLimit,
-    responses((status = 204)), security(("bearer" = [])))]
+    responses((status = 200, body = Banned)), security(("bearer" = [])))]
 pub(crate) async fn ban(
     State(app): State<Arc<App>>,
     bearer: Bearer,
     RoomInPath(room): RoomInPath,
     Body(new): Body<NewLimit>,
-) -> Result<StatusCode, ApiError> {
-    keep_order(&app, bearer, &room, new.deed(LimitKind::Ban)?).await
+) -> Result<Json<Banned>, ApiError> {
+    let addresses = carry_out(&app, bearer, &room, new.deed(LimitKind::Ban)?).await?;
+    Ok(Json(Banned { addresses }))
 }
 
 /// Lets somebody enter again.
@@ -145,8 +154,13 @@ async fn limits(
     kind: LimitKind,
 ) -> Result<Json<Page<Limit>>, ApiError> {
     let order = order(app, bearer, room).await?;
+    let heeded = app.rooms.addresses().are_heeded();
+    let shown = |mut limit: Limit| {
+        limit.addresses.retain(|_| heeded);
+        limit
+    };
     let limits = order.limits.into_iter().filter(|it| it.kind == kind);
-    Ok(Json(Page::whole(limits.collect())))
+    Ok(Json(Page::whole(limits.map(shown).collect())))
 }
 
 /// Says how the chat is set.

@@ -7,6 +7,7 @@ use super::journal::Batch;
 use super::order::user;
 use super::row::moment;
 use super::{Connection, Row};
+use crate::auth::AddressMark;
 use crate::store::{Limit, LimitKind, Outcome, StoreError};
 use crate::time::Timestamp;
 
@@ -17,10 +18,11 @@ impl Batch<'_> {
         limit: &Limit,
     ) -> Result<Outcome, StoreError> {
         sqlx::query(
-            "INSERT INTO room_limits (room_id, identity, kind, name, reason, at, until)
-             VALUES ($1, $2, $3, $4, $5, $6, $7)
+            "INSERT INTO room_limits (room_id, identity, kind, name, reason, at, until, addresses)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
              ON CONFLICT (room_id, identity, kind) DO UPDATE SET name = excluded.name,
-                 reason = excluded.reason, at = excluded.at, until = excluded.until",
+                 reason = excluded.reason, at = excluded.at, until = excluded.until,
+                 addresses = excluded.addresses",
         )
         .bind(self.room)
         .bind(&limit.who.id)
@@ -29,6 +31,7 @@ impl Batch<'_> {
         .bind(&limit.reason)
         .bind(self.ts.millis())
         .bind(limit.until.map(Timestamp::millis))
+        .bind(write_addresses(&limit.addresses))
         .execute(connection)
         .await?;
         Ok(quiet())
@@ -68,5 +71,16 @@ pub(super) fn limit(row: &Row) -> Result<Limit, StoreError> {
         who: user(row)?,
         reason: row.try_get("reason")?,
         until: moment(row, "until")?,
+        addresses: read_addresses(row.try_get("addresses")?),
     })
+}
+
+fn write_addresses(addresses: &[AddressMark]) -> Option<String> {
+    let addresses: Vec<&str> = addresses.iter().map(AddressMark::as_str).collect();
+    (!addresses.is_empty()).then(|| addresses.join(" "))
+}
+
+fn read_addresses(text: Option<&str>) -> Vec<AddressMark> {
+    let addresses = text.unwrap_or_default().split_whitespace();
+    addresses.map(AddressMark::stored).collect()
 }

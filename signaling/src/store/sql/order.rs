@@ -8,7 +8,7 @@ use super::limits::limit;
 use super::members;
 use super::row::{author, chat_message, count, json_value, named};
 use super::{Connection, Row, Store};
-use crate::auth::Role;
+use crate::auth::{AddressMark, Role};
 use crate::chat::{ChatSettings, SettingsPatch};
 use crate::id::RoomId;
 use crate::store::{
@@ -45,24 +45,37 @@ impl OrderStore for Store {
         })
     }
 
-    fn standing<'a>(&'a self, room: &'a RoomId, identity: &'a str) -> Stored<'a, Membership> {
+    fn standing<'a>(
+        &'a self,
+        room: &'a RoomId,
+        identity: &'a str,
+        from: &'a [AddressMark],
+    ) -> Stored<'a, Membership> {
         promptly(async move {
             let row = sqlx::query(
                 "SELECT (SELECT role FROM room_roles WHERE room_id = $1 AND identity = $2) AS role,
                         (SELECT COUNT(*) FROM room_limits WHERE room_id = $1 AND identity = $2
-                            AND kind = 'ban' AND (until IS NULL OR until > $3)) AS bans",
+                            AND kind = 'ban' AND (until IS NULL OR until > $3)) AS bans,
+                        (SELECT COUNT(*) FROM room_limits WHERE room_id = $1
+                            AND kind = 'ban' AND (until IS NULL OR until > $3)
+                            AND (addresses LIKE '%' || $4 || '%' OR addresses LIKE '%' || $5 || '%')
+                        ) AS address_bans",
             )
             .bind(room.as_str())
             .bind(identity)
             .bind(Timestamp::now().millis())
+            .bind(from.first().map(AddressMark::as_str))
+            .bind(from.get(1).map(AddressMark::as_str))
             .fetch_one(self.readers())
             .await?;
             let role: Option<&str> = row.try_get("role")?;
             let role = role.map(str::parse).transpose();
             let bans: i64 = row.try_get("bans")?;
+            let address_bans: i64 = row.try_get("address_bans")?;
             Ok(Membership {
                 role: role.map_err(|_| StoreError::Unreadable("room_roles.role"))?,
                 banned: bans > 0,
+                address_banned: address_bans > 0,
             })
         })
     }

@@ -51,6 +51,20 @@ impl UpkeepStore for Store {
         })
     }
 
+    fn forget_addresses(&self, now: Timestamp) -> Stored<'_, u64> {
+        promptly(async move {
+            let done = sqlx::query(
+                "UPDATE room_limits SET addresses = NULL WHERE (room_id, identity, kind) IN
+                   (SELECT room_id, identity, kind FROM room_limits
+                    WHERE addresses IS NOT NULL AND until <= $1 ORDER BY until LIMIT 1000)",
+            )
+            .bind(now.millis())
+            .execute(self.writer())
+            .await?;
+            Ok(done.rows_affected())
+        })
+    }
+
     fn close(&self) -> Stored<'_, ()> {
         promptly(async move {
             self.readers().close().await;

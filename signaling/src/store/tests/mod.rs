@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use super::*;
-use crate::auth::Role;
+use crate::auth::{AddressMark, Role};
 use crate::id::RoomId;
 use crate::time::Timestamp;
 

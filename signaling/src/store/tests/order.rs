@@ -7,6 +7,82 @@ on_each_database! {
     an_answer_names_what_it_answers
     every_deed_is_in_the_audit_log
     a_host_has_so_many_members_and_no_more
+    an_address_is_shut_out_while_a_ban_holds_that_goes_with_it
+    the_addresses_of_a_ban_that_is_over_are_forgotten
+}
+
+fn ban(who: &str, until: Option<Timestamp>, addresses: &[&str]) -> Deed {
+    Deed::Limit(Limit {
+        kind: LimitKind::Ban,
+        who: User {
+            id: who.to_owned(),
+            name: String::new(),
+        },
+        reason: None,
+        until,
+        addresses: marks(addresses),
+    })
+}
+
+fn marks(addresses: &[&str]) -> Vec<AddressMark> {
+    addresses.iter().map(|it| AddressMark::stored(it)).collect()
+}
+
+async fn an_address_is_shut_out_while_a_ban_holds_that_goes_with_it(base: Base) {
+    let id = room(1).id;
+    base.create(&room(1), "key").await;
+    base.create(&room(2), "other").await;
+    let order = &base.stores.order;
+    let shut = async |room: &RoomId, from: &[&str]| {
+        let standing = order.standing(room, "dee", &marks(from)).await;
+        standing.unwrap().address_banned
+    };
+    let stored = async || {
+        let ban = order.ban(&id, "bob").await.unwrap();
+        ban.map(|ban| ban.addresses)
+    };
+    base.deed(&id, ban("bob", None, &["b1", "a0"])).await;
+    base.deed(&id, ban("cy", Some(Timestamp::from_millis(5)), &["c2"]))
+        .await;
+    assert!(shut(&id, &["a0"]).await && shut(&id, &["e4", "b1"]).await);
+    assert!(!shut(&id, &["c2", "e4"]).await && !shut(&id, &[]).await);
+    assert!(!shut(&room(2).id, &["a0"]).await);
+    assert_eq!(stored().await, Some(marks(&["b1", "a0"])));
+    // Another ban of the same person takes the place of the first.
+    base.deed(&id, ban("bob", None, &["d3"])).await;
+    assert!(shut(&id, &["d3"]).await && !shut(&id, &["a0", "b1"]).await);
+    assert_eq!(stored().await, Some(marks(&["d3"])));
+    let lift = Deed::Lift {
+        kind: LimitKind::Ban,
+        identity: "bob".to_owned(),
+    };
+    base.deed(&id, lift).await;
+    assert!(!shut(&id, &["d3"]).await);
+    base.deed(&id, ban("bob", None, &[])).await;
+    assert_eq!(stored().await, Some(Vec::new()));
+}
+
+async fn the_addresses_of_a_ban_that_is_over_are_forgotten(base: Base) {
+    let id = room(1).id;
+    base.create(&room(1), "key").await;
+    let at = Timestamp::from_millis;
+    for (who, until) in [("bob", Some(at(5))), ("cy", Some(at(9))), ("dee", None)] {
+        base.deed(&id, ban(who, until, &["a0"])).await;
+    }
+    let forget = async |now| base.stores.upkeep.forget_addresses(at(now)).await.unwrap();
+    assert_eq!(
+        (forget(4).await, forget(5).await, forget(8).await),
+        (0, 1, 0)
+    );
+    let order = base.stores.order.order(&id).await.unwrap();
+    let mut kept: Vec<_> = order
+        .limits
+        .iter()
+        .map(|limit| (limit.who.id.as_str(), limit.addresses.len()))
+        .collect();
+    kept.sort_unstable();
+    assert_eq!(kept, [("bob", 0), ("cy", 1), ("dee", 1)]);
+    assert_eq!(forget(i64::MAX).await, 1);
 }
 
 async fn a_message_that_was_deleted_leaves_a_tombstone_and_is_pinned_no_more(base: Base) {

@@ -117,6 +117,8 @@ pub(crate) fn limit(
         },
         reason: reason.map(|text| crate::text::clean(&text)),
         until: seconds.map(until),
+        // The room knows them.
+        addresses: Vec::new(),
     })
 }
 

@@ -37,6 +37,9 @@ pub(crate) struct Ack {
     pub(crate) poll_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) question_id: Option<String>,
+    /// With how many addresses a ban goes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) addresses: Option<usize>,
     /// Whether the client likes the room now.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) liked: Option<bool>,
