@@ -40,6 +40,8 @@ pub(crate) struct Others {
     pub(crate) lost: i64,
     pub(crate) left_out: u64,
     pub(crate) frame_delay_us: Option<Spread>,
+    /// From when something was said to each who heard it.
+    pub(crate) delivery_us: Option<Spread>,
 }
 
 /// What it cost the server to let viewers in.
@@ -107,6 +109,7 @@ impl Stalled {
                 lost: part.lost,
                 left_out: part.left_out,
                 frame_delay_us: part.frame_delay_us,
+                delivery_us: part.talk.and_then(|talk| talk.delivery_us),
             }
         };
         Self {

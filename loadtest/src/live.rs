@@ -34,6 +34,8 @@ pub(crate) struct Sample {
     /// Of the frames of this second.
     pub(crate) delay_p50_us: Option<u64>,
     pub(crate) delay_p99_us: Option<u64>,
+    /// Chat messages to all sockets together.
+    pub(crate) deliveries_per_second: f64,
     /// Cores that the server used in it.
     pub(crate) server_cores: Option<f64>,
     pub(crate) server_memory_bytes: Option<u64>,
@@ -133,6 +135,7 @@ impl Reading {
         let (now, then) = (&self.counters.tally, &before.counters.tally);
         let delays = now.frame_delay.since(&then.frame_delay).spread();
         let joins = now.joins.since(&then.joins).spread();
+        let heard = self.counters.heard.delivered - before.counters.heard.delivered;
         let cores = |now: Usage, then: Usage| now.cpu.saturating_sub(then.cpu).as_secs_f64();
         let server = self.server.zip(before.server);
         let server = server.filter(|((_, now), (_, then))| now > then);
@@ -147,6 +150,7 @@ impl Reading {
             join_p99_us: joins.map(|joins| joins.p99),
             delay_p50_us: delays.map(|delays| delays.p50),
             delay_p99_us: delays.map(|delays| delays.p99),
+            deliveries_per_second: float(heard) / seconds,
             server_cores: server.map(|((now, at), (then, was))| {
                 cores(now, then) / (at - was).as_secs_f64().max(1e-3)
             }),
@@ -203,6 +207,10 @@ fn block(sample: &Sample, joins: Option<Spread>, viewers: u32, time: Time) -> Ve
             ms(sample.delay_p99_us)
         ),
     ];
+    if sample.deliveries_per_second > 0.0 {
+        let deliveries = sample.deliveries_per_second;
+        lines.push(format!("chat        {deliveries:>9.0} deliveries/s"));
+    }
     if let Some(cores) = sample.server_cores {
         let memory = float(sample.server_memory_bytes.unwrap_or(0)) / 1_048_576.0;
         lines.push(format!("server      {cores:>9.2} cores  {memory:>7.0} MiB"));
@@ -217,8 +225,12 @@ fn line(sample: &Sample, viewers: u32, time: Time) -> String {
         let memory = float(sample.server_memory_bytes.unwrap_or(0)) / 1_048_576.0;
         format!(" · server {cores:.2} cores, {memory:.0} MiB")
     });
+    let chat = match sample.deliveries_per_second {
+        0.0 => String::new(),
+        deliveries => format!(" · {deliveries:.0} chat deliveries/s"),
+    };
     format!(
-        "{:>4} s left · {} of {viewers} connected · {:.0} packets/s · {} lost · join p50 {} p99 {} ms · frame delay p50 {} p99 {} ms{server}",
+        "{:>4} s left · {} of {viewers} connected · {:.0} packets/s · {} lost · join p50 {} p99 {} ms · frame delay p50 {} p99 {} ms{chat}{server}",
         time.left().as_secs(),
         sample.connected,
         sample.packets_per_second,

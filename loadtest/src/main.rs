@@ -30,9 +30,13 @@ mod publisher;
 
 mod talk;
 
+mod clock;
+
 mod patience;
 
 mod session;
+
+mod chatter;
 
 mod peer;
 

@@ -10,6 +10,7 @@ use crate::generator::GeneratorCost;
 use crate::light::tally::{Spread, Tally};
 use crate::run::{Context, PUBLISHER_THREAD, VIEWER_THREAD};
 use crate::server::{Usage, dropped_datagrams, idle_time, own_threads};
+use crate::talk::Heard;
 
 /// All counters at one time.
 #[derive(Clone, Debug)]
@@ -20,6 +21,7 @@ pub(crate) struct Moment {
     pub(crate) connected: u64,
     /// Complete viewers that are there, and what they all got.
     pub(crate) complete: Crowd,
+    pub(crate) heard: Heard,
     /// `None` when it could not be read.
     pub(crate) server: Option<Usage>,
     pub(crate) own: Usage,
@@ -45,6 +47,7 @@ impl Moment {
             tally,
             connected,
             complete: context.gate.crowd(),
+            heard: context.talk.heard(),
             server,
             own: Usage::of(std::process::id()).unwrap_or_default(),
             threads,
@@ -87,7 +90,43 @@ pub(crate) struct Measurement {
     pub(crate) frame_delay_us: Option<Spread>,
     pub(crate) packet_delay_us: Option<Spread>,
     pub(crate) server: Option<ServerCost>,
+    /// `None` where no message came to anybody.
+    pub(crate) talk: Option<Pace>,
     pub(crate) generator: GeneratorCost,
+}
+
+/// How fast people heard each other.
+#[derive(Clone, Copy, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Pace {
+    pub(crate) acknowledged_per_second: f64,
+    /// One message to a hundred sockets is a hundred.
+    pub(crate) delivered_per_second: f64,
+    /// All that the server sends by the WebSocket.
+    pub(crate) bytes_per_second_per_socket: f64,
+    pub(crate) delivery_us: Option<Spread>,
+    /// By CPU arithmetic, with all else that the server did; `None` where its CPU time is not known.
+    pub(crate) acknowledged_per_second_per_core: Option<f64>,
+    pub(crate) delivered_per_second_per_core: Option<f64>,
+}
+
+impl Pace {
+    fn between(begin: &Moment, end: &Moment, cores: Option<f64>) -> Option<Self> {
+        let seconds = (end.at - begin.at).as_secs_f64().max(1e-3);
+        let (before, after) = (&begin.heard, &end.heard);
+        let rate = |before: u64, after: u64| float(after.saturating_sub(before)) / seconds;
+        let acknowledged = rate(before.acknowledged, after.acknowledged);
+        let delivered = rate(before.delivered, after.delivered);
+        let sockets = after.sockets.max(1);
+        (delivered > 0.0).then(|| Self {
+            acknowledged_per_second: acknowledged,
+            delivered_per_second: delivered,
+            bytes_per_second_per_socket: rate(before.bytes, after.bytes) / float(sockets),
+            delivery_us: after.delay.since(&before.delay).spread(),
+            acknowledged_per_second_per_core: cores.map(|cores| ratio(acknowledged, cores)),
+            delivered_per_second_per_core: cores.map(|cores| ratio(delivered, cores)),
+        })
+    }
 }
 
 /// Different packets that one viewer got, of those that were there all the time.
@@ -141,6 +180,7 @@ impl Measurement {
         let packets = after.packets - before.packets;
         let bytes = after.bytes - before.bytes;
         let (faults, old) = (after.faults, before.faults);
+        let server = ServerCost::between(begin, end, empty);
         Self {
             seconds,
             is_steady: true,
@@ -162,7 +202,8 @@ impl Measurement {
             unreadable: after.unreadable - before.unreadable,
             frame_delay_us: after.frame_delay.since(&before.frame_delay).spread(),
             packet_delay_us: after.packet_delay.since(&before.packet_delay).spread(),
-            server: ServerCost::between(begin, end, empty),
+            talk: Pace::between(begin, end, server.map(|server| server.cores)),
+            server,
             generator: GeneratorCost::between(begin, end, seconds),
         }
     }
@@ -223,6 +264,7 @@ pub(crate) mod tests {
             },
             connected: 100,
             complete: Crowd::default(),
+            heard: Heard::default(),
             server: Some(Usage {
                 cpu: Duration::from_millis(cpu),
                 memory_bytes: 20 << 20,

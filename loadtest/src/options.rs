@@ -24,11 +24,15 @@ pub(crate) struct Options {
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u16).range(0..=1000), help_heading = PEOPLE)]
     pub(crate) conformance: u16,
 
+    /// How many people more have a socket, and no picture
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=100_000), help_heading = PEOPLE)]
+    pub(crate) chatters: u32,
+
     /// How many synthetic streams to publish; the viewers are spread over them
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u16).range(0..=1000), help_heading = PEOPLE)]
     pub(crate) publishers: u16,
 
-    /// How many viewers come in a second, as in 200/s [default: 50/s]
+    /// How many viewers and chatters come in a second, as in 200/s [default: 50/s]
     #[arg(long, value_name = "RATE", value_parser = rate, help_heading = PEOPLE)]
     pub(crate) ramp: Option<f64>,
 
@@ -118,11 +122,11 @@ pub(crate) struct Options {
     #[arg(long, value_name = "SHARE", default_value = "0%", value_parser = share, help_heading = MEDIA)]
     pub(crate) uplink_loss: f64,
 
-    /// Chat messages of all viewers together, as in 10/s
+    /// Chat messages of viewers and chatters together, as in 10/s
     #[arg(long, value_name = "RATE", value_parser = rate, help_heading = TALK)]
     pub(crate) chat: Option<f64>,
 
-    /// Reactions of all viewers together, as in 100/s
+    /// Reactions of viewers and chatters together, as in 100/s
     #[arg(long, value_name = "RATE", value_parser = rate, help_heading = TALK)]
     pub(crate) reactions: Option<f64>,
 
@@ -189,9 +193,11 @@ impl Options {
 
     fn check_who(&self) -> Result<(), String> {
         let watches = self.whep.is_some() || self.room.is_some();
-        let nobody = self.viewers == 0 && self.conformance == 0;
+        let nobody = self.people() == 0 && self.conformance == 0;
         if self.publishers == 0 && nobody {
-            return Err("nothing to do: --viewers, --conformance and --publishers are 0".into());
+            return Err(
+                "nothing to do: --viewers, --chatters, --conformance and --publishers are 0".into(),
+            );
         }
         if self.publishers == 0 && !watches {
             return Err("nothing to watch: name a --room or a --whep address, or let --publishers 1 publish".into());
@@ -203,8 +209,8 @@ impl Options {
             return Err("--whip needs to know where to watch: add --whep or --room".into());
         }
         let talks = self.chat.is_some() || self.reactions.is_some();
-        if talks && self.viewers == 0 {
-            return Err("--chat and --reactions are the light viewers': add --viewers".into());
+        if talks && self.people() == 0 {
+            return Err("--chat and --reactions are the light viewers' and the chatters': add --viewers or --chatters".into());
         }
         Ok(())
     }
@@ -215,8 +221,8 @@ impl Options {
                 "a room has one publisher: leave --room out with --publishers above 1".into(),
             );
         }
-        let needs_socket =
-            self.chat.is_some() || self.reactions.is_some() || self.scenario == Scenario::ChatStorm;
+        let talks = self.chat.is_some() || self.reactions.is_some() || self.chatters > 0;
+        let needs_socket = talks || self.scenario == Scenario::ChatStorm;
         if self.whep.is_some() && needs_socket {
             return Err("chat and reactions need the WebSocket: leave --whep out".into());
         }
@@ -263,7 +269,7 @@ impl Options {
     /// Returns whether somebody speaks to the server as to a Klieg.
     pub(crate) fn speaks_klieg(&self) -> bool {
         let publishes = self.publishers > 0 && self.whip.is_none();
-        let watches = (self.viewers > 0 || self.conformance > 0) && self.whep.is_none();
+        let watches = (self.people() > 0 || self.conformance > 0) && self.whep.is_none();
         publishes || watches || self.http.is_some()
     }
 
@@ -293,7 +299,12 @@ impl Options {
         if self.simulcast { LAYERS } else { 1 }
     }
 
-    /// Returns viewers a second.
+    /// Returns how many light viewers and chatters there are.
+    pub(crate) fn people(&self) -> u32 {
+        self.viewers + self.chatters
+    }
+
+    /// Returns viewers and chatters a second.
     pub(crate) fn joins_per_second(&self) -> f64 {
         let storm = self.scenario == Scenario::JoinStorm;
         self.ramp.unwrap_or(if storm { 1000.0 } else { 50.0 })
@@ -301,15 +312,20 @@ impl Options {
 
     /// Returns chat messages a second; the storm's own are no more than a server takes of so few viewers.
     pub(crate) fn chat_per_second(&self) -> f64 {
-        let storm = f64::from(self.viewers).min(50.0);
+        let storm = f64::from(self.people()).min(50.0);
         self.chat.unwrap_or_else(|| self.in_storm(storm))
     }
 
     /// Returns reactions a second.
     pub(crate) fn reactions_per_second(&self) -> f64 {
-        let storm = f64::from(self.viewers) * 10.0;
+        let storm = f64::from(self.people()) * 10.0;
         let storm = storm.min(500.0);
         self.reactions.unwrap_or_else(|| self.in_storm(storm))
+    }
+
+    /// Returns how many of so many a second are each one's.
+    pub(crate) fn share_of(&self, per_second: f64) -> f64 {
+        per_second / f64::from(self.people().max(1))
     }
 
     fn in_storm(&self, per_second: f64) -> f64 {

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
+use crate::chatter::{Attendance, Silence};
 use crate::figures::{Figures, JoinCost, Stalled};
 use crate::light::Counts;
 use crate::light::sent::Sent;
@@ -15,7 +16,7 @@ use crate::live::Sample;
 use crate::made::Made;
 use crate::measure::Measurement;
 use crate::reason;
-use crate::run::Context;
+use crate::run::{Context, Crowd};
 use crate::session::Visit;
 use crate::stop::Why;
 use crate::talk::Chat;
@@ -26,8 +27,7 @@ use crate::viewer::ViewerReport;
 pub(crate) struct Results<'a> {
     pub(crate) context: &'a Arc<Context>,
     pub(crate) sent: Vec<Sent>,
-    pub(crate) visits: Vec<Visit>,
-    pub(crate) complete: Vec<ViewerReport>,
+    pub(crate) crowd: Crowd,
     pub(crate) figures: Figures,
     pub(crate) samples: Vec<Sample>,
     pub(crate) tally: Tally,
@@ -76,6 +76,8 @@ pub(crate) struct Report {
     /// What joins cost the server; `None` where it cannot be told.
     pub(crate) join_cost: Option<JoinCost>,
     pub(crate) chat: Option<Chat>,
+    /// Those with a socket and no picture; `None` without.
+    pub(crate) chatters: Option<Chatters>,
     pub(crate) samples: Vec<Sample>,
     /// The complete viewers; `None` without.
     pub(crate) conformance: Option<Conformance>,
@@ -83,7 +85,7 @@ pub(crate) struct Report {
     pub(crate) unexplained_loss: Loss,
     /// Visits at whose end sound or the picture had stopped.
     pub(crate) stopped: usize,
-    /// Visits that ended early, of complete viewers, too.
+    /// Visits that ended early, of complete viewers and chatters, too.
     pub(crate) ended_early: usize,
     /// The most frequent reasons for that, and how many each ended.
     pub(crate) errors: Vec<(String, usize)>,
@@ -114,6 +116,18 @@ pub(crate) struct Joins {
     pub(crate) first_frame_us: Option<Spread>,
 }
 
+/// What became of those with a socket and no picture.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Chatters {
+    pub(crate) visits: usize,
+    pub(crate) let_in: usize,
+    /// These many read no more.
+    pub(crate) silent: usize,
+    /// How the server ended sockets of those, the most frequent first; the others were open to the end.
+    pub(crate) closed: Vec<(String, usize)>,
+}
+
 /// What the complete viewers saw.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -130,15 +144,19 @@ impl Report {
         let Results {
             context,
             sent,
-            visits,
-            complete,
+            crowd,
             figures,
             samples,
             tally,
         } = results;
-        let mut errors = errors(&visits, &complete);
+        let mut errors = errors(&crowd);
         let ended_early = errors.iter().map(|(_, count)| count).sum();
         errors.truncate(MAX_ERRORS);
+        let Crowd {
+            visits,
+            complete,
+            chatters,
+        } = crowd;
         let (first, again): (Vec<_>, Vec<_>) = visits.iter().partition(|visit| !visit.is_return);
         let sum = |counts: fn(&Visit) -> Counts| {
             let counts = visits.iter().map(counts);
@@ -146,7 +164,7 @@ impl Report {
         };
         let ended = Ended::of(context);
         // Before an end that nobody knew of there is no silence: what was under way was not missed.
-        let unheard = ended.map_or_else(|| unheard(&visits), |_| 0);
+        let unheard = ended.map_or_else(|| unheard(&visits, &chatters), |_| 0);
         let (base, seen) = (&context.base, visits.iter().map(|visit| &visit.seen));
         let mut report = Self {
             command: command(std::env::args()),
@@ -173,6 +191,7 @@ impl Report {
             stalled: figures.stalled,
             join_cost: figures.join_cost,
             chat: context.talk.chat(unheard),
+            chatters: Chatters::of(&chatters),
             samples,
             conformance: Conformance::of(complete),
             errors,
@@ -204,6 +223,19 @@ impl Joins {
             first_packet_us: spread(|visit| visit.seen.first_packet_at),
             first_frame_us: spread(|visit| visit.seen.first_frame_at),
         }
+    }
+}
+
+impl Chatters {
+    fn of(chatters: &[Attendance]) -> Option<Self> {
+        let silent = || chatters.iter().filter_map(|one| one.silence.as_ref());
+        let reasons = silent().filter_map(|Silence(reason)| reason.as_ref());
+        (!chatters.is_empty()).then(|| Self {
+            visits: chatters.len(),
+            let_in: chatters.iter().filter(|one| one.was_let_in).count(),
+            silent: silent().count(),
+            closed: reason::count(reasons),
+        })
     }
 }
 
@@ -267,12 +299,13 @@ fn command(arguments: impl Iterator<Item = String>) -> String {
 }
 
 /// Counts the last events of rooms that some of those who stayed did not hear of.
-fn unheard(visits: &[Visit]) -> u64 {
+fn unheard(visits: &[Visit], chatters: &[Attendance]) -> u64 {
     let mut last = HashMap::<usize, u64>::new();
     let heard = || {
-        visits
-            .iter()
-            .filter_map(|visit| Some((visit.room, visit.heard?)))
+        let viewers = visits.iter().map(|visit| (visit.room, visit.heard));
+        let chatters = chatters.iter().map(|one| (one.room, one.heard));
+        let all = viewers.chain(chatters);
+        all.filter_map(|(room, heard)| Some((room, heard?)))
     };
     for (room, seq) in heard() {
         let last = last.entry(room).or_default();
@@ -284,11 +317,13 @@ fn unheard(visits: &[Visit]) -> u64 {
 }
 
 /// Counts each reason for an early end, the most frequent first.
-fn errors(visits: &[Visit], complete: &[ViewerReport]) -> Vec<(String, usize)> {
-    let complete = complete.iter().filter(|viewer| !viewer.cut_short);
+fn errors(crowd: &Crowd) -> Vec<(String, usize)> {
+    let complete = crowd.complete.iter().filter(|viewer| !viewer.cut_short);
     let complete = complete.filter_map(|viewer| viewer.reason.as_ref());
-    let visits = visits.iter().filter_map(|visit| visit.error.as_ref());
-    reason::count(visits.chain(complete))
+    let visits = crowd.visits.iter();
+    let visits = visits.filter_map(|visit| visit.error.as_ref());
+    let chatters = crowd.chatters.iter().filter_map(|one| one.error.as_ref());
+    reason::count(visits.chain(complete).chain(chatters))
 }
 
 /// Different reasons that are listed.
@@ -351,7 +386,15 @@ pub(crate) mod tests {
             heard(1, Some(3)),
             heard(0, None),
         ];
-        assert_eq!(unheard(&visits), 3);
+        assert_eq!(unheard(&visits, &[]), 3);
+        let chatter = Attendance {
+            was_let_in: true,
+            heard: Some(8),
+            room: 0,
+            silence: None,
+            error: None,
+        };
+        assert_eq!(unheard(&visits, &[chatter]), 5);
     }
 
     #[test]

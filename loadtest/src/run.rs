@@ -12,6 +12,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 use tracing::{info, warn};
 
 use crate::base::Base;
+use crate::chatter::{Attendance, attend};
 use crate::figures::Figures;
 use crate::gate::Gate;
 use crate::http::Http;
@@ -151,7 +152,7 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<Report> {
     let over = watch::Sender::new(false);
     let display = tokio::spawn(live::show(Arc::clone(&context), over.subscribe()));
     let measuring = tokio::spawn(Figures::measure(Arc::clone(&context), empty));
-    let (visits, complete) = watch_all(&context).await;
+    let crowd = attend_all(&context).await;
     let figures = measuring.await.context("the measurement ended early")?;
     over.send_replace(true);
     let samples = display.await.unwrap_or_default();
@@ -166,8 +167,7 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<Report> {
     Ok(Report::new(Results {
         context: &context,
         sent,
-        visits,
-        complete,
+        crowd,
         figures,
         samples,
         tally,
@@ -178,8 +178,9 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<Report> {
 fn check_open_files(options: &Options) -> anyhow::Result<()> {
     // Of one viewer: a WebSocket, and beyond loopback a socket for media.
     let each = u64::from(options.whep.is_none()) + u64::from(!options.watches_here());
+    let chatters = u64::from(options.chatters);
     let complete = u64::from(options.conformance) * FILES_OF_COMPLETE;
-    let needed = u64::from(options.viewers) * each + complete + SPARE_FILES;
+    let needed = u64::from(options.viewers) * each + chatters + complete + SPARE_FILES;
     if let Some(most) = max_open_files().filter(|most| *most < needed) {
         bail!("this takes some {needed} open files, and {most} are allowed: raise `ulimit -n`");
     }
@@ -219,7 +220,7 @@ fn begin(
         (None, []) => vec![String::new()],
         (None, publishers) => publishers.iter().map(|one| one.room.clone()).collect(),
     };
-    let ramp = Duration::from_secs_f64(f64::from(options.viewers) / options.joins_per_second());
+    let ramp = Duration::from_secs_f64(f64::from(options.people()) / options.joins_per_second());
     let began = Instant::now();
     let joins_end = began + ramp;
     Ok(Context {
@@ -239,16 +240,27 @@ fn begin(
     })
 }
 
+/// What became of all who came.
+pub(crate) struct Crowd {
+    pub(crate) visits: Vec<Visit>,
+    pub(crate) complete: Vec<viewer::ViewerReport>,
+    pub(crate) chatters: Vec<Attendance>,
+}
+
 /// Lets everybody in, one after the other, and waits for all.
-async fn watch_all(context: &Arc<Context>) -> (Vec<Visit>, Vec<viewer::ViewerReport>) {
+async fn attend_all(context: &Arc<Context>) -> Crowd {
     let options = &context.base.options;
     let mut complete = JoinSet::new();
     for number in 0..options.conformance {
         complete.spawn(viewer::watch(Arc::clone(context), number, context.ends));
     }
-    let (mut light, began) = (JoinSet::new(), Instant::now());
-    for number in 0..options.viewers {
-        light.spawn(stay(Arc::clone(context), number));
+    let (mut light, mut chatters, began) = (JoinSet::new(), JoinSet::new(), Instant::now());
+    for number in 0..options.people() {
+        if number < options.viewers {
+            light.spawn(stay(Arc::clone(context), number));
+        } else {
+            chatters.spawn(talk(Arc::clone(context), number));
+        }
         let due = f64::from(number + 1) / options.joins_per_second();
         let due = began + Duration::from_secs_f64(due);
         context.base.stop.or_at(due).await;
@@ -256,51 +268,73 @@ async fn watch_all(context: &Arc<Context>) -> (Vec<Visit>, Vec<viewer::ViewerRep
             break;
         }
     }
+    let (viewers, talking) = (light.len(), chatters.len());
     if context.base.stop.is_wanted() {
-        info!(
-            viewers = light.len(),
-            of = options.viewers,
-            "nobody else is let in"
-        );
+        let of = options.people();
+        info!(viewers, chatters = talking, of, "nobody else is let in");
     } else {
-        info!(viewers = light.len(), "everybody was let in");
+        info!(viewers, chatters = talking, "everybody was let in");
     }
-    let mut visits = Vec::new();
-    while let Some(finished) = light.join_next().await {
-        match finished {
-            Ok(these) => visits.extend(these),
-            Err(error) => warn!(%error, "a viewer's task ended early"),
-        }
+    let mut complete = all(complete).await;
+    complete.sort_by_key(|report| report.number);
+    Crowd {
+        visits: all(light).await.into_iter().flatten().collect(),
+        complete,
+        chatters: all(chatters).await.into_iter().flatten().collect(),
     }
-    let mut reports: Vec<_> = Vec::new();
-    while let Some(finished) = complete.join_next().await {
-        reports.extend(finished);
-    }
-    reports.sort_by_key(|report| report.number);
-    (visits, reports)
 }
 
-/// One viewer's visits: one, or two where the scenario breaks them off.
-async fn stay(context: Arc<Context>, number: u32) -> Vec<Visit> {
-    let (mut visits, ends) = (Vec::new(), context.ends);
-    if context.base.options.scenario == Scenario::Reconnect {
-        let stay = Stay {
-            ends: ends - context.base.options.duration / 2,
-            breaks_off: true,
-            is_return: false,
-        };
-        visits.push(visit(&context, number, stay).await);
-        if context.base.stop.is_wanted() {
-            return visits;
+/// Waits for all tasks.
+async fn all<T: 'static>(mut tasks: JoinSet<T>) -> Vec<T> {
+    let mut results = Vec::new();
+    while let Some(finished) = tasks.join_next().await {
+        match finished {
+            Ok(result) => results.push(result),
+            Err(error) => warn!(%error, "a task of the test ended early"),
         }
     }
-    let stay = Stay {
+    results
+}
+
+/// One viewer's visits.
+async fn stay(context: Arc<Context>, number: u32) -> Vec<Visit> {
+    let mut visits = Vec::new();
+    for stay in stays(&context) {
+        visits.push(visit(&context, number, stay).await);
+        if context.base.stop.is_wanted() {
+            break;
+        }
+    }
+    visits
+}
+
+/// One chatter's visits.
+async fn talk(context: Arc<Context>, number: u32) -> Vec<Attendance> {
+    let mut visits = Vec::new();
+    for stay in stays(&context) {
+        visits.push(attend(&context, number, stay).await);
+        if context.base.stop.is_wanted() {
+            break;
+        }
+    }
+    visits
+}
+
+/// Returns how long somebody stays: until the end, or twice where the scenario breaks it off.
+fn stays(context: &Context) -> impl Iterator<Item = Stay> + use<> {
+    let (options, ends) = (&context.base.options, context.ends);
+    let breaks_off = options.scenario == Scenario::Reconnect;
+    let first = breaks_off.then_some(Stay {
+        ends: ends - options.duration / 2,
+        breaks_off,
+        is_return: false,
+    });
+    let last = Stay {
         ends,
         breaks_off: false,
-        is_return: !visits.is_empty(),
+        is_return: breaks_off,
     };
-    visits.push(visit(&context, number, stay).await);
-    visits
+    first.into_iter().chain([last])
 }
 
 /// Names of threads, by which their CPU time is found.

@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::json;
-use tokio::time::{Instant, interval_at, sleep, sleep_until};
+use tokio::time::{Instant, sleep};
 
 use crate::api::Resource;
+use crate::clock::{Clock, at};
 use crate::light::Credentials;
 use crate::light::media::{Outcome, Part, Setup};
 use crate::light::sdp::{self, Local};
@@ -167,15 +168,20 @@ impl Session<'_> {
         let join = base.api().join(room, options.token.as_deref()).await?;
         let url = options.ws.as_ref().unwrap_or(&join.socket);
         let mut socket = Socket::enter(&base.http.net, url, &join.token, room).await?;
+        let _here = talk.enter();
         self.subscribe(&mut socket).await?;
         let silent_at = self.context.silent_from(self.viewer);
-        let mut chat = self.every(options.chat_per_second());
-        let mut reactions = self.every(options.reactions_per_second());
+        let ends = silent_at.map_or(self.stay.ends, |at| at.min(self.stay.ends));
+        let mut chat = Clock::until(ends, options.share_of(options.chat_per_second()));
+        let mut reactions = Clock::until(ends, options.share_of(options.reactions_per_second()));
         let over = base.stop.or_at(self.stay.ends);
         tokio::pin!(over);
         loop {
             tokio::select! {
-                message = socket.next_or_refusal() => self.handle(&mut socket, &message?).await?,
+                message = socket.next_or_refusal() => {
+                    self.handle(&mut socket, &message?).await?;
+                    talk.handle_bytes(socket.take_received());
+                }
                 () = chat.tick() => socket.say(CHAT, talk.message()).await?,
                 () = reactions.tick() => socket.say(REACTION, talk.reaction()).await?,
                 () = at(self.again_at) => self.subscribe(&mut socket).await?,
@@ -203,12 +209,8 @@ impl Session<'_> {
                 let d = json!({ "sessionId": session, "sdp": answer });
                 self.patience.answered = Some(socket.send("rtc.answer", d).await?);
             }
-            "ack" => talk.handle_ack(message),
-            "chat.message" => talk.handle_chat(message),
-            "reaction.batch" => talk.handle_reactions(message),
             "error" => self.handle_refusal(Refusal::of(&message.d)).await?,
-            // Numbers and news of the room are nothing to a viewer that only measures.
-            _ => {}
+            _ => talk.handle(message),
         }
         Ok(())
     }
@@ -260,58 +262,8 @@ impl Session<'_> {
             fingerprint: &self.context.base.identity.fingerprint,
         }
     }
-
-    /// Returns a clock on which this viewer does its share of so many a second.
-    fn every(&self, per_second: f64) -> Clock {
-        if per_second <= 0.0 {
-            return Clock {
-                interval: None,
-                ends: self.stay.ends,
-            };
-        }
-        let share = per_second / f64::from(self.context.base.options.viewers.max(1));
-        let period = Duration::from_secs_f64((1.0 / share).min(1e6));
-        let silent_at = self.context.silent_from(self.viewer);
-        let ends = silent_at.map_or(self.stay.ends, |at| at.min(self.stay.ends));
-        let now = Instant::now();
-        let first = now + period.mul_f64(rand::random_range(0.0..1.0));
-        // What is said last has to be heard before everybody goes.
-        let quiet = QUIET_TIME.min(ends.saturating_duration_since(now) / 4);
-        Clock {
-            interval: Some(interval_at(first, period)),
-            ends: ends - quiet,
-        }
-    }
 }
 
-/// Waits until then, or for ever.
-async fn at(time: Option<Instant>) {
-    match time {
-        Some(time) => sleep_until(time).await,
-        None => std::future::pending().await,
-    }
-}
-
-/// Ticks until it ends, or never does.
-struct Clock {
-    interval: Option<tokio::time::Interval>,
-    ends: Instant,
-}
-
-impl Clock {
-    async fn tick(&mut self) {
-        if let Some(interval) = &mut self.interval
-            && interval.tick().await < self.ends
-        {
-            return;
-        }
-        self.interval = None;
-        std::future::pending().await
-    }
-}
-
-const LATE: &str = "the server did not answer in time";
+pub(crate) const LATE: &str = "the server did not answer in time";
 /// For what is under way when the time is over.
-const GOOD_BYE_TIME: Duration = Duration::from_secs(2);
-/// Before everybody goes, nobody says anything.
-const QUIET_TIME: Duration = Duration::from_secs(1);
+pub(crate) const GOOD_BYE_TIME: Duration = Duration::from_secs(2);

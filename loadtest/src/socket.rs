@@ -25,6 +25,8 @@ pub(crate) struct Socket {
     next_id: u64,
     /// Messages that came in one frame with others: as many as a frame holds.
     waiting: VecDeque<Message>,
+    /// Bytes of text that came and were not taken note of yet.
+    received: u64,
 }
 
 /// One message of the server.
@@ -71,6 +73,7 @@ impl Socket {
             stream,
             next_id: 1,
             waiting: VecDeque::new(),
+            received: 0,
         };
         socket.send("auth", json!({ "token": token })).await?;
         socket.send("join", json!({ "roomId": room })).await?;
@@ -129,6 +132,9 @@ impl Socket {
                 }
                 Some(frame) => frame?,
             };
+            if let Frame::Text(text) = &frame {
+                self.received += u64::try_from(text.len()).unwrap_or(0);
+            }
             match frame {
                 Frame::Text(text) if text.starts_with('[') => {
                     self.waiting = serde_json::from_str(&text)?;
@@ -144,6 +150,11 @@ impl Socket {
                 Frame::Ping(_) | Frame::Pong(_) | Frame::Frame(_) => {}
             }
         }
+    }
+
+    /// Returns the bytes of text that came since it was asked last.
+    pub(crate) fn take_received(&mut self) -> u64 {
+        std::mem::take(&mut self.received)
     }
 
     /// Says good-bye; the server's answer is not awaited.

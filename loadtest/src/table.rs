@@ -1,10 +1,10 @@
 //! The result, as people read it.
 
-use crate::figures::{JoinCost, Stalled};
+use crate::figures::{JoinCost, Others, Stalled};
 use crate::light::Counts;
 use crate::light::tally::Spread;
-use crate::measure::{ServerCost, Shares, float};
-use crate::report::{Conformance, Ended, Joins, Report};
+use crate::measure::{Pace, ServerCost, Shares, float};
+use crate::report::{Chatters, Conformance, Ended, Joins, Report};
 use crate::stop::Why;
 use crate::talk::Chat;
 
@@ -81,6 +81,7 @@ fn people(report: &Report, lines: &mut Vec<String>) {
             ));
         }
     }
+    lines.extend(report.chatters.as_ref().map(chatters));
     if report.told_to_wait > 0 {
         lines.push(format!(
             "{} times the server asked to come later",
@@ -140,10 +141,9 @@ fn times(report: &Report, lines: &mut Vec<String>) {
         |joins: fn(&Joins) -> Option<Spread>| complete.and_then(|complete| joins(&complete.joins));
     let chat = report.chat.as_ref();
     let again = |joins: fn(&Joins) -> Option<Spread>| report.rejoins.as_ref().and_then(joins);
-    let (before, after) = report.stalled.map_or((None, None), |stalled| {
-        let [before, after] = [stalled.before, stalled.after];
-        (before.frame_delay_us, after.frame_delay_us)
-    });
+    let others = report.stalled;
+    let before = |delays: fn(&Others) -> Option<Spread>| delays(&others.as_ref()?.before);
+    let after = |delays: fn(&Others) -> Option<Spread>| delays(&others.as_ref()?.after);
     let rows = [
         ("connected", report.joins.connected_us),
         ("first packet", report.joins.first_packet_us),
@@ -155,8 +155,14 @@ fn times(report: &Report, lines: &mut Vec<String>) {
             "frame sent → last packet there",
             report.steady.frame_delay_us,
         ),
-        ("frame, before the silence", before),
-        ("frame, after it, of the others", after),
+        (
+            "frame, before the silence",
+            before(|all| all.frame_delay_us),
+        ),
+        (
+            "frame, after it, of the others",
+            after(|all| all.frame_delay_us),
+        ),
         ("last packet sent → there", report.steady.packet_delay_us),
         ("complete: connected", of_complete(|all| all.connected_us)),
         (
@@ -174,6 +180,11 @@ fn times(report: &Report, lines: &mut Vec<String>) {
         (
             "chat sent → delivered",
             chat.and_then(|chat| chat.delivery_us),
+        ),
+        ("chat, before the silence", before(|all| all.delivery_us)),
+        (
+            "chat, after it, of the others",
+            after(|all| all.delivery_us),
         ),
     ];
     lines.extend(rows.into_iter().filter_map(|(name, spread)| {
@@ -220,6 +231,7 @@ fn costs(report: &Report, lines: &mut Vec<String>) {
     lines.extend(report.join_cost.as_ref().map(joining));
     lines.extend(report.stalled.as_ref().map(stalled));
     lines.extend(report.chat.as_ref().map(chat));
+    lines.extend(steady.talk.as_ref().map(talk));
     let own = &steady.generator;
     lines.push(format!(
         "generator: {:.2} of {} cores, busiest media thread {:.0} %, {} of {} sends late, {:.0} MiB",
@@ -304,6 +316,34 @@ fn chat(chat: &Chat) -> String {
         chat.reactions_delivered,
         chat.refused
     )
+}
+
+fn talk(pace: &Pace) -> String {
+    let per_core = |figure: Option<f64>| {
+        figure.map_or_else(String::new, |each| format!(" ({each:.0} a second a core)"))
+    };
+    format!(
+        "chat, then: {:.0} messages/s acknowledged{}, {:.0} deliveries/s{}, {:.1} KiB/s a socket",
+        pace.acknowledged_per_second,
+        per_core(pace.acknowledged_per_second_per_core),
+        pace.delivered_per_second,
+        per_core(pace.delivered_per_second_per_core),
+        pace.bytes_per_second_per_socket / 1024.0
+    )
+}
+
+fn chatters(all: &Chatters) -> String {
+    let mut line = format!(
+        "{} of {} visits of chatters were let in",
+        all.let_in, all.visits
+    );
+    if all.silent > 0 {
+        line += &format!("; {} of them read no more", all.silent);
+        for (reason, count) in &all.closed {
+            line += &format!(", {count}: {reason}");
+        }
+    }
+    line
 }
 
 /// Returns a line for each complete viewer, up to some.

@@ -27,6 +27,28 @@ pub(crate) struct Talk {
     missed: AtomicU64,
     /// From sending to each delivery.
     delay: Mutex<Histogram>,
+    /// Sockets that are read, and what came by them.
+    sockets: AtomicU64,
+    bytes: AtomicU64,
+}
+
+/// What all had heard at one time.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Heard {
+    pub(crate) acknowledged: u64,
+    pub(crate) delivered: u64,
+    pub(crate) bytes: u64,
+    pub(crate) sockets: u64,
+    pub(crate) delay: Histogram,
+}
+
+/// One socket that is read.
+pub(crate) struct Here<'a>(&'a Talk);
+
+impl Drop for Here<'_> {
+    fn drop(&mut self) {
+        self.0.sockets.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// What the report says of it.
@@ -51,6 +73,40 @@ pub(crate) struct Chat {
 }
 
 impl Talk {
+    /// Counts a socket as long as the answer lives.
+    pub(crate) fn enter(&self) -> Here<'_> {
+        self.sockets.fetch_add(1, Ordering::Relaxed);
+        Here(self)
+    }
+
+    /// Takes what came by a socket, in bytes of text.
+    pub(crate) fn handle_bytes(&self, bytes: u64) {
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Takes a message that is no refusal; numbers and news of the room are nothing to somebody who only measures.
+    pub(crate) fn handle(&self, message: &Message) {
+        match message.t.as_str() {
+            "ack" => self.handle_ack(message),
+            "chat.message" => self.handle_chat(message),
+            "reaction.batch" => self.handle_reactions(message),
+            _ => {}
+        }
+    }
+
+    /// Returns what was heard until now.
+    pub(crate) fn heard(&self) -> Heard {
+        let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let delay = self.delay.lock().unwrap_or_else(PoisonError::into_inner);
+        Heard {
+            acknowledged: count(&self.chat_acknowledged),
+            delivered: count(&self.chat_delivered),
+            bytes: count(&self.bytes),
+            sockets: count(&self.sockets),
+            delay: delay.clone(),
+        }
+    }
+
     /// Returns the content of a chat message that says when it was sent.
     pub(crate) fn message(&self) -> Value {
         self.chat_sent.fetch_add(1, Ordering::Relaxed);
@@ -64,7 +120,7 @@ impl Talk {
     }
 
     /// Takes an acknowledgement.
-    pub(crate) fn handle_ack(&self, message: &Message) {
+    fn handle_ack(&self, message: &Message) {
         if message.d.get("messageId").is_some() {
             self.chat_acknowledged.fetch_add(1, Ordering::Relaxed);
         }
@@ -81,7 +137,7 @@ impl Talk {
     }
 
     /// Takes a chat message of somebody.
-    pub(crate) fn handle_chat(&self, message: &Message) {
+    fn handle_chat(&self, message: &Message) {
         self.chat_delivered.fetch_add(1, Ordering::Relaxed);
         let text = message.d["text"].as_str();
         let sent_us = text.and_then(|text| text.strip_prefix(CHAT)?.parse().ok());
@@ -94,7 +150,7 @@ impl Talk {
     }
 
     /// Takes reactions of some.
-    pub(crate) fn handle_reactions(&self, message: &Message) {
+    fn handle_reactions(&self, message: &Message) {
         let counts = message.d["counts"].as_object();
         let counts = counts.into_iter().flat_map(serde_json::Map::values);
         let sum: u64 = counts.filter_map(Value::as_u64).sum();

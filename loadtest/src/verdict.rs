@@ -75,6 +75,15 @@ fn people(report: &Report, found: &mut Vec<String>) {
             found.push(format!("{without} of {visits} {name} got no whole picture"));
         }
     }
+    if let Some(chatters) = &report.chatters {
+        let without = chatters.visits - chatters.let_in;
+        if without > 0 && report.ended.is_none() {
+            found.push(format!(
+                "{without} of {} visits of chatters were not let in",
+                chatters.visits
+            ));
+        }
+    }
     if report.ended_early > 0 {
         found.push(format!("{} visits ended early", report.ended_early));
     }

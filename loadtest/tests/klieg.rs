@@ -89,6 +89,34 @@ fn in_a_chat_storm_everybody_hears_everything_once() {
 }
 
 #[test]
+fn chatters_hear_everything_without_a_picture() {
+    let server = Server::start();
+    let report = server.passes(&[
+        "--viewers",
+        "2",
+        "--chatters",
+        "30",
+        "--publishers",
+        "1",
+        "--chat",
+        "20/s",
+    ]);
+    assert_eq!(report["joins"]["watching"], 2);
+    let chatters = &report["chatters"];
+    assert_eq!(chatters["letIn"], 30, "{chatters}");
+    assert_eq!(chatters["silent"], 0, "{chatters}");
+    let chat = &report["chat"];
+    assert_eq!(chat["acknowledged"], chat["sent"], "{chat}");
+    assert_eq!(chat["missed"], 0, "{chat}");
+    let talk = &report["steady"]["talk"];
+    let acknowledged = talk["acknowledgedPerSecond"].as_f64().unwrap();
+    let delivered = talk["deliveredPerSecond"].as_f64().unwrap();
+    assert!(acknowledged > 5.0, "{talk}");
+    assert!(delivered > 20.0 * acknowledged, "{talk}");
+    assert!(talk["bytesPerSecondPerSocket"].as_f64() > Some(500.0), "{talk}");
+}
+
+#[test]
 fn a_storm_of_joins_is_let_in() {
     let server = Server::start();
     let report = server.passes(&[
@@ -113,13 +141,17 @@ fn viewers_who_stall_take_nothing_from_the_others() {
         "1",
         "--scenario",
         "stalled",
+        "--chatters",
+        "20",
         "--chat",
         "20/s",
     ]);
     assert_eq!(report["joins"]["watching"], 30);
     assert_eq!(report["video"]["lost"], 0);
     let chat = &report["chat"];
-    let to_all = chat["sent"].as_u64().unwrap() * 30;
+    let to_all = chat["sent"].as_u64().unwrap() * 50;
+    let chatters = &report["chatters"];
+    assert_eq!(chatters["silent"], 2, "{chatters}");
     assert!(chat["delivered"].as_u64() < Some(to_all), "{chat}");
     let stalled = &report["stalled"];
     assert_eq!(stalled["viewers"], 3, "{stalled}");
