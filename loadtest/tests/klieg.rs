@@ -113,7 +113,10 @@ fn chatters_hear_everything_without_a_picture() {
     let delivered = talk["deliveredPerSecond"].as_f64().unwrap();
     assert!(acknowledged > 5.0, "{talk}");
     assert!(delivered > 20.0 * acknowledged, "{talk}");
-    assert!(talk["bytesPerSecondPerSocket"].as_f64() > Some(500.0), "{talk}");
+    assert!(
+        talk["bytesPerSecondPerSocket"].as_f64() > Some(500.0),
+        "{talk}"
+    );
 }
 
 #[test]

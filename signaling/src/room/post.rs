@@ -15,26 +15,25 @@ pub(super) struct Post {
     /// As they were written, at most 64 KiB of them.
     waiting: Vec<Utf8Bytes>,
     bytes: usize,
-    /// When the last frame left; `None` before the first.
-    sent: Option<Instant>,
+    /// When the next frame may leave; `None` before the first.
+    free: Option<Instant>,
 }
 
 impl Post {
     /// Returns when what waits leaves; `None` while nothing does.
     pub(super) fn due(&self) -> Option<Instant> {
-        let sent = self.sent.filter(|_| !self.waiting.is_empty());
-        sent.map(|sent| sent + EVERY)
+        self.free.filter(|_| !self.waiting.is_empty())
     }
 
     /// Takes an event; returns whether what is here has to leave now.
     fn push(&mut self, text: Utf8Bytes, now: Instant) -> bool {
         self.bytes += text.len();
         self.waiting.push(text);
-        self.bytes >= MAX_BYTES || self.sent.is_none_or(|sent| sent + EVERY <= now)
+        self.bytes >= MAX_BYTES || self.free.is_none_or(|free| free <= now)
     }
 
-    /// Returns the frame that leaves; `None` when nothing waits.
-    fn take(&mut self, now: Instant) -> Option<Utf8Bytes> {
+    /// Returns the frame that leaves to so many; `None` when nothing waits.
+    fn take(&mut self, now: Instant, sockets: usize) -> Option<Utf8Bytes> {
         let frame = match self.waiting.as_slice() {
             [] => return None,
             [alone] => alone.clone(),
@@ -42,7 +41,7 @@ impl Post {
         };
         self.waiting.clear();
         self.bytes = 0;
-        self.sent = Some(now);
+        self.free = Some(now + pause(sockets));
         Some(frame)
     }
 }
@@ -57,15 +56,25 @@ impl Room {
 
     /// Sends the events that wait.
     pub(super) fn flush(&mut self) {
-        if let Some(frame) = self.post.take(Instant::now()) {
+        if let Some(frame) = self.post.take(Instant::now(), self.members.len()) {
             self.context.metrics.talk.frames.inc();
             self.deliver(&frame);
         }
     }
 }
 
-/// Forty frames of events a second at most.
-const EVERY: Duration = Duration::from_millis(25);
+/// Returns how long the next frame waits after one to so many.
+fn pause(sockets: usize) -> Duration {
+    let sockets = u32::try_from(sockets).unwrap_or(u32::MAX);
+    EACH.saturating_mul(sockets).clamp(LEAST, MOST)
+}
+
+/// Somewhat more than what a frame to one socket costs, so that a core is left something for the rest.
+const EACH: Duration = Duration::from_micros(14);
+
+/// Forty frames of events a second at most, and ten where seven thousand are here.
+const LEAST: Duration = Duration::from_millis(25);
+const MOST: Duration = Duration::from_millis(100);
 
 /// A quarter of what may wait for a socket.
 const MAX_BYTES: usize = 64 * 1024;
@@ -79,14 +88,30 @@ mod tests {
         let (mut post, now) = (Post::default(), Instant::now());
         let event = |text: &'static str| Utf8Bytes::from_static(text);
         assert!(post.push(event("{1}"), now));
-        assert_eq!(post.take(now).unwrap().as_str(), "{1}");
+        assert_eq!(post.take(now, 9).unwrap().as_str(), "{1}");
         assert_eq!(post.due(), None);
         assert!(!post.push(event("{2}"), now));
-        assert!(!post.push(event("{3}"), now + EVERY / 2));
-        assert_eq!(post.due(), Some(now + EVERY));
-        assert!(post.push(event("{4}"), now + EVERY));
-        assert_eq!(post.take(now + EVERY).unwrap().as_str(), "[{2},{3},{4}]");
-        assert!(post.take(now + EVERY).is_none());
+        assert!(!post.push(event("{3}"), now + LEAST / 2));
+        assert_eq!(post.due(), Some(now + LEAST));
+        assert!(post.push(event("{4}"), now + LEAST));
+        assert_eq!(post.take(now + LEAST, 9).unwrap().as_str(), "[{2},{3},{4}]");
+        assert!(post.take(now + LEAST, 9).is_none());
+    }
+
+    #[test]
+    fn the_more_are_here_the_more_events_share_a_frame() {
+        let (mut post, now) = (Post::default(), Instant::now());
+        for (sockets, millis) in [(0, 25), (1500, 25), (5000, 70), (usize::MAX, 100)] {
+            post.push("{}".into(), now);
+            post.take(now, sockets);
+            post.push("{}".into(), now);
+            assert_eq!(
+                post.due(),
+                Some(now + Duration::from_millis(millis)),
+                "{sockets}"
+            );
+            post.take(now, sockets);
+        }
     }
 
     #[test]
@@ -94,7 +119,7 @@ mod tests {
         let (mut post, now) = (Post::default(), Instant::now());
         let long: Utf8Bytes = "x".repeat(MAX_BYTES / 2).into();
         post.push(long.clone(), now);
-        post.take(now);
+        post.take(now, 9);
         assert!(!post.push(long.clone(), now));
         assert!(post.push(long, now));
     }
