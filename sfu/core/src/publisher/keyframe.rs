@@ -5,13 +5,17 @@ use std::time::{Duration, Instant};
 /// Between two requests for the same layer, however many viewers ask.
 pub(super) const MIN_INTERVAL: Duration = Duration::from_secs(1);
 
+/// Between requests for different layers of one picture. libwebrtc does not hear one within 300 ms of another, whichever
+/// layers they are of (`EncoderRtcpFeedback`), and on their way they come closer to each other.
+pub(super) const BETWEEN_LAYERS: Duration = Duration::from_millis(320);
+
 /// The one requester of a layer.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct KeyframeRequester {
     /// Whether somebody waits for a keyframe.
     wanted: bool,
-    /// When the stream that carries the layer was last asked for it; `None` before the first time.
-    asked: Option<Instant>,
+    /// When the stream that carries the layer may be asked; `None`: at any time.
+    free: Option<Instant>,
 }
 
 impl KeyframeRequester {
@@ -27,29 +31,26 @@ impl KeyframeRequester {
 
     /// Another stream takes the layer over: it was asked for nothing yet.
     pub(crate) fn begin_anew(&mut self) {
-        self.asked = None;
+        self.free = None;
+    }
+
+    /// Notes that some layer of the picture is asked for now.
+    pub(crate) fn give_way(&mut self, now: Instant) {
+        self.free = self.free.max(Some(now + BETWEEN_LAYERS));
     }
 
     /// Returns whether to ask now, and takes it as done.
     pub(crate) fn poll(&mut self, now: Instant) -> bool {
-        let due = self
-            .due()
-            .is_some_and(|due| due.is_none_or(|due| due <= now));
+        let due = self.wanted && self.free.is_none_or(|free| free <= now);
         if due {
-            self.asked = Some(now);
+            self.free = Some(now + MIN_INTERVAL);
         }
         due
     }
 
     /// Returns when to ask next; `None` while nobody waits.
     pub(crate) fn poll_timeout(&self, now_or_earlier: Instant) -> Option<Instant> {
-        self.due().map(|due| due.unwrap_or(now_or_earlier))
-    }
-
-    /// `None`: nobody waits. `Some(None)`: at once.
-    fn due(&self) -> Option<Option<Instant>> {
-        self.wanted
-            .then(|| self.asked.map(|asked| asked + MIN_INTERVAL))
+        self.wanted.then(|| self.free.unwrap_or(now_or_earlier))
     }
 }
 

@@ -204,6 +204,11 @@ impl Layer {
         self.keyframes.request();
     }
 
+    /// A keyframe of some layer of the picture is asked for now.
+    pub(super) fn give_way(&mut self, now: Instant) {
+        self.keyframes.give_way(now);
+    }
+
     /// Nobody waits for a keyframe any more.
     pub(super) fn forget_keyframe(&mut self) {
         self.keyframes.satisfy();

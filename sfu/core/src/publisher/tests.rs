@@ -1,6 +1,7 @@
 #![expect(clippy::disallowed_methods, reason = "a test takes one epoch")]
 
 use super::*;
+use super::keyframe::BETWEEN_LAYERS;
 use crate::command::{Codec, ExtensionIds, Feedback, PayloadFormat, SsrcPair};
 use crate::rtp::packet::OutgoingHeader;
 use proptest::prelude::*;
@@ -560,7 +561,23 @@ fn each_layer_is_asked_for_keyframes_by_itself() {
     publisher.request_keyframe(Some(0));
     publisher.request_keyframe(Some(1));
     publisher.request_keyframe(Some(3));
-    assert_eq!(feedback(&mut publisher, start), ["pli 7"]);
+    // Chromium would not hear a second request so soon.
+    let later = start + BETWEEN_LAYERS;
+    let early = later - Duration::from_millis(1);
+    assert!(feedback(&mut publisher, early).is_empty());
+    assert_eq!(feedback(&mut publisher, later), ["pli 7"]);
+}
+
+#[test]
+fn layers_that_are_wanted_together_are_asked_for_together() {
+    let start = Instant::now();
+    let mut publisher = simulcaster(start, |_| {});
+    for (ssrc, rid) in [(7, b'q'), (8, b'h')] {
+        let media = with_element(&packet(96, 1, ssrc, INTERFRAME), (RID, rid));
+        publisher.handle_rtp(start, &media).unwrap();
+    }
+    publisher.request_keyframe(None);
+    assert_eq!(feedback(&mut publisher, start), ["pli 7", "pli 8"]);
 }
 
 proptest! {

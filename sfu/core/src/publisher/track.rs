@@ -237,6 +237,11 @@ impl Track {
             sent.nacked += nacked;
             sent.keyframes += keyframes;
         }
+        if sent.keyframes > 0 {
+            for layer in &mut self.layers {
+                layer.give_way(now);
+            }
+        }
         sent
     }
 
