@@ -19,7 +19,7 @@ use crate::id::{RoomId, SocketId};
 use crate::limit::Doors;
 use crate::media::Media;
 use crate::metrics::Metrics;
-use crate::room::{Rooms, Seat, raised};
+use crate::room::{Rooms, Seat, Turns, raised};
 use crate::store::{Membership, RoomRecord, Stores};
 use crate::time::Timestamp;
 use crate::wish::Resources;
@@ -50,6 +50,8 @@ pub(crate) struct App {
     pub(crate) metrics: Arc<Metrics>,
     /// Whether the server takes more, or is about to stop.
     pub(crate) course: Course,
+    /// Who changes a room: one at a time.
+    pub(crate) editors: Turns,
     /// What this server is among others.
     pub(crate) node: Node,
     /// The next socket's id.
@@ -173,9 +175,13 @@ impl App {
         let standing = self.standing(identity, &id, &from).await?;
         let record = record.ok_or_else(ApiError::no_room)?;
         let own = match identity.enter(&record, open_to_all) {
-            // Who was given a role in a private room is invited.
-            Err(_) if standing.role.is_some() && matches!(identity.access, Access::Account(_)) => {
-                (Role::Viewer, Role::Viewer.grants(&record))
+            // Who was given a role in a private room, or is of its owner's audience, is invited.
+            Err(error)
+                if error.code == Code::NotFound
+                    && identity.can_be_invited()
+                    && (standing.role.is_some() || standing.is_member) =>
+            {
+                identity.enter_invited(&record)
             }
             // A guest's token knows only how the room was set when it was minted.
             Ok((Role::Guest, _)) if identity.is_guest() => {
@@ -183,9 +189,13 @@ impl App {
             }
             Err(error) if error.code == Code::NotFound && in_memory => {
                 // A room that there is not is looked for in the database: one that may not be known of takes as long.
+                // Who is of the audience is known there alone.
                 self.find(&id).await?;
-                self.stored_standing(identity, &id, &from).await?;
-                return Err(error);
+                let stored = self.stored_standing(identity, &id, &from).await?;
+                if !(stored.is_member && identity.can_be_invited()) {
+                    return Err(error);
+                }
+                identity.enter_invited(&record)
             }
             entered => entered?,
         };

@@ -25,7 +25,7 @@ use crate::id::RoomId;
 use crate::limit::Doors;
 use crate::media::Media;
 use crate::metrics::Metrics;
-use crate::room::{Context, Rooms, end_revoked, keep_up, watch_expelled};
+use crate::room::{Context, Rooms, Turns, end_revoked, keep_up, watch_expelled};
 use crate::router::router;
 use crate::store::{self, RoomRecord, RoomStatus, StoreError, Stores, User};
 use crate::time::Timestamp;
@@ -147,6 +147,7 @@ impl Server {
             regions,
             metrics,
             course,
+            editors: Turns::default(),
             node: Node::new(),
             next_socket: AtomicU64::new(1),
         });

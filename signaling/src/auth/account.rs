@@ -3,6 +3,7 @@
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
+use unicode_normalization::UnicodeNormalization as _;
 
 use super::Role;
 use crate::error::{ApiError, Code};
@@ -78,7 +79,8 @@ impl FromStr for AccountRole {
 /// `bad_message` when it is too long, `invalid_value` when nothing is left of it.
 pub(crate) fn display_name(text: &str) -> Result<String, ApiError> {
     let bounded = (1..=NAME_LENGTH).contains(&text.chars().count());
-    let name = text::clean(text);
+    // Two ways to write the same letters are one name.
+    let name: String = text::clean(text).nfc().collect();
     if bounded && !name.is_empty() {
         return Ok(name);
     }

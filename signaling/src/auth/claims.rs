@@ -91,6 +91,9 @@ pub(super) struct Claims {
     /// Only in join tokens: where it was asked for, where bans go with addresses.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) whence: Option<AddressMark>,
+    /// Only in join tokens: an application lets its holder into the room, whoever else may enter it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) invited: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) video: Option<VideoGrants>,
 }
@@ -114,6 +117,7 @@ impl Claims {
             kicked: None,
             signer: None,
             whence: None,
+            invited: false,
             video: None,
         }
     }
@@ -137,7 +141,8 @@ impl Claims {
                 (Access::Account(account), None)
             }
             (Some(TokenUse::Join), Some(role), _) => {
-                (room(role, self.video, self.kicked)?, self.until)
+                let held = (role, self.kicked, self.invited);
+                (room(held, self.video)?, self.until)
             }
             (_, _, _) => return Err(invalid()),
         };
@@ -239,7 +244,10 @@ pub(super) fn is_id(id: &str) -> bool {
 }
 
 /// Returns what a join token opens.
-fn room(role: Role, video: Option<VideoGrants>, kicked: Option<i64>) -> Result<Access, ApiError> {
+fn room(
+    (role, kicked, invited): (Role, Option<i64>, bool),
+    video: Option<VideoGrants>,
+) -> Result<Access, ApiError> {
     let video = video.unwrap_or_default();
     let room = video.room.as_deref().and_then(RoomId::parse);
     let most = Grants {
@@ -255,6 +263,7 @@ fn room(role: Role, video: Option<VideoGrants>, kicked: Option<i64>) -> Result<A
         role,
         most,
         kicked_at: kicked.map(Timestamp::from_millis),
+        invited,
     })
 }
 

@@ -212,6 +212,8 @@ pub(crate) enum Access {
         most: Grants,
         /// When its holder had last been put out of the room as it was minted; `None`: never.
         kicked_at: Option<Timestamp>,
+        /// Whether an application lets its holder in, whoever else may enter.
+        invited: bool,
     },
     /// What an application signed with its API key.
     Api(ApiGrants),
@@ -294,13 +296,18 @@ impl Identity {
                 room: granted,
                 role,
                 most,
+                invited,
                 ..
             } => {
-                return if *granted == room.id {
-                    Ok((*role, role.grants(room).at_most(*most)))
-                } else {
-                    Err(elsewhere())
-                };
+                if *granted != room.id {
+                    return Err(elsewhere());
+                }
+                // It may have become private since, or its holder's role there was taken.
+                let enters = *invited || matches!(role, Role::Owner | Role::Admin);
+                if room.visibility == Visibility::Private && !enters {
+                    return Err(ApiError::no_room());
+                }
+                return Ok((*role, role.grants(room).at_most(*most)));
             }
             Access::Api(api) if api.room.as_deref() == Some(room.id.as_str()) => {
                 return Ok((api.role(), api.grants()));
@@ -320,6 +327,26 @@ impl Identity {
             return Err(ApiError::no_room());
         }
         Ok((role, role.grants(room)))
+    }
+
+    /// Returns role and grants in a private room to whose audience they were invited.
+    pub(crate) fn enter_invited(&self, room: &RoomRecord) -> (Role, Grants) {
+        match &self.access {
+            Access::Room { role, most, .. } => (*role, role.grants(room).at_most(*most)),
+            Access::Guest | Access::Account(_) | Access::Api(_) => {
+                (Role::Viewer, Role::Viewer.grants(room))
+            }
+        }
+    }
+
+    /// Returns whether an owner can invite them: those whom an application names are let in by it alone, and a guest is
+    /// somebody else each time.
+    pub(crate) fn can_be_invited(&self) -> bool {
+        match &self.access {
+            Access::Account(_) => true,
+            Access::Room { .. } => !self.is_guest(),
+            Access::Guest | Access::Api(_) => false,
+        }
     }
 
     /// Says no before a room is looked up, so that a token for one room tells nothing of others.

@@ -302,6 +302,11 @@ fn claims_of_join(identity: &Identity, opening: Opening<'_>, ttl: Duration) -> C
     claims.signer.clone_from(&identity.signer);
     claims.kicked = kicked_at.map(Timestamp::millis);
     claims.whence = from.cloned();
+    claims.invited = match &identity.access {
+        Access::Api(api) => api.room.is_some(),
+        Access::Room { invited, .. } => *invited,
+        Access::Guest | Access::Account(_) => false,
+    };
     claims.role = Some(role);
     claims.video = Some(VideoGrants {
         room: Some(room.as_str().to_owned()),
@@ -444,6 +449,7 @@ mod tests {
                 role: Role::Guest,
                 most: WATCHING,
                 kicked_at: None,
+                invited: false,
             }
         );
         assert_eq!(

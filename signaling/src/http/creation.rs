@@ -1,13 +1,30 @@
 //! Keys that clients choose for what they create, so that asking twice creates once (`Idempotency-Key`).
 
 use std::fmt::Write as _;
+use std::sync::Arc;
 
 use aws_lc_rs::digest::{SHA256, digest};
-use axum::http::HeaderMap;
+use axum::Json;
+use axum::http::header::CONTENT_TYPE;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse as _, Response};
+use serde::Serialize;
+use tracing::warn;
 
+use crate::app::App;
 use crate::auth::Identity;
 use crate::error::{ApiError, Code};
-use crate::store::CreationKey;
+use crate::store::{Claim, CreationKey};
+use crate::time::Timestamp;
+
+/// The client's own name of what it creates: asked again within a day, the same request creates nothing more and is answered
+/// alike.
+#[derive(utoipa::IntoParams)]
+#[into_params(names("Idempotency-Key"), parameter_in = Header)]
+#[expect(dead_code, reason = "it describes what `creation_key` reads")]
+pub(crate) struct IdempotencyKey(
+    #[param(min_length = 1, max_length = 64, pattern = "^[!-~]+$")] Option<String>,
+);
 
 /// Reads the key of a request that creates something; `None` where it has none.
 ///
@@ -33,6 +50,59 @@ pub(super) fn creation_key(
         name: name.to_owned(),
         request: sha256(request),
     }))
+}
+
+/// Does something once for each key, and answers as the first time whoever asks again. It is done to the end also where
+/// nobody waits for the answer any more.
+///
+/// # Errors
+/// As of what is done; `invalid_value` where the key was used for something else, `busy` while the same is under way.
+pub(super) async fn once<T: Serialize + Send + 'static>(
+    app: &Arc<App>,
+    creation: Option<CreationKey>,
+    work: impl Future<Output = Result<T, ApiError>> + Send + 'static,
+) -> Result<Response, ApiError> {
+    let Some(creation) = creation else {
+        return Ok((StatusCode::CREATED, Json(work.await?)).into_response());
+    };
+    let app = Arc::clone(app);
+    let done = tokio::spawn(async move { claimed(&app, &creation, work).await });
+    let answer = done.await.map_err(ApiError::internal)??;
+    let kind = [(CONTENT_TYPE, "application/json")];
+    Ok((StatusCode::CREATED, kind, answer).into_response())
+}
+
+async fn claimed<T: Serialize>(
+    app: &App,
+    creation: &CreationKey,
+    work: impl Future<Output = Result<T, ApiError>>,
+) -> Result<String, ApiError> {
+    let creations = &app.stores.creations;
+    let claim = creations.claim(creation, Timestamp::now()).await;
+    match claim.map_err(ApiError::store)? {
+        Claim::Free => {}
+        Claim::Other => return Err(used_otherwise()),
+        Claim::UnderWay => return Err(ApiError::busy()),
+        Claim::Answered(answer) => return Ok(answer),
+    }
+    let (answer, noted) = match work.await {
+        Ok(made) => {
+            let answer = serde_json::to_string(&made).map_err(ApiError::internal)?;
+            let noted = creations.answer(creation, &answer).await;
+            (Ok(answer), noted)
+        }
+        Err(error) => (Err(error), creations.release(creation).await),
+    };
+    if let Err(error) = noted {
+        warn!(%error, "what became of an Idempotency-Key is not stored");
+    }
+    answer
+}
+
+/// Says no to a key that was used before.
+pub(super) fn used_otherwise() -> ApiError {
+    let text = "This Idempotency-Key was used for something else.";
+    ApiError::new(Code::InvalidValue, text)
 }
 
 fn sha256(text: &str) -> String {

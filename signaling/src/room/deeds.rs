@@ -37,7 +37,6 @@ impl Room {
         {
             limit.addresses = self.addresses_of(&limit.who.id);
         }
-        info!(by = %by.id, deed = deed.name(), "order is kept");
         // When the queue is full the asker finds its reply gone, and says that the server is busy.
         let _ = self.write(Draft::new(Entry::Deed { deed, by }, Author::Acted(actor)));
     }
@@ -122,10 +121,16 @@ impl Room {
     }
 
     /// Shows what came of a deed.
-    pub(super) fn handle_deed(&mut self, author: Author, deed: Deed, outcome: Outcome) {
+    pub(super) fn handle_deed(
+        &mut self,
+        author: Author,
+        (deed, by): (Deed, &store::Author),
+        outcome: Outcome,
+    ) {
         let answer = if let Outcome::Deed(done) = outcome {
             let metrics = &self.context.metrics;
             metrics.talk.deeds.with_label_values(&[deed.name()]).inc();
+            info!(by = %by.id, deed = deed.name(), "order is kept");
             self.apply(deed, *done);
             Ok(())
         } else if outcome == Outcome::Full {

@@ -56,6 +56,8 @@ mod deeds;
 
 mod post;
 
+mod turns;
+
 mod sessions;
 
 mod playout;
@@ -78,6 +80,7 @@ pub(crate) use member::{NewMember, Person, Progress, Seat, SessionRef, raised};
 pub(crate) use rooms::{Rooms, new_report};
 pub(crate) use standings::Standings;
 pub(crate) use tally::Summary;
+pub(crate) use turns::Turns;
 pub(crate) use upkeep::{Cleaned, Upkeep, end_revoked, keep_up};
 
 use crate::admission::Place;

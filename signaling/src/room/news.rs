@@ -243,7 +243,9 @@ impl Room {
             (Entry::Chat(chat), outcome) => self.handle_said(draft.author, &chat, outcome),
             (Entry::Held(held), outcome) => self.handle_said(draft.author, &held.chat, outcome),
             (Entry::Report(_), outcome) => self.handle_report(draft.author, outcome),
-            (Entry::Deed { deed, .. }, outcome) => self.handle_deed(draft.author, deed, outcome),
+            (Entry::Deed { deed, by }, outcome) => {
+                self.handle_deed(draft.author, (deed, &by), outcome);
+            }
             (Entry::Shop(change), outcome) => {
                 self.handle_shop(draft.author, (&change, draft.at), outcome);
             }

@@ -29,6 +29,7 @@ impl Standings {
     /// Returns what somebody is who comes from some addresses.
     pub(crate) fn of(&self, identity: &str, from: &[AddressMark], now: Timestamp) -> Membership {
         Membership {
+            is_member: false,
             role: self.role(identity),
             banned: self.holding(identity, now).is_some(),
             address_banned: from.iter().any(|address| self.is_shut(address, now)),

@@ -14,6 +14,8 @@ use crate::time::Timestamp;
 pub(crate) struct Membership {
     /// `None`: nothing more.
     pub role: Option<Role>,
+    /// Whether they are of the owner's audience, as far as the database was asked.
+    pub is_member: bool,
     /// Whether they may not enter.
     pub banned: bool,
     /// Whether nobody may enter who comes from where they do, but those who keep order.

@@ -4,6 +4,8 @@
 
 mod room;
 
+mod creation;
+
 mod list;
 
 mod journal;
@@ -50,6 +52,7 @@ use futures_util::future::BoxFuture;
 use sqlx::error::ErrorKind;
 
 pub(crate) use analytics::{AnalyticsStore, EventFigures, MAX_REGIONS, Names, RoomRollup};
+pub(crate) use creation::{Claim, CreationKey, CreationStore};
 pub(crate) use deed::{
     Audit, Deed, Done, Held, MAX_REASON, NewHeld, NewReport, Order, OrderStore, Report,
     SettingsView,
@@ -68,8 +71,7 @@ pub(crate) use limit::{Limit, LimitKind, MAX_BAN_ADDRESSES, Membership};
 pub(crate) use list::{RoomCursor, RoomOrder, RoomQuery, SeenBy};
 pub(crate) use look::{Standing, look};
 pub(crate) use room::{
-    Created, CreationKey, Document, ExternalLink, Quality, RoomRecord, RoomStatus, RoomStore,
-    Totals, Visibility,
+    Created, Document, ExternalLink, Quality, RoomRecord, RoomStatus, RoomStore, Totals, Visibility,
 };
 pub(crate) use shop::{Ordered, ProductName, ShopStore};
 pub(crate) use upkeep::UpkeepStore;
@@ -89,6 +91,8 @@ pub(crate) struct Stores {
     pub identities: Arc<dyn IdentityStore>,
     /// Rooms.
     pub rooms: Arc<dyn RoomStore>,
+    /// What was created within them, and under which keys.
+    pub creations: Arc<dyn CreationStore>,
     /// What happened in rooms, chat included.
     pub journal: Arc<dyn JournalStore>,
     /// What those who keep order left behind.

@@ -5,7 +5,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{RoomQuery, Stored, User};
+use super::{CreationKey, RoomQuery, Stored, User};
 use crate::id::RoomId;
 use crate::shop::Revenue;
 use crate::time::Timestamp;
@@ -360,17 +360,6 @@ impl FromStr for Quality {
     }
 }
 
-/// What makes asking twice create once.
-#[derive(Clone, Debug)]
-pub(crate) struct CreationKey {
-    /// Whose key it is.
-    pub identity: String,
-    /// As the client chose it.
-    pub name: String,
-    /// SHA-256 of the request, in lower-case hexadecimal.
-    pub request: String,
-}
-
 /// What became of a room that was to be created.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Created {
@@ -378,12 +367,12 @@ pub(crate) enum Created {
     New,
     /// There is another by its id or with its stream key.
     Taken,
-    /// It was created under the same key before: the same request, or another.
+    /// Something else was created under the same key before.
+    Other,
+    /// It was created under the same key before.
     Before {
         /// Which.
         room: RoomId,
-        /// Whether it was the same request.
-        same: bool,
         /// The hash of its stream key.
         key_hash: Option<String>,
     },

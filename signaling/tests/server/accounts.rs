@@ -45,6 +45,25 @@ fn code(reply: &Reply) -> (u16, &str) {
 }
 
 #[tokio::test]
+async fn letters_and_their_accents_are_one_name_however_they_are_written() {
+    let server = TestServer::start_with(|config| config.dev = false).await;
+    let (composed, decomposed) = ("H\u{1ed3}ng", "Ho\u{302}\u{300}ng");
+    assert_eq!(register(&server, decomposed).await.status, 201);
+    assert_eq!(
+        code(&register(&server, composed).await),
+        (409, "name_taken")
+    );
+    for name in [composed, decomposed] {
+        let entered = login(&server, name, PASSWORD).await;
+        assert_eq!(
+            (entered.status, &entered.body["user"]["name"]),
+            (200, &json!(composed))
+        );
+    }
+    server.server.stop().await;
+}
+
+#[tokio::test]
 async fn an_account_is_made_once_and_opened_by_its_password_alone() {
     let server = TestServer::start().await;
     let made = register(&server, " Ann ").await;

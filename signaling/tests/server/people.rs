@@ -98,6 +98,74 @@ async fn a_private_room_and_a_missing_one_answer_alike() {
     server.server.stop().await;
 }
 
+#[tokio::test]
+async fn an_older_token_lets_nobody_in_who_may_not_enter_any_more() {
+    for server in TestServer::on_each(|_| ()).await {
+        let (ann, bob) = (server.token("Ann").await, server.token("Bob").await);
+        let room = server.room(&ann, json!({ "title": "R" })).await;
+        let path = format!("/api/v1/rooms/{room}");
+        let join = format!("{path}/join");
+        let guest = server.guest_token(&room).await;
+        let viewer = server.post(&join, Some(&bob), json!({})).await.body["token"].clone();
+        let viewer = viewer.as_str().unwrap();
+        let chat = format!("{path}/chat");
+        for token in [guest.as_str(), viewer] {
+            assert_eq!(server.get(&chat, Some(token)).await.status, 200);
+        }
+        let private = json!({ "visibility": "private" });
+        let changed = server.ask(("PATCH", &path), Some(&ann), &[], Some(private));
+        assert_eq!(changed.await.status, 200);
+        for token in [guest.as_str(), viewer] {
+            assert_eq!(server.get(&chat, Some(token)).await.status, 404);
+            let mut client = server.socket().await;
+            client.ok("auth", json!({ "token": token })).await;
+            let refused = client.refused("join", json!({ "roomId": room })).await;
+            assert_eq!(refused, "not_found");
+        }
+        server.server.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn who_is_of_the_owners_audience_may_enter_a_private_room_as_long_as_they_are() {
+    for server in TestServer::on_each(|_| ()).await {
+        let (ann, bob) = (server.token("Ann").await, server.token("Bob").await);
+        let private = json!({ "title": "R", "visibility": "private" });
+        let room = server.room(&ann, private).await;
+        let me = server.get("/api/v1/me", Some(&bob)).await.body;
+        let id = me["id"].as_str().unwrap();
+        let path = format!("/api/v1/rooms/{room}");
+        let (join, members) = (format!("{path}/join"), format!("{path}/members"));
+        assert_eq!(server.post(&join, Some(&bob), json!({})).await.status, 404);
+        let invited = json!({ "identity": id });
+        let put = server.ask(("PUT", &members), Some(&ann), &[], Some(invited));
+        assert_eq!(put.await.status, 204);
+        // The room has opened meanwhile: what is in memory knows of no audience.
+        let joined = server.post(&join, Some(&bob), json!({})).await;
+        assert_eq!(
+            (joined.status, &joined.body["role"]),
+            (200, &json!("viewer"))
+        );
+        let token = joined.body["token"].as_str().unwrap();
+        let mut client = server.socket().await;
+        client.ok("auth", json!({ "token": token })).await;
+        client.ok("join", json!({ "roomId": room })).await;
+
+        let members = format!("{members}?identity={id}");
+        let taken = server
+            .ask(("DELETE", &members), Some(&ann), &[], None)
+            .await;
+        assert_eq!(taken.status, 204);
+        for bearer in [bob.as_str(), token] {
+            assert_eq!(
+                server.post(&join, Some(bearer), json!({})).await.status,
+                404
+            );
+        }
+        server.server.stop().await;
+    }
+}
+
 /// Compares the times of answers, taken in turns so that whatever else the machine does meets all alike. What cannot be
 /// told apart is right half of the time.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

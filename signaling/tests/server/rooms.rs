@@ -301,6 +301,40 @@ async fn two_who_change_a_room_at_once_learn_of_each_other() {
 }
 
 #[tokio::test]
+async fn what_is_created_within_a_room_under_a_key_is_created_once() {
+    for server in TestServer::on_each(|_| ()).await {
+        let ann = server.token("Ann").await;
+        let room = server.room(&ann, json!({ "title": "R" })).await;
+        let path = format!("/api/v1/rooms/{room}");
+        let product = json!({ "name": "Mug", "price": 900, "currency": "EUR" });
+        let poll = json!({ "question": "Tea?", "options": ["yes", "no"] });
+        let text = |text: &str| json!({ "text": text });
+        let other = json!({ "name": "Cup", "price": 900, "currency": "EUR" });
+        let another = json!({ "question": "Tea?", "options": ["yes", "no", "maybe"] });
+        for (of, body, other) in [
+            ("products", product, other),
+            ("polls", poll, another),
+            ("questions", text("Why?"), text("How?")),
+            ("chat", text("hi"), text("ho")),
+        ] {
+            let path = format!("{path}/{of}");
+            let headers = [("idempotency-key", of)];
+            let create =
+                |body: Value| server.ask(("POST", &path), Some(&ann), &headers, Some(body));
+            let first = create(body.clone()).await;
+            assert_eq!(first.status, 201, "{of}: {}", first.body);
+            let again = create(body.clone()).await;
+            assert_eq!((again.status, &again.body), (201, &first.body), "{of}");
+            let refused = create(other).await;
+            // A message of the same id is the same message, whatever it says.
+            let expected = if of == "chat" { 201 } else { 422 };
+            assert_eq!(refused.status, expected, "{of}: {}", refused.body);
+        }
+        server.server.stop().await;
+    }
+}
+
+#[tokio::test]
 async fn changes_of_whatever_is_there_are_all_made() {
     for server in TestServer::on_each(|_| ()).await {
         let ann = server.token("Ann").await;
@@ -312,6 +346,9 @@ async fn changes_of_whatever_is_there_are_all_made() {
             json!({ "quality": "720p" }),
             json!({ "allowGuestChat": true }),
         ];
+        // As many as would come too late again and again.
+        let descriptions = (0..60).map(|number| json!({ "description": format!("{number}") }));
+        let changes = changes.into_iter().chain(descriptions);
         let changes = changes.map(|body| server.ask(("PATCH", &path), Some(&ann), &[], Some(body)));
         for changed in futures_util::future::join_all(changes).await {
             assert_eq!(changed.status, 200, "{}", changed.body);

@@ -1,7 +1,7 @@
 #![expect(clippy::disallowed_methods, reason = "a test takes one epoch")]
 
-use super::*;
 use super::keyframe::BETWEEN_LAYERS;
+use super::*;
 use crate::command::{Codec, ExtensionIds, Feedback, PayloadFormat, SsrcPair};
 use crate::rtp::packet::OutgoingHeader;
 use proptest::prelude::*;

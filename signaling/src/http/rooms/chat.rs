@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{FromRequestParts, Path, State};
-use axum::http::StatusCode;
 use axum::http::request::Parts;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use utoipa::ToSchema;
@@ -15,6 +15,7 @@ use crate::app::App;
 use crate::auth::Action;
 use crate::chat::{Said, SaidKind, is_name};
 use crate::error::{ApiError, Code};
+use crate::http::creation::{IdempotencyKey, creation_key};
 use crate::http::page::{Page, page_size};
 use crate::http::query::{Parameters, bad_parameter};
 use crate::http::{Bearer, Body, RoomInPath};
@@ -76,7 +77,8 @@ pub(crate) struct NewMessage {
     /// The id of the product that it is about, where the room sells it.
     #[schema(min_length = 1, max_length = 64)]
     product_id: Option<String>,
-    /// The sender's own id of it: saying it again under the same one says nothing more.
+    /// The sender's own id of it: saying it again under the same one says nothing more. Where it is left out, the
+    /// `Idempotency-Key` is.
     #[schema(min_length = 1, max_length = 64)]
     client_id: Option<String>,
 }
@@ -87,13 +89,15 @@ pub(crate) struct NewMessage {
 pub(crate) struct Id(String);
 
 /// Says something; answered once it is stored.
-#[utoipa::path(post, path = "/rooms/{id}/chat", tag = "chat", params(RoomInPath), request_body = NewMessage,
+#[utoipa::path(post, path = "/rooms/{id}/chat", tag = "chat", params(RoomInPath, IdempotencyKey),
+    request_body = NewMessage,
     responses((status = 201, body = ChatMessage), (status = 202, description = "A moderator looks at it first.")),
     security(("bearer" = [])))]
 pub(crate) async fn say(
     State(app): State<Arc<App>>,
     bearer: Bearer,
     RoomInPath(room): RoomInPath,
+    headers: HeaderMap,
     Body(new): Body<NewMessage>,
 ) -> Result<Response, ApiError> {
     let identity = bearer.required()?;
@@ -116,7 +120,9 @@ pub(crate) async fn say(
     };
     let said = Box::new(said.check()?);
     let from = identity.author(role);
-    let heard = app.rooms.say(&record.id, from, said, new.client_id);
+    // The same as one of the message's own, which goes before it.
+    let key = creation_key(&headers, &identity, "")?.map(|key| key.name);
+    let heard = app.rooms.say(&record.id, from, said, new.client_id.or(key));
     Ok(match heard.await? {
         Heard::Said(message) => (StatusCode::CREATED, Json(message)).into_response(),
         Heard::Held => StatusCode::ACCEPTED.into_response(),

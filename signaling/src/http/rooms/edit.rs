@@ -18,7 +18,7 @@ use super::{base_url, manage, nobody};
 use crate::app::App;
 use crate::auth::{Action, Identity, Secret};
 use crate::error::{ApiError, Code};
-use crate::http::creation::creation_key;
+use crate::http::creation::{IdempotencyKey, creation_key, used_otherwise};
 use crate::http::query::Parameters;
 use crate::http::{Bearer, Body, RoomInPath};
 use crate::id::RoomId;
@@ -36,12 +36,8 @@ pub(crate) struct CreateParameters {
 }
 
 /// Creates a room.
-///
-/// With an `Idempotency-Key` the same request within a day creates nothing more and is answered alike.
 #[utoipa::path(post, path = "/rooms", tag = "rooms",
-    params(CreateParameters, ("Idempotency-Key" = Option<String>, Header,
-        description = "The client's own name of this creation: 1 to 64 visible characters of ASCII",
-        min_length = 1, max_length = 64, pattern = "^[!-~]+$")),
+    params(CreateParameters, IdempotencyKey),
     request_body = NewRoom, responses((status = 201, body = CreatedRoom)), security(("bearer" = [])))]
 pub(crate) async fn create(
     State(app): State<Arc<App>>,
@@ -89,10 +85,7 @@ async fn created(
         }
         // 128 random bits that were there before: nobody sees this.
         (Created::Taken | Created::New, _) => return Err(ApiError::busy()),
-        (Created::Before { same: false, .. }, _) => {
-            let text = "This Idempotency-Key was used for another room.";
-            return Err(ApiError::new(Code::InvalidValue, text));
-        }
+        (Created::Other, _) => return Err(used_otherwise()),
         (Created::Before { room, key_hash, .. }, _) => {
             let record = app.stores.rooms.find(&room).await;
             let record = record.map_err(ApiError::store)?.ok_or_else(|| {
@@ -138,6 +131,9 @@ pub(crate) async fn change(
 ) -> Result<Response, ApiError> {
     let identity = bearer.required()?;
     let mut record = manage(&app, &identity, &room).await?;
+    let Some(_turn) = app.editors.take(&record.id).await else {
+        return Err(ApiError::busy());
+    };
     for _ in 0..ATTEMPTS {
         let announced = record.status == RoomStatus::Scheduled;
         let moment = record.scheduled_at;
@@ -239,5 +235,5 @@ fn changed_since() -> ApiError {
 
 const IF_MATCH: HeaderName = header::IF_MATCH;
 
-/// How often a change is made anew when others change the room at the same time.
+/// How often a change is made anew when another server changes the room at the same time.
 const ATTEMPTS: u32 = 8;

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::Response;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
@@ -13,8 +14,10 @@ use super::nobody;
 use crate::app::App;
 use crate::auth::{Action, Grants, Identity, Role};
 use crate::error::ApiError;
+use crate::http::creation::{IdempotencyKey, creation_key, once};
 use crate::http::page::Page;
 use crate::http::{Bearer, Body, RoomInPath};
+use crate::room::Rooms;
 use crate::store::{
     Floor, OwnPoll, OwnQuestion, Poll, PollDeed, Question, QuestionDeed, RoomRecord,
 };
@@ -35,18 +38,26 @@ pub(crate) async fn polls(
 }
 
 /// Opens a poll. One at a time is open.
-#[utoipa::path(post, path = "/rooms/{id}/polls", tag = "floor", params(RoomInPath), request_body = NewPoll,
+#[utoipa::path(post, path = "/rooms/{id}/polls", tag = "floor", params(RoomInPath, IdempotencyKey),
+    request_body = NewPoll,
     responses((status = 201, body = Poll)), security(("bearer" = [])))]
 pub(crate) async fn open_poll(
     State(app): State<Arc<App>>,
     bearer: Bearer,
     RoomInPath(room): RoomInPath,
+    headers: HeaderMap,
     Body(new): Body<NewPoll>,
-) -> Result<(StatusCode, Json<Poll>), ApiError> {
-    let (record, role, _, _) = enter(&app, bearer, &room).await?;
+) -> Result<Response, ApiError> {
+    let (record, role, _, identity) = enter(&app, bearer, &room).await?;
     role.check(Action::Poll, &record)?;
-    let poll = poll(&app, &record, new.check()?).await?;
-    Ok((StatusCode::CREATED, poll))
+    let creation = creation_key(&headers, &identity, &format!("poll {room} {new:?}"))?;
+    let (deed, rooms) = (new.check()?, Arc::clone(&app.rooms));
+    once(
+        &app,
+        creation,
+        async move { poll(&rooms, &record, deed).await },
+    )
+    .await
 }
 
 /// Closes a poll: it takes no votes any more.
@@ -59,7 +70,8 @@ pub(crate) async fn close_poll(
 ) -> Result<Json<Poll>, ApiError> {
     let (record, role, _, _) = enter(&app, bearer, &room).await?;
     role.check(Action::Poll, &record)?;
-    poll(&app, &record, PollDeed::Close { poll: id }).await
+    let closed = poll(&app.rooms, &record, PollDeed::Close { poll: id });
+    closed.await.map(Json)
 }
 
 /// A vote.
@@ -87,7 +99,7 @@ pub(crate) async fn vote_poll(
         choice: option,
         identity: identity.id,
     };
-    poll(&app, &record, deed).await
+    poll(&app.rooms, &record, deed).await.map(Json)
 }
 
 /// Lists what a room was asked: what is not answered first, and of that what most want to know.
@@ -105,19 +117,24 @@ pub(crate) async fn questions(
 }
 
 /// Asks something.
-#[utoipa::path(post, path = "/rooms/{id}/questions", tag = "floor", params(RoomInPath), request_body = NewQuestion,
+#[utoipa::path(post, path = "/rooms/{id}/questions", tag = "floor", params(RoomInPath, IdempotencyKey),
+    request_body = NewQuestion,
     responses((status = 201, body = Question)), security(("bearer" = [])))]
 pub(crate) async fn ask(
     State(app): State<Arc<App>>,
     bearer: Bearer,
     RoomInPath(room): RoomInPath,
+    headers: HeaderMap,
     Body(new): Body<NewQuestion>,
-) -> Result<(StatusCode, Json<Question>), ApiError> {
+) -> Result<Response, ApiError> {
     let (record, role, grants, identity) = enter(&app, bearer, &room).await?;
     grants.check(Action::Chat)?;
-    let deed = new.check(identity.author(role))?;
-    let question = question(&app, &record, deed).await?;
-    Ok((StatusCode::CREATED, question))
+    let creation = creation_key(&headers, &identity, &format!("question {room} {new:?}"))?;
+    let (deed, rooms) = (new.check(identity.author(role))?, Arc::clone(&app.rooms));
+    once(&app, creation, async move {
+        question(&rooms, &record, deed).await
+    })
+    .await
 }
 
 /// Wants to know it, too.
@@ -155,7 +172,7 @@ async fn wonder(
         up,
         identity: identity.id,
     };
-    question(app, &record, deed).await
+    question(&app.rooms, &record, deed).await.map(Json)
 }
 
 /// What became of a question.
@@ -181,7 +198,7 @@ pub(crate) async fn answer(
         question: id,
         answered,
     };
-    question(&app, &record, deed).await
+    question(&app.rooms, &record, deed).await.map(Json)
 }
 
 /// Takes a question away.
@@ -209,20 +226,20 @@ async fn enter(
     Ok((record, role, grants, identity))
 }
 
-async fn poll(app: &App, room: &RoomRecord, deed: PollDeed) -> Result<Json<Poll>, ApiError> {
-    match app.rooms.poll(&room.id, deed).await? {
-        Floor::Poll(poll) => Ok(Json(poll)),
+async fn poll(rooms: &Arc<Rooms>, room: &RoomRecord, deed: PollDeed) -> Result<Poll, ApiError> {
+    match rooms.poll(&room.id, deed).await? {
+        Floor::Poll(poll) => Ok(poll),
         Floor::Question(_) | Floor::Removed(_) | Floor::Refused(_) => Err(foreign()),
     }
 }
 
 async fn question(
-    app: &App,
+    rooms: &Arc<Rooms>,
     room: &RoomRecord,
     deed: QuestionDeed,
-) -> Result<Json<Question>, ApiError> {
-    match app.rooms.question(&room.id, deed).await? {
-        Floor::Question(question) => Ok(Json(question)),
+) -> Result<Question, ApiError> {
+    match rooms.question(&room.id, deed).await? {
+        Floor::Question(question) => Ok(question),
         Floor::Poll(_) | Floor::Removed(_) | Floor::Refused(_) => Err(foreign()),
     }
 }

@@ -4,17 +4,20 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::Response;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
 use super::moderation::ItemInPath;
 use super::nobody;
 use crate::app::App;
-use crate::auth::Action;
+use crate::auth::{Action, Identity};
 use crate::error::{ApiError, Code};
+use crate::http::creation::{IdempotencyKey, creation_key, once};
 use crate::http::{Bearer, Body, RoomInPath};
 use crate::shop::{Change, MAX_PRODUCTS, NewProduct, Product, ProductPatch, Shelf, Unfit};
+use crate::store::RoomRecord;
 
 /// Says what a room sells, in its order, and which product is featured.
 #[utoipa::path(get, path = "/rooms/{id}/products", tag = "products", params(RoomInPath),
@@ -31,19 +34,27 @@ pub(crate) async fn list(
 }
 
 /// Adds a product behind the others.
-#[utoipa::path(post, path = "/rooms/{id}/products", tag = "products", params(RoomInPath), request_body = NewProduct,
+#[utoipa::path(post, path = "/rooms/{id}/products", tag = "products", params(RoomInPath, IdempotencyKey),
+    request_body = NewProduct,
     responses((status = 201, body = Product)), security(("bearer" = [])))]
 pub(crate) async fn add(
     State(app): State<Arc<App>>,
     bearer: Bearer,
     RoomInPath(room): RoomInPath,
+    headers: HeaderMap,
     Body(new): Body<NewProduct>,
-) -> Result<(StatusCode, Json<Product>), ApiError> {
+) -> Result<Response, ApiError> {
+    let (record, identity) = enter(&app, bearer, &room).await?;
+    let creation = creation_key(&headers, &identity, &format!("product {room} {new:?}"))?;
     let product = new.check()?;
-    let id = product.id.clone();
-    let change = Change::Add(Box::new(product));
-    let shelf = sell(&app, bearer, &room, change).await?;
-    Ok((StatusCode::CREATED, of(&shelf, &id)?))
+    let rooms = Arc::clone(&app.rooms);
+    let work = async move {
+        let id = product.id.clone();
+        let change = Change::Add(Box::new(product));
+        let shelf = rooms.sell(&record.id, change).await?;
+        of(&shelf, &id)
+    };
+    once(&app, creation, work).await
 }
 
 /// Changes something about a product.
@@ -58,7 +69,7 @@ pub(crate) async fn edit(
     let id = product.clone();
     let patch = Box::new(patch.check()?);
     let shelf = sell(&app, bearer, &room, Change::Edit { product, patch }).await?;
-    of(&shelf, &id)
+    of(&shelf, &id).map(Json)
 }
 
 /// Removes a product.
@@ -130,13 +141,19 @@ async fn sell(
     room: &str,
     change: Change,
 ) -> Result<Arc<Shelf>, ApiError> {
-    let identity = bearer.required()?;
-    let (record, role, _) = app.enter(&identity, room).await?;
-    role.check(Action::Sell, &record)?;
+    let (record, _) = enter(app, bearer, room).await?;
     app.rooms.sell(&record.id, change).await
 }
 
-fn of(shelf: &Shelf, id: &str) -> Result<Json<Product>, ApiError> {
+/// Returns the room in which somebody may sell, and who that is.
+async fn enter(app: &App, bearer: Bearer, room: &str) -> Result<(RoomRecord, Identity), ApiError> {
+    let identity = bearer.required()?;
+    let (record, role, _) = app.enter(&identity, room).await?;
+    role.check(Action::Sell, &record)?;
+    Ok((record, identity))
+}
+
+fn of(shelf: &Shelf, id: &str) -> Result<Product, ApiError> {
     let product = shelf.product(id).cloned();
-    Ok(Json(product.ok_or(Unfit::Missing)?))
+    Ok(product.ok_or(Unfit::Missing)?)
 }

@@ -17,7 +17,7 @@ use super::{WebhookInPath, administer, nothing};
 use crate::app::App;
 use crate::auth::Action;
 use crate::error::{ApiError, Code};
-use crate::http::creation::creation_key;
+use crate::http::creation::{IdempotencyKey, creation_key, used_otherwise};
 use crate::http::page::Page;
 use crate::http::{Bearer, Body};
 use crate::store::{self, Added};
@@ -51,12 +51,8 @@ pub(crate) async fn list(
 }
 
 /// Adds a webhook; fifty at most. It is told of what happens from now on.
-///
-/// With an `Idempotency-Key` the same request within a day adds nothing more and is answered alike.
 #[utoipa::path(post, path = "/webhooks", tag = "webhooks",
-    params(("Idempotency-Key" = Option<String>, Header,
-        description = "The client's own name of this creation: 1 to 64 visible characters of ASCII",
-        min_length = 1, max_length = 64, pattern = "^[!-~]+$")),
+    params(IdempotencyKey),
     request_body = NewWebhook, responses((status = 201, body = CreatedWebhook)), security(("bearer" = [])))]
 pub(crate) async fn add(
     State(app): State<Arc<App>>,
@@ -94,10 +90,7 @@ async fn added(
             webhook
         }
         (Added::Full | Added::New, _) => return Err(ApiError::too_many()),
-        (Added::Before { same: false, .. }, _) => {
-            let text = "This Idempotency-Key was used for something else.";
-            return Err(ApiError::new(Code::InvalidValue, text));
-        }
+        (Added::Before { same: false, .. }, _) => return Err(used_otherwise()),
         (Added::Before { id, .. }, _) => {
             let found = app.stores.webhooks.endpoint(&id).await;
             found.map_err(ApiError::store)?.ok_or_else(|| {

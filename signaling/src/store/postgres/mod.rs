@@ -123,6 +123,7 @@ pub(super) async fn open(url: &str) -> Result<Stores, StoreError> {
         users: store.clone(),
         identities: store.clone(),
         rooms: store.clone(),
+        creations: store.clone(),
         journal: store.clone(),
         order: store.clone(),
         shop: store.clone(),

@@ -59,7 +59,10 @@ impl OrderStore for Store {
                         (SELECT COUNT(*) FROM room_limits WHERE room_id = $1
                             AND kind = 'ban' AND (until IS NULL OR until > $3)
                             AND (addresses LIKE '%' || $4 || '%' OR addresses LIKE '%' || $5 || '%')
-                        ) AS address_bans",
+                        ) AS address_bans,
+                        (SELECT COUNT(*) FROM audience
+                            WHERE host_id = (SELECT owner_id FROM rooms WHERE id = $1)
+                            AND kind = 'members' AND identity = $2) AS memberships",
             )
             .bind(room.as_str())
             .bind(identity)
@@ -72,7 +75,9 @@ impl OrderStore for Store {
             let role = role.map(str::parse).transpose();
             let bans: i64 = row.try_get("bans")?;
             let address_bans: i64 = row.try_get("address_bans")?;
+            let memberships: i64 = row.try_get("memberships")?;
             Ok(Membership {
+                is_member: memberships > 0,
                 role: role.map_err(|_| StoreError::Unreadable("room_roles.role"))?,
                 banned: bans > 0,
                 address_banned: address_bans > 0,

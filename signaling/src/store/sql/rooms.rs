@@ -236,9 +236,11 @@ fn before(creation: &CreationKey) -> Query<'_, Database, Arguments> {
 
 fn created_before(row: &Row, creation: &CreationKey) -> Result<Created, StoreError> {
     let request: &str = row.try_get("request")?;
+    if request != creation.request {
+        return Ok(Created::Other);
+    }
     Ok(Created::Before {
         room: room_id(row, "created_id")?,
-        same: request == creation.request,
         key_hash: row.try_get("stream_key_hash")?,
     })
 }

@@ -99,6 +99,7 @@ pub(super) async fn open(file: &Path) -> Result<Stores, StoreError> {
         users: store.clone(),
         identities: store.clone(),
         rooms: store.clone(),
+        creations: store.clone(),
         journal: store.clone(),
         order: store.clone(),
         shop: store.clone(),

@@ -8,6 +8,7 @@ on_each_database! {
     a_change_is_written_once_for_each_version
     a_removed_room_takes_its_words_and_events_with_it
     asking_twice_under_the_same_key_creates_once
+    what_is_created_within_a_room_is_answered_once_for_each_key
     what_a_hosts_rooms_came_to_is_added_up
 }
 
@@ -81,13 +82,12 @@ async fn asking_twice_under_the_same_key_creates_once(base: Base) {
         rooms.create(&room(number), hash, Some(&key)).await.unwrap()
     };
     assert_eq!(create(1, "a", "r").await, Created::New);
-    let before = |same| Created::Before {
+    let before = Created::Before {
         room: room(1).id,
-        same,
         key_hash: Some("a".to_owned()),
     };
-    assert_eq!(create(2, "b", "r").await, before(true));
-    assert_eq!(create(3, "c", "other").await, before(false));
+    assert_eq!(create(2, "b", "r").await, before);
+    assert_eq!(create(3, "c", "other").await, Created::Other);
     assert_eq!(base.list(&RoomQuery::default()).await.len(), 1);
     // What was not created leaves the key free.
     let other = CreationKey {
@@ -99,6 +99,47 @@ async fn asking_twice_under_the_same_key_creates_once(base: Base) {
     assert_eq!(taken, Created::Taken);
     let again = rooms.create(&room(4), "d", Some(&other)).await.unwrap();
     assert_eq!(again, Created::New);
+}
+
+async fn what_is_created_within_a_room_is_answered_once_for_each_key(base: Base) {
+    let key = |name: &str, request: &str| CreationKey {
+        identity: "ann".to_owned(),
+        name: name.to_owned(),
+        request: request.to_owned(),
+    };
+    let creations = &base.stores.creations;
+    let now = Timestamp::now();
+    let claim = async |name: &str, request: &str, after_s| {
+        let now = now.plus(Duration::from_secs(after_s));
+        creations.claim(&key(name, request), now).await.unwrap()
+    };
+    assert_eq!(claim("k", "r", 0).await, Claim::Free);
+    assert_eq!(claim("k", "r", 1).await, Claim::UnderWay);
+    assert_eq!(claim("k", "other", 1).await, Claim::Other);
+    // Its server ended in it.
+    assert_eq!(claim("k", "r", 61).await, Claim::Free);
+    creations.answer(&key("k", "r"), "{}").await.unwrap();
+    creations.release(&key("k", "r")).await.unwrap();
+    assert_eq!(claim("k", "r", 999).await, Claim::Answered("{}".to_owned()));
+    assert_eq!(claim("k", "other", 999).await, Claim::Other);
+    // What was not created leaves the key free.
+    assert_eq!(claim("k2", "r", 0).await, Claim::Free);
+    creations.release(&key("k2", "r")).await.unwrap();
+    assert_eq!(claim("k2", "other", 0).await, Claim::Free);
+    // Rooms have keys from the same ring.
+    let made = base
+        .stores
+        .rooms
+        .create(&room(1), "a", Some(&key("k", "room")))
+        .await;
+    assert_eq!(made.unwrap(), Created::Other);
+    let made = base
+        .stores
+        .rooms
+        .create(&room(1), "a", Some(&key("k3", "room")))
+        .await;
+    assert_eq!(made.unwrap(), Created::New);
+    assert_eq!(claim("k3", "r", 999).await, Claim::Other);
 }
 
 async fn what_a_hosts_rooms_came_to_is_added_up(base: Base) {
