@@ -46,7 +46,7 @@ fn code(reply: &Reply) -> (u16, &str) {
 
 #[tokio::test]
 async fn letters_and_their_accents_are_one_name_however_they_are_written() {
-    let server = TestServer::start_with(|config| config.dev = false).await;
+    let server = TestServer::start().await;
     let (composed, decomposed) = ("H\u{1ed3}ng", "Ho\u{302}\u{300}ng");
     assert_eq!(register(&server, decomposed).await.status, 201);
     assert_eq!(
