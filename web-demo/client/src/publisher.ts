@@ -75,6 +75,7 @@ export class Publisher extends Emitter<PublisherEvents> {
   #lostAt = 0;
   #attempts = 0;
   #retry: ReturnType<typeof setTimeout> | undefined;
+  #closed = false;
   #stop: (() => void)[];
 
   constructor(room: Room, options: PublisherOptions = {}) {
@@ -97,8 +98,9 @@ export class Publisher extends Emitter<PublisherEvents> {
 
   get status(): PublisherStatus { return this.#status; }
 
-  /** Goes live with `stream`, and stays so over losses until `stop`. */
+  /** Goes live with `stream`, and stays so over losses until `close`; what is closed stays so. */
   publish(stream: MediaStream, options: PublisherOptions = {}): void {
+    if (this.#closed) return;
     this.#options = { ...this.#options, ...options };
     this.#stream = stream;
     this.#lostAt = 0;
@@ -135,15 +137,12 @@ export class Publisher extends Emitter<PublisherEvents> {
     return session && publisherStats(await session.pc.getStats() as unknown as Map<string, unknown>, session.meter);
   }
 
-  /** Goes off the air; the room and the stream's tracks stay. */
-  stop(): void {
-    if (this.#stream !== undefined) this.#end({ kind: 'idle' });
-  }
-
-  /** Stops and lets go of the room. */
+  /** Goes off the air for good; the room and the stream's tracks stay. */
   close(): void {
-    this.stop();
+    if (this.#closed) return;
+    this.#closed = true;
     for (const stop of this.#stop) stop();
+    if (this.#stream !== undefined) this.#end({ kind: 'idle' });
   }
 
   async #begin(): Promise<void> {

@@ -94,13 +94,13 @@ test('a path that heals by itself is left alone', async () => {
   expect(socket.types().filter((t) => t === 'rtc.offer')).toHaveLength(1);
 });
 
-test('a session that the server closed is begun anew, unless it was stopped', async () => {
+test('a session that the server closed is begun anew, unless we are done', async () => {
   const { socket, publisher } = await livePublisher();
   socket.receive({ t: 'rtc.state', d: { sessionId: 's1', state: 'closed', reason: 'consent_lost' } });
   await vi.advanceTimersByTimeAsync(600);
   await accept(socket, 's2');
   expect(publisher.status).toEqual({ kind: 'live' });
-  publisher.stop();
+  publisher.close();
   expect(socket.last('rtc.close').d).toEqual({ sessionId: 's2' });
   socket.receive({ t: 'rtc.state', d: { sessionId: 's2', state: 'closed', reason: 'removed' } });
   await vi.advanceTimersByTimeAsync(20_000);
@@ -149,9 +149,9 @@ test('what is muted stays muted in the next session', async () => {
   expect(sockets[1]!.last('rtc.mute').d).toEqual({ kind: 'audio', muted: true });
 });
 
-test('a stop is silent at once, and closes the connection when the server has heard it', async () => {
+test('closing is silent at once, and ends the connection when the server has heard it', async () => {
   const { socket, publisher } = await livePublisher();
-  publisher.stop();
+  publisher.close();
   expect(publisher.status).toEqual({ kind: 'idle' });
   expect(FakePeer.last()).toMatchObject({ sending: false, closed: false });
   await vi.advanceTimersByTimeAsync(100);
@@ -161,25 +161,37 @@ test('a stop is silent at once, and closes the connection when the server has he
   expect(FakePeer.last().closed).toBe(true);
 });
 
-test('a stop that the server does not answer closes the connection all the same', async () => {
+test('closing that the server does not answer ends the connection all the same', async () => {
   const { publisher } = await livePublisher();
-  publisher.stop();
+  publisher.close();
   await vi.advanceTimersByTimeAsync(900);
   expect(FakePeer.last().closed).toBe(false);
   await vi.advanceTimersByTimeAsync(200);
   expect(FakePeer.last().closed).toBe(true);
 });
 
-test('a stop before the server has named the session ends it as soon as it has', async () => {
+test('closing before the server has named the session ends it as soon as it has', async () => {
   const { room, socket } = await joinedRoom();
   const publisher = new Publisher(room);
   publisher.publish(camera());
   await settle();
-  publisher.stop();
+  publisher.close();
   expect(FakePeer.last().closed).toBe(true);
   socket.ack('rtc.offer', { sessionId: 's1' });
   await settle();
   expect(socket.last('rtc.close').d).toEqual({ sessionId: 's1' });
+});
+
+test('a publisher that is closed stays so, however often', async () => {
+  const { socket, publisher } = await livePublisher();
+  const statuses: string[] = [];
+  publisher.on('status', ({ kind }) => statuses.push(kind));
+  publisher.close();
+  publisher.close();
+  publisher.publish(camera());
+  await vi.advanceTimersByTimeAsync(20_000);
+  expect(statuses).toEqual(['idle']);
+  expect(socket.types().filter((t) => t === 'rtc.close' || t === 'rtc.offer')).toEqual(['rtc.offer', 'rtc.close']);
 });
 
 test('a page that is left says so: nobody is to wait for its host', async () => {
