@@ -83,14 +83,16 @@ test('keys for the sound and the whole screen', async () => {
   await until('it does no more', full, (now) => !now);
 });
 
-test('the wide picture takes the width of the page, and does so at the next visit', async () => {
+test('the wide picture takes all the room beside the chat, and does so at the next visit', async () => {
   showLogOnFailure();
+  const { share: before } = await viewer.look(stage);
+  const isWide = ({ share, edges, chatInSight }: Stage) => share > 1.2 * before && edges && chatInSight;
   await viewer.press('t');
-  await until('it is wide', () => viewer.look(stageShare), (share) => share === 1);
+  await until('it is wide', () => viewer.look(stage), isWide);
   await watch(viewer, server.url, roomId);
-  await until('it still is', () => viewer.look(stageShare), (share) => share === 1);
+  await until('it still is', () => viewer.look(stage), isWide);
   await viewer.click('[data-test=theatre]');
-  await until('it stands beside the chat', () => viewer.look(stageShare), (share) => share < 0.8);
+  await until('it is as before', () => viewer.look(stage), ({ share, edges }) => share === before && !edges);
 });
 
 test('a key leads to the chat, where keys write', async () => {
@@ -109,7 +111,7 @@ test('a key leads to the chat, where keys write', async () => {
   expect(seen).toEqual({ draft: 'm ft?', dialogs: 0, full: false });
   expect(await viewer.look(paused)).toBe(false);
   expect((await viewer.look(received)).muted).toBe(true);
-  expect(await viewer.look(stageShare)).toBeLessThan(0.8);
+  expect((await viewer.look(stage)).edges).toBe(false);
 });
 
 test('the browser is told what is on, and its keys for media hold it and go on', async () => {
@@ -179,8 +181,15 @@ function paused(): boolean {
 }
 
 /** How much of the page's width the picture takes. */
-function stageShare(): number {
-  return (document.querySelector('[data-test=stage]')?.getBoundingClientRect().width ?? 0) / document.documentElement.clientWidth;
+type Stage = ReturnType<typeof stage>;
+
+/** Of the page, how much the picture takes, whether it reaches its edge, and whether the place to write in is to be seen. */
+function stage() {
+  const { clientWidth, clientHeight } = document.documentElement;
+  const box = (selector: string) => document.querySelector(selector)?.getBoundingClientRect() ?? new DOMRect();
+  const { left, width, height } = box('[data-test=stage]');
+  const writing = box('[data-test=chat-draft], [data-test=chat-sign-in]');
+  return { share: width * height / clientWidth / clientHeight, edges: left === 0, chatInSight: writing.height > 0 && writing.bottom <= clientHeight };
 }
 
 /** Waits until the picture plays again, and without having been repaired. */

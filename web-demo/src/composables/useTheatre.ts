@@ -1,4 +1,4 @@
-/** Whether the picture takes the width of the page: the visitor's choice, kept over visits. */
+/** Whether the picture takes all the room beside the chat: the visitor's choice, kept over visits. */
 
 import { ref, watch } from 'vue';
 
