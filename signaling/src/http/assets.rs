@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use axum::body::Bytes;
-use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
+use axum::http::{HeaderMap, HeaderName, Method, StatusCode, Uri, header};
 use axum::response::{Html, IntoResponse, Response};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -41,6 +41,7 @@ fn answer(method: &Method, path: &str, headers: &HeaderMap) -> Response {
 }
 
 fn respond(path: &str, whole: &EmbeddedFile, headers: &HeaderMap) -> Response {
+    let shared = shared(path);
     let packed = Pages::get(&format!("{path}.gz")).filter(|_| accepts_gzip(headers));
     let encoding = packed
         .as_ref()
@@ -64,7 +65,7 @@ fn respond(path: &str, whole: &EmbeddedFile, headers: &HeaderMap) -> Response {
         .get(header::IF_NONE_MATCH)
         .is_some_and(|value| value == tag.as_str());
     if known {
-        return (StatusCode::NOT_MODIFIED, common).into_response();
+        return (StatusCode::NOT_MODIFIED, common, shared, ()).into_response();
     }
     let mime = whole.metadata.mimetype();
     let content_type = match mime {
@@ -75,6 +76,7 @@ fn respond(path: &str, whole: &EmbeddedFile, headers: &HeaderMap) -> Response {
     (
         common,
         encoding,
+        shared,
         [(header::CONTENT_TYPE, content_type)],
         // The pages are in the program: all who load them share one copy.
         match &file.data {
@@ -83,6 +85,17 @@ fn respond(path: &str, whole: &EmbeddedFile, headers: &HeaderMap) -> Response {
         },
     )
         .into_response()
+}
+
+/// Returns what lets pages of other sites load a file, isolated ones (COEP) too; `None` for what is the pages' own.
+fn shared(path: &str) -> Option<[(HeaderName, &'static str); 2]> {
+    (path == EMBEDDED).then_some([
+        (header::ACCESS_CONTROL_ALLOW_ORIGIN, "*"),
+        (
+            HeaderName::from_static("cross-origin-resource-policy"),
+            "cross-origin",
+        ),
+    ])
 }
 
 /// Returns whether the client takes gzip (RFC 9110, section 12.5.3).
@@ -103,6 +116,9 @@ fn accepts_gzip(headers: &HeaderMap) -> bool {
 
 /// Vite names these files after their content.
 const HASHED: &str = "assets/";
+
+/// Shows a room on pages of other sites, which may load it: all that it does with this server goes by `allowed_origins`.
+const EMBEDDED: &str = "player.js";
 
 const NOT_BUILT: &str = "<!doctype html>
 <html lang=\"en\"><meta charset=\"utf-8\"><title>Klieg</title>
@@ -125,6 +141,14 @@ mod tests {
         ] {
             let status = answer(&Method::GET, path, &HeaderMap::new()).status();
             assert_eq!(status, StatusCode::NOT_FOUND, "{path}");
+        }
+    }
+
+    #[test]
+    fn pages_of_other_sites_may_load_the_player_and_nothing_else() {
+        assert!(shared("player.js").is_some());
+        for path in ["index.html", "assets/player.js", "player.js.gz", ""] {
+            assert!(shared(path).is_none(), "{path}");
         }
     }
 
