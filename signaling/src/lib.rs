@@ -83,6 +83,11 @@ pub fn openapi() -> &'static str {
     http::openapi::text()
 }
 
+/// Returns the schema of the messages on the WebSocket, as `klieg protocol` prints it.
+pub fn protocol() -> &'static str {
+    ws::protocol::schema::text()
+}
+
 /// Reads what strangers may send in place of a provider's keys, a token and its claims, and tells whether the token holds
 /// and which names are shown: the door through which fuzzing reaches their readers.
 #[doc(hidden)]

@@ -18,6 +18,7 @@ fn main() -> ExitCode {
         Some(Command::Serve(settings)) => serve(&settings),
         Some(Command::Backup(arguments)) => back_up(&arguments),
         Some(Command::Openapi) => say(klieg_signaling::openapi().trim_end()),
+        Some(Command::Protocol) => say(klieg_signaling::protocol().trim_end()),
         Some(Command::Token(arguments)) => arguments.mint().and_then(|token| say(&token)),
         Some(Command::User(arguments)) => user(&arguments),
         Some(Command::Check(arguments)) => check(&arguments),

@@ -25,10 +25,13 @@ pub(crate) struct Current {
 }
 
 /// `analytics` on the socket.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = LiveAnalytics)]
 pub(crate) struct Live<'a> {
+    #[schema(value_type = String, format = DateTime)]
     at: Timestamp,
+    #[schema(value_type = String, format = DateTime)]
     started_at: Timestamp,
     watching: u64,
     peak_watching: u64,
@@ -40,8 +43,11 @@ pub(crate) struct Live<'a> {
     messages: u64,
     reactions: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     stalls_per_hour: Option<f64>,
+    /// Sessions by the size of the picture that they are shown.
     layers: BTreeMap<&'static str, u64>,
+    /// Reports of the last minute by the age of the picture.
     latency: Vec<Classes>,
     likes: u64,
     orders: u64,

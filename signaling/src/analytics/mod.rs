@@ -29,7 +29,7 @@ mod script;
 mod tests;
 
 pub(crate) use audience::{Audience, Report};
-pub(crate) use figures::{Beside, Classes, average_sec, ratio};
+pub(crate) use figures::{Beside, Classes, Live, average_sec, ratio};
 #[cfg(test)]
 pub(crate) use keeper::take_names;
 pub(crate) use keeper::take_old_names;

@@ -17,10 +17,13 @@ pub(crate) struct ChatSettings {
     #[serde(flatten)]
     pub(crate) public: PublicSettings,
     /// Words and phrases that are not to be said here. One with accents is met by these accents alone.
+    #[schema(required = true)]
     pub(crate) words: Vec<String>,
     /// Whether the words of the built-in list are not to be said either.
+    #[schema(required = true)]
     pub(crate) built_in_words: bool,
     /// What becomes of a message with one of these words.
+    #[schema(required = true)]
     pub(crate) word_rule: WordRule,
 }
 
@@ -29,10 +32,13 @@ pub(crate) struct ChatSettings {
 #[serde(rename_all = "camelCase", default)]
 pub(crate) struct PublicSettings {
     /// Seconds between two messages of one person; 0: no more than five a second.
+    #[schema(required = true)]
     pub(crate) slow_mode_sec: u32,
     /// Who may write.
+    #[schema(required = true)]
     pub(crate) audience: Audience,
     /// What becomes of messages with links.
+    #[schema(required = true)]
     pub(crate) links: LinkRule,
 }
 

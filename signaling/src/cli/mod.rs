@@ -74,6 +74,8 @@ pub enum Command {
     Check(CheckArguments),
     /// Print the description of the REST API (OpenAPI 3.1).
     Openapi,
+    /// Print the schema of the messages on the WebSocket (JSON Schema 2020-12).
+    Protocol,
 }
 
 /// Settings as flags. What is not given is left to the environment, the file and what is built in.

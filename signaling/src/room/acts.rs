@@ -7,7 +7,7 @@ use tracing::info;
 
 use crate::id::SocketId;
 use crate::store::RoomRecord;
-use crate::ws::protocol::{Kicked, RoomUpdated, RoomView, message};
+use crate::ws::protocol::{Kicked, RoomUpdated, RoomView, SessionStage, message};
 
 use super::journal::Author;
 use super::life::{Input, Moment};
@@ -40,7 +40,7 @@ impl Room {
             self.tell_state(
                 publisher.socket,
                 &publisher.session,
-                "closed",
+                SessionStage::Closed,
                 Some("ended"),
             );
         }

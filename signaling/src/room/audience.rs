@@ -2,31 +2,20 @@
 
 use std::time::{Duration, Instant};
 
-use serde::Serialize;
 use tokio::sync::oneshot;
 use tracing::warn;
 
 use crate::error::{ApiError, Code};
 use crate::id::SocketId;
 use crate::store::{Entry, Liked, Liking, Outcome};
-use crate::ws::protocol::{batch, message};
+use crate::ws::protocol::{Attendance, batch, message};
 
 use super::Departure;
 use super::journal::{Author, Draft};
-use super::member::Person;
 use super::task::Room;
 
 /// Who waits for what became of their like.
 pub(super) type Liker = oneshot::Sender<Result<Liked, ApiError>>;
-
-/// `participant.joined` and `participant.left`.
-#[derive(Serialize)]
-struct Attendance {
-    #[serde(flatten)]
-    person: Person,
-    /// How many people are here now.
-    present: usize,
-}
 
 impl Room {
     /// Takes what somebody says of whether they like the room.

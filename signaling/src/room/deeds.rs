@@ -4,14 +4,13 @@ use std::cmp::Reverse;
 use std::time::Instant;
 
 use axum::extract::ws::Utf8Bytes;
-use serde_json::json;
 use tracing::info;
 
 use crate::auth::{AddressMark, Role};
 use crate::error::{ApiError, Code};
 use crate::store::{self, Deed, Done, Entry, LimitKind, NewReport, Outcome};
 use crate::time::Timestamp;
-use crate::ws::protocol::{You, message};
+use crate::ws::protocol::{HeldReviewed, ReportResolved, You, message};
 
 use super::departed::last;
 use super::journal::{Author, Draft};
@@ -185,11 +184,14 @@ impl Room {
             }
             Deed::Review { held, approve } => {
                 self.keeping.release(&held);
-                let view = json!({ "heldId": held, "approved": approve });
+                let view = HeldReviewed {
+                    held_id: &held,
+                    approved: approve,
+                };
                 self.tell_moderators(&message("mod.reviewed", &view));
             }
             Deed::Resolve { report } => {
-                let view = json!({ "reportId": report });
+                let view = ReportResolved { report_id: &report };
                 self.tell_moderators(&message("mod.resolved", &view));
             }
             Deed::Kick { .. } | Deed::Member { .. } => {}

@@ -4,15 +4,13 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use axum::extract::ws::Utf8Bytes;
-use serde::Serialize;
-use serde_json::json;
 use tokio::sync::oneshot;
 
 use crate::chat::Verdict;
 use crate::error::{ApiError, Code};
 use crate::store::{Entry, Floor, Outcome, Poll, PollDeed, QuestionDeed, Refused};
 use crate::time::Timestamp;
-use crate::ws::protocol::{batch, message};
+use crate::ws::protocol::{PollView, QuestionRemoved, batch, message};
 
 use super::journal::{Author, Draft};
 use super::task::Room;
@@ -51,17 +49,6 @@ impl Podium {
         };
         Some(message("poll", &view))
     }
-}
-
-/// `poll`: how the last poll stands.
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct PollView<'a> {
-    #[serde(flatten)]
-    poll: &'a Poll,
-    /// Milliseconds since 1970.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    captured_at: Option<i64>,
 }
 
 impl From<Refused> for ApiError {
@@ -159,7 +146,7 @@ impl Room {
                 self.numbers.floor_pace.note(now);
             }
             Floor::Removed(id) => {
-                let text = message("question.removed", &json!({ "questionId": id }));
+                let text = message("question.removed", &QuestionRemoved { question_id: id });
                 self.podium.questions.insert(id.clone(), text);
                 self.numbers.floor_pace.note(now);
             }

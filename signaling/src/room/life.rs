@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::error::{ApiError, Code};
 use crate::store::{RoomRecord, RoomStatus};
@@ -53,8 +54,9 @@ pub(crate) enum Input {
 }
 
 /// Why a status changed, on the wire.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
+#[schema(as = StatusReason)]
 pub(crate) enum Reason {
     /// Its owner, or an administrator, said so.
     Owner,

@@ -4,22 +4,15 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use axum::extract::ws::Utf8Bytes;
-use serde::Serialize;
 use serde_json::json;
 
 use crate::id::SocketId;
 use crate::store::Entry;
-use crate::ws::protocol::{self, Stats};
+use crate::ws::protocol::{self, ReactionBatch, Stats};
 
 use super::journal::{Author, Draft};
 use super::pace::Pace;
 use super::task::Room;
-
-/// `reaction.batch`.
-#[derive(Serialize)]
-struct ReactionBatch<'a> {
-    counts: &'a BTreeMap<&'static str, u64>,
-}
 
 /// What is told by and by.
 #[derive(Debug)]

@@ -7,7 +7,7 @@ use tracing::{debug, info};
 
 use crate::error::{ApiError, Code};
 use crate::id::SocketId;
-use crate::ws::protocol::{RtcMute, SessionState, WantedLayer, message, reason_name};
+use crate::ws::protocol::{RtcMute, SessionStage, SessionState, WantedLayer, message, reason_name};
 
 use super::layers::VideoLayers;
 use super::life::Moment;
@@ -38,7 +38,7 @@ impl Room {
                 return Err(ApiError::new(Code::PublisherExists, text));
             }
             let (old_socket, old) = (publisher.socket, publisher.session.clone());
-            self.tell_state(old_socket, &old, "closed", Some("replaced"));
+            self.tell_state(old_socket, &old, SessionStage::Closed, Some("replaced"));
             self.publisher_gone(Exit::Lost);
         }
         info!(peer = session.peer.0, "publisher came");
@@ -114,7 +114,7 @@ impl Room {
             Event::Connected { peer, took } => {
                 debug!(peer = peer.0, took_ms = took.as_millis(), "peer connected");
                 self.viewer_connected(peer);
-                self.tell_peer(peer, "connected", None);
+                self.tell_peer(peer, SessionStage::Connected, None);
             }
             Event::ViewerMedia { peer, took } => {
                 debug!(
@@ -122,7 +122,7 @@ impl Room {
                     took_ms = took.as_millis(),
                     "first media to a viewer"
                 );
-                self.tell_peer(peer, "media", None);
+                self.tell_peer(peer, SessionStage::Media, None);
             }
             Event::PublisherMedia { peer, format, .. } => self.publisher_media(peer, format),
             Event::PublisherLayers { peer, layers, .. } => self.publisher_layers(peer, &layers),
@@ -141,7 +141,7 @@ impl Room {
                 }
             }
             Event::Disconnected { peer, reason } => {
-                self.tell_peer(peer, "closed", Some(reason_name(reason)));
+                self.tell_peer(peer, SessionStage::Closed, Some(reason_name(reason)));
                 info!(peer = peer.0, reason = reason_name(reason), "peer gone");
                 if self
                     .stage
@@ -226,7 +226,7 @@ impl Room {
             .map(|viewing| viewing.session)
     }
 
-    fn tell_peer(&self, peer: PeerId, state: &'static str, reason: Option<&'static str>) {
+    fn tell_peer(&self, peer: PeerId, state: SessionStage, reason: Option<&'static str>) {
         if let Some(publisher) = self.stage.publisher().filter(|it| it.session.peer == peer) {
             self.tell_state(publisher.socket, &publisher.session, state, reason);
         } else if let Some(socket) = self.viewers.get(&peer).copied()
@@ -240,7 +240,7 @@ impl Room {
         &self,
         socket: SocketId,
         session: &SessionRef,
-        state: &'static str,
+        state: SessionStage,
         reason: Option<&'static str>,
     ) {
         let view = SessionState {

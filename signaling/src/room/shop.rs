@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use axum::extract::ws::Utf8Bytes;
-use serde::Serialize;
 use tokio::sync::oneshot;
 use tracing::info;
 
@@ -12,7 +11,7 @@ use crate::error::{ApiError, Code};
 use crate::shop::{Change, NewOrder, Shelf, Unfit};
 use crate::store::{Entry, Ordered, Outcome, ProductName};
 use crate::time::Timestamp;
-use crate::ws::protocol::{batch, message};
+use crate::ws::protocol::{OrderView, ShelfView, batch, message};
 
 use super::journal::{Author, Draft};
 use super::task::Room;
@@ -22,32 +21,6 @@ pub(super) type Seller = oneshot::Sender<Result<Arc<Shelf>, ApiError>>;
 
 /// Who waits until an order is stored, and is told whether it is a new one.
 pub(super) type Shop = oneshot::Sender<Result<bool, ApiError>>;
-
-/// `order`: somebody bought something.
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct OrderView<'a> {
-    /// What the chat says of it.
-    message_id: &'a str,
-    display_name: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    product_id: Option<&'a str>,
-    product_name: &'a str,
-    /// Milliseconds since 1970.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    captured_at: Option<i64>,
-}
-
-/// `products`: what the room sells.
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct ShelfView<'a> {
-    #[serde(flatten)]
-    shelf: &'a Shelf,
-    /// When the host changed it last, in milliseconds since 1970; `None`: not since the room was opened here.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    captured_at: Option<i64>,
-}
 
 impl From<Unfit> for ApiError {
     fn from(unfit: Unfit) -> Self {

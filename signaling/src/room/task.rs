@@ -225,10 +225,7 @@ impl Room {
             RoomMessage::React { socket, emoji } => self.react(socket, emoji),
             RoomMessage::Report { peer, report } => self.report_of(peer, report),
             RoomMessage::Stats { socket, re } => {
-                let ack = Ack {
-                    stats: Some(self.current_stats()),
-                    ..Ack::default()
-                };
+                let ack = Ack::from(self.current_stats());
                 self.acknowledge(socket, re.as_deref(), &ack);
             }
             RoomMessage::Media(event) => self.handle_media(event),

@@ -82,6 +82,7 @@ pub(crate) struct Shelf {
     /// In their order.
     pub list: Vec<Product>,
     /// The one that is shown large; `null`: none.
+    #[schema(required = true)]
     pub featured_id: Option<String>,
 }
 

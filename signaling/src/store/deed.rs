@@ -318,8 +318,26 @@ pub(crate) struct NewReport {
     pub reason: String,
 }
 
+/// `chat.deleted`.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct ChatDeleted<'a> {
+    /// The message whose text is to be taken from the screen.
+    pub(crate) message_id: &'a str,
+    /// The number of that message.
+    pub(crate) seq: u64,
+}
+
+/// `chat.pinned`.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ChatPinned<'a> {
+    /// What everybody sees first; `None` for nothing.
+    #[schema(required = true)]
+    pub(crate) message: Option<&'a ChatMessage>,
+}
+
 /// `chat.settings`.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct SettingsView {
     /// What everybody knows of it.
     #[serde(flatten)]

@@ -300,6 +300,7 @@ pub(crate) struct Details {
 /// A message that was answered.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = AnsweredMessage)]
 pub(crate) struct Answered {
     /// Its id.
     pub message_id: String,

@@ -54,8 +54,8 @@ use sqlx::error::ErrorKind;
 pub(crate) use analytics::{AnalyticsStore, EventFigures, MAX_REGIONS, Names, RoomRollup};
 pub(crate) use creation::{Claim, CreationKey, CreationStore};
 pub(crate) use deed::{
-    Audit, Deed, Done, Held, MAX_REASON, NewHeld, NewReport, Order, OrderStore, Report,
-    SettingsView,
+    Audit, ChatDeleted, ChatPinned, Deed, Done, Held, MAX_REASON, NewHeld, NewReport, Order,
+    OrderStore, Report, SettingsView,
 };
 pub(crate) use floor::{
     Floor, FloorStore, MAX_POLLS, MAX_QUESTIONS, OwnPoll, OwnQuestion, Poll, PollDeed, PollOption,

@@ -18,7 +18,7 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::handshake::client::Request;
 use tokio_tungstenite::tungstenite::{self, Message};
 
-use crate::postgres;
+use crate::{postgres, schema};
 
 /// A server in this process.
 pub(crate) struct TestServer {
@@ -398,11 +398,13 @@ impl Client {
 
 /// Returns the messages of a frame: one, or an array of them.
 fn messages(text: &str) -> Vec<Value> {
-    if text.starts_with('[') {
+    let messages: Vec<Value> = if text.starts_with('[') {
         serde_json::from_str(text).unwrap()
     } else {
         vec![serde_json::from_str(text).unwrap()]
-    }
+    };
+    messages.iter().for_each(schema::check);
+    messages
 }
 
 pub(crate) fn request(server: SocketAddr, headers: &[(&'static str, &str)]) -> Request {

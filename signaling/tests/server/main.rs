@@ -9,6 +9,8 @@
 
 mod harness;
 
+mod schema;
+
 #[path = "../support/postgres.rs"]
 mod postgres;
 

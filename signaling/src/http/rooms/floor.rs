@@ -178,6 +178,7 @@ async fn wonder(
 /// What became of a question.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[schema(as = AnsweredQuestion)]
 pub(crate) struct Answered {
     /// Whether it was answered.
     answered: bool,

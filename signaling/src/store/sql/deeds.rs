@@ -6,7 +6,9 @@ use uuid::Uuid;
 use super::Connection;
 use super::journal::Batch;
 use super::row::chat_message;
-use crate::store::{Audit, Author, ChatMessage, Deed, Outcome, StoreError};
+use crate::store::{
+    Audit, Author, ChatDeleted, ChatMessage, ChatPinned, Deed, Outcome, StoreError,
+};
 
 impl Batch<'_> {
     /// Carries out a deed and writes down that it was done.
@@ -91,8 +93,11 @@ impl Batch<'_> {
             .bind(&message.message_id)
             .execute(&mut *connection)
             .await?;
-        let content = json!({ "messageId": message.message_id, "seq": message.seq });
-        self.told(connection, "chat.deleted", &content, Some(message))
+        let content = ChatDeleted {
+            message_id: &message.message_id,
+            seq: message.seq,
+        };
+        self.told(connection, "chat.deleted", &content, Some(message.clone()))
             .await
     }
 
@@ -118,8 +123,10 @@ impl Batch<'_> {
         .bind(message.as_ref().map(|it| it.message_id.as_str()))
         .execute(&mut *connection)
         .await?;
-        let content = json!({ "message": message });
-        self.told(connection, "chat.pinned", &content, message)
+        let content = ChatPinned {
+            message: message.as_ref(),
+        };
+        self.told(connection, "chat.pinned", &content, message.clone())
             .await
     }
 

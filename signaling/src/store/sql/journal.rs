@@ -1,5 +1,6 @@
 //! The numbered events of rooms, chat included.
 
+use serde::Serialize;
 use serde_json::json;
 use sqlx::Row as _;
 use uuid::Uuid;
@@ -290,10 +291,10 @@ impl Batch<'_> {
         &mut self,
         connection: &mut Connection,
         kind: &'static str,
-        content: &serde_json::Value,
+        content: &impl Serialize,
         message: Option<ChatMessage>,
     ) -> Result<Outcome, StoreError> {
-        let content = content.to_string();
+        let content = serde_json::to_string(content).unwrap_or_default();
         self.event(connection, (kind, &content)).await?;
         Ok(Outcome::Deed(Box::new(Done {
             event: Some(Event::Other {

@@ -268,8 +268,7 @@ impl Batch<'_> {
         .await?;
         let public = settings.public;
         let guests = row.try_get("allow_guest_chat")?;
-        let view = serde_json::to_value(SettingsView { public, guests });
-        let view = view.unwrap_or_default();
+        let view = SettingsView { public, guests };
         let mut told = self.told(connection, "chat.settings", &view, None).await?;
         if let Outcome::Deed(done) = &mut told {
             done.settings = Some(Box::new(settings));

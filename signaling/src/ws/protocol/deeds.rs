@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use serde::Deserialize;
+use utoipa::ToSchema;
 
 use crate::auth;
 use crate::chat::SettingsPatch;
@@ -20,8 +21,9 @@ impl<T: Into<store::Deed>> From<T> for ClientMessage {
 }
 
 /// `chat.delete`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = ChatDelete)]
 pub(crate) struct Delete {
     message_id: String,
 }
@@ -35,8 +37,9 @@ impl From<Delete> for store::Deed {
 }
 
 /// `chat.pin`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = ChatPin)]
 pub(crate) struct Pin {
     /// `null`: no message any more.
     message_id: Option<String>,
@@ -51,7 +54,8 @@ impl From<Pin> for store::Deed {
 }
 
 /// `mod.mute`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(as = ModMute)]
 pub(crate) struct Mute {
     identity: String,
     #[serde(default)]
@@ -73,7 +77,8 @@ impl From<Mute> for store::Deed {
 }
 
 /// `mod.ban`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(as = ModBan)]
 pub(crate) struct Ban {
     identity: String,
     #[serde(default)]
@@ -123,7 +128,8 @@ pub(crate) fn limit(
 }
 
 /// `mod.kick`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(as = ModKick)]
 pub(crate) struct Kick {
     identity: String,
     #[serde(default)]
@@ -138,7 +144,8 @@ impl From<Kick> for store::Deed {
 }
 
 /// `mod.slow`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(as = ModSlow)]
 pub(crate) struct Slow {
     /// 0 ends it.
     seconds: u32,
@@ -155,12 +162,13 @@ impl Slow {
 }
 
 /// `mod.role`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
+#[schema(as = ModRole)]
 pub(crate) struct Role {
     identity: String,
     #[serde(default)]
     name: String,
-    /// `null` takes it.
+    /// `cohost` or `moderator`; `null` takes it.
     role: Option<auth::Role>,
 }
 
@@ -181,8 +189,9 @@ impl From<Role> for store::Deed {
 }
 
 /// `mod.review`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = ModReview)]
 pub(crate) struct Review {
     held_id: String,
     approve: bool,
@@ -198,8 +207,9 @@ impl From<Review> for store::Deed {
 }
 
 /// `product.feature`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = ProductFeature)]
 pub(crate) struct Feature {
     /// `null`: none any more.
     product_id: Option<String>,

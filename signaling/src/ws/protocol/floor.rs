@@ -45,14 +45,14 @@ impl NewPoll {
 }
 
 /// `poll.close`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct ClosePoll {
     pub(crate) poll_id: String,
 }
 
 /// `poll.vote`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct VotePoll {
     pub(crate) poll_id: String,
@@ -92,7 +92,7 @@ impl NewQuestion {
 }
 
 /// `question.vote`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct VoteQuestion {
     pub(crate) question_id: String,
@@ -101,7 +101,7 @@ pub(crate) struct VoteQuestion {
 }
 
 /// `question.answer`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct AnswerQuestion {
     pub(crate) question_id: String,
@@ -109,7 +109,7 @@ pub(crate) struct AnswerQuestion {
 }
 
 /// `question.remove`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct RemoveQuestion {
     pub(crate) question_id: String,

@@ -5,6 +5,7 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
+use utoipa::ToSchema;
 
 use crate::analytics::Report;
 use crate::chat::Said;
@@ -48,7 +49,7 @@ pub(crate) enum ClientMessage {
 }
 
 /// `auth`.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 pub(crate) struct Auth {
     pub(crate) token: String,
 }
@@ -60,14 +61,14 @@ impl std::fmt::Debug for Auth {
 }
 
 /// `join`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Join {
     pub(crate) room_id: String,
 }
 
 /// `resume`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Resume {
     pub(crate) room_id: String,
@@ -75,9 +76,11 @@ pub(crate) struct Resume {
 }
 
 /// `rtc.subscribe`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 pub(crate) struct RtcSubscribe {
+    /// `auto`, the name of a layer, or that with `:0` to `:3` behind it.
     #[serde(default)]
+    #[schema(value_type = String)]
     pub(crate) layer: WantedLayer,
 }
 
@@ -123,7 +126,7 @@ fn reduced(text: &str) -> Option<WantedLayer> {
 }
 
 /// `rtc.answer`, in both directions.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct RtcAnswer {
     pub(crate) session_id: String,
@@ -137,7 +140,7 @@ impl std::fmt::Debug for RtcAnswer {
 }
 
 /// `rtc.offer` of a publisher.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct RtcOffer {
     /// `None` opens a session.
@@ -153,7 +156,7 @@ impl std::fmt::Debug for RtcOffer {
 }
 
 /// `rtc.candidate`.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct RtcCandidate {
     pub(crate) session_id: String,
@@ -208,14 +211,14 @@ impl Candidate {
 }
 
 /// `rtc.keyframe`, `rtc.restart` and `rtc.close`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct SessionName {
     pub(crate) session_id: String,
 }
 
 /// `rtc.report`: what a viewing session counted since it began.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct RtcReport {
     pub(crate) session_id: String,
@@ -247,14 +250,14 @@ impl RtcReport {
 }
 
 /// `rtc.mute`.
-#[derive(Clone, Copy, Debug, Deserialize)]
+#[derive(Clone, Copy, Debug, Deserialize, ToSchema)]
 pub(crate) struct RtcMute {
     pub(crate) kind: MediaKind,
     pub(crate) muted: bool,
 }
 
 /// Sound or video.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum MediaKind {
     Audio,
@@ -271,7 +274,7 @@ impl From<MediaKind> for Kind {
 }
 
 /// `chat.report`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct ChatReport {
     pub(crate) message_id: String,
@@ -280,7 +283,7 @@ pub(crate) struct ChatReport {
 }
 
 /// `reaction.send`.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 pub(crate) struct ReactionSend {
     pub(crate) emoji: String,
 }

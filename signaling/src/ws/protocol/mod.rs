@@ -4,12 +4,17 @@ mod incoming;
 
 mod outgoing;
 
+mod views;
+
+pub(crate) mod schema;
+
 pub(crate) mod deeds;
 
 pub(crate) mod floor;
 
 pub(crate) use incoming::*;
 pub(crate) use outgoing::*;
+pub(crate) use views::*;
 
 /// The subprotocol of the WebSocket.
 pub(crate) const SUBPROTOCOL: &str = "klieg.v1";

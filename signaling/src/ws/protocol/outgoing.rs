@@ -7,6 +7,7 @@ use klieg_sfu::{Codec, DisconnectReason};
 use klieg_turn::IceServer;
 use serde::Serialize;
 use serde_json::value::RawValue;
+use utoipa::ToSchema;
 
 use crate::auth::{Grants, Role};
 use crate::error::{ApiError, Code};
@@ -19,39 +20,54 @@ use crate::store::{
 use crate::time::Timestamp;
 
 /// The answer to a message that was carried out. What is `None` is not in the answer.
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Default, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Ack {
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub(crate) identity: Option<Participant>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, nullable = false)]
     pub(crate) session_id: Option<Arc<str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub(crate) message_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub(crate) seq: Option<u64>,
     /// Whether a moderator looks at the message first.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub(crate) held: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub(crate) poll_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub(crate) question_id: Option<String>,
     /// With how many addresses a ban goes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) addresses: Option<usize>,
     /// Whether the client likes the room now.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub(crate) liked: Option<bool>,
     /// How many do.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub(crate) likes: Option<u64>,
-    #[serde(flatten, skip_serializing_if = "Option::is_none")]
-    pub(crate) stats: Option<Stats>,
+    /// Sockets with a viewing session.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub(crate) viewer_count: Option<u64>,
+    /// The most viewers the room ever had.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub(crate) peak: Option<u64>,
 }
 
 /// Somebody as others see them.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 pub(crate) struct Participant {
     pub(crate) id: String,
     pub(crate) name: String,
@@ -59,7 +75,7 @@ pub(crate) struct Participant {
 }
 
 /// `joined`: all there is to know about a room at this moment.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Joined<'a> {
     pub(crate) room: RoomView<'a>,
@@ -70,18 +86,21 @@ pub(crate) struct Joined<'a> {
     /// Oldest first.
     pub(crate) chat_history: Vec<&'a ChatMessage>,
     /// What everybody sees first.
+    #[schema(required = true)]
     pub(crate) pinned: Option<&'a ChatMessage>,
     pub(crate) chat_settings: SettingsView,
     /// What the room sells.
     pub(crate) products: &'a Shelf,
     /// The last poll.
+    #[schema(required = true)]
     pub(crate) poll: Option<&'a Poll>,
+    #[schema(value_type = Vec<crate::http::openapi::IceServerBody>)]
     pub(crate) ice_servers: Vec<IceServer>,
     pub(crate) you: You,
 }
 
 /// `you`, and the receiver of `joined`.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct You {
     #[serde(flatten)]
@@ -91,11 +110,12 @@ pub(crate) struct You {
     pub(crate) muted: bool,
     /// Until when; `None`: for good, or not at all.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, format = DateTime, nullable = false)]
     pub(crate) muted_until: Option<Timestamp>,
 }
 
 /// A room on the socket.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct RoomView<'a> {
     pub(crate) id: &'a str,
@@ -104,24 +124,31 @@ pub(crate) struct RoomView<'a> {
     pub(crate) visibility: Visibility,
     pub(crate) owner: &'a User,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, format = DateTime, nullable = false)]
     pub(crate) scheduled_at: Option<Timestamp>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, format = DateTime, nullable = false)]
     pub(crate) started_at: Option<Timestamp>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, format = DateTime, nullable = false)]
     pub(crate) ended_at: Option<Timestamp>,
     #[serde(skip_serializing_if = "str::is_empty")]
     pub(crate) description: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub(crate) category: Option<&'a str>,
     #[serde(skip_serializing_if = "<[Document]>::is_empty")]
     pub(crate) documents: &'a [Document],
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub(crate) host_avatar_url: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub(crate) external_link: Option<&'a ExternalLink>,
     pub(crate) allow_guest_chat: bool,
     /// How long pictures wait, in milliseconds; left out where each player chooses.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub(crate) playout_delay_ms: Option<u16>,
 }
 
@@ -148,7 +175,7 @@ impl<'a> From<&'a RoomRecord> for RoomView<'a> {
 }
 
 /// `rtc.publisher`: the one whom everybody watches.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[expect(
     clippy::struct_excessive_bools,
@@ -161,11 +188,12 @@ pub(crate) struct PublisherView {
     pub(crate) audio_muted: bool,
     pub(crate) video_muted: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub(crate) video_codec: Option<&'static str>,
 }
 
 /// Whether there is something to watch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum PublisherState {
     None,
@@ -174,7 +202,7 @@ pub(crate) enum PublisherState {
 }
 
 /// `stats`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Stats {
     /// Sockets with a viewing session.
@@ -184,8 +212,19 @@ pub(crate) struct Stats {
     pub(crate) peak: u64,
 }
 
+impl From<Stats> for Ack {
+    fn from(stats: Stats) -> Self {
+        Self {
+            viewer_count: Some(stats.viewer_count),
+            likes: Some(stats.likes),
+            peak: Some(stats.peak),
+            ..Self::default()
+        }
+    }
+}
+
 /// `rtc.offer` and `rtc.answer` of the server.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct SessionSdp<'a> {
     pub(crate) session_id: &'a str,
@@ -193,18 +232,21 @@ pub(crate) struct SessionSdp<'a> {
 }
 
 /// `rtc.layers`.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Layers {
     pub(crate) available: Vec<LayerView>,
+    /// Which of them comes; `null` until one does, and while the network carries none.
+    #[schema(required = true)]
     pub(crate) selected: Option<String>,
     pub(crate) reason: LayersReason,
     /// What the publisher sends, where that is the reason.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub(crate) codec: Option<&'static str>,
 }
 
 /// One layer of a video.
-#[derive(Debug, PartialEq, Serialize)]
+#[derive(Debug, PartialEq, Serialize, ToSchema)]
 pub(crate) struct LayerView {
     /// Its name in `rtc.subscribe`.
     pub(crate) layer: String,
@@ -219,7 +261,7 @@ pub(crate) struct LayerView {
 }
 
 /// Why a viewer gets what it gets.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum LayersReason {
     Auto,
@@ -232,54 +274,70 @@ pub(crate) enum LayersReason {
 }
 
 /// `rtc.state`.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct SessionState<'a> {
     pub(crate) session_id: &'a str,
-    pub(crate) state: &'static str,
+    pub(crate) state: SessionStage,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub(crate) reason: Option<&'static str>,
 }
 
+/// How far a session is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum SessionStage {
+    Connected,
+    /// Its first keyframe was sent.
+    Media,
+    Closed,
+}
+
 /// `room.status`.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct RoomStatusView {
     pub(crate) status: RoomStatus,
     pub(crate) reason: Reason,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, format = DateTime, nullable = false)]
     pub(crate) started_at: Option<Timestamp>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, format = DateTime, nullable = false)]
     pub(crate) ended_at: Option<Timestamp>,
     /// Once it is over.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub(crate) summary: Option<Summary>,
 }
 
 /// `room.updated`.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct RoomUpdated<'a> {
     pub(crate) room: RoomView<'a>,
 }
 
 /// `kicked`.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Kicked<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub(crate) reason: Option<&'a str>,
 }
 
 /// `token.refresh`: what to show instead of the token before.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct TokenRefresh {
     pub(crate) token: String,
     /// Until when it may be used to connect.
+    #[schema(value_type = String, format = DateTime)]
     pub(crate) expires_at: Timestamp,
 }
 
 /// `server.draining`.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Draining {
     pub(crate) reconnect_after_ms: u64,
@@ -371,12 +429,16 @@ struct Answer<'a, T> {
     content: &'a T,
 }
 
-#[derive(Serialize)]
+/// What an `error` says.
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-struct Refusal<'a> {
+pub(super) struct Refusal<'a> {
     code: Code,
+    /// One sentence for the person who reads it.
     message: &'a str,
+    /// When to try again.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     retry_after_ms: Option<u64>,
 }
 
