@@ -2,8 +2,8 @@
 
 import { KliegError } from './error.js';
 import type {
-  Analytics, Audience, ChatMessage, ChatSettingsPatch, HeldMessage, JoinToken, Likes, Limit, ModeratorSettings, NewProduct, OwnPoll, OwnQuestion, Page, Product, ProductPatch, Report,
-  RoomInfo, RoomStatus, ServerConfig, SignIn, TimeSeries, Visibility,
+  Analytics, Audience, ChatMessage, ChatSettingsPatch, CreatedRoom, HeldMessage, JoinToken, Likes, Limit, ModeratorSettings, NewProduct, NewRoom, OwnPoll, OwnQuestion, Page, Product, ProductPatch, Report,
+  RoomInfo, RoomPatch, RoomStatus, ServerConfig, SignIn, TimeSeries,
 } from './protocol.js';
 
 const ANSWER_WITHIN_MS = 10_000;
@@ -23,29 +23,6 @@ export interface RoomQuery {
   limit?: number;
   cursor?: string;
 }
-
-/** A room to be made. */
-export interface NewRoom {
-  title: string;
-  /** What it is listed under: lower-case letters, digits and hyphens. */
-  category?: string;
-  /** When it is to begin, RFC 3339. */
-  scheduledAt?: string;
-  visibility?: Visibility;
-  allowGuestChat?: boolean;
-  /** Whether the room waits for another event when one has ended. */
-  reusable?: boolean;
-}
-
-/** What to change in a room; what is left out stays. */
-export interface RoomPatch {
-  title?: string;
-  /** How long viewers let pictures wait, in milliseconds, 4000 at most; `null` leaves it to each player. */
-  playoutDelayMs?: number | null;
-}
-
-/** A room just made, with the secret that is shown once. */
-export type CreatedRoom = RoomInfo & { ingest: { streamKey: string } };
 
 /** Returns the bearer of a call, `undefined` for a guest; `refused` is the one that the server did not take. */
 export type BearerSource = (refused?: string) => string | undefined | Promise<string | undefined>;

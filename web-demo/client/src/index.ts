@@ -3,7 +3,7 @@
 export * from './protocol.js';
 export { KliegError } from './error.js';
 export { Api } from './api.js';
-export type { BearerSource, CreatedRoom, NewRoom, RoomQuery } from './api.js';
+export type { BearerSource, RoomQuery } from './api.js';
 export { Session } from './session.js';
 export type { SessionEvents, SessionStorage } from './session.js';
 export { Room } from './room.js';

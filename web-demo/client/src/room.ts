@@ -96,9 +96,9 @@ export interface RoomEvents {
 /** Keeps one participant in one room until `close`. */
 export class Room extends Emitter<RoomEvents> {
   #options: RoomOptions;
-  /** The socket in use; `undefined` between two. */
   /** The server's clock, known from the first answer on. */
   readonly clock = new ServerClock();
+  /** The socket in use; `undefined` between two. */
   #wire: Wire | undefined;
   /** The one before a `rejoin`, until `releaseFormer`; `undefined` at all other times. */
   #former: Wire | undefined;
@@ -136,7 +136,7 @@ export class Room extends Emitter<RoomEvents> {
   get publisher(): PublisherState | undefined { return this.#snapshot?.publisher; }
   get stats(): RoomStats | undefined { return this.#snapshot?.stats; }
   get you(): You | undefined { return this.#snapshot?.you; }
-  /** Whether a show was on since we came and is over, or was over before: not when only the server was restarted. */
+  /** Whether a show was on since we came and is over, or was over before. */
   get ended(): boolean { return this.#ended || isOver(this.#snapshot?.room.status); }
   get iceServers(): RTCIceServer[] { return this.#snapshot?.iceServers ?? []; }
 
@@ -371,10 +371,10 @@ export class Room extends Emitter<RoomEvents> {
     this.emit('publisher', snapshot.publisher);
     this.emit('stats', snapshot.stats);
     this.emit('you', snapshot.you);
-    this.emit('pinned', snapshot.pinned ?? null);
-    if (snapshot.poll) this.emit('poll', snapshot.poll);
-    if (snapshot.products !== undefined) this.#setProducts(snapshot.products);
-    if (snapshot.chatSettings !== undefined) this.emit('chatSettings', snapshot.chatSettings);
+    this.emit('pinned', snapshot.pinned);
+    if (snapshot.poll !== null) this.emit('poll', snapshot.poll);
+    this.#setProducts(snapshot.products);
+    this.emit('chatSettings', snapshot.chatSettings);
   }
 
   #setProducts(products: Products): void {
@@ -400,11 +400,10 @@ export class Room extends Emitter<RoomEvents> {
     this.emit('publisher', publisher);
   }
 
-  #setStatus({ status, startedAt, endedAt, summary, message }: ServerMessages['room.status']): void {
+  #setStatus({ status, startedAt, endedAt, summary }: ServerMessages['room.status']): void {
     if (this.#snapshot === undefined) return;
-    // After its own restart the server says so: the host is on the way back then.
     if (onAir(status)) this.#ended = false;
-    else if (onAir(this.#snapshot.room.status)) this.#ended = message === undefined;
+    else if (onAir(this.#snapshot.room.status)) this.#ended = true;
     const room = { ...this.#snapshot.room, status };
     // They stay while a room waits for its next event.
     if (onAir(status)) {

@@ -13,8 +13,12 @@ export function snapshot(seq = 10, chatHistory = [line(9, 'before')]): Snapshot 
     stats: { viewerCount: 1, likes: 0, peak: 1 },
     seq,
     chatHistory,
+    pinned: null,
+    chatSettings: { slowModeSec: 0, audience: 'everyone', links: 'allow', guests: false },
+    products: { list: [], featuredId: null },
+    poll: null,
     iceServers: [],
-    you: { id: 'y', name: 'Cy', role: 'viewer', grants: { publish: false, chat: true, react: true, moderate: false } },
+    you: { id: 'y', name: 'Cy', role: 'viewer', grants: { publish: false, chat: true, react: true, moderate: false }, muted: false },
   };
 }
 

@@ -1,65 +1,11 @@
 /** What those who look after a server see and do: its rooms, whom it tells, the server itself. */
 
 import { KliegError } from '@klieg/client';
-import type { Page, RoomInfo, RoomStatus, Visibility } from '@klieg/client';
+import type { Delivery, DeliveryStatus, NewWebhook, Page, RoomInfo, RoomStatus, ServerNode, Visibility, Webhook } from '@klieg/client';
 import { onScopeDispose, ref, shallowRef } from 'vue';
 import { api } from './useSession.js';
 
 const AT_ONCE = 30;
-
-/** A server, and what it has to do. */
-export interface ServerNode {
-  id: string;
-  version: string;
-  startedAt: string;
-  /** Whether it takes no more. */
-  draining: boolean;
-  rooms: number;
-  liveRooms: number;
-  participants: number;
-  viewers: number;
-  mediaAddresses: string[];
-  /** Of its busiest thread's time, from 0 to 1. */
-  load: number;
-}
-
-/** Another server that is told of what happens. */
-export interface Webhook {
-  id: string;
-  url: string;
-  /** May be empty. */
-  description: string;
-  /** Kinds, or `*` alone. */
-  events: string[];
-  roomId?: string | null;
-  enabled: boolean;
-  createdAt: string;
-  /** Missing while the last attempt got through. */
-  failingSince?: string | null;
-}
-
-/** A webhook to be added. */
-export interface NewWebhook {
-  url: string;
-  description?: string;
-  events?: string[];
-  roomId?: string;
-}
-
-export type DeliveryStatus = 'pending' | 'delivered' | 'failed';
-
-/** One event on its way to a webhook, or what became of it. */
-export interface Delivery {
-  id: string;
-  type: string;
-  roomId?: string | null;
-  createdAt: string;
-  status: DeliveryStatus;
-  attempts: number;
-  responseStatus?: number | null;
-  error?: string | null;
-  nextAttemptAt?: string | null;
-}
 
 /** Which rooms to list; what is empty does not narrow. */
 export interface RoomFilter {
