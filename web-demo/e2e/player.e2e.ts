@@ -156,6 +156,8 @@ test('when the show is over its viewers read what it came to, and where to go ne
   expect(peak).toBeGreaterThanOrEqual(2);
   // The room that is there in every server for development waits for its host.
   expect(next).toEqual([expect.stringMatching(/Tea, the second evening.*Ann.*Begins in (1:59|2:00):/s), expect.stringMatching(/Demo.*Waiting for the host/s)]);
+  await viewer.open(`${server.url}/r/${roomId}`);
+  await until('it is there for who comes now', card, (seen) => seen.peak === peak && seen.duration === duration);
   await viewer.click('[data-test=next-room]');
   await until('the other room is there', () => viewer.look(() => location.pathname), (path) => path === `/r/${later}`);
   await until('it says when it begins', () => viewer.look(() => document.querySelector('[data-test=begins]')?.textContent ?? ''), (words) => /^Begins in (1:59|2:00):/.test(words));

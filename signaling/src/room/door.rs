@@ -63,7 +63,12 @@ impl Room {
     }
 
     fn snapshot(&self, member: &NewMember) -> Utf8Bytes {
-        let room = RoomView::from(&self.record);
+        let mut room = RoomView::from(&self.record);
+        // A room that waits for its next event has forgotten when the last one was.
+        if let Some(end) = self.log.end() {
+            room.ended_at = Some(end.at);
+            room.summary = Some(&end.summary);
+        }
         let now = std::time::SystemTime::now();
         let joined = Joined {
             room,

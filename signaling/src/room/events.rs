@@ -2,11 +2,13 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::ws::Utf8Bytes;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
-use crate::store::{Author, ChatMessage, Event};
+use crate::store::{Author, ChatMessage, Event, RoomStatus};
 use crate::time::Timestamp;
 use crate::ws::protocol;
 
@@ -19,25 +21,38 @@ pub(super) struct EventLog {
     events: VecDeque<(u64, Utf8Bytes)>,
     /// At most 100, oldest first; older ones make room.
     chat: VecDeque<ChatMessage>,
+    /// How the last show ended; `None` before, and while the next is on air.
+    end: Option<End>,
+}
+
+/// How a show ended, as everybody was told.
+#[derive(Debug)]
+pub(super) struct End {
+    pub(super) at: Timestamp,
+    /// What it came to, JSON.
+    pub(super) summary: Box<RawValue>,
 }
 
 impl EventLog {
     /// Starts with what was stored.
     pub(super) fn new(last_seq: u64, stored: Vec<Event>, chat: Vec<ChatMessage>) -> Self {
-        let events = stored
-            .into_iter()
-            .map(|event| (event.seq(), written(&event)))
-            .collect();
-        Self {
+        let mut log = Self {
             last_seq,
-            events,
+            events: VecDeque::with_capacity(stored.len()),
             chat: chat.into(),
+            end: None,
+        };
+        for event in stored {
+            log.note_end(&event);
+            log.events.push_back((event.seq(), written(&event)));
         }
+        log
     }
 
     /// Adds an event and returns what everybody is to be sent.
     pub(super) fn push(&mut self, event: Event) -> Utf8Bytes {
         let text = written(&event);
+        self.note_end(&event);
         self.last_seq = event.seq();
         self.events.push_back((event.seq(), text.clone()));
         if self.events.len() > KEPT_EVENTS as usize {
@@ -50,6 +65,31 @@ impl EventLog {
             }
         }
         text
+    }
+
+    fn note_end(&mut self, event: &Event) {
+        let Event::Other { kind, content, .. } = event else {
+            return;
+        };
+        if kind != "room.status" {
+            return;
+        }
+        match serde_json::from_str(content) {
+            Ok(Status { status, .. }) if status.is_on_air() => self.end = None,
+            Ok(Status {
+                ended_at: Some(at),
+                summary: Some(summary),
+                ..
+            }) => self.end = Some(End { at, summary }),
+            Ok(_) | Err(_) => {}
+        }
+    }
+
+    /// Returns how the last show ended, where nobody was on air since and that was within the last hour: who comes
+    /// then, or loads the page anew, may be told; later it is the next one that is waited for.
+    pub(super) fn end(&self) -> Option<&End> {
+        let lately = |end: &&End| Timestamp::now().since(end.at) < END_TOLD_FOR;
+        self.end.as_ref().filter(lately)
     }
 
     /// Takes away what a message said, here and from what is replayed.
@@ -107,6 +147,15 @@ impl EventLog {
     }
 }
 
+/// What is read of a `room.status` that was sent.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Status {
+    status: RoomStatus,
+    ended_at: Option<Timestamp>,
+    summary: Option<Box<RawValue>>,
+}
+
 /// Returns about what a chat message takes on the wire.
 fn size_bytes(message: &ChatMessage) -> usize {
     let from = &message.from;
@@ -142,6 +191,9 @@ pub(super) const KEPT_EVENTS: u32 = 1000;
 /// Chat messages shown to those who come.
 pub(super) const KEPT_CHAT: u32 = 100;
 
+/// For how long those who come are told how the last show ended.
+const END_TOLD_FOR: Duration = Duration::from_secs(60 * 60);
+
 /// Half of what may wait for one socket, so that even a history of the longest messages and names gets through.
 const MAX_HISTORY_BYTES: usize = 128 * 1024;
 
@@ -150,6 +202,8 @@ const MAX_ENVELOPE_BYTES: usize = 280;
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     fn event(seq: u64) -> Event {
@@ -160,6 +214,36 @@ mod tests {
             kind: "x".into(),
             content: "{}".into(),
         }
+    }
+
+    #[test]
+    fn how_a_show_ended_is_told_for_an_hour_and_until_the_next_begins() {
+        let status = |seq, status: &str, ended_at: Option<Timestamp>| Event::Other {
+            seq,
+            ts: Timestamp::now(),
+            kind: "room.status".to_owned(),
+            content: match ended_at {
+                Some(at) => json!({ "status": status, "endedAt": at, "summary": { "likes": seq } }),
+                None => json!({ "status": status }),
+            }
+            .to_string(),
+        };
+        let ago = |seconds| Some(Timestamp::now().minus(Duration::from_secs(seconds)));
+        let stored = vec![
+            status(1, "live", None),
+            status(2, "ended", ago(3500)),
+            status(3, "ready", None),
+        ];
+        let mut log = EventLog::new(3, stored, Vec::new());
+        let summary = |log: &EventLog| log.end().map(|end| end.summary.get().to_owned());
+        assert_eq!(summary(&log).as_deref(), Some(r#"{"likes":2}"#));
+        log.push(status(4, "live", None));
+        assert_eq!(summary(&log), None);
+        log.push(status(5, "ended", ago(3700)));
+        assert_eq!(summary(&log), None);
+        log.push(status(6, "cancelled", None));
+        log.push(status(7, "ended", ago(1)));
+        assert_eq!(summary(&log).as_deref(), Some(r#"{"likes":7}"#));
     }
 
     #[test]

@@ -363,7 +363,8 @@ export class Room extends Emitter<RoomEvents> {
     // The snapshot has all of it.
     this.#timeline.clear();
     this.#snapshot = snapshot;
-    this.#ended &&= !onAir(snapshot.room.status);
+    // A room that waits for its next show tells for a while how the last one ended.
+    this.#ended = !onAir(snapshot.room.status) && (this.#ended || snapshot.room.summary !== undefined);
     this.#lastSeq = snapshot.seq;
     this.#change('joined');
     this.emit('joined', snapshot);

@@ -1454,6 +1454,8 @@ interface components {
       scheduledAt?: string;
       startedAt?: string;
       status: components["schemas"]["RoomStatus"];
+      /** What the last show came to: in `joined`, for an hour after its end. */
+      summary?: components["schemas"]["Summary"];
       title: string;
       visibility: components["schemas"]["Visibility"];
     };

@@ -236,6 +236,20 @@ test('a show that was over before is no show that has not begun', async () => {
   room.close();
 });
 
+test('who comes when a room waits again is told how its last show ended', async () => {
+  const { room, sockets } = openRoom();
+  sockets[0]!.open();
+  await settle();
+  sockets[0]!.ack('auth');
+  const before = snapshot();
+  const summary = { durationSec: 60, peakViewers: 3, totalViewers: 4, watchTimeSec: 120, likes: 0, messages: 1, orders: 0, revenue: {} };
+  sockets[0]!.receive({ t: 'joined', d: { ...before, room: { ...before.room, status: 'ready', endedAt: '2026-11-22T10:00:00Z', summary }, publisher: { ...before.publisher, state: 'none' } } });
+  expect([room.ended, room.info?.summary]).toEqual([true, summary]);
+  sockets[0]!.receive({ t: 'room.status', seq: 11, d: { status: 'live', startedAt: '2026-11-22T11:00:00Z' } });
+  expect([room.ended, room.info?.summary]).toEqual([false, undefined]);
+  room.close();
+});
+
 test('what the owner writes anew is told, and what the last event came to is kept', async () => {
   const { room, socket } = await joinedRoom();
   const summary = { durationSec: 60, peakViewers: 3, totalViewers: 4, watchTimeSec: 120, likes: 0, messages: 1, orders: 0, revenue: {} };

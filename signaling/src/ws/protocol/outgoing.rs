@@ -150,6 +150,10 @@ pub(crate) struct RoomView<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub(crate) playout_delay_ms: Option<u16>,
+    /// What the last show came to: in `joined`, for an hour after its end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Summary, nullable = false)]
+    pub(crate) summary: Option<&'a RawValue>,
 }
 
 impl<'a> From<&'a RoomRecord> for RoomView<'a> {
@@ -170,6 +174,7 @@ impl<'a> From<&'a RoomRecord> for RoomView<'a> {
             external_link: room.external_link.as_ref(),
             allow_guest_chat: room.allow_guest_chat,
             playout_delay_ms: room.playout_delay_ms,
+            summary: None,
         }
     }
 }
