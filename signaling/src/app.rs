@@ -20,6 +20,7 @@ use crate::limit::Doors;
 use crate::media::Media;
 use crate::metrics::Metrics;
 use crate::room::{Rooms, Seat, Turns, raised};
+use crate::shop::NewOrder;
 use crate::store::{Membership, RoomRecord, Stores};
 use crate::time::Timestamp;
 use crate::wish::Resources;
@@ -246,6 +247,18 @@ impl App {
 
     pub(crate) async fn find(&self, id: &RoomId) -> Result<Option<RoomRecord>, ApiError> {
         self.stores.rooms.find(id).await.map_err(ApiError::store)
+    }
+
+    /// Takes an order that a shop tells of; returns once it is stored, with whether it is a new one.
+    ///
+    /// # Errors
+    /// `not_found` where there is no such room; `invalid_value`; `busy`; `unavailable`.
+    pub(crate) async fn order(&self, room: &RoomId, order: NewOrder) -> Result<bool, ApiError> {
+        if self.rooms.record(room).is_none() {
+            let found = self.find(room).await?;
+            found.ok_or_else(ApiError::no_room)?;
+        }
+        self.rooms.order(room, order).await
     }
 
     /// Returns how long a join token may be used.

@@ -50,13 +50,7 @@ pub(crate) async fn order(
     let order: OrderBody = read(&body, bounds_of::<OrderBody>)?;
     let room = RoomId::parse(&order.room_id).ok_or_else(ApiError::no_room)?;
     let order = order.check()?;
-    if app.rooms.record(&room).is_none() {
-        let found = app.stores.rooms.find(&room).await;
-        found
-            .map_err(ApiError::store)?
-            .ok_or_else(ApiError::no_room)?;
-    }
-    let new = app.rooms.order(&room, order).await?;
+    let new = app.order(&room, order).await?;
     let status = if new {
         StatusCode::CREATED
     } else {
