@@ -293,7 +293,8 @@ impl ApiError {
         }
     }
 
-    /// Writes faults of the server to the log. The two ends that answer clients call it, nobody else.
+    /// Writes faults of the server to the log. Those call it who hand the error on to nobody of us: the two
+    /// ends that answer clients, and who reads a shop's topic.
     pub(crate) fn report(&self) {
         if let Some(source) = &self.source {
             tracing::error!(error = %source, "a request failed");

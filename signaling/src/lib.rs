@@ -33,6 +33,9 @@ mod analytics;
 
 mod webhook;
 
+#[cfg(feature = "kafka")]
+mod kafka;
+
 mod media;
 
 mod admission;

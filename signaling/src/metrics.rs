@@ -53,6 +53,9 @@ pub(crate) struct Metrics {
     pub(crate) talk: Talk,
     /// What is sold, and what is bought.
     pub(crate) shop: Shop,
+    /// What a shop writes to its topic.
+    #[cfg(feature = "kafka")]
+    pub(crate) kafka: Kafka,
     /// What others are told.
     pub(crate) webhooks: Webhooks,
     /// What is known of audiences.
@@ -108,6 +111,21 @@ pub(crate) struct Shop {
     pub(crate) changes: IntCounterVec,
     /// Orders that shops told of, by what became of them: `new`, `again` (it was known), `refused`, `unsigned`.
     pub(crate) orders: IntCounterVec,
+}
+
+/// What a shop writes to its topic; the field docs are the help texts.
+#[cfg(feature = "kafka")]
+#[derive(Clone, Debug)]
+pub(crate) struct Kafka {
+    /// Messages from Kafka by what became of them: `new` and `again` (its order was known), `skipped` (it is no order),
+    /// `failed` (at which the server is at fault), and `retried`, each time that database or room had no time.
+    pub(crate) messages: IntCounterVec,
+    /// Messages that wait in the partitions that this server reads.
+    pub(crate) lag: IntGauge,
+    /// Whether a broker of Kafka answers.
+    pub(crate) connected: IntGauge,
+    /// Times that Kafka could not be read.
+    pub(crate) failures: IntCounter,
 }
 
 /// What others are told; the field docs are the help texts.
@@ -188,6 +206,8 @@ impl Metrics {
             )?,
             talk: make.talk()?,
             shop: make.shop()?,
+            #[cfg(feature = "kafka")]
+            kafka: make.kafka()?,
             webhooks: make.webhooks()?,
             analytics: make.analytics()?,
             commit_failures: make.commit_failures()?,
@@ -303,6 +323,24 @@ impl Maker<'_> {
                 "klieg_floor_total",
                 "What was done to polls and questions, by what it was",
                 "deed",
+            )?,
+        })
+    }
+
+    #[cfg(feature = "kafka")]
+    fn kafka(&self) -> Result<Kafka, prometheus::Error> {
+        let lag = "Messages from Kafka that wait in the partitions that this server reads";
+        Ok(Kafka {
+            messages: self.counters_by(
+                "klieg_kafka_messages_total",
+                "Messages from Kafka by what became of them",
+                "outcome",
+            )?,
+            lag: self.gauge("klieg_kafka_lag_messages", lag)?,
+            connected: self.gauge("klieg_kafka_connected", "Whether a broker of Kafka answers")?,
+            failures: self.counter(
+                "klieg_kafka_failures_total",
+                "Times that Kafka could not be read",
             )?,
         })
     }

@@ -22,6 +22,8 @@ use crate::drain::{Course, Phase};
 use crate::fetch::Fetcher;
 use crate::http::listen;
 use crate::id::RoomId;
+#[cfg(feature = "kafka")]
+use crate::kafka;
 use crate::limit::Doors;
 use crate::media::Media;
 use crate::metrics::Metrics;
@@ -241,6 +243,10 @@ fn serve(app: &Arc<App>, listener: TcpListener) -> JoinHandle<()> {
         Arc::clone(&app.metrics),
         phase.clone(),
     ));
+    #[cfg(feature = "kafka")]
+    if !app.config.kafka_brokers.is_empty() {
+        tokio::spawn(kafka::take_orders(Arc::clone(app), phase.clone()));
+    }
     let (router, connections) = (router(Arc::clone(app)), app.config.max_sockets);
     tokio::spawn(listen::serve(listener, router, phase, connections))
 }

@@ -180,6 +180,13 @@ settings! {
         /// the file that holds it
         [live]
         pub order_hook_secret_file: Option<PathBuf> = None,
+        /// brokers of Apache Kafka from which a shop's orders are read, each `host:port`, for servers that are built with
+        /// the feature `kafka` ([kafka.md](kafka.md)); they are spoken to in plain text. Empty: none
+        pub kafka_brokers: Vec<String> = Vec::new(),
+        /// the topic of the orders; 64 characters at most
+        pub kafka_topic: String = "live-order-topic".to_owned(),
+        /// the consumer group under which Kafka keeps how far they were read; 64 characters at most
+        pub kafka_group: String = "klieg".to_owned(),
         /// bearer token that lets `/metrics` be read from elsewhere than this machine, and behind a proxy (`public_url`)
         /// at all; at least 16 characters
         pub metrics_token: Option<Secret> = None,

@@ -30,6 +30,7 @@ impl Config {
         }
         self.validate_providers()
             .map_err(|reason| invalid("oidc", reason))?;
+        self.validate_kafka()?;
         let token = self.metrics_token.as_ref();
         if token.is_some_and(|token| token.expose().len() < 16) {
             return Err(invalid("metrics_token", "shorter than 16 characters"));
@@ -51,6 +52,34 @@ impl Config {
             ));
         }
         self.validate_counts()
+    }
+
+    fn validate_kafka(&self) -> Result<(), ConfigError> {
+        let (brokers, built_in) = (&self.kafka_brokers, Self::default());
+        let names = [
+            ("kafka_topic", &self.kafka_topic, built_in.kafka_topic),
+            ("kafka_group", &self.kafka_group, built_in.kafka_group),
+        ];
+        for (setting, name, built_in) in names {
+            if *name != built_in {
+                needs_kafka(setting)?;
+            }
+            let allowed = |it: char| it.is_ascii_alphanumeric() || "._-".contains(it);
+            // An order that has no id is called by its topic, and an id has a bound.
+            if !(1..=64).contains(&name.len()) || !name.chars().all(allowed) {
+                let reason = format!("{name:?}: expected 1 to 64 letters, digits, ., _ and -");
+                return Err(invalid(setting, reason));
+            }
+        }
+        for broker in brokers {
+            needs_kafka("kafka_brokers")?;
+            let port = broker.rsplit_once(':').map(|(_, port)| port.parse::<u16>());
+            if !matches!(port, Some(Ok(1..))) || broker.contains([',', '/', ' ']) {
+                let reason = format!("{broker:?}: expected host:port");
+                return Err(invalid("kafka_brokers", reason));
+            }
+        }
+        Ok(())
     }
 
     fn validate_counts(&self) -> Result<(), ConfigError> {
@@ -184,6 +213,15 @@ impl Config {
     }
 }
 
+/// Refuses a setting that nobody would heed.
+fn needs_kafka(setting: &'static str) -> Result<(), ConfigError> {
+    if cfg!(feature = "kafka") {
+        return Ok(());
+    }
+    let reason = "this server is built without the feature `kafka` (docs/kafka.md)";
+    Err(invalid(setting, reason))
+}
+
 fn validate_provider(provider: &OidcProvider) -> Result<(), String> {
     let name = &provider.name;
     if !is_prefix(name, 32) {
@@ -242,15 +280,16 @@ mod tests {
         Config::development().validate().unwrap();
     }
 
+    type Break = fn(&mut Config);
+
     #[test]
     fn a_setting_that_makes_no_sense_is_named() {
-        type Break = fn(&mut Config);
         let broken = |change: Break| {
             let mut config = Config::default();
             change(&mut config);
             config.validate().unwrap_err().to_string()
         };
-        let cases: [(Break, &str); 17] = [
+        let cases: [(Break, &str); 20] = [
             (
                 |c| c.allowed_origins = vec!["shop.example".into()],
                 "allowed_origins",
@@ -258,6 +297,12 @@ mod tests {
             (
                 |c| c.public_url = Some("https://live.example/".into()),
                 "public_url",
+            ),
+            (|c| c.kafka_topic = "a topic".into(), "kafka_topic"),
+            (|c| c.kafka_group = String::new(), "kafka_group"),
+            (
+                |c| c.kafka_brokers = vec!["kafka.example".into()],
+                "kafka_brokers",
             ),
             (|c| c.dev = true, "http"),
             (|c| c.auth_timeout_ms = 0, "auth_timeout_ms"),
@@ -284,6 +329,23 @@ mod tests {
         for (change, setting) in cases {
             let text = broken(change);
             assert!(text.starts_with(&format!("config: {setting}: ")), "{text}");
+        }
+    }
+
+    #[test]
+    #[cfg(not(feature = "kafka"))]
+    fn settings_of_kafka_are_refused_where_it_is_not_built_in() {
+        let changes: [Break; 3] = [
+            |c| c.kafka_brokers = vec!["kafka.example:9092".into()],
+            |c| c.kafka_topic = "orders".into(),
+            |c| c.kafka_group = "shop".into(),
+        ];
+        for change in changes {
+            let mut config = Config::default();
+            change(&mut config);
+            let text = config.validate().unwrap_err().to_string();
+            assert!(text.starts_with("kafka_"), "{text}");
+            assert!(text.contains("without the feature `kafka`"), "{text}");
         }
     }
 

@@ -16,31 +16,31 @@ use crate::error::ApiError;
 pub(crate) struct OrderBody {
     /// The shop's own id of it: telling of it again changes nothing.
     #[schema(min_length = 1, max_length = 128)]
-    order_id: String,
+    pub(crate) order_id: String,
     /// The room in which it was bought.
     #[schema(pattern = "^[A-Za-z0-9_-]{1,64}$")]
     pub(crate) room_id: String,
     /// The product's `id` or its `externalId`.
     #[schema(min_length = 1, max_length = 64)]
-    product_id: Option<String>,
+    pub(crate) product_id: Option<String>,
     /// What it is called; that of the product where it is left out.
     #[schema(min_length = 1, max_length = 120)]
-    product_name: Option<String>,
+    pub(crate) product_name: Option<String>,
     /// What the buyer is called in the chat.
     #[schema(min_length = 1, max_length = 64)]
-    display_name: String,
+    pub(crate) display_name: String,
     /// The buyer's identity, as the application's tokens have it.
     #[schema(min_length = 1, max_length = 128)]
-    user_id: Option<String>,
+    pub(crate) user_id: Option<String>,
     /// How many; 1 where it is left out.
     #[schema(minimum = 1, maximum = 10_000)]
-    quantity: Option<u32>,
+    pub(crate) quantity: Option<u32>,
     /// What was paid for all of them, in the smallest unit of the currency; the product's price where it is left out.
     #[schema(maximum = 1_000_000_000_000_000_i64)]
-    amount: Option<u64>,
+    pub(crate) amount: Option<u64>,
     /// Three letters (ISO 4217); that of the product where it is left out.
     #[schema(pattern = "^[A-Z]{3}$")]
-    currency: Option<String>,
+    pub(crate) currency: Option<String>,
 }
 
 /// An order whose fields are in their bounds.
