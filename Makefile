@@ -1,10 +1,10 @@
 # The commands of this repository; each installs what it needs and can be run again at any time.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check interop contract netlab screens pages bench audience joins saturation fuzz audit clean
+.PHONY: help run test check interop contract test-kafka netlab screens pages bench audience joins saturation fuzz audit clean
 
 help: ## shows this list
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 19
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 19
 
 run: ## builds what changed and starts the server for development; ARGS="…" goes to it
 	@exec scripts/run.sh $(ARGS)
@@ -29,6 +29,10 @@ contract: ## compares the server with openapi.json; ARGS="2000" examples of each
 	@scripts/setup.sh build
 	@cargo build --locked --package klieg-signaling --bin klieg
 	@scripts/contract.sh $(ARGS)
+
+test-kafka: ## lets a server read a shop's orders from a real broker of Apache Kafka; ARGS="away" runs one test
+	@scripts/setup.sh build postgres kafka
+	@scripts/kafka.sh $(ARGS)
 
 netlab: ## puts Chromium behind bad networks, as root; NETLAB_SECONDS=60 watches each longer
 	@scripts/setup.sh build pages browsers network

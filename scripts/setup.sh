@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs what is missing, and nothing that is there: setup.sh [build] [pages] [browsers] [deny] [fuzz] [postgres] [network]
+# Installs what is missing, and nothing that is there: setup.sh [build] [pages] [browsers] [deny] [fuzz] [postgres] [network] [kafka]
 # shellcheck source=common.sh
 . "$(dirname "$0")/common.sh"
 
@@ -18,6 +18,7 @@ main() {
       fuzz) setup_fuzz ;;
       postgres) setup_postgres ;;
       network) setup_network ;;
+      kafka) setup_kafka ;;
       *) die "setup.sh: unknown part '$part'" ;;
     esac
   done
@@ -97,6 +98,17 @@ setup_network() {
   have nft || missing+=(nftables)
   have conntrack || missing+=(conntrack)
   apt_install "${missing[@]}"
+}
+
+# A broker runs on Java 17 or later, and Maven fetches it.
+setup_kafka() {
+  local missing=()
+  have java || missing+=(default-jre-headless)
+  have mvn || missing+=(maven)
+  apt_install "${missing[@]}"
+  local found
+  found=$(java -version 2>&1 | sed -n '1s/.*version "\([0-9.]*\).*/\1/p')
+  at_least 17 "$found" || die "Java $found is too old: 17 or later is needed"
 }
 
 # apt_has PACKAGE [VERSION]: whether the package can be had, at least as new as VERSION.

@@ -78,7 +78,7 @@ pub(super) const PREFIX: &str = "KLIEG_";
 pub(super) const TABLES: [&str; 4] = ["ice", "webhooks", "analytics", "limits"];
 
 /// Variables that are heeded and no settings, and those of tests and tools.
-const NO_SETTINGS: [&str; 12] = [
+const NO_SETTINGS: [&str; 13] = [
     "BENCH_ROOMS",
     "BIN",
     "CHROMIUM",
@@ -87,6 +87,7 @@ const NO_SETTINGS: [&str; 12] = [
     "INTEROP_DIR",
     "INTEROP_PAGE",
     "INTEROP_SAMPLES",
+    "KAFKA_JARS",
     "LAYER_SECONDS",
     "PLOTS",
     "SERVER",
