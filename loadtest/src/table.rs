@@ -187,14 +187,16 @@ fn times(report: &Report, lines: &mut Vec<String>) {
             after(|all| all.delivery_us),
         ),
     ];
-    lines.extend(rows.into_iter().filter_map(|(name, spread)| {
-        let Spread {
-            p50, p95, p99, max, ..
-        } = spread?;
-        let [p50, p95, p99, max] =
-            [p50, p95, p99, max].map(|us| format!("{:.1}", float(us) / 1000.0));
-        Some(format!("{name:<34}{p50:>9}{p95:>9}{p99:>9}{max:>9}"))
-    }));
+    let rows = rows.into_iter();
+    lines.extend(rows.filter_map(|(name, spread)| Some(row(name, spread?))));
+}
+
+fn row(name: &str, spread: Spread) -> String {
+    let Spread {
+        p50, p95, p99, max, ..
+    } = spread;
+    let [p50, p95, p99, max] = [p50, p95, p99, max].map(|us| format!("{:.1}", float(us) / 1000.0));
+    format!("{name:<34}{p50:>9}{p95:>9}{p99:>9}{max:>9}")
 }
 
 fn costs(report: &Report, lines: &mut Vec<String>) {

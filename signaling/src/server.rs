@@ -107,7 +107,7 @@ impl Server {
     /// The first part that does not start; those before it are stopped.
     pub async fn start(config: Config) -> Result<Self, StartError> {
         config.validate()?;
-        let ice = config.ice_servers()?;
+        let ice = Arc::new(config.ice_servers()?);
         let regions = config.regions()?;
         let folder = DataFolder::open(&config.data)?;
         let own_secret = folder.signing_secret()?;
@@ -118,7 +118,6 @@ impl Server {
         let registry = Registry::new();
         let metrics = Arc::new(Metrics::new(registry.clone())?);
         let (sfu, media) = start_media(&config, &registry, &metrics)?;
-        let ice = Arc::new(ice);
         let rooms = context(&config, &stores, (&media, &ice), &metrics, &seed);
         let figures = rooms.figures.clone();
         let rooms = Arc::new(Rooms::new(rooms));

@@ -264,11 +264,16 @@ struct Scene {
     folder: std::path::PathBuf,
 }
 
+fn new_folder() -> std::path::PathBuf {
+    let name = format!("klieg-room-{:016x}", rand::random::<u64>());
+    let folder = std::env::temp_dir().join(name);
+    std::fs::create_dir(&folder).unwrap();
+    folder
+}
+
 impl Scene {
     async fn open() -> Self {
-        let name = format!("klieg-room-{:016x}", rand::random::<u64>());
-        let folder = std::env::temp_dir().join(name);
-        std::fs::create_dir(&folder).unwrap();
+        let folder = new_folder();
         let record = record();
         let location = Location::Sqlite(folder.join("klieg.db"));
         let stores = store::open(&location).await.unwrap();

@@ -49,7 +49,7 @@ fn fits(schema: &'static Value, value: &Value) -> Result<(), String> {
             .iter()
             .try_for_each(|item| fits(&schema["items"], item)),
         Value::Object(_) => fields_fit(schema, value),
-        _ => Ok(()),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => Ok(()),
     }
 }
 
@@ -90,7 +90,7 @@ impl Shape {
         let names = schema["required"].as_array().into_iter().flatten();
         self.required.extend(names.filter_map(Value::as_str));
         let others = &schema["additionalProperties"];
-        self.others = self.others.or(others.is_object().then_some(others));
+        self.others = self.others.or_else(|| others.is_object().then_some(others));
     }
 }
 
