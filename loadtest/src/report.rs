@@ -189,7 +189,8 @@ impl Report {
             told_to_wait: base.http.told_to_wait.load(Ordering::Relaxed),
             steady: figures.steady,
             stalled: figures.stalled,
-            join_cost: figures.join_cost,
+            // Where others came, too, nobody knows whose joins cost what.
+            join_cost: figures.join_cost.filter(|_| chatters.is_empty()),
             chat: context.talk.chat(unheard),
             chatters: Chatters::of(&chatters),
             samples,

@@ -168,7 +168,7 @@ impl Session<'_> {
         let join = base.api().join(room, options.token.as_deref()).await?;
         let url = options.ws.as_ref().unwrap_or(&join.socket);
         let mut socket = Socket::enter(&base.http.net, url, &join.token, room).await?;
-        let _here = talk.enter();
+        let here = talk.enter();
         self.subscribe(&mut socket).await?;
         let silent_at = self.context.silent_from(self.viewer);
         let ends = silent_at.map_or(self.stay.ends, |at| at.min(self.stay.ends));
@@ -186,6 +186,7 @@ impl Session<'_> {
                 () = reactions.tick() => socket.say(REACTION, talk.reaction()).await?,
                 () = at(self.again_at) => self.subscribe(&mut socket).await?,
                 () = at(silent_at) => {
+                    drop(here);
                     over.await;
                     return Ok(());
                 }

@@ -228,7 +228,7 @@ fn costs(report: &Report, lines: &mut Vec<String>) {
     }));
     lines.push(steady.server.as_ref().map_or_else(
         || unknown(report.ended),
-        |cost| server(cost, steady.connected),
+        |cost| server(cost, steady.connected, report.chatters.is_none()),
     ));
     lines.extend(report.join_cost.as_ref().map(joining));
     lines.extend(report.stalled.as_ref().map(stalled));
@@ -257,8 +257,8 @@ fn unknown(ended: Option<Ended>) -> String {
     format!("server: its CPU time and memory are not known ({why})")
 }
 
-fn server(cost: &ServerCost, viewers: u64) -> String {
-    let of_viewers = if viewers >= ENOUGH_VIEWERS {
+fn server(cost: &ServerCost, viewers: u64, is_theirs: bool) -> String {
+    let of_viewers = if is_theirs && viewers >= ENOUGH_VIEWERS {
         let per_core = cost.viewers_per_core.map_or_else(
             || "no number of viewers a core, for it did not keep up".to_owned(),
             |viewers| format!("{viewers:.0} viewers a core"),

@@ -226,6 +226,11 @@ pub(crate) struct ApiError {
 }
 
 impl ApiError {
+    /// Returns whether the server could not do it, or does not know whether it did, rather than would not.
+    pub(crate) fn is_failure(&self) -> bool {
+        self.code.status().is_server_error()
+    }
+
     /// Says no with a sentence.
     pub(crate) fn new(code: Code, message: impl Into<Cow<'static, str>>) -> Self {
         Self {

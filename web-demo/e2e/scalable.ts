@@ -37,11 +37,12 @@ export async function publishScalable(given: string): Promise<void> {
   const [drawing] = canvas.captureStream(30).getVideoTracks();
   const peer = new RTCPeerConnection();
   const temporal = codec === 'VP8' ? { scalabilityMode: 'L1T3' } : {};
+  // With much less the encoder leaves out frames for half a second behind each keyframe.
   const sendEncodings = isSimulcast
     ? [
-        { rid: 'q', scaleResolutionDownBy: 4, maxBitrate: 60_000, ...temporal },
-        { rid: 'h', scaleResolutionDownBy: 2, maxBitrate: 120_000, ...temporal },
-        { rid: 'f', scaleResolutionDownBy: 1, maxBitrate: 400_000, ...temporal },
+        { rid: 'q', scaleResolutionDownBy: 4, maxBitrate: 200_000, ...temporal },
+        { rid: 'h', scaleResolutionDownBy: 2, maxBitrate: 500_000, ...temporal },
+        { rid: 'f', scaleResolutionDownBy: 1, maxBitrate: 1_500_000, ...temporal },
       ]
     : [{ maxBitrate: mode.startsWith('L3') ? 1_500_000 : 400_000, scalabilityMode: mode }];
   const transceiver = peer.addTransceiver(drawing!, { direction: 'sendonly', sendEncodings });

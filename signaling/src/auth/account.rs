@@ -78,9 +78,10 @@ impl FromStr for AccountRole {
 /// # Errors
 /// `bad_message` when it is too long, `invalid_value` when nothing is left of it.
 pub(crate) fn display_name(text: &str) -> Result<String, ApiError> {
-    let bounded = (1..=NAME_LENGTH).contains(&text.chars().count());
     // Two ways to write the same letters are one name.
-    let name: String = text::clean(text).nfc().collect();
+    let text: String = text.chars().take(MAX_GIVEN).nfc().collect();
+    let bounded = (1..=NAME_LENGTH).contains(&text.chars().count());
+    let name = text::clean(&text);
     if bounded && !name.is_empty() {
         return Ok(name);
     }
@@ -91,6 +92,9 @@ pub(crate) fn display_name(text: &str) -> Result<String, ApiError> {
     };
     Err(ApiError::new(code, "A name has 1 to 40 characters."))
 }
+
+/// More than this is not looked at: no name of so many is one of forty when its letters and accents are put together.
+const MAX_GIVEN: usize = 1000;
 
 /// The most characters of a name.
 pub(crate) const NAME_LENGTH: usize = 40;

@@ -301,7 +301,9 @@ fn claims_of_join(identity: &Identity, opening: Opening<'_>, ttl: Duration) -> C
     claims.sid.clone_from(&identity.sign_in);
     claims.signer.clone_from(&identity.signer);
     claims.kicked = kicked_at.map(Timestamp::millis);
-    claims.whence = from.cloned();
+    // Of an application that asks for its people only its own address is known.
+    let asks_itself = !matches!(identity.access, Access::Api(_));
+    claims.whence = from.filter(|_| asks_itself).cloned();
     claims.invited = match &identity.access {
         Access::Api(api) => api.room.is_some(),
         Access::Room { invited, .. } => *invited,

@@ -91,6 +91,8 @@ async fn claimed<T: Serialize>(
             let noted = creations.answer(creation, &answer).await;
             (Ok(answer), noted)
         }
+        // What failed may have been made all the same: only a refusal gives the key back at once.
+        Err(error) if error.is_failure() => (Err(error), Ok(())),
         Err(error) => (Err(error), creations.release(creation).await),
     };
     if let Err(error) = noted {

@@ -64,8 +64,10 @@ impl Room {
 
     fn snapshot(&self, member: &NewMember) -> Utf8Bytes {
         let mut room = RoomView::from(&self.record);
-        // A room that waits for its next event has forgotten when the last one was.
-        if let Some(end) = self.log.end() {
+        // A room that waits for its next event has forgotten when the last one was. Where it is known when the next begins,
+        // that is what who comes is told.
+        let is_next = |at| self.record.scheduled_at.is_some_and(|next| next > at);
+        if let Some(end) = self.log.end().filter(|end| !is_next(end.at)) {
             room.ended_at = Some(end.at);
             room.summary = Some(&end.summary);
         }

@@ -68,9 +68,13 @@ impl EventLog {
     }
 
     fn note_end(&mut self, event: &Event) {
-        let Event::Other { kind, content, .. } = event else {
-            return;
-        };
+        if let Event::Other { kind, content, .. } = event {
+            self.note(kind, content);
+        }
+    }
+
+    /// Takes note of what everybody is told, be it stored or not.
+    pub(super) fn note(&mut self, kind: &str, content: &str) {
         if kind != "room.status" {
             return;
         }

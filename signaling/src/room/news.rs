@@ -12,6 +12,7 @@ use crate::error::ApiError;
 use crate::id::SocketId;
 use crate::store::{ChatMessage, Entry, Event, Outcome, RoomStatus, RoomUpdate};
 use crate::time::Timestamp;
+use crate::ws::outbox::Outbox;
 use crate::ws::protocol::{self, Ack, RoomStatusView};
 
 use super::events::json;
@@ -41,13 +42,19 @@ impl Room {
 
     /// Puts a frame into everybody's queue.
     pub(super) fn deliver(&self, text: &Utf8Bytes) {
-        let outboxes = self
-            .members
-            .values()
-            .filter_map(|member| member.outbox.as_ref());
-        for outbox in outboxes {
+        for outbox in self.outboxes() {
             outbox.send(text.clone());
         }
+    }
+
+    /// Returns how many sockets a frame goes to; who watches by WHEP has none.
+    pub(super) fn sockets(&self) -> usize {
+        self.outboxes().count()
+    }
+
+    fn outboxes(&self) -> impl Iterator<Item = &Outbox> {
+        let members = self.members.values();
+        members.filter_map(|member| member.outbox.as_ref())
     }
 
     pub(super) fn acknowledge(&self, socket: SocketId, re: Option<&str>, ack: &Ack) {
@@ -278,6 +285,7 @@ impl Room {
     /// Tells those who are there what could not be stored; who comes back later learns it from the snapshot.
     fn tell_unnumbered(&mut self, entry: &Entry) {
         if let Entry::Event { kind, content, .. } = entry {
+            self.log.note(kind, content);
             self.broadcast(&protocol::event_of_json(
                 kind,
                 None,

@@ -56,7 +56,7 @@ impl Room {
 
     /// Sends the events that wait.
     pub(super) fn flush(&mut self) {
-        if let Some(frame) = self.post.take(Instant::now(), self.members.len()) {
+        if let Some(frame) = self.post.take(Instant::now(), self.sockets()) {
             self.context.metrics.talk.frames.inc();
             self.deliver(&frame);
         }

@@ -14,8 +14,10 @@ pub(super) const BETWEEN_LAYERS: Duration = Duration::from_millis(320);
 pub(crate) struct KeyframeRequester {
     /// Whether somebody waits for a keyframe.
     wanted: bool,
-    /// When the stream that carries the layer may be asked; `None`: at any time.
+    /// When the stream that carries the layer may be asked again; `None` before it was.
     free: Option<Instant>,
+    /// Until when requests for any layer of the picture are not heard; `None` before the first.
+    unheard: Option<Instant>,
 }
 
 impl KeyframeRequester {
@@ -36,12 +38,12 @@ impl KeyframeRequester {
 
     /// Notes that some layer of the picture is asked for now.
     pub(crate) fn give_way(&mut self, now: Instant) {
-        self.free = self.free.max(Some(now + BETWEEN_LAYERS));
+        self.unheard = Some(now + BETWEEN_LAYERS);
     }
 
     /// Returns whether to ask now, and takes it as done.
     pub(crate) fn poll(&mut self, now: Instant) -> bool {
-        let due = self.wanted && self.free.is_none_or(|free| free <= now);
+        let due = self.wanted && self.free.max(self.unheard).is_none_or(|free| free <= now);
         if due {
             self.free = Some(now + MIN_INTERVAL);
         }
@@ -50,7 +52,8 @@ impl KeyframeRequester {
 
     /// Returns when to ask next; `None` while nobody waits.
     pub(crate) fn poll_timeout(&self, now_or_earlier: Instant) -> Option<Instant> {
-        self.wanted.then(|| self.free.unwrap_or(now_or_earlier))
+        let free = self.free.max(self.unheard);
+        self.wanted.then(|| free.unwrap_or(now_or_earlier))
     }
 }
 

@@ -126,15 +126,13 @@ pub(crate) async fn ask(
     RoomInPath(room): RoomInPath,
     headers: HeaderMap,
     Body(new): Body<NewQuestion>,
-) -> Result<Response, ApiError> {
+) -> Result<(StatusCode, Json<Question>), ApiError> {
     let (record, role, grants, identity) = enter(&app, bearer, &room).await?;
     grants.check(Action::Chat)?;
-    let creation = creation_key(&headers, &identity, &format!("question {room} {new:?}"))?;
-    let (deed, rooms) = (new.check(identity.author(role))?, Arc::clone(&app.rooms));
-    once(&app, creation, async move {
-        question(&rooms, &record, deed).await
-    })
-    .await
+    let key = creation_key(&headers, &identity, "")?.map(|key| key.name);
+    let deed = new.or_named(key).check(identity.author(role))?;
+    let question = question(&app.rooms, &record, deed).await?;
+    Ok((StatusCode::CREATED, Json(question)))
 }
 
 /// Wants to know it, too.

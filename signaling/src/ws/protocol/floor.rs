@@ -67,12 +67,19 @@ pub(crate) struct NewQuestion {
     /// What is asked.
     #[schema(min_length = 1, max_length = 300)]
     text: String,
-    /// The sender's own id of it: asked again under the same one, it is the same question.
+    /// The sender's own id of it: asked again under the same one, it is the same question. Over REST an
+    /// `Idempotency-Key` stands for it.
     #[schema(min_length = 1, max_length = 64)]
     client_id: Option<String>,
 }
 
 impl NewQuestion {
+    /// Takes an id for one that has none.
+    pub(crate) fn or_named(self, id: Option<String>) -> Self {
+        let client_id = self.client_id.or(id);
+        Self { client_id, ..self }
+    }
+
     /// Checks the bounds, and cleans the text.
     ///
     /// # Errors
