@@ -344,7 +344,7 @@ mod tests {
             let mut config = Config::default();
             change(&mut config);
             let text = config.validate().unwrap_err().to_string();
-            assert!(text.starts_with("kafka_"), "{text}");
+            assert!(text.starts_with("config: kafka_"), "{text}");
             assert!(text.contains("without the feature `kafka`"), "{text}");
         }
     }

@@ -39,11 +39,16 @@ fn fits(schema: &'static Value, value: &Value) -> Result<(), String> {
     if !schema["const"].is_null() {
         return require(schema["const"] == *value, || format!("{value} is another"));
     }
-    let kinds = schema["type"]
-        .as_array()
-        .map_or_else(|| vec![&schema["type"]], |all| all.iter().collect());
-    let known = schema["allOf"].is_array() || kinds.iter().any(|kind| is(kind, value));
-    require(known, || format!("{value} is no {kinds:?}"))?;
+    if schema["allOf"].is_array() {
+        // Only objects are put together of parts.
+        require(value.is_object(), || format!("{value} is no object"))?;
+    } else {
+        let kinds = schema["type"]
+            .as_array()
+            .map_or_else(|| vec![&schema["type"]], |all| all.iter().collect());
+        let known = kinds.iter().any(|kind| is(kind, value));
+        require(known, || format!("{value} is no {kinds:?}"))?;
+    }
     match value {
         Value::Array(items) => items
             .iter()

@@ -15,6 +15,8 @@ interface components {
     };
     /** The answer to a message that was carried out. What is `None` is not in the answer. */
     Ack: {
+      /** With how many addresses a ban goes. */
+      addresses?: number | null;
       /** Whether a moderator looks at the message first. */
       held?: boolean;
       identity?: components["schemas"]["Participant"];
@@ -143,6 +145,11 @@ interface components {
       /** Role in the room. */
       role: components["schemas"]["Role"];
     };
+    /** What a ban came to. */
+    Banned: {
+      /** How many addresses are shut out with the person. */
+      addresses: number;
+    };
     /** As text, or as browsers write an `RTCIceCandidate`. */
     Candidate: string | {
       candidate: string;
@@ -218,7 +225,7 @@ interface components {
     Cleaned: {
       /** Rooms that were never used. */
       cancelled: number;
-      /** Keys of creations and names of those put out that were old. */
+      /** Keys of creations and names of those put out that were old, and bans that were over and went with addresses. */
       forgotten: number;
       /** Rooms on air that no server had; they are waited for once more. */
       resumed: number;
@@ -700,6 +707,8 @@ interface components {
     };
     /** Somebody who may not write or enter. */
     Limit: components["schemas"]["User"] & {
+      /** How many addresses are shut out with them; missing: none. */
+      addresses?: number;
       /** Why. */
       reason?: string;
       /** Until when; missing: for good. */
@@ -814,7 +823,10 @@ interface components {
     };
     /** Something to say. */
     NewMessage: {
-      /** The sender's own id of it: saying it again under the same one says nothing more. */
+      /**
+       * The sender's own id of it: saying it again under the same one says nothing more. Where it is left out, the
+       *     `Idempotency-Key` is.
+       */
       clientId?: string | null;
       /** `chat` where it is left out. */
       kind?: components["schemas"]["SaidKind"];
@@ -862,7 +874,10 @@ interface components {
     };
     /** A question to be asked. */
     NewQuestion: {
-      /** The sender's own id of it: asked again under the same one, it is the same question. */
+      /**
+       * The sender's own id of it: asked again under the same one, it is the same question. Over REST an
+       *     `Idempotency-Key` stands for it.
+       */
       clientId?: string | null;
       /** What is asked. */
       text: string;
@@ -2067,6 +2082,7 @@ export type Audience = components['schemas']['Audience'];
 export type Audit = components['schemas']['Audit'];
 export type Auth = components['schemas']['Auth'];
 export type Author = components['schemas']['Author'];
+export type Banned = components['schemas']['Banned'];
 export type Candidate = components['schemas']['Candidate'];
 export type ChatDelete = components['schemas']['ChatDelete'];
 export type ChatDeleted = components['schemas']['ChatDeleted'];
