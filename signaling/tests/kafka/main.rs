@@ -16,6 +16,9 @@ mod harness;
 #[path = "../support/postgres.rs"]
 mod postgres;
 
+#[path = "../server/schema.rs"]
+mod schema;
+
 mod shop;
 
 use std::io::{BufRead, BufReader};
