@@ -288,7 +288,7 @@ async fn shown(viewer: &mut Client) -> [Value; 3] {
     ];
     for content in &mut shown {
         let content = content.as_object_mut().unwrap();
-        for field in ["capturedAt", "messageId", "sold"] {
+        for field in ["capturedAt", "messageId", "seq", "sold", "ts"] {
             content.remove(field);
         }
     }
