@@ -9,7 +9,7 @@ use crate::viewer::pacer::STEP;
 
 /// From the finished handshake to the first packet: what follows the last flight too closely, Firefox
 /// sometimes drops before its SRTP is set up.
-pub(super) const SETTLING: Duration = Duration::from_millis(20);
+pub(super) const SETTLING: Duration = Duration::from_millis(15);
 /// How long after a join a lost picture is answered from the cache again.
 const EARLY: Duration = Duration::from_secs(3);
 /// Times that a join is served from the cache.
