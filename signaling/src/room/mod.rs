@@ -66,7 +66,7 @@ mod playout;
 mod tests;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use klieg_sfu::{Format, PeerId, RoomKey};
 use klieg_turn::IceServers;
@@ -216,6 +216,8 @@ pub(crate) enum RoomMessage {
 /// What a room is told by those who are not in it.
 #[derive(Debug)]
 pub(crate) enum Outside {
+    /// Somebody may come until then, and shall find the room in memory.
+    Expect { until: Instant },
     /// Somebody without a socket says something; the reply comes once it is stored.
     Say {
         from: Author,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry as Slot;
@@ -80,6 +80,15 @@ impl Rooms {
         match enter().await {
             Ok(entered) => entered,
             Err(_) => enter().await?,
+        }
+    }
+
+    /// Has a room that is known to exist in memory until a token that was minted for it can be used no more: who has it
+    /// enters also while the database is away. Where there are many rooms in memory, only those that are there stay.
+    pub(crate) fn expect(self: &Arc<Self>, id: &RoomId, until: Instant) {
+        if self.open.len() < MAX_EXPECTING || self.here(id).is_some() {
+            // A room with a full mailbox has somebody who needs it.
+            let _ = self.open(id).tell(Outside::Expect { until }.into());
         }
     }
 
@@ -364,6 +373,9 @@ const MAX_PIECES: u32 = 100_000;
 
 /// How long a room may take to end.
 const CLOSE: Duration = Duration::from_secs(3);
+
+/// Rooms in memory from which on none more is opened for those who may come.
+const MAX_EXPECTING: usize = 1_000;
 
 /// Messages that may wait for a room.
 const MAILBOX: usize = 1024;

@@ -89,6 +89,8 @@ pub(super) struct Room {
     pub(super) viewers: HashMap<PeerId, SocketId>,
     /// Since when nobody needs the room; `None` while somebody does.
     idle_since: Option<Instant>,
+    /// Until when somebody may come whose token was minted here.
+    expected_until: Instant,
     summary: watch::Sender<RoomSummary>,
     /// Whether the server stops, and with it the room.
     stopping: bool,
@@ -144,6 +146,7 @@ impl Room {
             row_due: None,
             viewers: HashMap::new(),
             idle_since: Some(now),
+            expected_until: now,
             summary,
             stopping: false,
         };
@@ -240,6 +243,7 @@ impl Room {
 
     fn handle_outside(&mut self, message: Outside) {
         match message {
+            Outside::Expect { until } => self.expected_until = self.expected_until.max(until),
             Outside::Say {
                 from,
                 said,
@@ -307,7 +311,6 @@ impl Room {
     }
 
     fn next_wake(&self) -> Option<Instant> {
-        let idle_ends = self.idle_since.map(|since| since + self.context.idle);
         [
             self.stage.grace_ends(),
             self.post.due(),
@@ -315,7 +318,7 @@ impl Room {
             self.presence.due(),
             self.row_due,
             self.figures.due(),
-            idle_ends,
+            self.idle_ends(),
         ]
         .into_iter()
         .flatten()
@@ -350,9 +353,14 @@ impl Room {
         };
     }
 
+    /// Returns until when the room stays in memory; `None` while somebody needs it.
+    fn idle_ends(&self) -> Option<Instant> {
+        let ends = self.idle_since? + self.context.idle;
+        Some(ends.max(self.expected_until))
+    }
+
     fn is_over(&self, now: Instant) -> bool {
-        self.idle_since
-            .is_some_and(|since| since + self.context.idle <= now)
+        self.idle_ends().is_some_and(|ends| ends <= now)
     }
 }
 

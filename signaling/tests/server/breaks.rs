@@ -1,7 +1,7 @@
 //! What a connection that breaks leaves behind: nothing.
 
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures_util::SinkExt;
 use serde_json::json;
@@ -29,7 +29,7 @@ async fn nobody_stays_in_a_room_whose_connection_broke_on_the_way_in() {
         // With no time to linger, this is a reset: what the server writes next fails.
         drop(socket);
     }
-    settles(&server, "klieg_rooms 0").await;
+    server.settles("klieg_rooms 0").await;
     server.server.stop().await;
 }
 
@@ -41,7 +41,7 @@ async fn nobody_stays_in_a_room_whose_request_broke_on_the_way_in() {
         break_off(server.http(), &token).await;
     }
     // Those that were finished nevertheless end for want of a handshake.
-    settles(&server, "klieg_rooms 0").await;
+    server.settles("klieg_rooms 0").await;
     server.server.stop().await;
 }
 
@@ -59,20 +59,3 @@ async fn break_off(server: SocketAddr, token: &str) {
     stream.write_all(whole.as_bytes()).await.unwrap();
     tokio::time::sleep(Duration::from_micros(300)).await;
 }
-
-/// Waits until the metrics have a line.
-async fn settles(server: &TestServer, line: &str) {
-    let since = Instant::now();
-    loop {
-        let text = server.get("/metrics", None).await.body;
-        let text = text.as_str().unwrap();
-        if text.lines().any(|it| it == line) {
-            return;
-        }
-        assert!(since.elapsed() < SETTLED, "{line} never came:\n{text}");
-        tokio::time::sleep(Duration::from_millis(200)).await;
-    }
-}
-
-/// Longer than a handshake may take.
-const SETTLED: Duration = Duration::from_secs(45);

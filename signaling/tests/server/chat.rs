@@ -221,20 +221,7 @@ async fn a_room_that_nobody_needs_leaves_memory_and_comes_back_as_it_was() {
     let (mut ann, _) = server.join("Ann", "demo").await;
     ann.ok("chat.send", json!({ "text": "kept" })).await;
     ann.ok("leave", json!({})).await;
-    let rooms = async || {
-        let metrics = server.get("/metrics", None).await.body;
-        let lines = metrics.as_str().unwrap().lines();
-        lines
-            .filter(|line| line.starts_with("klieg_rooms "))
-            .collect::<String>()
-    };
-    for _ in 0..100 {
-        if rooms().await == "klieg_rooms 0" {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    assert_eq!(rooms().await, "klieg_rooms 0");
+    server.settles("klieg_rooms 0").await;
     ann.ok("join", json!({ "roomId": "demo" })).await;
     let joined = ann.expect("joined").await;
     assert_eq!(texts(&joined["d"]["chatHistory"]), ["kept"]);

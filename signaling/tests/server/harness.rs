@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::{SinkExt, StreamExt};
 use http_body_util::{BodyExt, Full};
@@ -114,6 +114,20 @@ impl TestServer {
 
     pub(crate) async fn post(&self, path: &str, token: Option<&str>, body: Value) -> Reply {
         call(self.http(), "POST", path, token, Some(body.to_string())).await
+    }
+
+    /// Waits until the metrics have a line.
+    pub(crate) async fn settles(&self, line: &str) {
+        let since = Instant::now();
+        loop {
+            let text = self.get("/metrics", None).await.body;
+            let text = text.as_str().unwrap();
+            if text.lines().any(|it| it == line) {
+                return;
+            }
+            assert!(since.elapsed() < SETTLED, "{line} never came:\n{text}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
     }
 
     /// Signs in by name and returns the access token.
@@ -527,6 +541,9 @@ a=rtpmap:96 VP8/90000
 a=rtcp-fb:96 nack
 a=rtcp-fb:96 nack pli
 a=ssrc:2 cname:a";
+
+/// How long figures may take to be as they should: longer than a handshake may.
+const SETTLED: Duration = Duration::from_secs(45);
 
 /// How long anything may take before a test gives up.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(15);

@@ -78,6 +78,7 @@ async fn media_and_rooms_go_on_while_the_database_is_away() {
     let url = cluster.create();
     let server = TestServer::start_with(|config| {
         config.database_url = Some(klieg_signaling::Secret::new(url));
+        config.room_idle_ms = 0;
     })
     .await;
     let ann = server.token("Ann").await;
@@ -90,12 +91,18 @@ async fn media_and_rooms_go_on_while_the_database_is_away() {
     let private = json!({ "title": "Secret", "visibility": "private" });
     let secret = server.room(&ann, private).await;
     let (_in_secret, _) = server.join("Ann", &secret).await;
+    // Nobody is there yet.
+    let empty = server.room(&ann, json!({ "title": "Empty" })).await;
+    let to_empty = server.guest_token(&empty).await;
+    server.settles("klieg_rooms 3").await;
     let eve = server.token("Eve").await;
     let hidden = format!("/api/v1/rooms/{secret}");
 
     cluster.down();
     let since = Instant::now();
     refuses(&server, &ann, (&eve, &hidden)).await;
+    let mut first = enter(&server, &to_empty, &empty).await;
+    assert_eq!(first.expect("joined").await["d"]["room"]["id"], empty);
     let said = bob.refused("chat.send", json!({ "text": "lost" })).await;
     assert_eq!(said, "unavailable");
     // Who is in stays in; who has a token comes in, and sees the picture: at first, and at the end.
@@ -106,13 +113,13 @@ async fn media_and_rooms_go_on_while_the_database_is_away() {
         let reply = server.get("/api/v1/rooms", None).await;
         slowest = slowest.max(asked.elapsed());
         assert_eq!(reply.status, 503, "{}", reply.body);
-        let mut short = enter(&server, &guest).await;
+        let mut short = enter(&server, &guest, "demo").await;
         short.ok("leave", json!({})).await;
         watching.sees(1).await;
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
     println!("refused after {slowest:?} at the latest");
-    let mut late = enter(&server, &guest).await;
+    let mut late = enter(&server, &guest, "demo").await;
     let late_watching = Viewer::watch(&mut late).await;
     late_watching.sees(5).await;
     println!("the database was away for {:?}", since.elapsed());
@@ -197,10 +204,10 @@ async fn refuses(server: &TestServer, ann: &str, (eve, hidden): (&str, &str)) {
     }
 }
 
-async fn enter(server: &TestServer, token: &str) -> Client {
+async fn enter(server: &TestServer, token: &str, room: &str) -> Client {
     let mut client = server.socket().await;
     client.ok("auth", json!({ "token": token })).await;
-    client.ok("join", json!({ "roomId": "demo" })).await;
+    client.ok("join", json!({ "roomId": room })).await;
     client
 }
 

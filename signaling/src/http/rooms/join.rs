@@ -1,7 +1,7 @@
 //! The right to enter a room, as a token.
 
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
 use axum::Json;
 use axum::extract::State;
@@ -56,11 +56,12 @@ pub(crate) async fn join(
     caller: Caller,
     RoomInPath(room): RoomInPath,
     headers: HeaderMap,
-    Body(parameters): Body<JoinParameters>,
+    parameters: Option<Body<JoinParameters>>,
 ) -> Result<Json<JoinAnswer>, ApiError> {
     app.course.check_open()?;
     app.doors.pass(Door::Join, &caller.who())?;
-    let name = parameters.name.as_deref().map(display_name).transpose()?;
+    let JoinParameters { name } = Body::or_default(parameters);
+    let name = name.as_deref().map(display_name).transpose()?;
     let identity = match caller.identity {
         Some(identity) => identity,
         None => {
@@ -77,6 +78,8 @@ pub(crate) async fn join(
     let issued = app
         .authority
         .join(&identity, admitted.opening(), app.join_ttl())?;
+    app.rooms
+        .expect(&record.id, Instant::now() + app.join_ttl());
     let base = base_url(&app, &headers);
     Ok(Json(JoinAnswer {
         token: issued.token,
