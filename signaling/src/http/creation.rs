@@ -10,6 +10,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use serde::Serialize;
 use tracing::warn;
+use uuid::Uuid;
 
 use crate::app::App;
 use crate::auth::Identity;
@@ -52,40 +53,47 @@ pub(super) fn creation_key(
     }))
 }
 
-/// Does something once for each key, and answers as the first time whoever asks again. It is done to the end also where
-/// nobody waits for the answer any more.
+/// Creates something once for each key, and answers as the first time whoever asks again. It is done to the end also where
+/// nobody waits for the answer any more. `work` is given the name of what it creates, and creates nothing where that is there:
+/// a server may have ended between the creation and its answer.
 ///
 /// # Errors
 /// As of what is done; `invalid_value` where the key was used for something else, `busy` while the same is under way.
-pub(super) async fn once<T: Serialize + Send + 'static>(
+pub(super) async fn once<T, W>(
     app: &Arc<App>,
     creation: Option<CreationKey>,
-    work: impl Future<Output = Result<T, ApiError>> + Send + 'static,
-) -> Result<Response, ApiError> {
+    work: impl FnOnce(String) -> W + Send + 'static,
+) -> Result<Response, ApiError>
+where
+    T: Serialize + Send + 'static,
+    W: Future<Output = Result<T, ApiError>> + Send + 'static,
+{
+    let id = Uuid::now_v7().to_string();
     let Some(creation) = creation else {
-        return Ok((StatusCode::CREATED, Json(work.await?)).into_response());
+        return Ok((StatusCode::CREATED, Json(work(id).await?)).into_response());
     };
     let app = Arc::clone(app);
-    let done = tokio::spawn(async move { claimed(&app, &creation, work).await });
+    let done = tokio::spawn(async move { claimed(&app, &creation, id, work).await });
     let answer = done.await.map_err(ApiError::internal)??;
     let kind = [(CONTENT_TYPE, "application/json")];
     Ok((StatusCode::CREATED, kind, answer).into_response())
 }
 
-async fn claimed<T: Serialize>(
+async fn claimed<T: Serialize, W: Future<Output = Result<T, ApiError>>>(
     app: &App,
     creation: &CreationKey,
-    work: impl Future<Output = Result<T, ApiError>>,
+    id: String,
+    work: impl FnOnce(String) -> W,
 ) -> Result<String, ApiError> {
     let creations = &app.stores.creations;
-    let claim = creations.claim(creation, Timestamp::now()).await;
-    match claim.map_err(ApiError::store)? {
-        Claim::Free => {}
+    let claim = creations.claim(creation, &id, Timestamp::now()).await;
+    let id = match claim.map_err(ApiError::store)? {
+        Claim::Free(id) => id,
         Claim::Other => return Err(used_otherwise()),
         Claim::UnderWay => return Err(ApiError::busy()),
         Claim::Answered(answer) => return Ok(answer),
-    }
-    let (answer, noted) = match work.await {
+    };
+    let (answer, noted) = match work(id).await {
         Ok(made) => {
             let answer = serde_json::to_string(&made).map_err(ApiError::internal)?;
             let noted = creations.answer(creation, &answer).await;

@@ -132,7 +132,7 @@ impl Room {
             Floor::Poll(poll) => {
                 let last = self.podium.poll.as_ref();
                 // An older one that is closed once more is nobody's business.
-                if last.is_none_or(|last| last.poll_id <= poll.poll_id) && last != Some(poll) {
+                if last.is_none_or(|last| !last.is_after(poll)) && last != Some(poll) {
                     self.podium.poll = Some(poll.clone());
                     self.podium.poll_at = at.or(self.podium.poll_at);
                     self.podium.poll_changed = true;

@@ -3,7 +3,6 @@
 
 use serde::{Deserialize, Deserializer};
 use utoipa::ToSchema;
-use uuid::Uuid;
 
 use super::Product;
 use crate::error::{ApiError, Code};
@@ -85,11 +84,11 @@ pub(crate) struct ProductPatch {
 }
 
 impl NewProduct {
-    /// Makes a product of what was said.
+    /// Makes a product of what was said, with an id of its own.
     ///
     /// # Errors
     /// The first field that cannot be used.
-    pub(crate) fn check(self) -> Result<Product, ApiError> {
+    pub(crate) fn check(self, id: String) -> Result<Product, ApiError> {
         let patch = ProductPatch {
             name: Some(self.name),
             image_url: Some(self.image_url),
@@ -102,7 +101,7 @@ impl NewProduct {
             external_id: Some(self.external_id),
         };
         let mut product = Product {
-            id: Uuid::now_v7().to_string(),
+            id,
             name: String::new(),
             image_url: None,
             buy_url: None,
@@ -268,7 +267,7 @@ mod tests {
 
     fn add(json: &str) -> Result<Product, Code> {
         let new: NewProduct = serde_json::from_str(json).map_err(|_| Code::BadJson)?;
-        new.check().map_err(|error| error.code)
+        new.check("1".to_owned()).map_err(|error| error.code)
     }
 
     #[test]

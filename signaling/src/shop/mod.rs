@@ -89,7 +89,7 @@ pub(crate) struct Shelf {
 /// What is to change in what a room sells.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Change {
-    /// One more, behind the others.
+    /// One more, behind the others; none where one of its id is there.
     Add(Box<Product>),
     /// Something about one.
     Edit {
@@ -171,6 +171,7 @@ impl Shelf {
     pub(crate) fn apply(&mut self, change: &Change) -> Result<(), Unfit> {
         let mut new = self.clone();
         match change {
+            Change::Add(product) if self.product(&product.id).is_some() => {}
             Change::Add(product) => new.add(product)?,
             Change::Edit { product, patch } => new.edit(product, patch)?,
             Change::Remove { product } => {

@@ -17,8 +17,8 @@ pub(crate) struct CreationKey {
 /// What a key is found to be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Claim {
-    /// New: whoever claimed it creates now.
-    Free,
+    /// New, or its server ended in it: whoever claimed it creates now what is called so, unless that is there.
+    Free(String),
     /// Taken for something else.
     Other,
     /// Taken for the same, which is under way.
@@ -27,11 +27,16 @@ pub(crate) enum Claim {
     Answered(String),
 }
 
-/// Keys of what is created within rooms. A creation that was claimed and never answered, since its server ended in it, is
-/// free again after a minute: it may have been made.
+/// Keys of what is created within rooms. A creation that was claimed and never answered, since its server ended in it, can
+/// be claimed again after a minute. It may have been made: so its name stays.
 pub(crate) trait CreationStore: Send + Sync {
-    /// Takes a key.
-    fn claim<'a>(&'a self, creation: &'a CreationKey, now: Timestamp) -> Stored<'a, Claim>;
+    /// Takes a key; where it is new, what is created will have the name `id`.
+    fn claim<'a>(
+        &'a self,
+        creation: &'a CreationKey,
+        id: &'a str,
+        now: Timestamp,
+    ) -> Stored<'a, Claim>;
 
     /// Keeps the answer to what was created.
     fn answer<'a>(&'a self, creation: &'a CreationKey, answer: &'a str) -> Stored<'a, ()>;

@@ -37,6 +37,13 @@ pub(crate) struct Poll {
     pub closed_at: Option<i64>,
 }
 
+impl Poll {
+    /// Returns whether it was opened after another.
+    pub(crate) fn is_after(&self, other: &Self) -> bool {
+        (self.opened_at, &self.poll_id) > (other.opened_at, &other.poll_id)
+    }
+}
+
 /// What can be answered.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub(crate) struct PollOption {
@@ -63,6 +70,8 @@ pub(crate) struct OwnPoll {
 pub(crate) enum PollDeed {
     /// One takes votes from now on; only one at a time does.
     Open {
+        /// Its id. The poll of that id is left as it is, where there is one.
+        id: String,
         /// What is asked.
         question: String,
         /// What can be answered.

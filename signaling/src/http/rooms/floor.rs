@@ -51,13 +51,9 @@ pub(crate) async fn open_poll(
     let (record, role, _, identity) = enter(&app, bearer, &room).await?;
     role.check(Action::Poll, &record)?;
     let creation = creation_key(&headers, &identity, &format!("poll {room} {new:?}"))?;
-    let (deed, rooms) = (new.check()?, Arc::clone(&app.rooms));
-    once(
-        &app,
-        creation,
-        async move { poll(&rooms, &record, deed).await },
-    )
-    .await
+    let rooms = Arc::clone(&app.rooms);
+    let open = |id| async move { poll(&rooms, &record, new.check(id)?).await };
+    once(&app, creation, open).await
 }
 
 /// Closes a poll: it takes no votes any more.

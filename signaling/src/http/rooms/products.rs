@@ -46,15 +46,14 @@ pub(crate) async fn add(
 ) -> Result<Response, ApiError> {
     let (record, identity) = enter(&app, bearer, &room).await?;
     let creation = creation_key(&headers, &identity, &format!("product {room} {new:?}"))?;
-    let product = new.check()?;
     let rooms = Arc::clone(&app.rooms);
-    let work = async move {
-        let id = product.id.clone();
+    let add = |id: String| async move {
+        let product = new.check(id.clone())?;
         let change = Change::Add(Box::new(product));
         let shelf = rooms.sell(&record.id, change).await?;
         of(&shelf, &id)
     };
-    once(&app, creation, work).await
+    once(&app, creation, add).await
 }
 
 /// Changes something about a product.

@@ -9,25 +9,32 @@ use crate::store::{Claim, CreationKey, CreationStore, StoreError, Stored, prompt
 use crate::time::Timestamp;
 
 impl CreationStore for Store {
-    fn claim<'a>(&'a self, creation: &'a CreationKey, now: Timestamp) -> Stored<'a, Claim> {
+    fn claim<'a>(
+        &'a self,
+        creation: &'a CreationKey,
+        id: &'a str,
+        now: Timestamp,
+    ) -> Stored<'a, Claim> {
         promptly(async move {
             let taken = sqlx::query(
                 "INSERT INTO idempotency_keys (identity, name, request, created_id, created_at)
-                 VALUES ($1, $2, $3, '', $4) ON CONFLICT (identity, name) DO UPDATE
+                 VALUES ($1, $2, $3, $4, $5) ON CONFLICT (identity, name) DO UPDATE
                  SET created_at = excluded.created_at
-                 WHERE idempotency_keys.created_id = '' AND idempotency_keys.answer IS NULL
+                 WHERE idempotency_keys.answer IS NULL
                    AND idempotency_keys.request = excluded.request
-                   AND idempotency_keys.created_at < $5",
+                   AND idempotency_keys.created_at < $6
+                 RETURNING created_id",
             )
             .bind(&creation.identity)
             .bind(&creation.name)
             .bind(&creation.request)
+            .bind(id)
             .bind(now.millis())
             .bind(now.minus(ABANDONED).millis())
-            .execute(self.writer())
+            .fetch_optional(self.writer())
             .await?;
-            if taken.rows_affected() == 1 {
-                return Ok(Claim::Free);
+            if let Some(taken) = taken {
+                return Ok(Claim::Free(taken.try_get("created_id")?));
             }
             let row = sqlx::query(
                 "SELECT request, answer FROM idempotency_keys WHERE identity = $1 AND name = $2",
@@ -67,10 +74,11 @@ impl CreationStore for Store {
         promptly(async move {
             sqlx::query(
                 "DELETE FROM idempotency_keys
-                 WHERE identity = $1 AND name = $2 AND created_id = '' AND answer IS NULL",
+                 WHERE identity = $1 AND name = $2 AND request = $3 AND answer IS NULL",
             )
             .bind(&creation.identity)
             .bind(&creation.name)
+            .bind(&creation.request)
             .execute(self.writer())
             .await?;
             Ok(())

@@ -1,7 +1,6 @@
 //! What a host asks the audience.
 
 use sqlx::Row as _;
-use uuid::Uuid;
 
 use super::journal::Batch;
 use super::row::number;
@@ -16,10 +15,12 @@ impl FloorStore for Store {
     fn polls<'a>(&'a self, room: &'a RoomId, identity: &'a str) -> Stored<'a, Vec<OwnPoll>> {
         promptly(async move {
             let mut connection = self.readers().acquire().await?;
-            let rows = sqlx::query("SELECT * FROM polls WHERE room_id = $1 ORDER BY id DESC")
-                .bind(room.as_str())
-                .fetch_all(&mut *connection)
-                .await?;
+            let rows = sqlx::query(
+                "SELECT * FROM polls WHERE room_id = $1 ORDER BY opened_at DESC, id DESC",
+            )
+            .bind(room.as_str())
+            .fetch_all(&mut *connection)
+            .await?;
             let mut polls = Vec::with_capacity(rows.len());
             for row in &rows {
                 let poll = whole(&mut connection, room.as_str(), row).await?;
@@ -34,11 +35,12 @@ impl FloorStore for Store {
     fn last_poll<'a>(&'a self, room: &'a RoomId) -> Stored<'a, Option<Poll>> {
         promptly(async move {
             let mut connection = self.readers().acquire().await?;
-            let row =
-                sqlx::query("SELECT * FROM polls WHERE room_id = $1 ORDER BY id DESC LIMIT 1")
-                    .bind(room.as_str())
-                    .fetch_optional(&mut *connection)
-                    .await?;
+            let row = sqlx::query(
+                "SELECT * FROM polls WHERE room_id = $1 ORDER BY opened_at DESC, id DESC LIMIT 1",
+            )
+            .bind(room.as_str())
+            .fetch_optional(&mut *connection)
+            .await?;
             match row {
                 Some(row) => Ok(Some(whole(&mut connection, room.as_str(), &row).await?)),
                 None => Ok(None),
@@ -63,9 +65,14 @@ impl Batch<'_> {
         deed: &PollDeed,
     ) -> Result<Outcome, StoreError> {
         let done = match deed {
-            PollDeed::Open { question, options } => {
-                self.open(connection, question, options).await?
-            }
+            PollDeed::Open {
+                id,
+                question,
+                options,
+            } => match self.found(connection, id).await? {
+                Ok(opened) => Ok(opened),
+                Err(_) => self.open(connection, id, (question, options)).await?,
+            },
             PollDeed::Close { poll } => self.close(connection, poll).await?,
             PollDeed::Vote {
                 poll,
@@ -85,8 +92,8 @@ impl Batch<'_> {
     async fn open(
         &self,
         connection: &mut Connection,
-        question: &str,
-        options: &[String],
+        id: &str,
+        (question, options): (&str, &[String]),
     ) -> Result<Result<Poll, Refused>, StoreError> {
         let row = sqlx::query(
             "SELECT COUNT(*) AS polls, COUNT(*) - COUNT(closed_at) AS open FROM polls WHERE room_id = $1",
@@ -101,10 +108,9 @@ impl Batch<'_> {
         if polls >= MAX_POLLS {
             return Ok(Err(Refused::Full));
         }
-        let id = Uuid::now_v7().to_string();
         sqlx::query("INSERT INTO polls (room_id, id, question, opened_at) VALUES ($1, $2, $3, $4)")
             .bind(self.room)
-            .bind(&id)
+            .bind(id)
             .bind(question)
             .bind(self.ts.millis())
             .execute(&mut *connection)
@@ -114,13 +120,13 @@ impl Batch<'_> {
                 "INSERT INTO poll_options (room_id, poll_id, position, body) VALUES ($1, $2, $3, $4)",
             )
             .bind(self.room)
-            .bind(&id)
+            .bind(id)
             .bind(position)
             .bind(text)
             .execute(&mut *connection)
             .await?;
         }
-        self.found(connection, &id).await
+        self.found(connection, id).await
     }
 
     async fn close(

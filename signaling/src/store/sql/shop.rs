@@ -31,9 +31,13 @@ impl Batch<'_> {
         connection: &mut Connection,
         change: &Change,
     ) -> Result<Outcome, StoreError> {
-        let mut shelf = shelf(connection, self.room).await?;
+        let before = shelf(connection, self.room).await?;
+        let mut shelf = before.clone();
         if let Err(unfit) = shelf.apply(change) {
             return Ok(Outcome::Unfit(unfit));
+        }
+        if shelf == before {
+            return Ok(Outcome::Shop(shelf.into()));
         }
         match change {
             Change::Add(product) => self.add(connection, &shelf, &product.id).await?,

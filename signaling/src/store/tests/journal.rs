@@ -5,6 +5,7 @@ use super::*;
 on_each_database! {
     events_are_numbered_without_gaps_by_many_at_once
     a_message_that_was_sent_twice_is_stored_once
+    a_poll_is_opened_once_whoever_opens_it_again
     a_change_of_status_is_in_row_journal_and_outbox
 }
 
@@ -46,6 +47,35 @@ async fn a_message_that_was_sent_twice_is_stored_once(base: Base) {
     assert_eq!(found.message_count, 1);
 }
 
+async fn a_poll_is_opened_once_whoever_opens_it_again(base: Base) {
+    let id = room(1).id;
+    base.create(&room(1), "key").await;
+    let open = async |poll: &str| {
+        let open = PollDeed::Open {
+            id: poll.to_owned(),
+            question: "Which?".to_owned(),
+            options: vec!["This".to_owned(), "That".to_owned()],
+        };
+        base.poll(&id, open).await
+    };
+    let first = open("b").await;
+    // Its server ended before it could say so.
+    assert_eq!(open("b").await, first);
+    let close = PollDeed::Close {
+        poll: "b".to_owned(),
+    };
+    let closed = base.poll(&id, close).await;
+    assert_eq!((closed.open, open("b").await), (false, closed.clone()));
+    // One that failed, and is opened under its old name after another one, is the last.
+    while Timestamp::now().millis() <= first.opened_at {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    let last = open("a").await;
+    assert!(last.is_after(&closed));
+    let found = base.stores.floor.last_poll(&id).await.unwrap();
+    assert_eq!(found, Some(last));
+}
+
 async fn a_change_of_status_is_in_row_journal_and_outbox(base: Base) {
     let room = room(1);
     base.create(&room, "key").await;
@@ -70,4 +100,18 @@ async fn a_change_of_status_is_in_row_journal_and_outbox(base: Base) {
     let told = base.stores.delivery_log.deliveries("w", &query).await;
     let told: Vec<String> = told.unwrap().into_iter().map(|it| it.kind).collect();
     assert_eq!(told, ["room.status", "room.status"]);
+}
+
+impl Base {
+    async fn poll(&self, room: &RoomId, deed: PollDeed) -> Poll {
+        let entries = [Entry::Poll(deed)];
+        let outcomes = self.stores.journal.append(room, &entries).await;
+        let Outcome::Floor(floor) = outcomes.unwrap().remove(0) else {
+            panic!("an outcome of something else")
+        };
+        let Floor::Poll(poll) = *floor else {
+            panic!("{floor:?}")
+        };
+        poll
+    }
 }

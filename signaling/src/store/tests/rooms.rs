@@ -109,23 +109,27 @@ async fn what_is_created_within_a_room_is_answered_once_for_each_key(base: Base)
     };
     let creations = &base.stores.creations;
     let now = Timestamp::now();
-    let claim = async |name: &str, request: &str, after_s| {
-        let now = now.plus(Duration::from_secs(after_s));
-        creations.claim(&key(name, request), now).await.unwrap()
+    // What is created is named after when it is.
+    let claim = async |name: &str, request: &str, after_s: u64| {
+        let (id, now) = (after_s.to_string(), now.plus(Duration::from_secs(after_s)));
+        let key = key(name, request);
+        creations.claim(&key, &id, now).await.unwrap()
     };
-    assert_eq!(claim("k", "r", 0).await, Claim::Free);
+    let free = |id: &str| Claim::Free(id.to_owned());
+    assert_eq!(claim("k", "r", 0).await, free("0"));
     assert_eq!(claim("k", "r", 1).await, Claim::UnderWay);
     assert_eq!(claim("k", "other", 1).await, Claim::Other);
-    // Its server ended in it.
-    assert_eq!(claim("k", "r", 61).await, Claim::Free);
+    // Its server ended in it; what it may have made has the same name.
+    assert_eq!(claim("k", "r", 61).await, free("0"));
+    assert_eq!(claim("k", "r", 62).await, Claim::UnderWay);
     creations.answer(&key("k", "r"), "{}").await.unwrap();
     creations.release(&key("k", "r")).await.unwrap();
     assert_eq!(claim("k", "r", 999).await, Claim::Answered("{}".to_owned()));
     assert_eq!(claim("k", "other", 999).await, Claim::Other);
     // What was not created leaves the key free.
-    assert_eq!(claim("k2", "r", 0).await, Claim::Free);
+    assert_eq!(claim("k2", "r", 0).await, free("0"));
     creations.release(&key("k2", "r")).await.unwrap();
-    assert_eq!(claim("k2", "other", 0).await, Claim::Free);
+    assert_eq!(claim("k2", "other", 1).await, free("1"));
     // Rooms have keys from the same ring.
     let made = base
         .stores

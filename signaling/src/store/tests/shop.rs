@@ -2,11 +2,13 @@
 
 use super::*;
 use serde_json::json;
+use uuid::Uuid;
 
 use crate::shop::{Change, NewOrder, NewProduct, OrderBody, Product, Shelf, Unfit};
 
 on_each_database! {
     products_are_kept_in_their_order_with_one_featured
+    a_product_is_added_once_whoever_adds_it_again
     an_order_counts_once_whatever_comes_twice_and_in_which_order
     an_order_says_what_its_product_does_not
 }
@@ -57,6 +59,24 @@ async fn products_are_kept_in_their_order_with_one_featured(base: Base) {
     assert_eq!((kept.list.last(), &kept.featured_id), (Some(&last), &None));
     base.stores.rooms.remove(&id).await.unwrap();
     assert_eq!(base.stores.shop.shelf(&id).await.unwrap(), Shelf::default());
+}
+
+async fn a_product_is_added_once_whoever_adds_it_again(base: Base) {
+    let id = room(1).id;
+    base.create(&room(1), "key").await;
+    let tea = product(&json!({ "externalId": "tea" }));
+    let add = Change::Add(tea.clone().into());
+    let told = base.sell(&id, add.clone()).await.unwrap();
+    assert_eq!(told.list, std::slice::from_ref(&tea));
+    // Its server ended before it could say so, and the host changed something since.
+    let patch = serde_json::from_value(json!({ "name": "Green tea" })).unwrap();
+    let edit = Change::Edit {
+        product: tea.id,
+        patch: Box::new(patch),
+    };
+    let edited = base.sell(&id, edit).await.unwrap();
+    assert_eq!(base.sell(&id, add).await.unwrap(), edited);
+    assert_eq!(base.stores.shop.shelf(&id).await.unwrap(), *edited);
 }
 
 async fn an_order_counts_once_whatever_comes_twice_and_in_which_order(base: Base) {
@@ -167,7 +187,7 @@ fn product(more: &serde_json::Value) -> Product {
     let mut json = json!({ "name": "Tea", "price": 450, "currency": "EUR" });
     merge(&mut json, more);
     let new: NewProduct = serde_json::from_value(json).unwrap();
-    new.check().unwrap()
+    new.check(Uuid::now_v7().to_string()).unwrap()
 }
 
 fn order_of(more: serde_json::Value) -> NewOrder {

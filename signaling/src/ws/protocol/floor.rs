@@ -2,6 +2,7 @@
 
 use serde::Deserialize;
 use utoipa::ToSchema;
+use uuid::Uuid;
 
 use crate::auth::Action;
 use crate::chat::{MAX_MESSAGE_ID, clean, is_name};
@@ -30,7 +31,7 @@ impl NewPoll {
     ///
     /// # Errors
     /// `bad_message`, `text_empty`.
-    pub(crate) fn check(self) -> Result<PollDeed, ApiError> {
+    pub(crate) fn check(self, id: String) -> Result<PollDeed, ApiError> {
         if !(2..=6).contains(&self.options.len()) {
             let text = "`options` has two to six texts.";
             return Err(ApiError::new(Code::BadMessage, text));
@@ -38,6 +39,7 @@ impl NewPoll {
         let options = self.options.iter();
         let options = options.map(|PollAnswer(text)| line("options", text, 80));
         Ok(PollDeed::Open {
+            id,
             question: line("question", &self.question, 200)?,
             options: options.collect::<Result<_, _>>()?,
         })
@@ -145,7 +147,7 @@ impl PollMessage {
     /// The first field that cannot be used.
     pub(crate) fn deed(self, by: Author) -> Result<PollDeed, ApiError> {
         Ok(match self {
-            Self::Open(new) => new.check()?,
+            Self::Open(new) => new.check(Uuid::now_v7().to_string())?,
             Self::Close(ClosePoll { poll_id: poll }) => PollDeed::Close { poll },
             Self::Vote(VotePoll { poll_id, option }) => PollDeed::Vote {
                 poll: poll_id,
