@@ -174,10 +174,11 @@ pub(crate) struct Logout {
 pub(crate) async fn logout(
     State(app): State<Arc<App>>,
     bearer: Bearer,
-    Body(logout): Body<Logout>,
+    logout: Option<Body<Logout>>,
 ) -> Result<StatusCode, ApiError> {
     let identity = bearer.required()?;
-    app.sign_ins.sign_out(&identity, logout.everywhere).await?;
+    let Logout { everywhere } = Body::or_default(logout);
+    app.sign_ins.sign_out(&identity, everywhere).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -1,8 +1,9 @@
 //! JSON bodies, and what is wrong with those that are none.
 
-use axum::body::Bytes;
-use axum::extract::{FromRequest, Request};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::body::{Bytes, HttpBody as _};
+use axum::extract::{FromRequest, OptionalFromRequest, Request};
+use axum::http::header::CONTENT_TYPE;
+use axum::http::{HeaderMap, StatusCode};
 use serde::de::{DeserializeOwned, IgnoredAny};
 use utoipa::PartialSchema;
 
@@ -31,6 +32,27 @@ impl<T: DeserializeOwned + PartialSchema, S: Send + Sync> FromRequest<S> for Bod
                 "The body could not be read.",
             )),
         }
+    }
+}
+
+impl<T: DeserializeOwned + PartialSchema, S: Send + Sync> OptionalFromRequest<S> for Body<T> {
+    type Rejection = ApiError;
+
+    /// Returns `None` for a request that has no body at all.
+    async fn from_request(request: Request, state: &S) -> Result<Option<Self>, ApiError> {
+        let is_empty = request.body().is_end_stream();
+        if is_empty && !request.headers().contains_key(CONTENT_TYPE) {
+            return Ok(None);
+        }
+        let body = <Self as FromRequest<S>>::from_request(request, state);
+        body.await.map(Some)
+    }
+}
+
+impl<T: Default> Body<T> {
+    /// Returns what is said where nothing has to be.
+    pub(crate) fn or_default(body: Option<Self>) -> T {
+        body.map_or_else(T::default, |Self(said)| said)
     }
 }
 
@@ -64,7 +86,7 @@ pub(crate) fn read<T: DeserializeOwned>(
 }
 
 fn is_json(headers: &HeaderMap) -> bool {
-    let value = headers.get(header::CONTENT_TYPE);
+    let value = headers.get(CONTENT_TYPE);
     let value = value.and_then(|value| value.to_str().ok());
     let media_type = value.and_then(|value| value.split(';').next());
     let media_type = media_type.unwrap_or_default().trim().to_ascii_lowercase();
@@ -196,7 +218,7 @@ mod tests {
             ("application/jsonp", false),
         ] {
             let mut headers = HeaderMap::new();
-            headers.insert(header::CONTENT_TYPE, value.parse().unwrap());
+            headers.insert(CONTENT_TYPE, value.parse().unwrap());
             assert_eq!(is_json(&headers), is, "{value}");
         }
         assert!(!is_json(&HeaderMap::new()));

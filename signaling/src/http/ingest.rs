@@ -65,7 +65,7 @@ pub(crate) async fn rotate(
     bearer: Bearer,
     RoomInPath(room): RoomInPath,
     headers: HeaderMap,
-    Body(rotation): Body<Rotation>,
+    rotation: Option<Body<Rotation>>,
 ) -> Result<Json<Ingest>, ApiError> {
     let identity = bearer.required()?;
     let (record, role, _) = app.enter(&identity, &room).await?;
@@ -78,7 +78,7 @@ pub(crate) async fn rotate(
     if !set.await.map_err(ApiError::store)? {
         return Err(ApiError::no_room());
     }
-    let stopped = if rotation.stop_encoder {
+    let stopped = if Body::or_default(rotation).stop_encoder {
         app.resources.end_other_keys(&record.id, &hash).await
     } else {
         0

@@ -5,8 +5,9 @@ use std::sync::LazyLock;
 use axum::http::header;
 use axum::response::{Html, IntoResponse, Response};
 use serde::Serialize;
+use utoipa::openapi::request_body::RequestBody;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
-use utoipa::openapi::{ContentBuilder, Ref, ResponseBuilder, content::Content};
+use utoipa::openapi::{ContentBuilder, Ref, RefOr, Required, ResponseBuilder, content::Content};
 use utoipa::{Modify, OpenApi, ToSchema};
 
 use super::rooms::{
@@ -96,11 +97,30 @@ impl Modify for Everywhere {
                 &mut path.delete,
             ];
             for operation in operations.into_iter().flatten() {
+                if let Some(RefOr::T(body)) = &mut operation.request_body
+                    && is_optional(body)
+                {
+                    body.required = Some(Required::False);
+                }
                 let responses = &mut operation.responses.responses;
                 responses.insert("default".to_owned(), problem.clone().into());
             }
         }
     }
+}
+
+/// Returns whether a request may be without its body: where nothing in it has to be said.
+fn is_optional(body: &RequestBody) -> bool {
+    const OPTIONAL: [&str; 3] = ["/JoinParameters", "/Logout", "/Rotation"];
+    let mut names = body.content.values().filter_map(|content| match content {
+        RefOr::T(Content {
+            schema: Some(RefOr::Ref(schema)),
+            ..
+        }) => Some(&schema.ref_location),
+        RefOr::Ref(_) | RefOr::T(_) => None,
+    });
+    let is_optional = |name: &String| OPTIONAL.iter().any(|end| name.ends_with(end));
+    names.any(is_optional)
 }
 
 /// Returns the description as it stands in docs/openapi.json.

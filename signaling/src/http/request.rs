@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::{HeaderName, HeaderValue, Method};
+use axum::http::header::HOST;
+use axum::http::{HeaderName, HeaderValue, Method, Version};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use tracing::{Instrument, debug, info_span};
@@ -34,7 +35,15 @@ pub(crate) async fn name_and_time(
         request = id.to_str().unwrap_or_default(),
         method = %request.method()
     );
-    let answered = tokio::time::timeout(TIMEOUT, next.run(request)).instrument(span.clone());
+    let answer = async {
+        if request.version() == Version::HTTP_11 && !request.headers().contains_key(HOST) {
+            // RFC 9112, section 3.2.
+            let text = "An HTTP/1.1 request has a Host header.";
+            return ApiError::new(Code::BadMessage, text).into_response();
+        }
+        next.run(request).await
+    };
+    let answered = tokio::time::timeout(TIMEOUT, answer).instrument(span.clone());
     let mut response = answered.await.unwrap_or_else(|_| {
         let text = "The request took too long; it may have been carried out.";
         ApiError::new(Code::TimedOut, text).into_response()

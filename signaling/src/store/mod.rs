@@ -176,6 +176,12 @@ pub(crate) async fn open(location: &Location) -> Result<Stores, StoreError> {
 /// # Errors
 /// The database cannot be read or the file not be written.
 pub(crate) async fn back_up(location: &Location, to: &Path) -> Result<(), StoreError> {
+    if let Location::Sqlite(file) = location
+        && !file.exists()
+    {
+        let text = format!("{}: there is no such database", file.display());
+        return Err(StoreError::Backup(text));
+    }
     // Hashes of passwords are in it: it is the owner's alone before anything is written.
     private(to).map_err(|error| StoreError::Backup(format!("{}: {error}", to.display())))?;
     let done = match location {

@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 use crate::harness::{TestServer, call, masked, send};
 
@@ -421,6 +423,48 @@ async fn an_address_that_is_no_text_is_a_problem_with_a_code_too() {
         let reply = call(server.http(), method, path, None, body).await;
         assert_eq!(reply.status, 404, "{path}: {}", reply.body);
         assert_eq!(reply.body["code"], "not_found", "{path}: {}", reply.body);
+    }
+    server.server.stop().await;
+}
+
+#[tokio::test]
+async fn who_has_nothing_to_say_needs_no_body() {
+    let server = TestServer::start().await;
+    let token = server.token("Ann").await;
+    let room = server.room(&token, json!({ "title": "Mine" })).await;
+    for (path, status) in [
+        (format!("/api/v1/rooms/{room}/join"), 200),
+        (format!("/api/v1/rooms/{room}/ingest/rotate"), 200),
+        ("/api/v1/rooms".to_owned(), 400),
+        ("/api/v1/auth/logout".to_owned(), 204),
+    ] {
+        let reply = call(server.http(), "POST", &path, Some(&token), None).await;
+        assert_eq!(reply.status, status, "{path}: {}", reply.body);
+    }
+    server.server.stop().await;
+}
+
+#[tokio::test]
+async fn a_request_that_names_no_host_is_refused() {
+    let server = TestServer::start().await;
+    for (head, status) in [
+        (
+            "GET /healthz HTTP/1.1\r\nConnection: close\r\n",
+            "HTTP/1.1 400",
+        ),
+        (
+            "GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n",
+            "HTTP/1.1 200",
+        ),
+        // Which came before there were hosts.
+        ("GET /healthz HTTP/1.0\r\n", "HTTP/1.0 200"),
+    ] {
+        let mut stream = TcpStream::connect(server.http()).await.unwrap();
+        let request = format!("{head}\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.starts_with(status), "{head}: {answer}");
     }
     server.server.stop().await;
 }
