@@ -130,9 +130,7 @@ impl Metrics {
         self.paths.add(before, now);
         self.peers
             .add(signed(now.population.0) - signed(before.population.0));
-        self.tcp
-            .open
-            .add(signed(now.connections) - signed(before.connections));
+        self.tcp.add(before.connections, now.connections);
         self.waiting
             .add(signed(now.waiting) - signed(before.waiting));
         self.rooms
@@ -206,7 +204,7 @@ fn reason_label(reason: DisconnectReason) -> &'static str {
     }
 }
 
-fn signed(count: usize) -> i64 {
+pub(crate) fn signed(count: usize) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
 }
 

@@ -25,7 +25,7 @@ pub(crate) struct Totals {
     /// What connections have counted.
     pub(crate) tcp: tcp::Counts,
     /// Connections of peers that are here now.
-    pub(crate) connections: usize,
+    pub(crate) connections: tcp::Census,
     /// Media for other shards dropped because their inbox was full.
     pub(crate) dropped_messages: u64,
     /// Peers and rooms here now.

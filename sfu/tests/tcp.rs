@@ -173,6 +173,33 @@ fn checks_are_answered_in_frames_however_they_come() {
 }
 
 #[test]
+fn who_never_ends_sending_keeps_no_datagram_waiting() {
+    let unit = Unit::start(1, TcpListen::WithUdp);
+    let (server, other) = (unit.expect(1), unit.expect(2));
+    let mut stream = unit.connect();
+    let first = framed(&check(&server, &server.pwd));
+    stream.write_all(&first).unwrap();
+    assert!(is_success(&read_frame(&mut stream)));
+    let flooding = std::thread::spawn(move || {
+        // Frames of nothing, the cheapest to send, until it is hung up on.
+        let frames = [0; 64 << 10];
+        while stream.write_all(&frames).is_ok() {}
+    });
+    let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
+    udp.set_read_timeout(Some(PATIENCE)).unwrap();
+    let to = unit.handle.candidates()[0];
+    let mut answer = [0; 1500];
+    for _ in 0..20 {
+        udp.send_to(&check(&other, &other.pwd), to).unwrap();
+        let read = udp.recv(&mut answer).unwrap();
+        assert!(is_success(&answer[..read]));
+    }
+    unit.handle.send(Command::RemovePeer(PeerId(1))).unwrap();
+    flooding.join().unwrap();
+    unit.stop();
+}
+
+#[test]
 fn a_connection_finds_the_shard_that_has_its_peer() {
     let unit = Unit::start(3, TcpListen::WithUdp);
     let server = unit.expect(1);

@@ -228,6 +228,34 @@ fn who_comes_back_on_another_connection_goes_on_there() {
 }
 
 #[test]
+fn who_was_held_up_on_a_connection_that_ended_gets_a_keyframe_on_the_next() {
+    let mut framed = Framed::new(20, 1);
+    let viewer = framed.viewer;
+    framed.stage.stall(viewer, true);
+    framed.stage.run(2 * SECOND);
+    let at = (framed.stage.now, framed.path());
+    let mut old = framed.stage.actors[viewer].stream.take().unwrap();
+    old.close(at, &mut framed.stage.nodes);
+    let keyframes = |stage: &Stage| stage.nodes[0].counters().keyframes_requested;
+    let before = (
+        keyframes(&framed.stage),
+        framed.stage.watching(viewer).frames,
+    );
+    framed.stage.actors[viewer].stream = Some(Stream::new(8));
+    framed.stage.actors[viewer].peer.config.address = address("10.9.77.1:51000");
+    let now = framed.stage.now;
+    framed.stage.actors[viewer].peer.check(now);
+    framed.stage.run(SECOND / 2);
+    assert_eq!(
+        keyframes(&framed.stage),
+        before.0 + 1,
+        "its decoder does not have to ask"
+    );
+    let shown = framed.stage.watching(viewer).frames - before.1;
+    assert!(shown > 5, "{shown}");
+}
+
+#[test]
 fn what_was_asked_for_again_on_a_connection_that_ended_keeps_no_shard_awake() {
     let mut framed = Framed::new(18, 1);
     framed.stage.run(2 * SECOND);

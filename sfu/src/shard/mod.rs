@@ -170,6 +170,10 @@ impl Shard {
             }
             self.work().await;
             self.note_work(began);
+            if !self.connections.is_empty() {
+                // Or one whose input never ends would keep the runtime from looking at the others.
+                tokio::task::yield_now().await;
+            }
         }
         self.show_totals();
     }
@@ -316,7 +320,7 @@ impl Shard {
         self.totals.core = *self.node.counters();
         self.totals.socket = self.socket.counts();
         self.totals.tcp = self.connections.counts();
-        self.totals.connections = self.connections.len();
+        self.totals.connections = self.connections.census();
         self.totals.population = self.node.population();
         self.totals.waiting = self.jobs.len();
         self.wiring.metrics.add(&self.shown, &self.totals);

@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use klieg_sfu_core::Path;
 use klieg_sfu_core::framed::{Backlog, Deframer, SendQueue};
@@ -141,6 +141,14 @@ impl Connection {
         let backlog = self.queue.backlog();
         let told = std::mem::replace(&mut self.told, backlog);
         (backlog != told || backlog != Backlog::Low).then_some(backlog)
+    }
+
+    /// Has the kernel forget what has not left when the connection closes; it would try for minutes, in memory that nobody counts.
+    pub(super) fn abandon(&self) {
+        let socket = socket2::SockRef::from(&self.stream);
+        if let Err(error) = socket.set_linger(Some(Duration::ZERO)) {
+            tracing::debug!(%error, "what waits on a closed connection is tried on");
+        }
     }
 
     /// Returns what the kernel may keep of what leaves, in bytes as it counts them.

@@ -1,7 +1,8 @@
 //! Where connections wait until their first frame has come: on a thread of its own, so that who says nothing, or says it
 //! slowly, costs no shard anything. What is no check, or comes from nobody, is closed without a word.
 
-use std::collections::VecDeque;
+use std::cmp::Reverse;
+use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -13,6 +14,7 @@ use klieg_sfu_core::Path;
 use klieg_sfu_core::framed::{MAX_FRAME, first_frame};
 use klieg_sfu_core::transport::local_ufrag;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::task::AbortHandle;
 
@@ -113,15 +115,22 @@ impl Lobby {
 
     async fn welcome(self: Arc<Self>, listener: TcpListener, mut stopped: watch::Receiver<()>) {
         let mut waiting = Waiting::default();
+        let mut fails = false;
         loop {
             let accepted = tokio::select! {
                 accepted = listener.accept() => accepted,
                 _ = stopped.changed() => return,
             };
             match accepted {
-                Ok((stream, remote)) => self.admit(&mut waiting, stream, remote),
+                Ok((stream, remote)) => {
+                    fails = false;
+                    self.admit(&mut waiting, stream, remote);
+                }
                 Err(error) => {
-                    tracing::debug!(%error, "no connection accepted");
+                    self.metrics.fail();
+                    if !std::mem::replace(&mut fails, true) {
+                        tracing::warn!(%error, "no TCP connection for media is accepted");
+                    }
                     tokio::time::sleep(PAUSE).await;
                 }
             }
@@ -151,19 +160,31 @@ impl Lobby {
     }
 
     /// Gives a connection to a shard; that passes it on if its peer is elsewhere.
-    fn hand_over(&self, mut incoming: Incoming) -> Result<(), Refused> {
-        let next = self.next.fetch_add(1, Ordering::Relaxed) % self.shards.len().max(1);
-        let shard = self.shards.get(next).ok_or(Refused::Busy)?;
-        let place = Arc::clone(&shard.places).try_acquire_owned();
-        incoming.place = Some(place.map_err(|_| Refused::Busy)?);
-        let handed = shard.inbox.try_send(Input::Connection(Box::new(incoming)));
-        handed.map_err(|_| Refused::Busy)
+    fn hand_over(&self, incoming: Incoming) -> Result<(), Refused> {
+        let mut incoming = Box::new(incoming);
+        for _ in &self.shards {
+            let next = self.next.fetch_add(1, Ordering::Relaxed) % self.shards.len();
+            let shard = self.shards.get(next).ok_or(Refused::Busy)?;
+            let Ok(place) = Arc::clone(&shard.places).try_acquire_owned() else {
+                continue;
+            };
+            incoming.place = Some(place);
+            let handed = shard.inbox.try_send(Input::Connection(incoming));
+            let Err(TrySendError::Full(back) | TrySendError::Closed(back)) = handed else {
+                return Ok(());
+            };
+            let Input::Connection(back) = back else {
+                break;
+            };
+            incoming = back;
+        }
+        Err(Refused::Busy)
     }
 }
 
 impl Waiting {
-    /// Makes room for another one of a network: where there are too many of it, or in all, the one of them that waited
-    /// longest is shown out. Returns why one was.
+    /// Makes room for another one of a network: where there are too many of it, the one of them that waited longest is shown
+    /// out; where there are too many in all, the one of the site that has most. Returns why one was.
     fn make_room(&mut self, network: IpAddr) -> Option<Refused> {
         self.0.retain(|guest| !guest.task.is_finished());
         let mut theirs = (0..).zip(&self.0).filter(|(_, it)| it.network == network);
@@ -171,12 +192,24 @@ impl Waiting {
         let (oldest, reason) = if theirs.count() + 1 >= MAX_OF_ADDRESS {
             (first, Refused::Crowded)
         } else if self.0.len() >= MAX_WAITING {
-            (0, Refused::Full)
+            (self.most_crowded(), Refused::Full)
         } else {
             return None;
         };
         self.0.remove(oldest)?.task.abort();
         Some(reason)
+    }
+
+    /// Returns the place of the one that has waited longest of the site that has most that wait: who has very many networks cannot
+    /// have the others shown out.
+    fn most_crowded(&self) -> usize {
+        let mut crowds: HashMap<IpAddr, (usize, Reverse<usize>)> = HashMap::new();
+        for (place, guest) in self.0.iter().enumerate() {
+            let crowd = crowds.entry(site(guest.network));
+            crowd.or_insert((0, Reverse(place))).0 += 1;
+        }
+        let most = crowds.into_values().max();
+        most.map_or(0, |(_, Reverse(oldest))| oldest)
     }
 }
 
@@ -220,6 +253,17 @@ fn network(address: IpAddr) -> IpAddr {
         IpAddr::V6(address) => {
             let [a, b, c, d, ..] = address.segments();
             Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0).into()
+        }
+    }
+}
+
+/// Returns the site that a network is of: an address, or what one is given of IPv6 at most (RFC 6177: 2^80).
+fn site(network: IpAddr) -> IpAddr {
+    match network {
+        IpAddr::V4(_) => network,
+        IpAddr::V6(network) => {
+            let [a, b, c, ..] = network.segments();
+            Ipv6Addr::new(a, b, c, 0, 0, 0, 0, 0).into()
         }
     }
 }
@@ -365,6 +409,34 @@ mod tests {
         }
         let oldest = waiting.0.front().map(|guest| guest.network);
         assert_eq!(oldest, Some(guest(2000 - 512).network));
+    }
+
+    #[tokio::test]
+    async fn who_has_very_many_networks_has_nobody_else_shown_out() {
+        let mut waiting = Waiting::default();
+        let come = |waiting: &mut Waiting, network: IpAddr| {
+            let gave_way = waiting.make_room(network);
+            let task = tokio::spawn(std::future::pending::<()>()).abort_handle();
+            waiting.0.push_back(Guest { network, task });
+            gave_way
+        };
+        let honest: Vec<IpAddr> = (1..=9).map(|it| IpAddr::from([192, 0, 2, it])).collect();
+        for &network in &honest {
+            assert_eq!(come(&mut waiting, network), None);
+        }
+        for number in 0..5000 {
+            let theirs = Ipv6Addr::new(0x2001, 0xdb8, 1, number, 0, 0, 0, 0);
+            come(&mut waiting, theirs.into());
+        }
+        let are_there = honest.iter().map(|it| {
+            waiting
+                .0
+                .iter()
+                .filter(|guest| guest.network == *it)
+                .count()
+        });
+        assert_eq!(are_there.collect::<Vec<_>>(), [1; 9]);
+        assert_eq!(waiting.0.len(), MAX_WAITING);
     }
 
     #[test]

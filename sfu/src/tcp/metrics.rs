@@ -2,6 +2,9 @@
 
 use prometheus::{IntCounter, IntCounterVec, IntGauge, Opts, Registry};
 
+use super::connections::Census;
+use crate::metrics::signed;
+
 /// Why a connection was refused: it belongs to nobody, or there is no room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Refused {
@@ -57,6 +60,8 @@ pub(crate) enum Closed {
     Unused,
     /// Its peer has opened too many, and this one it can do without.
     Replaced,
+    /// It takes nothing, and its peer uses another.
+    Stalled,
     /// Its peer is gone.
     Over,
 }
@@ -69,6 +74,7 @@ impl Closed {
             Self::Oversized => "oversized",
             Self::Unused => "unused",
             Self::Replaced => "replaced",
+            Self::Stalled => "stalled",
             Self::Over => "over",
         }
     }
@@ -78,10 +84,13 @@ impl Closed {
 #[derive(Debug)]
 pub(crate) struct TcpMetrics {
     accepted: IntCounter,
+    failed: IntCounter,
     refused: IntCounterVec,
     closed: IntCounterVec,
     /// Connections of peers.
-    pub(crate) open: IntGauge,
+    open: IntGauge,
+    selected: IntGauge,
+    stalled: IntGauge,
 }
 
 impl TcpMetrics {
@@ -96,8 +105,14 @@ impl TcpMetrics {
             "TCP connections to the media port.",
         )?;
         registry.register(Box::new(accepted.clone()))?;
+        let failed = IntCounter::new(
+            "klieg_sfu_tcp_accept_errors_total",
+            "Times that no TCP connection could be accepted: the process has no more descriptors, say.",
+        )?;
+        registry.register(Box::new(failed.clone()))?;
         Ok(Self {
             accepted,
+            failed,
             refused: by_reason(
                 "klieg_sfu_tcp_refused_total",
                 "TCP connections that became nobody's, by reason.",
@@ -111,11 +126,37 @@ impl TcpMetrics {
                 "tcp_connections",
                 "TCP connections that belong to peers.",
             )?,
+            selected: crate::metrics::gauge(
+                registry,
+                "tcp_selected_connections",
+                "TCP connections that media goes by.",
+            )?,
+            stalled: crate::metrics::gauge(
+                registry,
+                "tcp_stalled_connections",
+                "TCP connections that media goes by and that do not take all of it.",
+            )?,
         })
+    }
+
+    /// Adds what has changed in a shard.
+    pub(crate) fn add(&self, before: Census, now: Census) {
+        for (gauge, now, before) in [
+            (&self.open, now.open, before.open),
+            (&self.selected, now.selected, before.selected),
+            (&self.stalled, now.stalled, before.stalled),
+        ] {
+            gauge.add(signed(now) - signed(before));
+        }
     }
 
     pub(super) fn accept(&self) {
         self.accepted.inc();
+    }
+
+    /// Counts one that could not be accepted.
+    pub(super) fn fail(&self) {
+        self.failed.inc();
     }
 
     /// Counts one that was refused.

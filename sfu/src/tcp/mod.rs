@@ -13,7 +13,7 @@ mod connections;
 
 mod metrics;
 
-pub(crate) use connections::{Connections, Counts, News};
+pub(crate) use connections::{Census, Connections, Counts, News};
 pub(crate) use listen::bind;
 pub(crate) use lobby::{Incoming, Lobby};
 pub(crate) use metrics::{Refused, TcpMetrics};

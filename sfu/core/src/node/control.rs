@@ -150,11 +150,13 @@ impl Node {
                 Some(TransportEvent::PathChanged(path)) => {
                     self.counters.path_changes += 1;
                     tracing::debug!(peer = peer.id.0, remote = %path.remote, "path changed");
-                    if let Role::Viewer(viewer) = &mut peer.role {
-                        viewer.handle_path_change(now);
+                    let key = peer.room;
+                    if let Role::Viewer(viewer) = &mut peer.role
+                        && viewer.handle_path_change(now)
+                    {
+                        self.show_picture(now, index, key);
                     }
                     // A keyframe that came while the address proved itself was not sent.
-                    let key = peer.room;
                     self.show_waiting(now, index, key);
                 }
                 Some(TransportEvent::Closed) => {

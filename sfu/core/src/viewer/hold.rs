@@ -50,6 +50,11 @@ impl Hold {
         self.backlog != Backlog::Low
     }
 
+    /// Returns whether anything waits, or what did is still to be sent.
+    pub(super) fn is_behind(self) -> bool {
+        self.is_held() || self.is_late
+    }
+
     /// Takes note that nothing waits in the cache.
     pub(super) fn forget_late(&mut self) {
         self.is_late = false;

@@ -303,10 +303,16 @@ impl Viewer {
         }
     }
 
-    /// Takes another path to the viewer.
-    pub(crate) fn handle_path_change(&mut self, now: Instant) {
-        self.hold = Hold::default();
+    /// Takes another path to the viewer. What waited on the one before for longer than can be sent again is lost: a picture that was held up there
+    /// ends, and goes on at a keyframe. Returns whether it does.
+    pub(crate) fn handle_path_change(&mut self, now: Instant) -> bool {
+        let hold = std::mem::take(&mut self.hold);
         self.bandwidth.handle_path_change(now);
+        let ends = hold.is_behind() && self.shown().is_some();
+        if ends {
+            self.end_picture();
+        }
+        ends
     }
 
     /// Returns whether the viewer negotiated a payload type for `format`, or has no such m-line.

@@ -17,7 +17,7 @@ use super::ready::{Bell, Ready};
 
 /// Connections of one peer; when there is another, one goes that it can do without. A browser opens one from each of
 /// its addresses to each of ours, two by two say, and as many again while ICE restarts. Only by one of them anything
-/// but checks goes, so the others' queues stay empty.
+/// but checks goes: another whose queue fills is closed.
 const MAX_OF_PEER: usize = 8;
 /// How long one may be open on which nothing counts.
 const UNUSED: Duration = Duration::from_secs(10);
@@ -37,6 +37,16 @@ pub(crate) struct Counts {
     pub(crate) dropped_full: u64,
     /// Datagrams whose connection had ended.
     pub(crate) dropped_gone: u64,
+}
+
+/// How many connections there are now.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Census {
+    pub(crate) open: usize,
+    /// Those that media goes by, as of the last sweep.
+    pub(crate) selected: usize,
+    /// Those of them that do not take all that is sent.
+    pub(crate) stalled: usize,
 }
 
 /// What the shard's node has to know.
@@ -62,6 +72,7 @@ pub(crate) struct Connections {
     /// Scratch for what is read.
     buffer: Vec<u8>,
     counts: Counts,
+    census: Census,
 }
 
 impl Connections {
@@ -75,12 +86,21 @@ impl Connections {
             last: 0,
             buffer: Vec::new(),
             counts: Counts::default(),
+            census: Census::default(),
         }
     }
 
-    /// Returns how many there are.
-    pub(crate) fn len(&self) -> usize {
-        self.open.len()
+    /// Returns whether there are none.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.open.is_empty()
+    }
+
+    /// Returns how many there are, and of what use.
+    pub(crate) fn census(&self) -> Census {
+        Census {
+            open: self.open.len(),
+            ..self.census
+        }
     }
 
     /// Returns what they have counted.
@@ -183,16 +203,25 @@ impl Connections {
 
     /// Closes those that are of no use any more. `standing` tells what one is to its peer.
     pub(crate) fn sweep(&mut self, now: Instant, standing: impl Fn(PeerIndex, Path) -> Standing) {
-        let counts = &mut self.counts;
+        let (counts, mut census) = (&mut self.counts, Census::default());
         let ended = self.open.iter_mut().filter_map(|(id, connection)| {
             let age = |at: Instant| now.saturating_duration_since(at);
-            let reason = match standing(connection.peer, connection.path) {
+            let standing = standing(connection.peer, connection.path);
+            if standing == Standing::Selected {
+                census.selected += 1;
+                census.stalled += usize::from(connection.told != Backlog::Low);
+            }
+            let reason = match standing {
                 Standing::Over => {
                     let is_flushed = connection.flush(counts).is_err() || connection.is_flushed();
                     let since = *connection.over_at.get_or_insert(now);
                     (is_flushed || age(since) > FAREWELL).then_some(Closed::Over)
                 }
                 Standing::Unused if age(connection.opened_at) > UNUSED => Some(Closed::Unused),
+                // What waits there is for nobody: answers to checks that are not read, or what was sent before another was selected.
+                Standing::Unused | Standing::Used if connection.told != Backlog::Low => {
+                    Some(Closed::Stalled)
+                }
                 Standing::Selected | Standing::Used | Standing::Unused => {
                     (age(connection.heard_at) > IDLE).then_some(Closed::Idle)
                 }
@@ -200,6 +229,7 @@ impl Connections {
             Some((*id, reason?))
         });
         let ended: Vec<_> = ended.collect();
+        self.census = census;
         for (id, reason) in ended {
             self.close(id, reason);
         }
@@ -228,6 +258,9 @@ impl Connections {
 
     fn close(&mut self, id: ConnectionId, reason: Closed) {
         if let Some(connection) = self.open.remove(&id) {
+            if !connection.is_flushed() {
+                connection.abandon();
+            }
             self.metrics.close(reason);
             tracing::debug!(remote = %connection.path.remote, ?reason, "connection closed");
             let news = News::Closed(connection.peer, connection.path);

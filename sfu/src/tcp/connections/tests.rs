@@ -256,13 +256,38 @@ async fn what_is_of_no_use_any_more_is_closed() {
     assert_eq!(stand.metrics.closings(Closed::Idle), 2);
     assert_eq!(sweep(&mut stand, later, Standing::Over), 1);
     assert_eq!(stand.metrics.closings(Closed::Over), 1);
-    assert_eq!(stand.connections.len(), 0);
+    assert_eq!(stand.connections.open.len(), 0);
 
     let (_, _end) = stand.connect(4);
     let soon = Instant::now() + UNUSED / 2;
     assert_eq!(sweep(&mut stand, soon, Standing::Unused), 0);
     assert_eq!(sweep(&mut stand, soon + UNUSED, Standing::Unused), 1);
     assert_eq!(stand.metrics.closings(Closed::Unused), 1);
+}
+
+#[tokio::test]
+async fn what_waits_for_nobody_is_forgotten_by_the_kernel_too() {
+    let mut stand = Stand::new();
+    let (stalled, mut end) = stand.connect(1);
+    let (selected, _other) = stand.connect(2);
+    for number in 0..3000 {
+        stand.send(stalled, &datagram(number));
+        stand.send(selected, &datagram(number));
+    }
+    stand.connections.sweep(Instant::now(), |_, path| {
+        let is_selected = path.connection == Some(selected);
+        if is_selected {
+            Standing::Selected
+        } else {
+            Standing::Used
+        }
+    });
+    assert_eq!(stand.metrics.closings(Closed::Stalled), 1);
+    let census = stand.connections.census();
+    assert_eq!((census.open, census.selected, census.stalled), (1, 1, 1));
+    // Else all that the kernel had would come before the end.
+    let read = end.read_to_end(&mut Vec::new());
+    assert_eq!(read.unwrap_err().kind(), io::ErrorKind::ConnectionReset);
 }
 
 #[tokio::test]
@@ -317,7 +342,7 @@ async fn an_end_that_is_found_while_writing_is_news_at_once() {
         tokio::task::yield_now().await;
     }
     assert_eq!(stand.metrics.closings(Closed::Remote), 1);
-    assert_eq!(stand.connections.len(), 0);
+    assert_eq!(stand.connections.open.len(), 0);
     assert_eq!(stand.send(id, &datagram(2)), []);
     assert_eq!(stand.connections.counts().dropped_gone, 1);
 }
@@ -344,7 +369,7 @@ async fn the_connection_that_a_peer_can_do_without_gives_way() {
     assert_eq!(trim(&mut stand, &[ids[3], ids[5]]), [ids[3]]);
     assert_eq!(trim(&mut stand, &[ids[5]]), [ids[3], ids[5]]);
     assert_eq!(trim(&mut stand, &[]), [ids[1], ids[3], ids[5]]);
-    assert_eq!(stand.connections.len(), MAX_OF_PEER);
+    assert_eq!(stand.connections.open.len(), MAX_OF_PEER);
     // The newest itself, if it alone is of no use.
     let newest = ConnectionId(stand.connections.next_id().0.checked_add(1).unwrap());
     assert_eq!(trim(&mut stand, &[newest]), [ids[1], ids[3], ids[5]]);
