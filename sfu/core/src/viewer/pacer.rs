@@ -9,8 +9,8 @@ pub(super) const BURST: u64 = 16 * 1250;
 /// A step of what is paced, at most: what is sent while the pace is not known, some 15 Mb/s.
 pub(super) const STEP: Duration = Duration::from_millis(5);
 const STEP_BYTES: u64 = 8 * 1250;
-/// Bytes that the first step of a join may have besides, while nothing is known of the path: as much as a TCP connection begins with
-/// (ten segments; RFC 6928, section 2), and many a keyframe.
+/// Bytes of the first step of a join, while nothing is known of the path: as many as a TCP connection begins with (ten segments; RFC 6928,
+/// section 2), and many a keyframe.
 const HEAD_START: u64 = 10 * 1250;
 /// A step that comes late makes up for at most so much: what goes to others took that long.
 const MAX_LATE: Duration = Duration::from_millis(200);
@@ -25,7 +25,7 @@ pub(super) struct Pacer {
     pace: Pace,
     /// Bytes that may leave besides in the step that goes on, because it is late.
     credit: u64,
-    /// What the next step gets of that as the first of a join.
+    /// How large the step is that begins a join; 0 once it has begun.
     head_start: u64,
 }
 
@@ -63,7 +63,7 @@ impl Pacer {
     /// Takes the pace that the path has told.
     pub(super) fn tell(&mut self, now: Instant, pace: Bitrate) {
         self.run_out(now);
-        self.pace = Pace::Told(pace);
+        (self.pace, self.head_start) = (Pace::Told(pace), 0);
     }
 
     /// Takes a pace to begin with.
@@ -118,6 +118,7 @@ impl Pacer {
     }
 
     pub(super) fn add(&mut self, size_bytes: usize) {
+        self.head_start = 0;
         let size = size_bytes as u64;
         let lent = size.min(self.credit);
         self.credit -= lent;
@@ -136,7 +137,8 @@ impl Pacer {
             Some(pace) => pace.bytes_in(late).saturating_sub(self.level),
             None => STEP_BYTES * u64::from(late.subsec_millis() / STEP.subsec_millis()),
         };
-        self.credit = credit.max(std::mem::take(&mut self.head_start));
+        let head_start = self.head_start.saturating_sub(self.step_bytes());
+        self.credit = credit.max(head_start);
     }
 
     fn step_bytes(&self) -> u64 {
@@ -221,7 +223,7 @@ mod tests {
         };
         let sent = [0, 1, 2, 3].map(&mut step);
         // At 4.8 Mb/s 2.4 packets of 1250 bytes leave in a step.
-        assert_eq!(sent, [13, 2, 3, 2]);
+        assert_eq!(sent, [10, 3, 2, 3]);
     }
 
     #[test]
