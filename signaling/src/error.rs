@@ -257,11 +257,16 @@ impl ApiError {
         if !error.is_away() {
             return Self::internal(error);
         }
-        let text = "The database does not answer at present; try again.";
         Self {
             source: Some(error.into()),
-            ..Self::new(Code::Unavailable, text).retry_after(Duration::from_secs(1))
+            ..Self::away()
         }
+    }
+
+    /// Says that the database is away.
+    pub(crate) fn away() -> Self {
+        let text = "The database does not answer at present; try again.";
+        Self::new(Code::Unavailable, text).retry_after(Duration::from_secs(1))
     }
 
     /// Says that nothing is known by this name, in the same words for missing and for hidden rooms.

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use crate::error::{ApiError, Code};
+use crate::error::ApiError;
 use crate::id::{RoomId, SocketId};
 use crate::store::{Entry, JournalStore, Outcome, StoreError};
 use crate::time::Timestamp;
@@ -91,14 +91,21 @@ pub(super) enum CommitError {
     Task(#[from] tokio::task::JoinError),
 }
 
+impl CommitError {
+    fn is_away(&self) -> bool {
+        match self {
+            Self::Store(error) => error.is_away(),
+            Self::Deadline => true,
+            Self::Task(_) => false,
+        }
+    }
+}
+
 impl From<CommitError> for ApiError {
     fn from(error: CommitError) -> Self {
         match error {
             CommitError::Store(error) => Self::store(error),
-            CommitError::Deadline => {
-                let text = "The database does not answer at present; try again.";
-                Self::new(Code::Unavailable, text).retry_after(Duration::from_secs(1))
-            }
+            CommitError::Deadline => Self::away(),
             CommitError::Task(error) => Self::internal(error),
         }
     }
@@ -147,7 +154,11 @@ impl Journal {
             .await
             .unwrap_or_else(|error| Err(error.into()));
         let took = transaction.since.elapsed();
-        let drafts = std::mem::take(&mut transaction.drafts);
+        let mut drafts = std::mem::take(&mut transaction.drafts);
+        if outcomes.as_ref().is_err_and(CommitError::is_away) {
+            // Or who came second would be told of it only after twice the time-out.
+            drafts.extend(self.waiting.drain(..));
+        }
         self.running = None;
         self.start();
         Committed {

@@ -157,6 +157,8 @@ async fn a_room_that_ended_while_the_database_was_away_is_ended_there_too() {
     host.ok("auth", json!({ "token": ann })).await;
     host.ok("join", json!({ "roomId": id })).await;
     cluster.down();
+    let last = refuses_together(&server, &ann, id).await;
+    println!("24 at once were refused after {last:?} at the latest");
     let end = format!("/api/v1/rooms/{id}/end");
     let refused = server.post(&end, Some(&ann), json!({})).await;
     assert_eq!(refused.body["code"], "unavailable");
@@ -202,6 +204,34 @@ async fn refuses(server: &TestServer, ann: &str, (eve, hidden): (&str, &str)) {
         assert_eq!(reply.body["code"], "unavailable", "{path}");
         assert!(reply.headers.contains_key("retry-after"), "{path}");
     }
+}
+
+/// Asks for much of one room at once; returns after how long the last was refused: nobody waits for the time-outs of those before.
+async fn refuses_together(server: &TestServer, ann: &str, room: &str) -> Duration {
+    let since = Instant::now();
+    let [change, chat, like] =
+        ["", "/chat", "/like"].map(|end| format!("/api/v1/rooms/{room}{end}"));
+    let ask = async |number: usize| {
+        let (method, path, body) = match number % 3 {
+            0 => ("PATCH", &change, json!({ "title": format!("x{number}") })),
+            1 => ("POST", &chat, json!({ "text": format!("x{number}") })),
+            _ => ("PUT", &like, json!({})),
+        };
+        let reply = server.ask((method, path), Some(ann), &[], Some(body)).await;
+        (
+            reply.body["code"].as_str().unwrap_or_default().to_owned(),
+            since.elapsed(),
+        )
+    };
+    let replies = futures_util::future::join_all((0..24).map(ask)).await;
+    // Five things a second are said by one identity.
+    let is_refused = |code: &str| ["unavailable", "rate_limited"].contains(&code);
+    assert!(
+        replies.iter().all(|(code, _)| is_refused(code)),
+        "{replies:?}"
+    );
+    let last = replies.into_iter().map(|(_, after)| after).max();
+    last.unwrap()
 }
 
 async fn enter(server: &TestServer, token: &str, room: &str) -> Client {

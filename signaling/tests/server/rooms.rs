@@ -287,6 +287,16 @@ async fn two_who_change_a_room_at_once_learn_of_each_other() {
             (412, &json!("precondition_failed"))
         );
         assert_eq!(change("*", json!({ "category": null })).await.status, 200);
+        // What changes nothing makes no version that others would have missed.
+        let tag = server.get(&path, None).await.headers["etag"].clone();
+        let tag = tag.to_str().unwrap();
+        for nothing in [json!({}), json!({ "title": "Đêm nhạc" })] {
+            let reply = change(tag, nothing).await;
+            assert_eq!(
+                (reply.status, &reply.headers["etag"]),
+                (200, &tag.parse().unwrap())
+            );
+        }
         let found = server.get("/api/v1/rooms?q=dem%20nhac", None).await.body;
         assert_eq!(found["items"][0]["id"], id);
         assert_eq!(found["items"][0].get("category"), None);
@@ -636,6 +646,16 @@ async fn a_backup_is_a_database_to_start_from() {
             "a file that is there is overwritten"
         );
         if server.config.database_url.is_none() {
+            let elsewhere = server.config.data.join("elsewhere");
+            let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_klieg"));
+            command
+                .arg("backup")
+                .arg(server.config.data.join("copy of none"));
+            let none = command
+                .env_remove("KLIEG_CONFIG")
+                .env("KLIEG_DATA", elsewhere);
+            let said = String::from_utf8(none.output().unwrap().stderr).unwrap();
+            assert!(said.contains("there is no such database"), "{said}");
             let url = format!("sqlite:{}", copy.display());
             server.config.database_url = Some(klieg_signaling::Secret::new(url));
             let server = server.restart().await;

@@ -131,22 +131,22 @@ pub(crate) async fn change(
 ) -> Result<Response, ApiError> {
     let identity = bearer.required()?;
     let mut record = manage(&app, &identity, &room).await?;
-    let Some(_turn) = app.editors.take(&record.id).await else {
-        return Err(ApiError::busy());
-    };
+    let turn = app.editors.take(&record.id).await?;
     for _ in 0..ATTEMPTS {
-        let announced = record.status == RoomStatus::Scheduled;
-        let moment = record.scheduled_at;
+        let before = record.clone();
         patch.clone().apply(&mut record)?;
         if !matches(&headers, &record) {
             return Err(changed_since());
         }
-        if !announced && record.scheduled_at != moment {
+        if record == before {
+            return Ok(tagged(&app, record));
+        }
+        if before.status != RoomStatus::Scheduled && record.scheduled_at != before.scheduled_at {
             let text = "Only a scheduled room can be put off.";
             return Err(ApiError::new(Code::RoomState, text));
         }
         let updated = app.stores.rooms.update(&record).await;
-        if updated.map_err(ApiError::store)? {
+        if updated.map_err(|error| turn.fail(error))? {
             record.version += 1;
             app.rooms.changed(&record).await;
             info!(room = %record.id, version = record.version, "room changed");
