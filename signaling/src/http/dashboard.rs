@@ -36,7 +36,9 @@ pub(crate) async fn dashboard(
     State(app): State<Arc<App>>,
     bearer: Bearer,
 ) -> Result<Json<Dashboard>, ApiError> {
-    let host = bearer.required()?.id;
+    let identity = bearer.required()?;
+    identity.may_ask_for_any()?;
+    let host = identity.id;
     let own = || RoomQuery {
         owner: Some(host.clone()),
         seen_by: SeenBy::Host(host.clone()),

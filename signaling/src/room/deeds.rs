@@ -18,6 +18,12 @@ use super::member::{Member, Seat};
 use super::news::Actor;
 use super::task::Room;
 
+/// Says no to what is done to somebody of the same role or a higher one.
+pub(super) fn outranked() -> ApiError {
+    let text = "This is not done to somebody of the same role or a higher one.";
+    ApiError::new(Code::Forbidden, text)
+}
+
 impl Room {
     /// Takes a wish of somebody who may keep order.
     pub(super) fn keep_order(&mut self, by: store::Author, mut deed: Deed, actor: Actor) {
@@ -60,17 +66,11 @@ impl Room {
 
     /// Says no to what is done to somebody of the same role or a higher one.
     fn check_deed(&mut self, by: &store::Author, deed: &Deed) -> Result<(), ApiError> {
-        let person = match deed {
-            Deed::Limit(limit) => &limit.who.id,
-            Deed::Kick { identity, .. } => identity,
-            Deed::Role { who, .. } => &who.id,
-            Deed::Member { .. } => return self.keeping.take_deed(&by.id, Instant::now()),
-            Deed::Delete { .. }
-            | Deed::Pin { .. }
-            | Deed::Lift { .. }
-            | Deed::Settings(_)
-            | Deed::Review { .. }
-            | Deed::Resolve { .. } => return Ok(()),
+        if let Deed::Member { .. } = deed {
+            return self.keeping.take_deed(&by.id, Instant::now());
+        }
+        let Some(person) = deed.against() else {
+            return Ok(());
         };
         self.keeping.check_room(deed)?;
         self.keeping.take_deed(&by.id, Instant::now())?;
@@ -78,8 +78,7 @@ impl Room {
         if by.role == Role::Admin || by.role.outranks(theirs) {
             return Ok(());
         }
-        let text = "This is not done to somebody of the same role or a higher one.";
-        Err(ApiError::new(Code::Forbidden, text))
+        Err(outranked())
     }
 
     /// Returns what somebody is in the room, as far as it is known: they may not be here.

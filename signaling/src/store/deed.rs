@@ -257,6 +257,12 @@ impl Deed {
         }
     }
 
+    /// Returns the person that it is done to, where it is done to nobody of a higher role.
+    pub(crate) fn against(&self) -> Option<&str> {
+        let is_for_all = matches!(self, Self::Lift { .. } | Self::Member { .. });
+        self.person().filter(|_| !is_for_all)
+    }
+
     /// Returns the person that it is about, where they are not called anything.
     pub(crate) fn unnamed(&mut self) -> Option<&mut User> {
         if let Self::Limit(Limit { who, .. }) | Self::Role { who, .. } | Self::Member { who, .. } =

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use crate::admin::admin;
 use crate::harness::{Client, TestServer};
 
 #[tokio::test]
@@ -362,6 +363,33 @@ async fn people_are_put_out_one_by_one_and_not_by_the_thousand() {
     }
     assert_eq!(statuses[..120], [204; 120]);
     assert_eq!(statuses[124], 429);
+    server.server.stop().await;
+}
+
+#[tokio::test]
+async fn nobody_but_an_admin_does_anything_to_an_admin_who_is_not_there() {
+    let server = TestServer::start().await;
+    let (room, mut host) = hosted(&server).await;
+    let (mut bob, joined) = server.join("Bob", &room).await;
+    let role = json!({ "identity": joined["d"]["you"]["id"], "role": "moderator" });
+    host.ok("mod.role", role).await;
+    bob.expect("you").await;
+    let root = admin(&server).await;
+    let root = server.get("/api/v1/me", Some(&root)).await.body["id"].clone();
+    for who in [&mut bob, &mut host] {
+        for (what, more) in [
+            ("mod.kick", json!({})),
+            ("mod.ban", json!({})),
+            ("mod.mute", json!({ "seconds": 60 })),
+        ] {
+            let mut deed = more;
+            deed["identity"] = root.clone();
+            assert_eq!(who.refused(what, deed).await, "forbidden", "{what}");
+        }
+    }
+    // What is done to nobody's harm.
+    let unmute = json!({ "identity": root });
+    assert_eq!(host.refused("mod.unmute", unmute).await, "not_found");
     server.server.stop().await;
 }
 

@@ -137,6 +137,9 @@ async fn a_token_that_came_over_the_socket_ends_with_the_sign_in() {
     let mut client = enter(&server, join.body["token"].as_str().unwrap(), "demo").await;
     let refresh = client.expect("token.refresh").await;
     let token = refresh["d"]["token"].as_str().unwrap().to_owned();
+    // A room's token tells nothing of its holder's others.
+    let dashboard = server.get("/api/v1/me/dashboard", Some(&token)).await;
+    assert_eq!(dashboard.status, 403, "{}", dashboard.body);
     let out = server
         .post("/api/v1/auth/logout", Some(&ann), json!({}))
         .await;
