@@ -56,11 +56,15 @@ fn user(arguments: &UserArguments) -> anyhow::Result<()> {
 fn check(arguments: &CheckArguments) -> anyhow::Result<()> {
     let found = tokio::runtime::Runtime::new()?.block_on(arguments.check())?;
     say(found.text.trim_end())?;
-    match found.problems {
-        0 => Ok(()),
-        1 => anyhow::bail!("there is a problem"),
-        problems => anyhow::bail!("there are {problems} problems"),
+    let text = match found.problems {
+        0 => return Ok(()),
+        1 => "there is a problem".to_owned(),
+        problems => format!("there are {problems} problems"),
+    };
+    if found.is_unusable {
+        return Err(ConfigError::Unreadable(text).into());
     }
+    anyhow::bail!(text)
 }
 
 async fn run(settings: &Settings, config: Config, log: &Log) -> anyhow::Result<()> {

@@ -25,6 +25,8 @@ pub struct Findings {
     pub text: String,
     /// How much of it would keep the server from working.
     pub problems: usize,
+    /// Whether a setting is among it that cannot be used.
+    pub is_unusable: bool,
 }
 
 impl Findings {
@@ -61,6 +63,7 @@ impl CheckArguments {
         for (variable, meant) in unknown_variables() {
             let meant = meant.map_or_else(String::new, |it| format!("; did you mean {it}?"));
             found.bad(&format!("{variable} is no setting{meant}"));
+            found.is_unusable = true;
         }
         check_log(config, &mut found);
         check_folder(config, &mut found);
@@ -77,7 +80,10 @@ impl CheckArguments {
 fn check_log(config: &Config, found: &mut Findings) {
     match tracing_subscriber::EnvFilter::try_new(&config.log) {
         Ok(_) => {}
-        Err(error) => found.bad(&format!("log: {error}")),
+        Err(error) => {
+            found.bad(&format!("log: {error}"));
+            found.is_unusable = true;
+        }
     }
 }
 

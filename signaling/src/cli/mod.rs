@@ -66,7 +66,7 @@ pub enum Command {
     Backup(BackupArguments),
     /// Make, list, change and delete accounts.
     ///
-    /// Works while the server runs; what a change takes away is gone within a second. Example:
+    /// Works while the server runs; what a change takes away is gone within two seconds. Example:
     ///
     /// klieg user add ann --role host
     User(UserArguments),

@@ -205,7 +205,7 @@ impl Loaded {
             Some(path) => {
                 let path = path.display();
                 return Err(ConfigError::Unreadable(format!(
-                    "{path}: there is no such file"
+                    "{path}: there is no such file, or it is none"
                 )));
             }
             None => Toml::file("klieg.toml"),

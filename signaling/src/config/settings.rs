@@ -224,8 +224,8 @@ settings! {
         /// is given up. 1 to 3600000
         pub socket_ping_ms: u64 = 20_000,
         /// how long a room without anybody stays in memory; 86400000 at most. While a join token can be used that was
-        /// minted here it stays as well, so that it can be entered while the database is away; where a thousand rooms
-        /// are in memory, none is opened for that
+        /// minted here, ten minutes at most, it stays as well, so that it can be entered while the database is away; not
+        /// where a thousand rooms are in memory
         pub room_idle_ms: u64 = 60_000,
         /// how long clients have to move after the server said that it stops; 3600000 at most
         pub drain_ms: u64 = 1_000,

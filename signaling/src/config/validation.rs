@@ -186,7 +186,7 @@ impl Config {
         // An issuer of OpenID is a URL; no key shall be taken for one, nor its people for those of a provider.
         if !is_prefix(key, 40) || key == "klieg" {
             return Err(format!(
-                "{key:?}: the name of a key has 1 to 40 letters, digits, - and _"
+                "{key:?}: the name of a key has 1 to 40 letters, digits, - and _, and is not klieg"
             ));
         }
         if self.oidc.iter().any(|provider| provider.name == key) {

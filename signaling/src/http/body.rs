@@ -1,6 +1,6 @@
 //! JSON bodies, and what is wrong with those that are none.
 
-use axum::body::{Bytes, HttpBody as _};
+use axum::body::Bytes;
 use axum::extract::{FromRequest, OptionalFromRequest, Request};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, StatusCode};
@@ -17,36 +17,45 @@ impl<T: DeserializeOwned + PartialSchema, S: Send + Sync> FromRequest<S> for Bod
     type Rejection = ApiError;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
-        if !is_json(request.headers()) {
-            let text = "The body must be application/json.";
-            return Err(ApiError::new(Code::BadMessage, text));
-        }
-        match Bytes::from_request(request, state).await {
-            Ok(bytes) => read(&bytes, bounds_of::<T>).map(Self),
-            Err(other) if other.status() == StatusCode::PAYLOAD_TOO_LARGE => Err(ApiError::new(
-                Code::TooLarge,
-                "The body has more than 1 MiB.",
-            )),
-            Err(_) => Err(ApiError::new(
-                Code::BadMessage,
-                "The body could not be read.",
-            )),
-        }
+        // Before it is read.
+        check_kind(request.headers())?;
+        let bytes = read_whole(request, state).await?;
+        read(&bytes, bounds_of::<T>).map(Self)
     }
 }
 
 impl<T: DeserializeOwned + PartialSchema, S: Send + Sync> OptionalFromRequest<S> for Body<T> {
     type Rejection = ApiError;
 
-    /// Returns `None` for a request that has no body at all.
+    /// Returns `None` where the body is empty.
     async fn from_request(request: Request, state: &S) -> Result<Option<Self>, ApiError> {
-        let is_empty = request.body().is_end_stream();
-        if is_empty && !request.headers().contains_key(CONTENT_TYPE) {
+        let kind = check_kind(request.headers());
+        let bytes = read_whole(request, state).await?;
+        if bytes.is_empty() {
             return Ok(None);
         }
-        let body = <Self as FromRequest<S>>::from_request(request, state);
-        body.await.map(Some)
+        kind?;
+        read(&bytes, bounds_of::<T>).map(Self).map(Some)
     }
+}
+
+fn check_kind(headers: &HeaderMap) -> Result<(), ApiError> {
+    if is_json(headers) {
+        return Ok(());
+    }
+    let text = "The body must be application/json.";
+    Err(ApiError::new(Code::BadMessage, text))
+}
+
+async fn read_whole<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, ApiError> {
+    let read = Bytes::from_request(request, state).await;
+    read.map_err(|refused| {
+        let (code, text) = match refused.status() {
+            StatusCode::PAYLOAD_TOO_LARGE => (Code::TooLarge, "The body has more than 1 MiB."),
+            _ => (Code::BadMessage, "The body could not be read."),
+        };
+        ApiError::new(code, text)
+    })
 }
 
 impl<T: Default> Body<T> {

@@ -36,9 +36,10 @@ pub(crate) async fn name_and_time(
         method = %request.method()
     );
     let answer = async {
-        if request.version() == Version::HTTP_11 && !request.headers().contains_key(HOST) {
+        let hosts = request.headers().get_all(HOST).iter().count();
+        if request.version() == Version::HTTP_11 && hosts != 1 {
             // RFC 9112, section 3.2.
-            let text = "An HTTP/1.1 request has a Host header.";
+            let text = "An HTTP/1.1 request has one Host header.";
             return ApiError::new(Code::BadMessage, text).into_response();
         }
         next.run(request).await

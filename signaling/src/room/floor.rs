@@ -56,7 +56,7 @@ impl From<Refused> for ApiError {
         let code = match refused {
             Refused::Missing => Code::NotFound,
             Refused::Open | Refused::Closed => Code::RoomState,
-            Refused::Choice | Refused::Full => Code::InvalidValue,
+            Refused::Choice | Refused::Full | Refused::Other => Code::InvalidValue,
         };
         Self::new(code, refused.to_string())
     }

@@ -216,8 +216,11 @@ pub(crate) enum RoomMessage {
 /// What a room is told by those who are not in it.
 #[derive(Debug)]
 pub(crate) enum Outside {
-    /// Somebody may come until then, and shall find the room in memory.
-    Expect { until: Instant },
+    /// Somebody may come until then, and shall find the room in memory; the reply comes once it is there.
+    Expect {
+        until: Instant,
+        reply: oneshot::Sender<()>,
+    },
     /// Somebody without a socket says something; the reply comes once it is stored.
     Say {
         from: Author,

@@ -9,7 +9,7 @@ use dashmap::mapref::entry::Entry as Slot;
 use klieg_sfu::RoomKey;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::auth::{AddressMark, Addresses};
+use crate::auth::{AccountRole, AddressMark, Addresses, Role};
 use crate::chat::{MAX_MESSAGE_ID, Said, is_name};
 use crate::error::{ApiError, Code};
 use crate::id::RoomId;
@@ -18,6 +18,7 @@ use crate::store::{
 };
 use crate::time::Timestamp;
 
+use super::deeds::outranked;
 use super::{
     Context, Entered, Heard, Input, NewMember, Outside, Person, RoomHandle, RoomMessage,
     RoomSummary, task,
@@ -83,12 +84,15 @@ impl Rooms {
         }
     }
 
-    /// Has a room that is known to exist in memory until a token that was minted for it can be used no more: who has it
-    /// enters also while the database is away. Where there are many rooms in memory, only those that are there stay.
-    pub(crate) fn expect(self: &Arc<Self>, id: &RoomId, until: Instant) {
-        if self.open.len() < MAX_EXPECTING || self.here(id).is_some() {
-            // A room with a full mailbox has somebody who needs it.
-            let _ = self.open(id).tell(Outside::Expect { until }.into());
+    /// Has a room that is known to exist in memory while a token can be used that was minted for it, ten minutes at most: who has it
+    /// enters also while the database is away. Not where very many rooms are in memory.
+    pub(crate) async fn expect(self: &Arc<Self>, id: &RoomId, token_ends: Timestamp) {
+        let left = Duration::from_secs(token_ends.seconds());
+        let left = left.saturating_sub(Duration::from_secs(Timestamp::now().seconds()));
+        let until = Instant::now() + left.min(MAX_EXPECTED);
+        if self.open.len() < MAX_EXPECTING {
+            // Where it cannot be read just now, who comes may be luckier.
+            let _ = self.ask(id, |reply| Outside::Expect { until, reply }).await;
         }
     }
 
@@ -144,7 +148,7 @@ impl Rooms {
         by: Author,
         deed: Deed,
     ) -> Result<usize, ApiError> {
-        let deed = self.named(deed).await;
+        let deed = self.looked_up(&by, deed).await?;
         if let Deed::Kick { identity, .. } = &deed
             && self.context.expelled.is_full(id, identity)
         {
@@ -168,14 +172,25 @@ impl Rooms {
     }
 
     /// Says whom a deed is about, where it does not say so and they have an account. The room knows those who are here.
-    async fn named(&self, mut deed: Deed) -> Deed {
-        if let Some(who) = deed.unnamed() {
-            // Without a name they are known by their id.
-            if let Ok(Some(found)) = self.context.stores.identities.find(&who.id).await {
+    ///
+    /// # Errors
+    /// `forbidden` where they are an admin, and who does it is none.
+    async fn looked_up(&self, by: &Author, mut deed: Deed) -> Result<Deed, ApiError> {
+        let Some(person) = deed.person() else {
+            return Ok(deed);
+        };
+        // Without a name they are known by their id. Where the database is away, the deed is not done either.
+        let found = self.context.stores.identities.find(person).await;
+        if let Ok(Some(found)) = found {
+            let is_above = found.account.role == AccountRole::Admin && by.role != Role::Admin;
+            if is_above && deed.against().is_some() {
+                return Err(outranked());
+            }
+            if let Some(who) = deed.unnamed() {
                 who.name = found.account.name;
             }
         }
-        deed
+        Ok(deed)
     }
 
     /// Tells the moderators of a message; returns once that is stored.
@@ -374,8 +389,11 @@ const MAX_PIECES: u32 = 100_000;
 /// How long a room may take to end.
 const CLOSE: Duration = Duration::from_secs(3);
 
-/// Rooms in memory from which on none more is opened for those who may come.
+/// Rooms in memory from which on none stays for those who may come.
 const MAX_EXPECTING: usize = 1_000;
+
+/// How long a room stays for them at most: as long as tokens hold that are minted without another setting.
+const MAX_EXPECTED: Duration = Duration::from_secs(600);
 
 /// Messages that may wait for a room.
 const MAILBOX: usize = 1024;

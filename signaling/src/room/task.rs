@@ -243,7 +243,10 @@ impl Room {
 
     fn handle_outside(&mut self, message: Outside) {
         match message {
-            Outside::Expect { until } => self.expected_until = self.expected_until.max(until),
+            Outside::Expect { until, reply } => {
+                self.expected_until = self.expected_until.max(until);
+                let _ = reply.send(());
+            }
             Outside::Say {
                 from,
                 said,

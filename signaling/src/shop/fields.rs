@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Deserializer};
 use utoipa::ToSchema;
+use uuid::Uuid;
 
 use super::Product;
 use crate::error::{ApiError, Code};
@@ -84,11 +85,11 @@ pub(crate) struct ProductPatch {
 }
 
 impl NewProduct {
-    /// Makes a product of what was said, with an id of its own.
+    /// Makes a product of what was said.
     ///
     /// # Errors
     /// The first field that cannot be used.
-    pub(crate) fn check(self, id: String) -> Result<Product, ApiError> {
+    pub(crate) fn check(self) -> Result<Product, ApiError> {
         let patch = ProductPatch {
             name: Some(self.name),
             image_url: Some(self.image_url),
@@ -101,7 +102,7 @@ impl NewProduct {
             external_id: Some(self.external_id),
         };
         let mut product = Product {
-            id,
+            id: Uuid::now_v7().to_string(),
             name: String::new(),
             image_url: None,
             buy_url: None,
@@ -267,7 +268,7 @@ mod tests {
 
     fn add(json: &str) -> Result<Product, Code> {
         let new: NewProduct = serde_json::from_str(json).map_err(|_| Code::BadJson)?;
-        new.check("1".to_owned()).map_err(|error| error.code)
+        new.check().map_err(|error| error.code)
     }
 
     #[test]

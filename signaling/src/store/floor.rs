@@ -65,18 +65,22 @@ pub(crate) struct OwnPoll {
     pub chosen: Option<u8>,
 }
 
+/// A poll that is to be opened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct PollOpening {
+    /// Its id. The poll of that id is left as it is, where there is one.
+    pub id: String,
+    /// What is asked.
+    pub question: String,
+    /// What can be answered.
+    pub options: Vec<String>,
+}
+
 /// What is done to polls.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum PollDeed {
     /// One takes votes from now on; only one at a time does.
-    Open {
-        /// Its id. The poll of that id is left as it is, where there is one.
-        id: String,
-        /// What is asked.
-        question: String,
-        /// What can be answered.
-        options: Vec<String>,
-    },
+    Open(PollOpening),
     /// One takes no more.
     Close {
         /// Its id.
@@ -97,7 +101,7 @@ impl PollDeed {
     /// Returns its name in metrics.
     pub(crate) fn name(&self) -> &'static str {
         match self {
-            Self::Open { .. } => "poll_open",
+            Self::Open(_) => "poll_open",
             Self::Close { .. } => "poll_close",
             Self::Vote { .. } => "poll_vote",
         }
@@ -106,7 +110,7 @@ impl PollDeed {
     /// Returns who of the audience does it; `None` where it is for the host.
     pub(crate) fn by(&self) -> Option<&str> {
         match self {
-            Self::Open { .. } | Self::Close { .. } => None,
+            Self::Open(_) | Self::Close { .. } => None,
             Self::Vote { identity, .. } => Some(identity),
         }
     }
@@ -199,6 +203,9 @@ impl QuestionDeed {
 /// Why something is not done on the floor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Refused {
+    /// Another question was asked under its id.
+    #[error("Another question was asked under this `clientId` or `Idempotency-Key`.")]
+    Other,
     /// There is nothing of this id.
     #[error("There is nothing that this could be done to.")]
     Missing,

@@ -58,8 +58,8 @@ pub(crate) use deed::{
     OrderStore, Report, SettingsView,
 };
 pub(crate) use floor::{
-    Floor, FloorStore, MAX_POLLS, MAX_QUESTIONS, OwnPoll, OwnQuestion, Poll, PollDeed, PollOption,
-    Question, QuestionDeed, Refused,
+    Floor, FloorStore, MAX_POLLS, MAX_QUESTIONS, OwnPoll, OwnQuestion, Poll, PollDeed, PollOpening,
+    PollOption, Question, QuestionDeed, Refused,
 };
 pub(crate) use identity::{IdentityStore, NewSignIn, Renewal, Renewed, StoredAccount};
 pub(crate) use journal::{

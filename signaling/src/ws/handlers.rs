@@ -17,6 +17,7 @@ use super::protocol::{
     self, Ack, Auth, ChatReport, ClientMessage, Participant, REACTIONS, ReactionSend, TokenRefresh,
 };
 use super::sessions::Sessions;
+use super::writer::End;
 
 /// One client's side of the protocol: who it is, where it is, and what it has open.
 pub(super) struct Conversation {
@@ -95,10 +96,15 @@ impl Conversation {
         self.identity.is_some()
     }
 
-    /// Returns whether the sign-in has ended that the client came with.
-    pub(super) fn has_ended(&self) -> bool {
-        let identity = self.identity.as_ref();
-        identity.is_some_and(|identity| self.app.authority.has_ended(identity))
+    /// Returns how what the client came with has ended; `None` while it has not.
+    pub(super) fn ended(&self) -> Option<End> {
+        let identity = self.identity.as_ref()?;
+        let has_ended = self.app.authority.has_ended(identity);
+        has_ended.then_some(if identity.signer.is_some() {
+            End::Disowned
+        } else {
+            End::SignedOut
+        })
     }
 
     /// Carries out one message and answers it.
@@ -213,6 +219,7 @@ impl Conversation {
         match authority.rejoin(identity, admitted.opening(), ttl) {
             Ok(Issued { token, expires_at }) if expires_at.seconds() > place.token_ends => {
                 place.token_ends = expires_at.seconds();
+                self.app.rooms.expect(&place.id, expires_at).await;
                 let refresh = TokenRefresh { token, expires_at };
                 self.outbox
                     .send(protocol::message("token.refresh", &refresh));

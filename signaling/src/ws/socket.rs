@@ -130,16 +130,16 @@ impl Reader {
                     if self.heard_at.elapsed() >= 3 * self.ping_every {
                         return End::Silent;
                     }
-                    if self.conversation.has_ended() {
-                        return End::SignedOut;
+                    if let Some(end) = self.conversation.ended() {
+                        return end;
                     }
                     self.conversation.outbox.ping();
                     // On the heap, as below.
                     Box::pin(self.conversation.refresh_token()).await;
                 }
                 Ok(()) = self.ended.changed() => {
-                    if self.conversation.has_ended() {
-                        return End::SignedOut;
+                    if let Some(end) = self.conversation.ended() {
+                        return end;
                     }
                 }
                 end = &mut *written => return end.unwrap_or(End::Gone),
@@ -153,8 +153,8 @@ impl Reader {
     }
 
     async fn handle(&mut self, message: Message) -> Option<End> {
-        if self.conversation.has_ended() {
-            return Some(End::SignedOut);
+        if let Some(end) = self.conversation.ended() {
+            return Some(end);
         }
         let refusal = match self.meter() {
             Ok(()) => None,

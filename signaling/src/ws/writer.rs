@@ -30,6 +30,8 @@ pub(super) enum End {
     NotAuthenticated,
     /// The sign-in has ended that the client came with.
     SignedOut,
+    /// The application's key was taken back that the client's token came of, or the OpenID provider.
+    Disowned,
     /// The client does not read.
     SlowReader,
     /// Somebody put the client out of its room.
@@ -50,6 +52,7 @@ impl End {
             Self::TooLarge => (1009, "message over 64 KiB"),
             Self::NotAuthenticated => (4401, "not authenticated in time"),
             Self::SignedOut => (4401, "the sign-in has ended"),
+            Self::Disowned => (4401, "who signed the token is trusted no more"),
             Self::Kicked => (4403, "put out of the room"),
             Self::SlowReader => (4408, "slow reader"),
             Self::Flood => (4429, "too many messages"),

@@ -255,6 +255,8 @@ async fn questions_are_voted_up_once_each_and_marked_as_answered() {
         let ask = json!({ "text": "Is it organic?", "clientId": "q-1" });
         let first = bob.ok("question.ask", ask.clone()).await["questionId"].clone();
         assert_eq!(bob.ok("question.ask", ask).await["questionId"], first);
+        let other = json!({ "text": "Is it cheap?", "clientId": "q-1" });
+        assert_eq!(bob.refused("question.ask", other).await, "invalid_value");
         let second = bob
             .ok("question.ask", json!({ "text": "Where from?" }))
             .await["questionId"]

@@ -412,6 +412,12 @@ fn a_check_opens_the_database_changes_nothing_and_says_what_is_wrong() {
         assert!(text.contains("PROBLEM  ") && text.contains(said), "{text}");
         assert!(!text.contains(secret), "{text}");
     }
+    for (variable, value) in [("KLIEG_HTPT", "1"), ("KLIEG_LOG", "klieg=foo")] {
+        let (code, text) = check(&|command| {
+            command.env(variable, value);
+        });
+        assert_eq!(code, Some(64), "as the server does: {text}");
+    }
     let (code, text) = check(&|command| {
         command.env("KLIEG_DATABASE_URL", postgres::database());
     });

@@ -445,9 +445,13 @@ async fn who_has_nothing_to_say_needs_no_body() {
 }
 
 #[tokio::test]
-async fn a_request_that_names_no_host_is_refused() {
+async fn a_request_that_names_no_host_or_two_is_refused() {
     let server = TestServer::start().await;
     for (head, status) in [
+        (
+            "GET /healthz HTTP/1.1\r\nHost: x\r\nHost: y\r\nConnection: close\r\n",
+            "HTTP/1.1 400",
+        ),
         (
             "GET /healthz HTTP/1.1\r\nConnection: close\r\n",
             "HTTP/1.1 400",

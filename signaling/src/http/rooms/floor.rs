@@ -19,7 +19,7 @@ use crate::http::page::Page;
 use crate::http::{Bearer, Body, RoomInPath};
 use crate::room::Rooms;
 use crate::store::{
-    Floor, OwnPoll, OwnQuestion, Poll, PollDeed, Question, QuestionDeed, RoomRecord,
+    Floor, OwnPoll, OwnQuestion, Poll, PollDeed, PollOpening, Question, QuestionDeed, RoomRecord,
 };
 use crate::ws::protocol::floor::{NewPoll, NewQuestion};
 
@@ -51,8 +51,11 @@ pub(crate) async fn open_poll(
     let (record, role, _, identity) = enter(&app, bearer, &room).await?;
     role.check(Action::Poll, &record)?;
     let creation = creation_key(&headers, &identity, &format!("poll {room} {new:?}"))?;
-    let rooms = Arc::clone(&app.rooms);
-    let open = |id| async move { poll(&rooms, &record, new.check(id)?).await };
+    let (opening, rooms) = (new.check()?, Arc::clone(&app.rooms));
+    let open = move |id| async move {
+        let deed = PollDeed::Open(PollOpening { id, ..opening });
+        poll(&rooms, &record, deed).await
+    };
     once(&app, creation, open).await
 }
 

@@ -1,7 +1,7 @@
 //! The right to enter a room, as a token.
 
 use std::sync::Arc;
-use std::time::{Instant, SystemTime};
+use std::time::SystemTime;
 
 use axum::Json;
 use axum::extract::State;
@@ -78,8 +78,7 @@ pub(crate) async fn join(
     let issued = app
         .authority
         .join(&identity, admitted.opening(), app.join_ttl())?;
-    app.rooms
-        .expect(&record.id, Instant::now() + app.join_ttl());
+    app.rooms.expect(&record.id, issued.expires_at).await;
     let base = base_url(&app, &headers);
     Ok(Json(JoinAnswer {
         token: issued.token,

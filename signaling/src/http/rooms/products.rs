@@ -46,9 +46,12 @@ pub(crate) async fn add(
 ) -> Result<Response, ApiError> {
     let (record, identity) = enter(&app, bearer, &room).await?;
     let creation = creation_key(&headers, &identity, &format!("product {room} {new:?}"))?;
-    let rooms = Arc::clone(&app.rooms);
-    let add = |id: String| async move {
-        let product = new.check(id.clone())?;
+    let (product, rooms) = (new.check()?, Arc::clone(&app.rooms));
+    let add = move |id: String| async move {
+        let product = Product {
+            id: id.clone(),
+            ..product
+        };
         let change = Change::Add(Box::new(product));
         let shelf = rooms.sell(&record.id, change).await?;
         of(&shelf, &id)

@@ -19,7 +19,8 @@ impl CreationStore for Store {
             let taken = sqlx::query(
                 "INSERT INTO idempotency_keys (identity, name, request, created_id, created_at)
                  VALUES ($1, $2, $3, $4, $5) ON CONFLICT (identity, name) DO UPDATE
-                 SET created_at = excluded.created_at
+                 SET created_at = excluded.created_at,
+                   created_id = COALESCE(NULLIF(idempotency_keys.created_id, ''), excluded.created_id)
                  WHERE idempotency_keys.answer IS NULL
                    AND idempotency_keys.request = excluded.request
                    AND idempotency_keys.created_at < $6

@@ -7,8 +7,8 @@ use super::row::number;
 use super::{Connection, Row, Store};
 use crate::id::RoomId;
 use crate::store::{
-    Floor, FloorStore, MAX_POLLS, Outcome, OwnPoll, OwnQuestion, Poll, PollDeed, PollOption,
-    Refused, StoreError, Stored, promptly,
+    Floor, FloorStore, MAX_POLLS, Outcome, OwnPoll, OwnQuestion, Poll, PollDeed, PollOpening,
+    PollOption, Refused, StoreError, Stored, promptly,
 };
 
 impl FloorStore for Store {
@@ -65,13 +65,9 @@ impl Batch<'_> {
         deed: &PollDeed,
     ) -> Result<Outcome, StoreError> {
         let done = match deed {
-            PollDeed::Open {
-                id,
-                question,
-                options,
-            } => match self.found(connection, id).await? {
+            PollDeed::Open(poll) => match self.found(connection, &poll.id).await? {
                 Ok(opened) => Ok(opened),
-                Err(_) => self.open(connection, id, (question, options)).await?,
+                Err(_) => self.open(connection, poll).await?,
             },
             PollDeed::Close { poll } => self.close(connection, poll).await?,
             PollDeed::Vote {
@@ -92,8 +88,11 @@ impl Batch<'_> {
     async fn open(
         &self,
         connection: &mut Connection,
-        id: &str,
-        (question, options): (&str, &[String]),
+        PollOpening {
+            id,
+            question,
+            options,
+        }: &PollOpening,
     ) -> Result<Result<Poll, Refused>, StoreError> {
         let row = sqlx::query(
             "SELECT COUNT(*) AS polls, COUNT(*) - COUNT(closed_at) AS open FROM polls WHERE room_id = $1",

@@ -81,7 +81,13 @@ impl Batch<'_> {
         .fetch_optional(&mut *connection)
         .await?;
         if let Some(earlier) = earlier {
-            return Ok(Floor::Question(question(&earlier)?));
+            let earlier = question(&earlier)?;
+            let is_it = earlier.text == text;
+            return Ok(if is_it {
+                Floor::Question(earlier)
+            } else {
+                Floor::Refused(Refused::Other)
+            });
         }
         let row = sqlx::query("SELECT COUNT(*) AS asked FROM questions WHERE room_id = $1")
             .bind(self.room)

@@ -51,12 +51,12 @@ async fn a_poll_is_opened_once_whoever_opens_it_again(base: Base) {
     let id = room(1).id;
     base.create(&room(1), "key").await;
     let open = async |poll: &str| {
-        let open = PollDeed::Open {
+        let opening = PollOpening {
             id: poll.to_owned(),
             question: "Which?".to_owned(),
             options: vec!["This".to_owned(), "That".to_owned()],
         };
-        base.poll(&id, open).await
+        base.poll(&id, PollDeed::Open(opening)).await
     };
     let first = open("b").await;
     // Its server ended before it could say so.

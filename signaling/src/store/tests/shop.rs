@@ -2,7 +2,6 @@
 
 use super::*;
 use serde_json::json;
-use uuid::Uuid;
 
 use crate::shop::{Change, NewOrder, NewProduct, OrderBody, Product, Shelf, Unfit};
 
@@ -187,7 +186,7 @@ fn product(more: &serde_json::Value) -> Product {
     let mut json = json!({ "name": "Tea", "price": 450, "currency": "EUR" });
     merge(&mut json, more);
     let new: NewProduct = serde_json::from_value(json).unwrap();
-    new.check(Uuid::now_v7().to_string()).unwrap()
+    new.check().unwrap()
 }
 
 fn order_of(more: serde_json::Value) -> NewOrder {

@@ -7,7 +7,7 @@ use uuid::Uuid;
 use crate::auth::Action;
 use crate::chat::{MAX_MESSAGE_ID, clean, is_name};
 use crate::error::{ApiError, Code};
-use crate::store::{Author, PollDeed, QuestionDeed};
+use crate::store::{Author, PollDeed, PollOpening, QuestionDeed};
 
 /// A poll to be opened.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -31,15 +31,15 @@ impl NewPoll {
     ///
     /// # Errors
     /// `bad_message`, `text_empty`.
-    pub(crate) fn check(self, id: String) -> Result<PollDeed, ApiError> {
+    pub(crate) fn check(self) -> Result<PollOpening, ApiError> {
         if !(2..=6).contains(&self.options.len()) {
             let text = "`options` has two to six texts.";
             return Err(ApiError::new(Code::BadMessage, text));
         }
         let options = self.options.iter();
         let options = options.map(|PollAnswer(text)| line("options", text, 80));
-        Ok(PollDeed::Open {
-            id,
+        Ok(PollOpening {
+            id: Uuid::now_v7().to_string(),
             question: line("question", &self.question, 200)?,
             options: options.collect::<Result<_, _>>()?,
         })
@@ -147,7 +147,7 @@ impl PollMessage {
     /// The first field that cannot be used.
     pub(crate) fn deed(self, by: Author) -> Result<PollDeed, ApiError> {
         Ok(match self {
-            Self::Open(new) => new.check(Uuid::now_v7().to_string())?,
+            Self::Open(new) => PollDeed::Open(new.check()?),
             Self::Close(ClosePoll { poll_id: poll }) => PollDeed::Close { poll },
             Self::Vote(VotePoll { poll_id, option }) => PollDeed::Vote {
                 poll: poll_id,
