@@ -23,8 +23,8 @@ export const QUALITIES: readonly Quality[] = [
 /** Value of a choice that turns a kind off. */
 export const NO_DEVICE = 'none';
 
-/** Opens the devices chosen; `replaced` is told each track that takes the place of another. */
-export function useDevices(replaced: (track: MediaStreamTrack) => void) {
+/** Opens the devices chosen. */
+export function useDevices() {
   const devices = shallowRef<MediaDeviceInfo[]>([]);
   const stream = shallowRef<MediaStream>();
   const problem = ref<DeviceProblem>();
@@ -90,7 +90,6 @@ export function useDevices(replaced: (track: MediaStreamTrack) => void) {
       if (opened !== undefined && old !== undefined) opened.enabled = old.enabled;
       const others = (stream.value?.getTracks() ?? []).filter((track) => track.kind !== kind);
       stream.value = new MediaStream(opened === undefined ? others : [...others, opened]);
-      if (opened !== undefined) replaced(opened);
       problem.value = undefined;
     } catch (thrown) {
       problem.value = problemOf(thrown);
