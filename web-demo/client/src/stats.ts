@@ -9,6 +9,7 @@ export interface ViewerStats {
   bitrateBps: number | undefined;
   framesPerSecond: number;
   framesDecoded: number;
+  keyFramesDecoded: number;
   width: number;
   height: number;
   /** Such as `VP8`; `undefined` until something came. */
@@ -77,6 +78,7 @@ export function viewerStats(report: Iterable<readonly [string, unknown]>, meter:
     bitrateBps: meter.read(number(video?.['bytesReceived']) + number(audio?.['bytesReceived']), timestamp),
     framesPerSecond: number(video?.['framesPerSecond']),
     framesDecoded: number(video?.['framesDecoded']),
+    keyFramesDecoded: number(video?.['keyFramesDecoded']),
     width: number(video?.['frameWidth']),
     height: number(video?.['frameHeight']),
     codec: codecOf(entries, video),
