@@ -45,6 +45,15 @@ test('the studio says who waits before the host goes live', async () => {
   await Promise.all(viewers.map((viewer) => isTold(viewer, 'waiting')));
 });
 
+test('before the show the studio tests the way to the server, and in it says what that carries', async () => {
+  await until('it was tested', () => host.look(reach), (found) => found !== '');
+  await goLive(host);
+  // The browser learns it by sending, and sends no more than it is to.
+  await until('it carries what is sent', () => host.look(uplink), (words) => words.includes('good enough for 360p'), 60_000);
+  await stop(host);
+  await until('it is tested anew', () => host.look(reach), (found) => found !== '');
+});
+
 test('after Stop, viewers read that the show has ended', async () => {
   await goLive(host);
   expect(await host.look(notice)).toBe('');
@@ -138,6 +147,14 @@ test('however often a host in Firefox stops, it is an end and no loss', async ()
 function placeOfButton(): { left: number; top: number } | undefined {
   const place = document.querySelector('[data-test=go-live]')?.getBoundingClientRect();
   return place && { left: place.left, top: place.top };
+}
+
+function reach(): string {
+  return document.querySelector<HTMLElement>('[data-test=network]')?.dataset['reach'] ?? '';
+}
+
+function uplink(): string {
+  return document.querySelector<HTMLElement>('[data-test=uplink]')?.innerText ?? '';
 }
 
 async function signOut(host: Tab): Promise<void> {

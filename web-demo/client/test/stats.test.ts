@@ -43,13 +43,14 @@ test('a publisher with layers shows the largest', () => {
     { id: 'l', type: 'outbound-rtp', kind: 'video', frameWidth: 320, bytesSent: 1 },
     { id: 'h', type: 'outbound-rtp', kind: 'video', frameWidth: 1280, frameHeight: 720, qualityLimitationReason: 'cpu', bytesSent: 1 },
     { id: 'r', type: 'remote-inbound-rtp', kind: 'video', roundTripTime: 0.02, fractionLost: 0.1 },
+    { id: 'p', type: 'candidate-pair', nominated: true, state: 'succeeded', availableOutgoingBitrate: 3_000_000 },
   ), new RateMeter());
-  expect(stats).toMatchObject({ width: 1280, limitedBy: 'cpu', roundTripMs: 20, lossRatio: 0.1 });
+  expect(stats).toMatchObject({ width: 1280, limitedBy: 'cpu', roundTripMs: 20, lossRatio: 0.1, availableBps: 3_000_000 });
 });
 
 test('an empty report is all zeros', () => {
   expect(viewerStats(report(), new RateMeter())).toMatchObject({ framesDecoded: 0, codec: undefined, bitrateBps: undefined });
-  expect(publisherStats(report(), new RateMeter())).toMatchObject({ framesSent: 0, limitedBy: 'none' });
+  expect(publisherStats(report(), new RateMeter())).toMatchObject({ framesSent: 0, limitedBy: 'none', availableBps: undefined });
 });
 
 test('what is told to the server is whole numbers, and no age where none is known', () => {

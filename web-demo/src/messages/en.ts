@@ -422,7 +422,7 @@ export const en = {
     screenHeard: 'Viewers see what you share, and hear its sound together with you.',
     screenSilent: 'Viewers see what you share. It came without sound; most browsers offer that for tabs.',
     screenFailed: 'Your screen could not be shared. Look into the settings of your system whether this browser may record the screen.',
-    shareAnother: 'Share something else',
+    shareAnother: 'Share another',
     stopSharing: 'Stop sharing',
     previewOff: 'Your camera is off',
     previewNone: 'No camera: viewers hear you, and see nothing',
@@ -457,6 +457,9 @@ export const en = {
     rtt: 'Round trip',
     loss: 'Loss',
     sends: 'Sends',
+    carries: 'Carries',
+    carriesWanted: (quality: string) => `Your connection is good enough for ${quality}.`,
+    carriesOnly: (bps: number, quality: string | undefined) => `Your connection carries about ${bps >= 1e6 ? `${(bps / 1e6).toFixed(1)} Mb/s` : `${Math.round(bps / 1e3)} kb/s`}${quality === undefined ? ', too little for any quality: the picture may stumble.' : `. ${quality} will look smoother.`}`,
     kbps: (bps: number) => bps >= 1e6 ? `${(bps / 1e6).toFixed(1)} Mb/s` : `${Math.round(bps / 1e3)} kb/s`,
     perSecond: (frames: number) => `${Math.round(frames)} fps`,
     ms: (value: number) => `${Math.round(value)} ms`,
@@ -465,6 +468,20 @@ export const en = {
     limitedBy: {
       cpu: 'Your computer is too busy for this quality. A lower one will look smoother.',
       bandwidth: 'Your connection is too slow for this quality. A lower one will look smoother.',
+    },
+  },
+
+  network: {
+    heading: 'Network test',
+    testing: 'Testing the way to the server…',
+    failed: 'The server did not answer. Check your connection, then test again.',
+    again: 'Test again',
+    later: 'How much your connection carries is measured by sending: it shows here once you are live.',
+    reach: {
+      near: (ms: number) => `${number.format(Math.round(ms))} ms to the server and back: on your side, nothing delays a conversation.`,
+      far: (ms: number) => `${number.format(Math.round(ms))} ms to the server and back: good for a show, and a conversation has short pauses.`,
+      distant: (ms: number) => `${number.format(Math.round(ms))} ms to the server and back: good for a show, but answers come after a pause.`,
+      unsteady: (ms: number) => `${number.format(Math.round(ms))} ms to the server and back, but often much more: the picture may stumble. A cable helps, or a place closer to the router.`,
     },
   },
 
@@ -489,7 +506,7 @@ export const en = {
     shown: 'From your encoder',
     picture: 'Picture',
     keyframes: 'Longest without keyframe',
-    seconds: (ms: number) => `${hundredths.format(ms / 1000)} s`,
+    seconds: (ms: number) => `${(ms / 1000).toFixed(1)} s`,
     good: 'Nothing is wrong with it so far.',
     wrong: 'What to change',
     findings: {

@@ -459,6 +459,9 @@ export const vi: Messages = {
     rtt: 'Khứ hồi',
     loss: 'Mất gói',
     sends: 'Gửi',
+    carries: 'Tải được',
+    carriesWanted: (quality) => `Kết nối của bạn đủ cho ${quality}.`,
+    carriesOnly: (bps, quality) => `Kết nối của bạn chỉ tải được khoảng ${bps >= 1e6 ? `${(bps / 1e6).toFixed(1)} Mb/s` : `${Math.round(bps / 1e3)} kb/s`}${quality === undefined ? ', quá ít cho mọi chất lượng: hình có thể giật.' : `. ${quality} sẽ mượt hơn.`}`,
     kbps: (bps) => bps >= 1e6 ? `${(bps / 1e6).toFixed(1)} Mb/s` : `${Math.round(bps / 1e3)} kb/s`,
     perSecond: (frames) => `${Math.round(frames)} hình/s`,
     ms: (value) => `${Math.round(value)} ms`,
@@ -467,6 +470,20 @@ export const vi: Messages = {
     limitedBy: {
       cpu: 'Máy của bạn quá bận cho chất lượng này. Chất lượng thấp hơn sẽ mượt hơn.',
       bandwidth: 'Kết nối của bạn quá chậm cho chất lượng này. Chất lượng thấp hơn sẽ mượt hơn.',
+    },
+  },
+
+  network: {
+    heading: 'Thử mạng',
+    testing: 'Đang thử đường đến máy chủ…',
+    failed: 'Máy chủ không trả lời. Hãy xem lại kết nối, rồi thử lại.',
+    again: 'Thử lại',
+    later: 'Kết nối của bạn tải được bao nhiêu chỉ đo được khi gửi: kết quả hiện ở đây khi bạn đã lên sóng.',
+    reach: {
+      near: (ms) => `${number.format(Math.round(ms))} ms đến máy chủ và ngược lại: phía bạn không có gì làm chậm cuộc trò chuyện.`,
+      far: (ms) => `${number.format(Math.round(ms))} ms đến máy chủ và ngược lại: tốt cho chương trình, trò chuyện có quãng ngừng ngắn.`,
+      distant: (ms) => `${number.format(Math.round(ms))} ms đến máy chủ và ngược lại: tốt cho chương trình, nhưng lời đáp đến sau một quãng ngừng.`,
+      unsteady: (ms) => `${number.format(Math.round(ms))} ms đến máy chủ và ngược lại, nhưng nhiều lúc lâu hơn hẳn: hình có thể giật. Hãy dùng dây mạng, hoặc ngồi gần bộ phát Wi-Fi hơn.`,
     },
   },
 
@@ -491,7 +508,7 @@ export const vi: Messages = {
     shown: 'Từ bộ mã hóa của bạn',
     picture: 'Hình',
     keyframes: 'Lâu nhất không có khung chính',
-    seconds: (ms) => `${hundredths.format(ms / 1000)} giây`,
+    seconds: (ms) => `${(ms / 1000).toFixed(1).replace('.', ',')} giây`,
     good: 'Đến giờ chưa thấy gì sai.',
     wrong: 'Cần thay đổi',
     findings: {
