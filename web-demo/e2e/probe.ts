@@ -12,6 +12,8 @@ declare global {
     kliegLongestGapMs: number;
     /** When the picture moved last. */
     kliegShownAt: number;
+    /** How often a camera was made to blur. */
+    kliegBlurs: number;
     /** What the keys for media do, by the name of each. */
     kliegMediaKeys: Record<string, MediaSessionActionHandler | null>;
     /** Every camera, microphone and screen that the page opened. */
@@ -267,6 +269,23 @@ export function chatOverlaps(): number {
 /** Whether each camera, microphone and screen that the page opened is still in use. */
 export function cameraTracks(): string[] {
   return window.kliegTracks.map(({ readyState }) => readyState);
+}
+
+/** Gives the cameras that the page opens a blur of what is behind, as some systems do. */
+export function haveBlur(): void {
+  window.kliegBlurs = 0;
+  const blurred = new WeakSet<MediaStreamTrack>();
+  const { getCapabilities, getSettings, applyConstraints } = MediaStreamTrack.prototype;
+  Object.assign(MediaStreamTrack.prototype, {
+    getCapabilities(this: MediaStreamTrack) { return { ...getCapabilities.call(this), backgroundBlur: [false, true] }; },
+    getSettings(this: MediaStreamTrack) { return { ...getSettings.call(this), backgroundBlur: blurred.has(this) }; },
+    async applyConstraints(this: MediaStreamTrack, { backgroundBlur, ...others }: MediaTrackConstraints & { backgroundBlur?: boolean }) {
+      await applyConstraints.call(this, others);
+      if (backgroundBlur !== true) return;
+      blurred.add(this);
+      window.kliegBlurs++;
+    },
+  });
 }
 
 /** Ends what is shared as the browser's own button does. */

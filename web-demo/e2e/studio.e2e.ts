@@ -3,7 +3,7 @@
 import { afterAll, beforeAll, expect, onTestFailed, test } from 'vitest';
 import { launchChromium, launchFirefox, until } from './browsers.js';
 import type { Browser, Tab } from './browsers.js';
-import { cameraTracks, chatEnd, chatOverlaps, notice, previewing, publishStatus, sentences, statusWords, statuses } from './probe.js';
+import { cameraTracks, chatEnd, chatOverlaps, haveBlur, notice, previewing, publishStatus, sentences, statusWords, statuses } from './probe.js';
 import { startServer } from './server.js';
 import type { Server } from './server.js';
 import { frames, goLive, isLive, isTold, openStudio, prepareCamera, reads, stop, stopIsAnEnd } from './visitors.js';
@@ -52,6 +52,22 @@ test('before the show the studio tests the way to the server, and in it says wha
   await until('it carries what is sent', () => host.look(uplink), (words) => words.includes('good enough for 360p'), 60_000);
   await stop(host);
   await until('it is tested anew', () => host.look(reach), (found) => found !== '');
+});
+
+test('the blur of a camera is offered where a page can choose it, and stays chosen', async () => {
+  const blur = () => host.look(() => document.querySelector<HTMLInputElement>('[data-test=blur]')?.checked);
+  expect(await blur(), 'the camera of the tests has none').toBeUndefined();
+  await host.look(haveBlur);
+  await host.choose('#quality', '480p');
+  await until('it is offered', blur, (on) => on === false);
+  await host.click('[data-test=blur]');
+  await until('it blurs', () => host.look(() => window.kliegBlurs), (calls) => calls === 1);
+  expect(await blur()).toBe(true);
+  await host.choose('#quality', '360p');
+  await until('the camera that came next blurs', () => host.look(() => window.kliegBlurs), (calls) => calls === 2);
+  expect(await blur()).toBe(true);
+  await host.open(`${server.url}/studio/${roomId}`);
+  await prepareCamera(host);
 });
 
 test('after Stop, viewers read that the show has ended', async () => {

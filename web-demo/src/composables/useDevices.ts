@@ -1,6 +1,7 @@
 /** The host's camera and microphone: which there are, which is on, and what went wrong. */
 
-import { computed, onScopeDispose, ref, shallowRef } from 'vue';
+import { computed, onScopeDispose, ref, shallowRef, watch } from 'vue';
+import { blurOf, setBlur } from './blur.js';
 
 /** Why there is no camera. */
 export type DeviceProblem = 'denied' | 'missing' | 'busy' | 'insecure' | 'failed';
@@ -32,6 +33,10 @@ export function useDevices() {
   const camera = ref('');
   const microphone = ref('');
   const quality = ref(QUALITIES[2]!.name);
+  /** Whether the camera blurs what is behind the host; `undefined` where there is no such choice. */
+  const blur = ref<boolean>();
+  /** What the host chose, also for cameras to come. */
+  let wantsBlur = false;
   let closed = false;
 
   /** Opens both kinds, or the one there is. */
@@ -102,6 +107,24 @@ export function useDevices() {
     stream.value = undefined;
   }
 
+  /** Blurs what is behind the host, or no more. */
+  async function chooseBlur(on: boolean): Promise<void> {
+    wantsBlur = on;
+    const track = stream.value?.getVideoTracks()[0];
+    if (track === undefined) return;
+    await setBlur(track, on).catch(() => {}); // It stays as it was, which is what is shown.
+    if (track === stream.value?.getVideoTracks()[0]) blur.value = blurOf(track);
+  }
+
+  watch(() => stream.value?.getVideoTracks()[0], (track) => {
+    blur.value = track && blurOf(track);
+    if (wantsBlur && blur.value === false) void chooseBlur(true);
+    // The system has a switch of its own.
+    track?.addEventListener('configurationchange', () => {
+      if (track === stream.value?.getVideoTracks()[0]) blur.value = blurOf(track);
+    });
+  });
+
   async function list(): Promise<void> {
     devices.value = await navigator.mediaDevices.enumerateDevices().catch(() => []);
   }
@@ -129,7 +152,7 @@ export function useDevices() {
   return {
     cameras: computed(() => devices.value.filter(({ kind }) => kind === 'videoinput')),
     microphones: computed(() => devices.value.filter(({ kind }) => kind === 'audioinput')),
-    stream, problem, opening, camera, microphone, quality, open, change, release,
+    stream, problem, opening, camera, microphone, quality, blur, open, change, chooseBlur, release,
   };
 }
 

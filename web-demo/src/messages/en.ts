@@ -434,6 +434,7 @@ export const en = {
     unnamedCamera: (index: number) => `Camera ${index}`,
     unnamedMicrophone: (index: number) => `Microphone ${index}`,
     level: 'Microphone level',
+    blur: 'Blur what is behind me',
     quality: 'Quality',
     codec: 'Video format',
     codecAuto: 'Automatic',

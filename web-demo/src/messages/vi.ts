@@ -436,6 +436,7 @@ export const vi: Messages = {
     unnamedCamera: (index) => `Camera ${index}`,
     unnamedMicrophone: (index) => `Micrô ${index}`,
     level: 'Mức âm micrô',
+    blur: 'Làm mờ phía sau tôi',
     quality: 'Chất lượng',
     codec: 'Định dạng video',
     codecAuto: 'Tự động',
