@@ -56,11 +56,22 @@ export interface Tab {
 /** What a visitor's device asks pages to look like. */
 export type Scheme = 'dark' | 'light';
 
+/** What a page holds. */
+export interface Held {
+  /** Of JavaScript. */
+  heapBytes: number;
+  /** Nodes of all documents, those included that are on no page but not let go. */
+  nodes: number;
+  listeners: number;
+}
+
 /** A page in Chromium, which a test can do more with. */
 export interface ChromiumTab extends Tab {
   /** Asks for a scheme, and for nothing that moves. */
   dress(scheme: Scheme): Promise<void>;
   press(key: string): Promise<void>;
+  /** Counts what the page holds, after a collection of what it does not. */
+  holds(): Promise<Held>;
   /** Runs a program in the page, whatever the page's policy for scripts is; returns what it ends with. */
   run<Result>(program: string): Promise<Result>;
   again(name: string): Promise<ChromiumTab>;
@@ -172,6 +183,14 @@ function chromiumTab(context: ChromiumContext, name: string): ChromiumTab {
     again: async (other) => chromiumTab(context, other),
     dress: async (colorScheme) => (await current()).emulateMedia({ colorScheme, reducedMotion: 'reduce' }),
     press: async (key) => (await current()).keyboard.press(key),
+    async holds() {
+      const session = await context.newCDPSession(await current());
+      await session.send('HeapProfiler.collectGarbage');
+      const { usedSize } = await session.send('Runtime.getHeapUsage');
+      const { nodes, jsEventListeners } = await session.send('Memory.getDOMCounters');
+      await session.detach();
+      return { heapBytes: usedSize, nodes, listeners: jsEventListeners };
+    },
     run: async (program) => (await current()).evaluate(program),
     // The visitor stays: a page opened later has the same storage.
     async close() {
