@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { chromium } from 'playwright-core';
 import type { Browser as ChromiumBrowser, BrowserContext as ChromiumContext, Page as ChromiumPage } from 'playwright-core';
 import puppeteer from 'puppeteer-core';
-import type { BrowserContext as FirefoxContext, Page as FirefoxPage } from 'puppeteer-core';
+import type { BrowserContext as PuppeteerContext, Page as PuppeteerPage } from 'puppeteer-core';
 import { remember } from './probe.js';
 import { writeScene } from './scene.js';
 
@@ -56,11 +56,22 @@ export interface Tab {
 /** What a visitor's device asks pages to look like. */
 export type Scheme = 'dark' | 'light';
 
+/** What a page holds. */
+export interface Held {
+  /** Of JavaScript. */
+  heapBytes: number;
+  /** Nodes of all documents, those included that are on no page but not let go. */
+  nodes: number;
+  listeners: number;
+}
+
 /** A page in Chromium, which a test can do more with. */
 export interface ChromiumTab extends Tab {
   /** Asks for a scheme, and for nothing that moves. */
   dress(scheme: Scheme): Promise<void>;
   press(key: string): Promise<void>;
+  /** Counts what the page holds, after a collection of what it does not. */
+  holds(): Promise<Held>;
   /** Runs a program in the page, whatever the page's policy for scripts is; returns what it ends with. */
   run<Result>(program: string): Promise<Result>;
   again(name: string): Promise<ChromiumTab>;
@@ -110,7 +121,19 @@ export async function launchFirefox(): Promise<Browser> {
     headless: true,
     extraPrefsFirefox: FIREFOX_PREFS,
   });
-  return { visit: async (name) => firefoxTab(await browser.createBrowserContext(), name), close: () => browser.close() };
+  return { visit: async (name) => puppeteerTab(await browser.createBrowserContext(), name), close: () => browser.close() };
+}
+
+/**
+ * Launches Chromium as people have it: of two tabs of one visitor, the one opened first is hidden, and its timers are slowed. The other one
+ * keeps every page awake.
+ */
+export async function launchTabbedChromium(): Promise<Browser> {
+  const browser = await puppeteer.launch({
+    browser: 'chrome', executablePath: '/usr/bin/chromium', headless: true, args: CHROMIUM_FLAGS,
+    ignoreDefaultArgs: ['--disable-background-timer-throttling', '--disable-backgrounding-occluded-windows', '--disable-renderer-backgrounding'],
+  });
+  return { visit: async (name) => puppeteerTab(browser.defaultBrowserContext(), name), close: () => browser.close() };
 }
 
 async function chromiumVisitor(browser: ChromiumBrowser): Promise<ChromiumContext> {
@@ -160,6 +183,14 @@ function chromiumTab(context: ChromiumContext, name: string): ChromiumTab {
     again: async (other) => chromiumTab(context, other),
     dress: async (colorScheme) => (await current()).emulateMedia({ colorScheme, reducedMotion: 'reduce' }),
     press: async (key) => (await current()).keyboard.press(key),
+    async holds() {
+      const session = await context.newCDPSession(await current());
+      await session.send('HeapProfiler.collectGarbage');
+      const { usedSize } = await session.send('Runtime.getHeapUsage');
+      const { nodes, jsEventListeners } = await session.send('Memory.getDOMCounters');
+      await session.detach();
+      return { heapBytes: usedSize, nodes, listeners: jsEventListeners };
+    },
     run: async (program) => (await current()).evaluate(program),
     // The visitor stays: a page opened later has the same storage.
     async close() {
@@ -169,11 +200,11 @@ function chromiumTab(context: ChromiumContext, name: string): ChromiumTab {
   };
 }
 
-function firefoxTab(context: FirefoxContext, name: string): Tab {
+function puppeteerTab(context: PuppeteerContext, name: string): Tab {
   const errors: string[] = [];
-  let page: FirefoxPage | undefined;
+  let page: PuppeteerPage | undefined;
 
-  async function current(): Promise<FirefoxPage> {
+  async function current(): Promise<PuppeteerPage> {
     if (page !== undefined) return page;
     page = await context.newPage();
     page.setDefaultTimeout(ACT_WITHIN_MS);
@@ -208,7 +239,7 @@ function firefoxTab(context: FirefoxContext, name: string): Tab {
     choose: async (selector, value) => void await (await current()).select(selector, value),
     picture: async () => (await current()).screenshot(),
     resize: async (width, height) => (await current()).setViewport({ width, height }),
-    again: async (other) => firefoxTab(context, other),
+    again: async (other) => puppeteerTab(context, other),
     async close() {
       await page?.close();
       page = undefined;

@@ -12,9 +12,11 @@ declare global {
     kliegLongestGapMs: number;
     /** When the picture moved last. */
     kliegShownAt: number;
+    /** How often a camera was made to blur. */
+    kliegBlurs: number;
     /** What the keys for media do, by the name of each. */
     kliegMediaKeys: Record<string, MediaSessionActionHandler | null>;
-    /** Every camera and microphone that the page opened. */
+    /** Every camera, microphone and screen that the page opened. */
     kliegTracks: MediaStreamTrack[];
     /** When the video first played, in milliseconds since the page was asked for. */
     kliegPlayingAt: number | undefined;
@@ -54,6 +56,12 @@ export function remember(): void {
   if (devices !== undefined && open !== undefined) {
     devices.getUserMedia = async (constraints) => {
       const stream = await open(constraints);
+      window.kliegTracks.push(...stream.getTracks());
+      return stream;
+    };
+    const share = devices.getDisplayMedia.bind(devices);
+    devices.getDisplayMedia = async (options) => {
+      const stream = await share(options);
       window.kliegTracks.push(...stream.getTracks());
       return stream;
     };
@@ -258,9 +266,55 @@ export function chatOverlaps(): number {
   return Array.from(document.querySelectorAll('[data-test=chat-line]')).filter((line) => getComputedStyle(line).overflowY !== 'clip').length;
 }
 
-/** Whether each camera and microphone that the page opened is still in use. */
+/** Whether each camera, microphone and screen that the page opened is still in use. */
 export function cameraTracks(): string[] {
   return window.kliegTracks.map(({ readyState }) => readyState);
+}
+
+/** Gives the cameras that the page opens a blur of what is behind, as some systems do. */
+export function haveBlur(): void {
+  window.kliegBlurs = 0;
+  const blurred = new WeakSet<MediaStreamTrack>();
+  const { getCapabilities, getSettings, applyConstraints } = MediaStreamTrack.prototype;
+  Object.assign(MediaStreamTrack.prototype, {
+    getCapabilities(this: MediaStreamTrack) { return { ...getCapabilities.call(this), backgroundBlur: [false, true] }; },
+    getSettings(this: MediaStreamTrack) { return { ...getSettings.call(this), backgroundBlur: blurred.has(this) }; },
+    async applyConstraints(this: MediaStreamTrack, { backgroundBlur, ...others }: MediaTrackConstraints & { backgroundBlur?: boolean }) {
+      await applyConstraints.call(this, others);
+      if (backgroundBlur !== true) return;
+      blurred.add(this);
+      window.kliegBlurs++;
+    },
+  });
+}
+
+/** Ends what is shared as the browser's own button does. */
+export function endShare(): void {
+  for (const track of window.kliegTracks.filter(({ label }) => label.startsWith('screen:'))) {
+    track.stop();
+    track.dispatchEvent(new Event('ended'));
+  }
+}
+
+/** The mean colours of five spots of a viewer's picture: red, green and blue from 0 to 255. */
+export type Spots = Record<'middle' | 'bottomRight' | 'bottomLeft' | 'topRight' | 'topLeft', [number, number, number]>;
+
+export function spots(): Spots | undefined {
+  const video = document.querySelector<HTMLVideoElement>('[data-test=video]');
+  if (video === null || video.readyState < 2) return undefined;
+  const context = Object.assign(document.createElement('canvas'), { width: 64, height: 36 }).getContext('2d')!;
+  context.drawImage(video, 0, 0, 64, 36);
+  const mean = (left: number, top: number): [number, number, number] => {
+    const { data } = context.getImageData(left, top, 6, 5);
+    return [0, 1, 2].map((colour) => Math.round(data.filter((_, index) => index % 4 === colour).reduce((sum, value) => sum + value, 0) / 30)) as [number, number, number];
+  };
+  // Inside of a camera in a corner.
+  return { middle: mean(29, 15), bottomRight: mean(52, 28), bottomLeft: mean(6, 28), topRight: mean(52, 3), topLeft: mean(6, 3) };
+}
+
+/** What the newest peer connection last offered. */
+export function offered(): string {
+  return window.kliegPeers.at(-1)?.localDescription?.sdp ?? '';
 }
 
 /** What a viewer's player had to cope with so far. */

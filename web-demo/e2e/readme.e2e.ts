@@ -75,6 +75,16 @@ test('“A picture of your own” shows it, and lets the quality be chosen', asy
   await reads(watcher, '#caption', 'Live');
 });
 
+// As the browser tells it: one that a program drives keeps none.
+test('a page that the browser kept goes on when its visitor returns', async () => {
+  showLogOnFailure();
+  await watcher.look(() => {
+    for (const type of ['pagehide', 'pageshow']) dispatchEvent(new PageTransitionEvent(type, { persisted: true }));
+  });
+  const before = await watcher.look(played);
+  await until('the picture goes on', () => watcher.look(played), (seconds) => seconds > before + 1);
+});
+
 test('“A chat alone” writes, and shows what is written', async () => {
   showLogOnFailure();
   await writer.open(`${origin}/a-chat-alone`);
@@ -149,8 +159,8 @@ async function startSite(): Promise<Site> {
     if (example === undefined) response.end(pathname === '/client.js' ? library : '');
     else response.end(dress(example.replaceAll('https://live.example', server.url).replaceAll('demo', search === '' ? roomId : search.slice(1))));
   });
-  // On every loopback address: the name of the machine may lead to either.
-  await new Promise<void>((resolve) => made.listen(0, resolve));
+  // For this machine alone. Its name leads browsers to the other loopback address as well, where nobody listens.
+  await new Promise<void>((resolve) => made.listen(0, '127.0.0.1', resolve));
   return made;
 }
 

@@ -78,6 +78,10 @@ test('a room before the show', async () => {
   showLogOnFailure();
   await prepareCamera(host);
   await picture(host, 'studio-ready');
+  await host.click('[data-test=layout-both]');
+  await sees(host, '[data-test=screen-controls]');
+  await picture(host, 'studio-screen');
+  await host.click('[data-test=stop-sharing]');
   await guest.open(`${server.url}/r/${room}`);
   await isTold(guest, 'waiting');
   await picture(guest, 'player-waiting');

@@ -3,7 +3,7 @@
 import { afterAll, beforeAll, expect, onTestFailed, test } from 'vitest';
 import { launchChromium, launchFirefox, until } from './browsers.js';
 import type { Browser, Tab } from './browsers.js';
-import { cameraTracks, chatEnd, chatOverlaps, notice, previewing, publishStatus, sentences, statusWords, statuses } from './probe.js';
+import { cameraTracks, chatEnd, chatOverlaps, haveBlur, notice, previewing, publishStatus, sentences, statusWords, statuses } from './probe.js';
 import { startServer } from './server.js';
 import type { Server } from './server.js';
 import { frames, goLive, isLive, isTold, openStudio, prepareCamera, reads, stop, stopIsAnEnd } from './visitors.js';
@@ -43,6 +43,31 @@ test('the studio says who waits before the host goes live', async () => {
   await until('the host is told', () => host.look(sentences), (words) => words.includes('2 viewers are waiting for you.'));
   expect(await host.look(placeOfButton), 'the button does not move away from under a finger').toEqual(place);
   await Promise.all(viewers.map((viewer) => isTold(viewer, 'waiting')));
+});
+
+test('before the show the studio tests the way to the server, and in it says what that carries', async () => {
+  await until('it was tested', () => host.look(reach), (found) => found !== '');
+  await goLive(host);
+  // The browser learns it by sending, and sends no more than it is to.
+  await until('it carries what is sent', () => host.look(uplink), (words) => words.includes('good enough for 360p'), 60_000);
+  await stop(host);
+  await until('it is tested anew', () => host.look(reach), (found) => found !== '');
+});
+
+test('the blur of a camera is offered where a page can choose it, and stays chosen', async () => {
+  const blur = () => host.look(() => document.querySelector<HTMLInputElement>('[data-test=blur]')?.checked);
+  expect(await blur(), 'the camera of the tests has none').toBeUndefined();
+  await host.look(haveBlur);
+  await host.choose('#quality', '480p');
+  await until('it is offered', blur, (on) => on === false);
+  await host.click('[data-test=blur]');
+  await until('it blurs', () => host.look(() => window.kliegBlurs), (calls) => calls === 1);
+  expect(await blur()).toBe(true);
+  await host.choose('#quality', '360p');
+  await until('the camera that came next blurs', () => host.look(() => window.kliegBlurs), (calls) => calls === 2);
+  expect(await blur()).toBe(true);
+  await host.open(`${server.url}/studio/${roomId}`);
+  await prepareCamera(host);
 });
 
 test('after Stop, viewers read that the show has ended', async () => {
@@ -138,6 +163,14 @@ test('however often a host in Firefox stops, it is an end and no loss', async ()
 function placeOfButton(): { left: number; top: number } | undefined {
   const place = document.querySelector('[data-test=go-live]')?.getBoundingClientRect();
   return place && { left: place.left, top: place.top };
+}
+
+function reach(): string {
+  return document.querySelector<HTMLElement>('[data-test=network]')?.dataset['reach'] ?? '';
+}
+
+function uplink(): string {
+  return document.querySelector<HTMLElement>('[data-test=uplink]')?.innerText ?? '';
 }
 
 async function signOut(host: Tab): Promise<void> {

@@ -2,7 +2,7 @@
 
 import { KliegError } from './error.js';
 import type {
-  Analytics, Audience, ChatMessage, ChatSettingsPatch, CreatedRoom, HeldMessage, JoinToken, Likes, Limit, ModeratorSettings, NewProduct, NewRoom, OwnPoll, OwnQuestion, Page, Product, ProductPatch, Report,
+  Analytics, Audience, ChatMessage, ChatSettingsPatch, CreatedRoom, HeldMessage, Ingest, JoinToken, Likes, Limit, ModeratorSettings, NewProduct, NewRoom, OwnPoll, OwnQuestion, Page, Product, ProductPatch, Report,
   RoomInfo, RoomPatch, RoomStatus, ServerConfig, SignIn, TimeSeries,
 } from './protocol.js';
 
@@ -105,6 +105,16 @@ export class Api {
   /** Changes a room; for its owner. */
   editRoom(id: string, patch: RoomPatch): Promise<RoomInfo> {
     return this.request('PATCH', `rooms/${encodeURIComponent(id)}`, patch);
+  }
+
+  /** Where encoders publish into a room; for its owner. */
+  ingest(id: string): Promise<Ingest> {
+    return this.request('GET', `rooms/${encodeURIComponent(id)}/ingest`);
+  }
+
+  /** Makes a new stream key, which this answer alone tells; older ones open nothing any more. */
+  changeStreamKey(id: string): Promise<Ingest> {
+    return this.request('POST', `rooms/${encodeURIComponent(id)}/ingest/rotate`, {});
   }
 
   /** Returns lines of the chat that are older than a number, the newest first. */

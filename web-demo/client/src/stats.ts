@@ -9,6 +9,7 @@ export interface ViewerStats {
   bitrateBps: number | undefined;
   framesPerSecond: number;
   framesDecoded: number;
+  keyFramesDecoded: number;
   width: number;
   height: number;
   /** Such as `VP8`; `undefined` until something came. */
@@ -38,6 +39,8 @@ export interface PublisherStats {
   roundTripMs: number | undefined;
   /** Share of packets that did not arrive, 0 to 1. */
   lossRatio: number | undefined;
+  /** What the browser expects the way to the server to carry, by what it sent so far; `undefined` where it does not tell, as Firefox. */
+  availableBps: number | undefined;
   /** What holds the picture back. */
   limitedBy: 'none' | 'cpu' | 'bandwidth' | 'other';
 }
@@ -77,6 +80,7 @@ export function viewerStats(report: Iterable<readonly [string, unknown]>, meter:
     bitrateBps: meter.read(number(video?.['bytesReceived']) + number(audio?.['bytesReceived']), timestamp),
     framesPerSecond: number(video?.['framesPerSecond']),
     framesDecoded: number(video?.['framesDecoded']),
+    keyFramesDecoded: number(video?.['keyFramesDecoded']),
     width: number(video?.['frameWidth']),
     height: number(video?.['frameHeight']),
     codec: codecOf(entries, video),
@@ -142,6 +146,7 @@ export function publisherStats(report: Iterable<readonly [string, unknown]>, met
     ?? entries.find((entry) => entry.type === 'remote-inbound-rtp');
   const bytes = sent.reduce((sum, entry) => sum + number(entry['bytesSent']), 0);
   const limit = video?.['qualityLimitationReason'];
+  const available = activePair(entries)?.['availableOutgoingBitrate'];
   return {
     bitrateBps: meter.read(bytes, sent[0]?.timestamp ?? 0),
     framesPerSecond: number(video?.['framesPerSecond']),
@@ -151,6 +156,7 @@ export function publisherStats(report: Iterable<readonly [string, unknown]>, met
     codec: codecOf(entries, video),
     roundTripMs: milliseconds(remote?.['roundTripTime'] ?? activePair(entries)?.['currentRoundTripTime']),
     lossRatio: typeof remote?.['fractionLost'] === 'number' ? remote['fractionLost'] : undefined,
+    availableBps: typeof available === 'number' ? available : undefined,
     limitedBy: limit === 'cpu' || limit === 'bandwidth' || limit === 'other' ? limit : 'none',
   };
 }

@@ -16,14 +16,14 @@ test('a rate needs two readings, and none is made up when the counter began anew
 
 test('a viewer reads size, codec, round trip and sound', () => {
   const stats = viewerStats(report(
-    { id: 'v', type: 'inbound-rtp', kind: 'video', codecId: 'c', framesDecoded: 120, frameWidth: 640, frameHeight: 360, framesPerSecond: 30, jitterBufferDelay: 2, jitterBufferEmittedCount: 100, packetsLost: 1, freezeCount: 0, bytesReceived: 5 },
+    { id: 'v', type: 'inbound-rtp', kind: 'video', codecId: 'c', framesDecoded: 120, keyFramesDecoded: 2, frameWidth: 640, frameHeight: 360, framesPerSecond: 30, jitterBufferDelay: 2, jitterBufferEmittedCount: 100, packetsLost: 1, freezeCount: 0, bytesReceived: 5 },
     { id: 'a', type: 'inbound-rtp', kind: 'audio', totalAudioEnergy: 0.25, packetsLost: 2, bytesReceived: 5 },
     { id: 'c', type: 'codec', mimeType: 'video/VP8' },
     { id: 'old', type: 'candidate-pair', nominated: false, state: 'failed', currentRoundTripTime: 9 },
     { id: 'p', type: 'candidate-pair', nominated: true, state: 'succeeded', currentRoundTripTime: 0.05 },
   ), new RateMeter());
   expect(stats).toMatchObject({
-    framesDecoded: 120, width: 640, height: 360, codec: 'VP8', roundTripMs: 50, jitterBufferMs: 20, packetsLost: 3, audioEnergy: 0.25,
+    framesDecoded: 120, keyFramesDecoded: 2, width: 640, height: 360, codec: 'VP8', roundTripMs: 50, jitterBufferMs: 20, packetsLost: 3, audioEnergy: 0.25,
   });
 });
 
@@ -43,13 +43,14 @@ test('a publisher with layers shows the largest', () => {
     { id: 'l', type: 'outbound-rtp', kind: 'video', frameWidth: 320, bytesSent: 1 },
     { id: 'h', type: 'outbound-rtp', kind: 'video', frameWidth: 1280, frameHeight: 720, qualityLimitationReason: 'cpu', bytesSent: 1 },
     { id: 'r', type: 'remote-inbound-rtp', kind: 'video', roundTripTime: 0.02, fractionLost: 0.1 },
+    { id: 'p', type: 'candidate-pair', nominated: true, state: 'succeeded', availableOutgoingBitrate: 3_000_000 },
   ), new RateMeter());
-  expect(stats).toMatchObject({ width: 1280, limitedBy: 'cpu', roundTripMs: 20, lossRatio: 0.1 });
+  expect(stats).toMatchObject({ width: 1280, limitedBy: 'cpu', roundTripMs: 20, lossRatio: 0.1, availableBps: 3_000_000 });
 });
 
 test('an empty report is all zeros', () => {
   expect(viewerStats(report(), new RateMeter())).toMatchObject({ framesDecoded: 0, codec: undefined, bitrateBps: undefined });
-  expect(publisherStats(report(), new RateMeter())).toMatchObject({ framesSent: 0, limitedBy: 'none' });
+  expect(publisherStats(report(), new RateMeter())).toMatchObject({ framesSent: 0, limitedBy: 'none', availableBps: undefined });
 });
 
 test('what is told to the server is whole numbers, and no age where none is known', () => {

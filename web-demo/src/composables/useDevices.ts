@@ -1,6 +1,7 @@
 /** The host's camera and microphone: which there are, which is on, and what went wrong. */
 
-import { computed, onScopeDispose, ref, shallowRef } from 'vue';
+import { computed, onScopeDispose, ref, shallowRef, watch } from 'vue';
+import { blurOf, setBlur } from './blur.js';
 
 /** Why there is no camera. */
 export type DeviceProblem = 'denied' | 'missing' | 'busy' | 'insecure' | 'failed';
@@ -23,8 +24,8 @@ export const QUALITIES: readonly Quality[] = [
 /** Value of a choice that turns a kind off. */
 export const NO_DEVICE = 'none';
 
-/** Opens the devices chosen; `replaced` is told each track that takes the place of another. */
-export function useDevices(replaced: (track: MediaStreamTrack) => void) {
+/** Opens the devices chosen. */
+export function useDevices() {
   const devices = shallowRef<MediaDeviceInfo[]>([]);
   const stream = shallowRef<MediaStream>();
   const problem = ref<DeviceProblem>();
@@ -32,6 +33,10 @@ export function useDevices(replaced: (track: MediaStreamTrack) => void) {
   const camera = ref('');
   const microphone = ref('');
   const quality = ref(QUALITIES[2]!.name);
+  /** Whether the camera blurs what is behind the host; `undefined` where there is no such choice. */
+  const blur = ref<boolean>();
+  /** What the host chose, also for cameras to come. */
+  let wantsBlur = false;
   let closed = false;
 
   /** Opens both kinds, or the one there is. */
@@ -90,7 +95,6 @@ export function useDevices(replaced: (track: MediaStreamTrack) => void) {
       if (opened !== undefined && old !== undefined) opened.enabled = old.enabled;
       const others = (stream.value?.getTracks() ?? []).filter((track) => track.kind !== kind);
       stream.value = new MediaStream(opened === undefined ? others : [...others, opened]);
-      if (opened !== undefined) replaced(opened);
       problem.value = undefined;
     } catch (thrown) {
       problem.value = problemOf(thrown);
@@ -102,6 +106,24 @@ export function useDevices(replaced: (track: MediaStreamTrack) => void) {
     if (stream.value !== undefined) stopAll(stream.value);
     stream.value = undefined;
   }
+
+  /** Blurs what is behind the host, or no more. */
+  async function chooseBlur(on: boolean): Promise<void> {
+    wantsBlur = on;
+    const track = stream.value?.getVideoTracks()[0];
+    if (track === undefined) return;
+    await setBlur(track, on).catch(() => {}); // It stays as it was, which is what is shown.
+    if (track === stream.value?.getVideoTracks()[0]) blur.value = blurOf(track);
+  }
+
+  watch(() => stream.value?.getVideoTracks()[0], (track) => {
+    blur.value = track && blurOf(track);
+    if (wantsBlur && blur.value === false) void chooseBlur(true);
+    // The system has a switch of its own.
+    track?.addEventListener('configurationchange', () => {
+      if (track === stream.value?.getVideoTracks()[0]) blur.value = blurOf(track);
+    });
+  });
 
   async function list(): Promise<void> {
     devices.value = await navigator.mediaDevices.enumerateDevices().catch(() => []);
@@ -130,7 +152,7 @@ export function useDevices(replaced: (track: MediaStreamTrack) => void) {
   return {
     cameras: computed(() => devices.value.filter(({ kind }) => kind === 'videoinput')),
     microphones: computed(() => devices.value.filter(({ kind }) => kind === 'audioinput')),
-    stream, problem, opening, camera, microphone, quality, open, change, release,
+    stream, problem, opening, camera, microphone, quality, blur, open, change, chooseBlur, release,
   };
 }
 
