@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::clock::{Clock, at};
+use crate::clock::at;
+use crate::entry::{Entry, GOOD_BYE_TIME, LATE, Stay};
 use crate::patience::{Patience, Turn};
 use crate::reason::{Reason, Refusal};
 use crate::run::Context;
-use crate::session::{GOOD_BYE_TIME, LATE, Stay};
 use crate::socket::{CHAT, Message, REACTION, Socket};
 use crate::talk::Order;
 
@@ -86,17 +86,16 @@ impl Chatter<'_> {
     }
 
     async fn by_socket(&mut self) -> anyhow::Result<()> {
-        let (base, room) = (&self.context.base, self.context.room_of(self.number));
-        let (options, talk) = (&base.options, &self.context.talk);
-        let join = base.api().join(room, options.token.as_deref()).await?;
-        let url = options.ws.as_ref().unwrap_or(&join.socket);
-        let mut socket = Socket::enter(&base.http.net, url, &join.token, room).await?;
-        let here = talk.enter();
-        let silent_at = self.context.silent_from(self.number);
-        let ends = silent_at.map_or(self.stay.ends, |at| at.min(self.stay.ends));
-        let mut chat = Clock::until(ends, options.share_of(options.chat_per_second()));
-        let mut reactions = Clock::until(ends, options.share_of(options.reactions_per_second()));
-        let over = base.stop.or_at(self.stay.ends);
+        let context = self.context;
+        let Entry {
+            mut socket,
+            here,
+            mut chat,
+            mut reactions,
+            silent_at,
+        } = Entry::make(context, self.number, self.stay).await?;
+        let talk = &context.talk;
+        let over = context.base.stop.or_at(self.stay.ends);
         tokio::pin!(over);
         loop {
             tokio::select! {

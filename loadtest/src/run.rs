@@ -13,6 +13,7 @@ use tracing::{info, warn};
 
 use crate::base::Base;
 use crate::chatter::{Attendance, attend};
+use crate::entry::{GOOD_BYE_TIME, Stay};
 use crate::figures::Figures;
 use crate::gate::Gate;
 use crate::http::Http;
@@ -26,7 +27,7 @@ use crate::options::{Options, Scenario};
 use crate::publisher::Publisher;
 use crate::report::{Report, Results};
 use crate::server::max_open_files;
-use crate::session::{Stay, Visit, visit};
+use crate::session::{Visit, visit};
 use crate::source::Source;
 use crate::stop::Stop;
 use crate::talk::Talk;
@@ -344,7 +345,6 @@ pub(crate) const PUBLISHER_THREAD: &str = "publishers";
 const FIRST_PUBLISHER: u32 = 1 << 21;
 /// Joins and their keyframes are over then.
 const SETTLE_TIME: Duration = Duration::from_secs(2);
-const GOOD_BYE_TIME: Duration = Duration::from_secs(2);
 /// Beside those of the viewers; a complete viewer has some of its own.
 const SPARE_FILES: u64 = 100;
 const FILES_OF_COMPLETE: u64 = 4;
