@@ -9,6 +9,8 @@
 
 mod broker;
 
+mod faults;
+
 #[path = "../server/harness.rs"]
 #[expect(dead_code, reason = "the tests of the server use the rest")]
 mod harness;
@@ -211,10 +213,17 @@ async fn orders_wait_for_a_database_that_is_away() {
         outcome(http, "retried").await > 2
     })
     .await;
+    // What comes now is not read, and yet known of.
+    for _ in 0..50 {
+        topic.write(0, Some(&order)).await;
+    }
+    let lag = async || figure(http, "klieg_kafka_lag_messages").await;
+    until("the figures go on", async || lag().await == 150).await;
+    assert_eq!(figure(http, "klieg_kafka_connected").await, 1);
     cluster.up();
-    room.until_sold(http, 101).await;
+    room.until_sold(http, 151).await;
     assert_eq!(outcome(http, "skipped").await, 0);
-    assert_eq!(room.orders(http).await, 101);
+    assert_eq!(room.orders(http).await, 151);
     server.server.stop().await;
 }
 
