@@ -12,7 +12,7 @@ mod rest;
 mod watcher;
 
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
@@ -61,7 +61,7 @@ pub(crate) async fn take_orders(app: Arc<App>, mut phase: watch::Receiver<Phase>
             _ = phase.wait_for(|phase| *phase != Phase::Serving) => {}
         }
         // Where what was on its way is not said to be read, it comes again and is known. To leave takes a moment.
-        let _ = tokio::task::spawn_blocking(move || drop(group)).await;
+        let _ = tokio::task::spawn_blocking(move || drop_within(TO_LEAVE, Alone(group))).await;
     }
 }
 
@@ -272,6 +272,28 @@ impl Reader {
     }
 }
 
+/// A group that is dropped by who holds it last, and that is this one.
+struct Alone(Arc<Group>);
+
+impl Drop for Alone {
+    fn drop(&mut self) {
+        while Arc::strong_count(&self.0) > 1 {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
+/// Drops what takes as long as others please, and goes on without it after some time: a server that stops waits for it.
+fn drop_within<T: Send + 'static>(limit: Duration, it: T) {
+    let (held, dropped) = mpsc::channel::<()>();
+    std::thread::spawn(move || {
+        drop(it);
+        drop(held);
+    });
+    // Nothing is ever sent, so this ends with the other end, or too late.
+    let _ = dropped.recv_timeout(limit);
+}
+
 /// Waits until then; for ever without a time.
 async fn until(at: Option<Instant>) {
     match at {
@@ -283,5 +305,31 @@ async fn until(at: Option<Instant>) {
 /// Orders that are taken at once.
 const AT_ONCE: usize = 64;
 
+/// A group whose broker does not answer is left without a word; the others notice after ten seconds.
+const TO_LEAVE: Duration = Duration::from_secs(5);
+
 /// After an error of the library.
 const PAUSE: Duration = Duration::from_millis(200);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_cannot_leave_is_not_waited_for() {
+        struct Slow(mpsc::Receiver<()>);
+        impl Drop for Slow {
+            fn drop(&mut self) {
+                let _ = self.0.recv();
+            }
+        }
+        let (held, slow) = mpsc::channel();
+        let (since, limit) = (Instant::now(), Duration::from_millis(50));
+        drop_within(limit, Slow(slow));
+        assert!(since.elapsed() >= limit);
+        drop(held);
+
+        drop_within(Duration::from_secs(600), ());
+        assert!(since.elapsed() < Duration::from_secs(60));
+    }
+}
