@@ -71,8 +71,8 @@ def of_chatters(report: dict) -> None:
 def of_server(metrics: str) -> None:
     totals = {name: float(value) for name, value in re.findall(r"^(klieg_\S+) (\S+)$", metrics, re.MULTILINE)}
     print("as the server counted it")
-    dropped = {name: value for name, value in totals.items() if name.startswith("klieg_sfu_dropped_total") and value}
-    for name, value in sorted(dropped.items()):
+    told = ("klieg_sfu_dropped_total", "klieg_sockets_closed_total")
+    for name, value in sorted((name, value) for name, value in totals.items() if name.startswith(told) and value):
         row(name, f"{value:,.0f}")
     for name in COUNTERS:
         row(name, f"{totals[name]:,.0f}" if name in totals else "not told")
