@@ -1,7 +1,7 @@
 # The commands of this repository; each installs what it needs and can be run again at any time.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check interop contract test-kafka netlab screens pages bench audience joins saturation fuzz audit clean
+.PHONY: help run test check interop contract test-kafka netlab screens pages bench audience joins chat saturation fuzz audit clean
 
 help: ## shows this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 19
@@ -61,6 +61,10 @@ audience: ## 1000 viewers, then 2000, in release profile; ARGS="500" as many; LO
 joins: ## 4000 viewers that come at once, one core for the server; ARGS="--viewers 1000" goes to klieg-loadtest
 	@scripts/setup.sh build
 	@scripts/load.sh joins $(ARGS)
+
+chat: ## 5000 sockets in one room, some that do not read, a flood of reactions; ARGS as for joins
+	@scripts/setup.sh build
+	@scripts/load.sh chat $(ARGS)
 
 saturation: ## more viewers than LOAD_CORES=0.3 of a core can serve, as root: control groups; ARGS as for joins
 	@scripts/setup.sh build

@@ -2,6 +2,7 @@
 # Measures a server of its own under the load test, both on this machine, in release profile:
 #   load.sh audience [VIEWERS…]      1000 viewers, then 2000, or as many as named
 #   load.sh joins [OPTION…]          4000 viewers that come as fast as they can: one core for the server, one for the load test
+#   load.sh chat [OPTION…]           5000 sockets that hear 60 messages a second, 20 of 500 that do not read, 1000 that send 5 reactions a second each
 #   load.sh saturation [OPTION…]     1400 viewers, and a control group that gives the server three tenths of a core (LOAD_CORES=0.3)
 # Options go to klieg-loadtest, in the place of those named here. LOAD_OUT=FOLDER keeps its JSON and the server's metrics.
 # shellcheck source=common.sh
@@ -23,8 +24,9 @@ main() {
   case $what in
     audience) audience "$@" ;;
     joins) joins "$@" ;;
+    chat) chat "$@" ;;
     saturation) saturation "$@" ;;
-    *) die "load.sh: audience, joins or saturation?" ;;
+    *) die "load.sh: audience, joins, chat or saturation?" ;;
   esac
 }
 
@@ -46,6 +48,21 @@ joins() {
   server_by=(taskset -c "${cores[0]}") loadtest_by=(taskset -c "${cores[1]}") told=(--set media_shards=1)
   options "$@" -- --scenario join-storm --publishers 1 --viewers 4000 --ramp 2000/s --duration 8s --bitrate 100k --fps 5
   measure joins "${chosen[@]}"
+}
+
+# A little media beside it shows that it loses nothing.
+chat() {
+  build
+  local -a room=(--publishers 1 --viewers 20 --bitrate 100k --fps 5 --ramp 1000/s)
+  options "$@" -- "${room[@]}" --chatters 5000 --chat 60/s --duration 8s
+  measure chat "${chosen[@]}"
+  options "$@" -- "${room[@]}" --chatters 500 --stalled-chatters 20 --chat 200/s --duration 45s
+  measure slow-readers "${chosen[@]}"
+  options "$@" -- "${room[@]}" --chatters 1000 --reactions 5000/s --duration 15s
+  measure reactions "${chosen[@]}"
+  # They leave four times a second, however many there are.
+  python3 -c 'import json, sys; sys.exit(json.load(open(sys.argv[1]))["chatters"]["bytesPerSecond"]["most"] > 4096)' "$out/reactions.json" \
+    || die "reactions: more than 4 KiB a second came to somebody"
 }
 
 saturation() {

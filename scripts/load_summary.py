@@ -40,6 +40,7 @@ def of_viewers(report: dict) -> None:
         row("server", f"{server['cores']:.2f} cores, {server['cpuNsPerPacket']:,.0f} ns a packet and viewer")
     if cost := report["joinCost"]:
         row("a join", f"{cost['cpuUsPerJoin']:,.0f} µs of the server's processor time")
+    of_chatters(report)
     if came := report["samples"]:
         each = [after["connected"] - before["connected"] for before, after in zip(came, came[1:])]
         row("joins in each second", ", ".join(f"{count:,}" for count in each if count > 0))
@@ -47,11 +48,31 @@ def of_viewers(report: dict) -> None:
         row("the load test's own limit", bottleneck)
 
 
+def of_chatters(report: dict) -> None:
+    if not (chatters := report["chatters"]):
+        return
+    row("sockets without a picture", f"{chatters['letIn']:,} of {chatters['visits']:,}")
+    if talk := report["steady"]["talk"]:
+        delivered, per_core = talk["deliveredPerSecond"], talk["deliveredPerSecondPerCore"]
+        row("chat heard", f"{delivered:,.0f} a second, {per_core or 0:,.0f} a second and core of the server")
+    stalled = report["stalled"] or {}
+    for name, part in (("before some read no more", "before"), ("after it, of the others", "after")):
+        if late := (stalled.get(part) or {}).get("deliveryUs"):
+            row(f"chat sent → heard, {name}", f"{late['p50'] / 1000:,.0f} ms p50, {late['p99'] / 1000:,.0f} ms p99")
+    if not stalled and (late := (report["steady"]["talk"] or {}).get("deliveryUs")):
+        row("chat sent → heard", f"{late['p50'] / 1000:,.0f} ms p50, {late['p99'] / 1000:,.0f} ms p99")
+    if chatters["silent"]:
+        ends = "; ".join(f"{count}: {why}" for why, count in chatters["closed"]) or "none was closed"
+        row("read no more for a while", f"{chatters['silent']:,}, {ends}")
+    if each := chatters["bytesPerSecond"]:
+        row("bytes a second to each", f"{each['least']:,} to {each['most']:,}, {each['median']:,} in the middle")
+
+
 def of_server(metrics: str) -> None:
     totals = {name: float(value) for name, value in re.findall(r"^(klieg_\S+) (\S+)$", metrics, re.MULTILINE)}
     print("as the server counted it")
-    dropped = {name: value for name, value in totals.items() if name.startswith("klieg_sfu_dropped_total") and value}
-    for name, value in sorted(dropped.items()):
+    told = ("klieg_sfu_dropped_total", "klieg_sockets_closed_total")
+    for name, value in sorted((name, value) for name, value in totals.items() if name.startswith(told) and value):
         row(name, f"{value:,.0f}")
     for name in COUNTERS:
         row(name, f"{totals[name]:,.0f}" if name in totals else "not told")

@@ -107,7 +107,8 @@ setup_kafka() {
   have mvn || missing+=(maven)
   apt_install "${missing[@]}"
   local found
-  found=$(java -version 2>&1 | sed -n '1s/.*version "\([0-9.]*\).*/\1/p')
+  # Java says first what it took from JAVA_TOOL_OPTIONS and the like, where there is any.
+  found=$(java -version 2>&1 | sed -n 's/^[a-z]* version "\([0-9.]*\).*/\1/p')
   at_least 17 "$found" || die "Java $found is too old: 17 or later is needed"
 }
 

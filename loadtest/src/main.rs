@@ -34,6 +34,8 @@ mod clock;
 
 mod patience;
 
+mod entry;
+
 mod session;
 
 mod chatter;

@@ -129,7 +129,7 @@ impl Pace {
     }
 }
 
-/// Different packets that one viewer got, of those that were there all the time.
+/// What one got, of those that were there all the time: different packets of a viewer, or bytes of a chatter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Shares {
@@ -146,7 +146,11 @@ impl Shares {
             let then = before.get(id)?;
             Some(now.saturating_sub(*then))
         });
-        let mut got: Vec<u64> = got.collect();
+        Self::of(got.collect())
+    }
+
+    /// Says how far they are apart; `None` where there are none.
+    pub(crate) fn of(mut got: Vec<u64>) -> Option<Self> {
         got.sort_unstable();
         Some(Self {
             least: *got.first()?,

@@ -28,6 +28,10 @@ pub(crate) struct Options {
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=100_000), help_heading = PEOPLE)]
     pub(crate) chatters: u32,
 
+    /// How many of those stop reading their sockets after a third of the time [default: a tenth with --scenario stalled]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000), help_heading = PEOPLE)]
+    pub(crate) stalled_chatters: Option<u32>,
+
     /// How many synthetic streams to publish; the viewers are spread over them
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u16).range(0..=1000), help_heading = PEOPLE)]
     pub(crate) publishers: u16,
@@ -208,6 +212,9 @@ impl Options {
         if self.whip.is_some() && !watches && !nobody {
             return Err("--whip needs to know where to watch: add --whep or --room".into());
         }
+        if self.stalled_chatters() > self.chatters {
+            return Err("--stalled-chatters are some of the chatters: add --chatters".into());
+        }
         let talks = self.chat.is_some() || self.reactions.is_some();
         if talks && self.people() == 0 {
             return Err("--chat and --reactions are the light viewers' and the chatters': add --viewers or --chatters".into());
@@ -302,6 +309,15 @@ impl Options {
     /// Returns how many light viewers and chatters there are.
     pub(crate) fn people(&self) -> u32 {
         self.viewers + self.chatters
+    }
+
+    /// Returns how many chatters fall silent.
+    pub(crate) fn stalled_chatters(&self) -> u32 {
+        let of_scenario = match self.scenario {
+            Scenario::Stalled => self.chatters.div_ceil(10),
+            Scenario::Steady | Scenario::ChatStorm | Scenario::JoinStorm | Scenario::Reconnect => 0,
+        };
+        self.stalled_chatters.unwrap_or(of_scenario)
     }
 
     /// Returns viewers and chatters a second.
@@ -413,6 +429,7 @@ mod tests {
             "--whip http://x/ --publishers 1 --viewers 0",
             "--room demo --publishers 1 --key token",
             "--publishers 1 --bitrate 200k --fps 10",
+            "--room a --chatters 5 --stalled-chatters 5",
         ] {
             assert_eq!(check(right), Ok(()), "{right}");
         }
@@ -428,6 +445,8 @@ mod tests {
             ("--whep http://x/{n} --whip http://x/ --publishers 2", "{n}"),
             ("--publishers 1 --key token", "--room"),
             ("--publishers 1 --viewers 0 --chat 1/s", "--viewers"),
+            ("--room a --stalled-chatters 1", "--chatters"),
+            ("--room a --chatters 5 --stalled-chatters 6", "--chatters"),
             ("--publishers 1 --bitrate 200k", "at least 492k"),
             ("--publishers 1 --simulcast --bitrate 500k", "at least"),
         ] {
@@ -445,6 +464,16 @@ mod tests {
             "https://a.example:1/"
         );
         assert_eq!(base("--http http://b --ws ws://a/ws --room a"), "http://b/");
+    }
+
+    #[test]
+    fn as_many_chatters_stall_as_are_named_or_else_a_tenth() {
+        let stalled = |line: &str| options(line).stalled_chatters();
+        assert_eq!(stalled("--room a --chatters 20"), 0);
+        assert_eq!(stalled("--room a --chatters 25 --scenario stalled"), 3);
+        let named = "--room a --chatters 25 --stalled-chatters 7";
+        assert_eq!(stalled(named), 7);
+        assert_eq!(stalled(&format!("{named} --scenario stalled")), 7);
     }
 
     #[test]

@@ -14,7 +14,7 @@ use crate::light::sent::Sent;
 use crate::light::tally::{Histogram, Spread, Tally};
 use crate::live::Sample;
 use crate::made::Made;
-use crate::measure::Measurement;
+use crate::measure::{Measurement, Shares};
 use crate::reason;
 use crate::run::{Context, Crowd};
 use crate::session::Visit;
@@ -122,10 +122,12 @@ pub(crate) struct Joins {
 pub(crate) struct Chatters {
     pub(crate) visits: usize,
     pub(crate) let_in: usize,
-    /// These many read no more.
+    /// These many read no more for a while.
     pub(crate) silent: usize,
-    /// How the server ended sockets of those, the most frequent first; the others were open to the end.
+    /// How the server ended sockets of those, the most frequent first; the others were open when they read again.
     pub(crate) closed: Vec<(String, usize)>,
+    /// What came by one socket a second in the steady part; `None` where nobody was there for all of that.
+    pub(crate) bytes_per_second: Option<Shares>,
 }
 
 /// What the complete viewers saw.
@@ -231,11 +233,13 @@ impl Chatters {
     fn of(chatters: &[Attendance]) -> Option<Self> {
         let silent = || chatters.iter().filter_map(|one| one.silence.as_ref());
         let reasons = silent().filter_map(|Silence(reason)| reason.as_ref());
+        let rates = chatters.iter().filter_map(|one| one.bytes_per_second);
         (!chatters.is_empty()).then(|| Self {
             visits: chatters.len(),
             let_in: chatters.iter().filter(|one| one.was_let_in).count(),
             silent: silent().count(),
             closed: reason::count(reasons),
+            bytes_per_second: Shares::of(rates.collect()),
         })
     }
 }
@@ -392,10 +396,37 @@ pub(crate) mod tests {
             was_let_in: true,
             heard: Some(8),
             room: 0,
+            bytes_per_second: None,
             silence: None,
             error: None,
         };
         assert_eq!(unheard(&visits, &[chatter]), 5);
+    }
+
+    #[test]
+    fn those_who_read_no_more_are_counted_by_what_closed_their_sockets() {
+        let chatter = |silence, bytes_per_second| Attendance {
+            was_let_in: true,
+            heard: None,
+            room: 0,
+            bytes_per_second,
+            silence,
+            error: None,
+        };
+        let slow = || Some(Silence(Some(Reason::from("closed 4408: slow reader"))));
+        let all = [
+            chatter(slow(), None),
+            chatter(None, Some(700)),
+            chatter(Some(Silence(None)), None),
+            chatter(None, Some(900)),
+            chatter(slow(), None),
+        ];
+        let chatters = Chatters::of(&all).unwrap();
+        assert_eq!((chatters.visits, chatters.silent), (5, 3));
+        assert_eq!(chatters.closed, [("closed 4408: slow reader".into(), 2)]);
+        let bytes = chatters.bytes_per_second.unwrap();
+        assert_eq!((bytes.least, bytes.most), (700, 900));
+        assert!(Chatters::of(&[]).is_none());
     }
 
     #[test]

@@ -13,6 +13,7 @@ use tracing::{info, warn};
 
 use crate::base::Base;
 use crate::chatter::{Attendance, attend};
+use crate::entry::{GOOD_BYE_TIME, Stay};
 use crate::figures::Figures;
 use crate::gate::Gate;
 use crate::http::Http;
@@ -26,7 +27,7 @@ use crate::options::{Options, Scenario};
 use crate::publisher::Publisher;
 use crate::report::{Report, Results};
 use crate::server::max_open_files;
-use crate::session::{Stay, Visit, visit};
+use crate::session::{Visit, visit};
 use crate::source::Source;
 use crate::stop::Stop;
 use crate::talk::Talk;
@@ -82,10 +83,23 @@ impl Context {
         &self.rooms[self.room_place(viewer)]
     }
 
-    /// Returns when this viewer falls silent, if it is to.
-    pub(crate) fn silent_from(&self, viewer: u32) -> Option<Instant> {
-        let stalls = self.base.options.scenario == Scenario::Stalled;
-        (stalls && viewer.is_multiple_of(10)).then_some(self.stall_at)
+    /// Returns when this viewer or chatter falls silent, if it is to.
+    pub(crate) fn silent_from(&self, number: u32) -> Option<Instant> {
+        let options = &self.base.options;
+        let stalls = match number.checked_sub(options.viewers) {
+            Some(chatter) => chatter < options.stalled_chatters(),
+            None => options.scenario == Scenario::Stalled && number.is_multiple_of(10),
+        };
+        stalls.then_some(self.stall_at)
+    }
+
+    /// Returns when a chatter that fell silent reads again, each at a time of its own: a server cannot hold the word with
+    /// which it closed a socket for long.
+    pub(crate) fn reads_again_at(&self, number: u32) -> Instant {
+        let options = &self.base.options;
+        let place = number.saturating_sub(options.viewers) + 1;
+        let share = f64::from(place) / f64::from(options.stalled_chatters().max(1));
+        self.stall_at + (self.ends - self.stall_at).mul_f64(share.min(1.0))
     }
 
     /// Lets a peer fall silent when it is time.
@@ -104,7 +118,9 @@ impl Context {
 
     /// Returns when some fall silent, where they do.
     pub(crate) fn stall_at(&self) -> Option<Instant> {
-        (self.base.options.scenario == Scenario::Stalled).then_some(self.stall_at)
+        let options = &self.base.options;
+        let some_do = options.scenario == Scenario::Stalled || options.stalled_chatters() > 0;
+        some_do.then_some(self.stall_at)
     }
 
     /// Returns the counts of all threads, and how many viewers are connected.
@@ -344,7 +360,6 @@ pub(crate) const PUBLISHER_THREAD: &str = "publishers";
 const FIRST_PUBLISHER: u32 = 1 << 21;
 /// Joins and their keyframes are over then.
 const SETTLE_TIME: Duration = Duration::from_secs(2);
-const GOOD_BYE_TIME: Duration = Duration::from_secs(2);
 /// Beside those of the viewers; a complete viewer has some of its own.
 const SPARE_FILES: u64 = 100;
 const FILES_OF_COMPLETE: u64 = 4;

@@ -1,13 +1,13 @@
 //! One light viewer's signaling: by the klieg WebSocket or by WHEP, with its chat and reactions.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use serde_json::json;
 use tokio::time::{Instant, sleep};
 
 use crate::api::Resource;
-use crate::clock::{Clock, at};
+use crate::clock::at;
+use crate::entry::{Entry, GOOD_BYE_TIME, LATE, Stay};
 use crate::light::Credentials;
 use crate::light::media::{Outcome, Part, Setup};
 use crate::light::sdp::{self, Local};
@@ -37,16 +37,6 @@ pub(crate) struct Visit {
     pub(crate) cut_short: bool,
     /// What ended it early, or what it waited for in vain.
     pub(crate) error: Option<Reason>,
-}
-
-/// When a visit ends, and how.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Stay {
-    pub(crate) ends: Instant,
-    /// Whether it breaks off without a goodbye.
-    pub(crate) breaks_off: bool,
-    /// Whether it comes back after that.
-    pub(crate) is_return: bool,
 }
 
 /// Joins, watches until the stay ends, and tells what was seen.
@@ -163,18 +153,17 @@ impl Session<'_> {
     }
 
     async fn by_socket(&mut self) -> anyhow::Result<()> {
-        let (base, room) = (&self.context.base, self.context.room_of(self.viewer));
-        let (options, talk) = (&base.options, &self.context.talk);
-        let join = base.api().join(room, options.token.as_deref()).await?;
-        let url = options.ws.as_ref().unwrap_or(&join.socket);
-        let mut socket = Socket::enter(&base.http.net, url, &join.token, room).await?;
-        let here = talk.enter();
+        let context = self.context;
+        let Entry {
+            mut socket,
+            here,
+            mut chat,
+            mut reactions,
+            silent_at,
+        } = Entry::make(context, self.viewer, self.stay).await?;
         self.subscribe(&mut socket).await?;
-        let silent_at = self.context.silent_from(self.viewer);
-        let ends = silent_at.map_or(self.stay.ends, |at| at.min(self.stay.ends));
-        let mut chat = Clock::until(ends, options.share_of(options.chat_per_second()));
-        let mut reactions = Clock::until(ends, options.share_of(options.reactions_per_second()));
-        let over = base.stop.or_at(self.stay.ends);
+        let talk = &context.talk;
+        let over = context.base.stop.or_at(self.stay.ends);
         tokio::pin!(over);
         loop {
             tokio::select! {
@@ -264,7 +253,3 @@ impl Session<'_> {
         }
     }
 }
-
-pub(crate) const LATE: &str = "the server did not answer in time";
-/// For what is under way when the time is over.
-pub(crate) const GOOD_BYE_TIME: Duration = Duration::from_secs(2);

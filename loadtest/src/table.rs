@@ -340,10 +340,18 @@ fn chatters(all: &Chatters) -> String {
         all.let_in, all.visits
     );
     if all.silent > 0 {
-        line += &format!("; {} of them read no more", all.silent);
+        line += &format!("; {} of them read no more for a while", all.silent);
         for (reason, count) in &all.closed {
             line += &format!(", {count}: {reason}");
         }
+    }
+    if let Some(Shares {
+        least,
+        median,
+        most,
+    }) = all.bytes_per_second
+    {
+        line += &format!("; to each came {least} to {most} bytes/s, {median} in the middle");
     }
     line
 }

@@ -1,7 +1,6 @@
 //! One complete viewer: joins by the WebSocket or by WHEP, and counts what comes.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use anyhow::anyhow;
 use rtc::rtp_transceiver::rtp_sender::RtpCodecKind;
@@ -15,6 +14,7 @@ use webrtc::media_stream::track_remote::{TrackRemote, TrackRemoteEvent};
 use webrtc::peer_connection::{PeerConnection, RTCSessionDescription};
 
 use crate::api::Resource;
+use crate::entry::{self, GOOD_BYE_TIME, LATE};
 use crate::gate::Gate;
 use crate::light::tally::Histogram;
 use crate::meter::{Counts, Meter};
@@ -77,7 +77,7 @@ pub(crate) async fn watch(context: Arc<Context>, number: u16, ends: Instant) -> 
     };
     let result = tokio::select! {
         result = viewer.run(ends) => result,
-        () = over => Err(anyhow!("the server did not answer in time")),
+        () = over => Err(anyhow!(LATE)),
     };
     if let Err(error) = result {
         warn!(number, error = format!("{error:#}"), "a viewer was stopped");
@@ -86,9 +86,6 @@ pub(crate) async fn watch(context: Arc<Context>, number: u16, ends: Instant) -> 
     }
     viewer.finish().await
 }
-
-/// For what is under way when the time is over.
-const GOOD_BYE_TIME: Duration = Duration::from_secs(2);
 
 struct Viewer<'a> {
     context: &'a Context,
@@ -149,11 +146,8 @@ impl Viewer<'_> {
     /// Serves the socket until the time is over.
     async fn by_socket(&mut self, ends: Instant) -> anyhow::Result<()> {
         let context = self.context;
-        let (base, room) = (&context.base, context.room_of(self.report.number.into()));
-        let token = base.options.token.as_deref();
-        let join = base.api().join(room, token).await?;
-        let url = base.options.ws.as_ref().unwrap_or(&join.socket);
-        let mut socket = Socket::enter(&base.http.net, url, &join.token, room).await?;
+        let base = &context.base;
+        let mut socket = entry::socket(context, self.report.number.into()).await?;
         self.subscribe(&mut socket).await?;
         let over = base.stop.or_at(ends);
         tokio::pin!(over);
@@ -354,6 +348,6 @@ mod tests {
             received.lock().video.delays().count()
         };
         assert_eq!(delays(now), 1);
-        assert_eq!(delays(now + Duration::from_secs(60)), 0);
+        assert_eq!(delays(now + std::time::Duration::from_secs(60)), 0);
     }
 }

@@ -117,6 +117,54 @@ fn chatters_hear_everything_without_a_picture() {
         talk["bytesPerSecondPerSocket"].as_f64() > Some(500.0),
         "{talk}"
     );
+    let bytes = &chatters["bytesPerSecond"];
+    let each = ["least", "median", "most"].map(|it| bytes[it].as_u64().unwrap());
+    assert!(each.is_sorted() && each[0] > 500, "{chatters}");
+}
+
+#[test]
+fn chatters_who_do_not_read_are_closed_with_a_code_and_the_others_hear_everything() {
+    let server = Server::start();
+    let crowd = ["--publishers", "1", "--viewers", "2", "--chatters", "60"];
+    let talk = ["--stalled-chatters", "6", "--chat", "240/s"];
+    let (report, text) = server.runs(
+        &[&crowd[..], &talk, &["--ramp", "60/s", "--duration", "24s"]].concat(),
+        0,
+    );
+    let chatters = &report["chatters"];
+    assert_eq!(chatters["letIn"], 60, "{chatters}");
+    assert_eq!(chatters["silent"], 6, "{chatters}");
+    let closed = chatters["closed"].as_array().unwrap();
+    let told = closed.iter().find(|it| it[0] == "closed 4408: slow reader");
+    assert!(told.is_some_and(|it| it[1].as_u64() > Some(0)), "{text}");
+    let chat = &report["chat"];
+    for fault in ["missed", "repeated", "unanswered"] {
+        assert_eq!(chat[fault], 0, "{fault}: {chat}");
+    }
+    let stalled = &report["stalled"];
+    for part in ["before", "after"] {
+        let delays = &stalled[part]["deliveryUs"];
+        assert!(delays["p99"].as_u64() < Some(1_000_000), "{stalled}");
+    }
+}
+
+#[test]
+fn a_flood_of_reactions_costs_each_little() {
+    let server = Server::start();
+    let crowd = ["--publishers", "1", "--viewers", "2", "--chatters", "100"];
+    let report =
+        server.passes(&[&crowd[..], &["--reactions", "500/s", "--ramp", "100/s"]].concat());
+    let chat = &report["chat"];
+    assert!(chat["reactionsSent"].as_u64() > Some(1_000), "{chat}");
+    assert_eq!(chat["refused"], 0, "{chat}");
+    // Nobody is told of each: in four messages a second there is how often each was sent.
+    let sent = chat["reactionsSent"].as_u64().unwrap();
+    assert!(
+        chat["reactionsDelivered"].as_u64() > Some(50 * sent),
+        "{chat}"
+    );
+    let bytes = &report["chatters"]["bytesPerSecond"];
+    assert!(bytes["most"].as_u64() <= Some(4_096), "{bytes}");
 }
 
 #[test]

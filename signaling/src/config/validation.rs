@@ -1,7 +1,7 @@
 //! What the types of settings do not say.
 
 use std::collections::BTreeSet;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 use axum::http::Uri;
 
@@ -73,9 +73,8 @@ impl Config {
         }
         for broker in brokers {
             needs_kafka("kafka_brokers")?;
-            let port = broker.rsplit_once(':').map(|(_, port)| port.parse::<u16>());
-            if !matches!(port, Some(Ok(1..))) || broker.contains([',', '/', ' ']) {
-                let reason = format!("{broker:?}: expected host:port");
+            if !is_broker(broker) {
+                let reason = format!("{broker:?}: expected host:port, as in kafka.example:9092");
                 return Err(invalid("kafka_brokers", reason));
             }
         }
@@ -213,6 +212,21 @@ impl Config {
     }
 }
 
+/// Returns whether it is a host, of which an address of IPv6 stands in brackets, and a port.
+fn is_broker(text: &str) -> bool {
+    let Some((host, port)) = text.rsplit_once(':') else {
+        return false;
+    };
+    let address = host
+        .strip_prefix('[')
+        .and_then(|host| host.strip_suffix(']'));
+    let is_host = address.map_or_else(
+        || !host.is_empty() && !host.contains([',', '/', ' ', ':', '[', ']', '@']),
+        |address| address.parse::<Ipv6Addr>().is_ok(),
+    );
+    is_host && port.parse::<u16>().is_ok_and(|port| port > 0)
+}
+
 /// Refuses a setting that nobody would heed.
 fn needs_kafka(setting: &'static str) -> Result<(), ConfigError> {
     if cfg!(feature = "kafka") {
@@ -300,10 +314,7 @@ mod tests {
             ),
             (|c| c.kafka_topic = "a topic".into(), "kafka_topic"),
             (|c| c.kafka_group = String::new(), "kafka_group"),
-            (
-                |c| c.kafka_brokers = vec!["kafka.example".into()],
-                "kafka_brokers",
-            ),
+            (|c| c.kafka_brokers = vec![":9092".into()], "kafka_brokers"),
             (|c| c.dev = true, "http"),
             (|c| c.auth_timeout_ms = 0, "auth_timeout_ms"),
             (|c| c.refresh_token_ttl_s = 0, "refresh_token_ttl_s"),
@@ -330,6 +341,50 @@ mod tests {
             let text = broken(change);
             assert!(text.starts_with(&format!("config: {setting}: ")), "{text}");
         }
+    }
+
+    #[test]
+    fn a_broker_has_a_host_and_a_port() {
+        for good in [
+            "kafka.example:9092",
+            "10.0.0.7:1",
+            "[::1]:9092",
+            "kafka_1:65535",
+        ] {
+            assert!(is_broker(good), "{good}");
+        }
+        for bad in [
+            "",
+            ":9092",
+            "kafka.example",
+            "kafka.example:",
+            "kafka.example:0",
+            "kafka.example:65536",
+            "kafka.example:x",
+            "::1:9092",
+            "[::1]",
+            "[]:9092",
+            "[kafka]:9092",
+            "kafka://kafka.example:9092",
+            "a:9092,b:9092",
+            "kafka example:9092",
+        ] {
+            assert!(!is_broker(bad), "{bad}");
+        }
+    }
+
+    #[test]
+    #[cfg(feature = "kafka")]
+    fn a_broker_that_is_none_is_named() {
+        let mut config = Config {
+            kafka_brokers: vec!["kafka.example:9092".into(), ":9092".into()],
+            ..Config::default()
+        };
+        let text = config.validate().unwrap_err().to_string();
+        let said = "kafka_brokers: \":9092\": expected host:port, as in kafka.example:9092";
+        assert!(text.contains(said), "{text}");
+        config.kafka_brokers.pop();
+        config.validate().unwrap();
     }
 
     #[test]

@@ -60,7 +60,7 @@ pub(super) fn order(text: &[u8], place: String) -> Result<(RoomId, NewOrder), Ap
         amount: told.amount,
         currency: told.currency,
     };
-    Ok((room, order.check()?))
+    Ok((room, order.check_as("username")?))
 }
 
 /// As for orders over HTTP.
@@ -101,6 +101,21 @@ mod tests {
     }
 
     #[test]
+    fn a_field_that_has_to_be_there_is_named() {
+        for field in ["roomId", "username"] {
+            let mut broken = message();
+            broken.as_object_mut().unwrap().remove(field);
+            let error = told(&broken).unwrap_err();
+            assert!(error.message.contains(&format!("`{field}`")), "{error}");
+        }
+        let mut least = message();
+        for field in ["userId", "productId", "productName", "amount", "timestamp"] {
+            least.as_object_mut().unwrap().remove(field);
+            told(&least).expect(field);
+        }
+    }
+
+    #[test]
     fn the_longest_place_is_an_id_that_an_order_may_have() {
         let topic = "t".repeat(64);
         let place = format!("{topic}/{}/{}@{}", i32::MAX, i64::MAX, i64::MIN);
@@ -114,6 +129,10 @@ mod tests {
             ("roomId", json!("no room")),
             ("roomId", json!(null)),
             ("username", json!("")),
+            ("username", json!("Ann".repeat(40))),
+            ("username", json!(["Ann"])),
+            ("productId", json!("")),
+            ("productName", json!("")),
             ("userId", json!("Ann ".repeat(40))),
             ("orderId", json!("")),
             ("orderId", json!(["Ann"])),
@@ -127,6 +146,9 @@ mod tests {
             broken[field] = value;
             let error = told(&broken).expect_err(field);
             assert!(!error.message.contains("Ann"), "{field}: {error}");
+            // As the shop calls it.
+            let is_named = error.message.contains(&format!("`{field}`"));
+            assert!(is_named || error.code == Code::NotFound, "{field}: {error}");
         }
         for text in [
             "",

@@ -3,12 +3,17 @@
 
 mod message;
 
+mod backlog;
+
 mod lines;
+
+mod rest;
 
 mod watcher;
 
-use std::sync::Arc;
-use std::time::Duration;
+use std::pin::pin;
+use std::sync::{Arc, mpsc};
+use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
 use futures_util::future::join_all;
@@ -18,18 +23,20 @@ use rdkafka::consumer::{CommitMode, Consumer as _, StreamConsumer};
 use rdkafka::error::KafkaError;
 use rdkafka::message::BorrowedMessage;
 use tokio::sync::watch;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use crate::app::App;
 use crate::drain::Phase;
 use crate::error::{ApiError, Code};
-use crate::id::RoomId;
-use crate::shop::NewOrder;
 
+use backlog::{Backlog, Placed, Trouble, Waiting};
 use lines::Lines;
+use rest::Rest;
 use watcher::Watcher;
 
 type Group = StreamConsumer<Watcher>;
+
+type Arrival<'a> = Result<BorrowedMessage<'a>, KafkaError>;
 
 /// Reads orders until the server stops. One that takes no more leaves the group, so that another reads on.
 pub(crate) async fn take_orders(app: Arc<App>, mut phase: watch::Receiver<Phase>) {
@@ -43,7 +50,7 @@ pub(crate) async fn take_orders(app: Arc<App>, mut phase: watch::Receiver<Phase>
             return;
         }
         let group = match reader.join() {
-            Ok(group) => group,
+            Ok(group) => Arc::new(group),
             Err(error) => {
                 reader.pause(&error).await;
                 continue;
@@ -54,7 +61,7 @@ pub(crate) async fn take_orders(app: Arc<App>, mut phase: watch::Receiver<Phase>
             _ = phase.wait_for(|phase| *phase != Phase::Serving) => {}
         }
         // Where what was on its way is not said to be read, it comes again and is known. To leave takes a moment.
-        let _ = tokio::task::spawn_blocking(move || drop(group)).await;
+        let _ = tokio::task::spawn_blocking(move || drop_within(TO_LEAVE, Alone(group))).await;
     }
 }
 
@@ -96,90 +103,160 @@ impl Reader {
     }
 
     /// Reads for ever: brokers that are away are waited for.
-    async fn read(&self, group: &Group) {
+    async fn read(&self, group: &Arc<Group>) {
         let mut batches = group.stream().ready_chunks(AT_ONCE);
-        while let Some(batch) = batches.next().await {
-            let mut messages = Vec::with_capacity(batch.len());
-            let mut failed = None;
-            for message in batch {
-                match message {
-                    Ok(message) => messages.push(message),
-                    Err(error) => failed = Some(error),
+        let mut backlog = Backlog::default();
+        let (mut shares, mut rest) = (group.context().shares(), Rest::new(group));
+        // What comes of partitions that are new here, while nothing is to come.
+        let mut early = Vec::new();
+        loop {
+            let batch = if early.is_empty() {
+                tokio::select! {
+                    batch = batches.next() => batch.unwrap_or_default(),
+                    () = until(backlog.next_at()) => Vec::new(),
+                }
+            } else {
+                std::mem::take(&mut early)
+            };
+            if shares != group.context().shares() {
+                shares = group.context().shares();
+                backlog.clear();
+                self.heed(rest.end());
+            }
+            self.take(batch, &mut backlog).await;
+            {
+                let mut again = pin!(self.try_again(&mut backlog));
+                loop {
+                    tokio::select! {
+                        () = &mut again => break,
+                        // Who does not ask is told no figures, and after some minutes is no member any more.
+                        more = batches.next(), if rest.is_on() && early.len() < AT_ONCE => early.extend(more.unwrap_or_default()),
+                    }
                 }
             }
-            self.carry_out(group, &messages).await;
-            if let Some(error) = failed {
-                self.pause(&error).await;
+            if shares == group.context().shares() {
+                self.tell(group, &mut backlog);
+                self.heed(rest.set(!backlog.takes_more()));
             }
         }
     }
 
-    /// Takes orders, and says that they were read once all of them are on disk or were left behind.
-    async fn carry_out(&self, group: &Group, messages: &[BorrowedMessage<'_>]) {
-        // Begun in their order, so that a room has them in it.
-        join_all(messages.iter().map(|message| self.take(message))).await;
-        for message in messages {
-            // Of a partition that another server reads by now, that one says it.
-            let _ = group.store_offset_from_message(message);
+    /// Takes messages as they came.
+    async fn take(&self, batch: Vec<Arrival<'_>>, backlog: &mut Backlog) {
+        let (mut orders, mut failed) = (Vec::with_capacity(batch.len()), None);
+        for message in batch {
+            match message {
+                Ok(message) => {
+                    backlog.handle_message(message.partition(), message.offset());
+                    orders.extend(self.order(&message));
+                }
+                Err(error) => failed = Some(error),
+            }
         }
-        // The answer comes to the watcher. Where it is lost the orders come again, and are known.
-        if !messages.is_empty()
-            && let Err(error) = group.commit_consumer_state(CommitMode::Async)
-        {
-            self.trouble(&error);
+        // Begun in their order, so that a room has them in it.
+        let tried = orders
+            .iter()
+            .map(|it| self.app.order(&it.room, it.order.clone()));
+        let tried = join_all(tried).await;
+        for (order, tried) in orders.into_iter().zip(tried) {
+            self.settle(Waiting::new(order, Instant::now()), tried, backlog);
+        }
+        if let Some(error) = failed {
+            self.pause(&error).await;
         }
     }
 
-    /// Takes what a message says, and counts what became of it.
-    async fn take(&self, message: &BorrowedMessage<'_>) {
+    /// Tries orders again whose time has come, one after the other: what is written together fails together.
+    async fn try_again(&self, backlog: &mut Backlog) {
+        while let Some(order) = backlog.poll_due(Instant::now()) {
+            let placed = &order.placed;
+            let tried = self.app.order(&placed.room, placed.order.clone()).await;
+            self.settle(order, tried, backlog);
+        }
+    }
+
+    /// Says that messages were read once all before them are on disk or were left behind.
+    fn tell(&self, group: &Group, backlog: &mut Backlog) {
+        let offsets = backlog.poll_offsets();
+        for (partition, offset) in &offsets {
+            // The library has the last offset that was read, and not the next. Of a partition that another server reads by
+            // now, that one says it.
+            let _ = group.store_offset(&self.app.config.kafka_topic, *partition, offset - 1);
+        }
+        // The answer comes to the watcher. Where it is lost the orders come again, and are known.
+        if !offsets.is_empty() {
+            self.heed(group.commit_consumer_state(CommitMode::Async));
+        }
+    }
+
+    /// Reads what a message says; one that is no order is left behind.
+    fn order(&self, message: &BorrowedMessage<'_>) -> Option<Placed> {
         let (partition, offset) = (message.partition(), message.offset());
         // A topic that is made anew begins at 0 again, at another time.
         let time = message.timestamp().to_millis().unwrap_or(0);
         let place = format!("{}/{partition}/{offset}@{time}", message.topic());
-        let taken = match message::order(message.payload().unwrap_or_default(), place) {
-            Ok((room, order)) => self.order(&room, order).await,
-            Err(error) => Err(error),
-        };
-        let outcome = match taken {
-            Ok(true) => "new",
-            Ok(false) => "again",
+        match message::order(message.payload().unwrap_or_default(), place) {
+            Ok((room, order)) => Some(Placed {
+                partition,
+                offset,
+                room,
+                order,
+            }),
             Err(error) => {
-                error.report();
-                if self.lines.may_write() {
-                    // Where it stands is said, and not what it says.
-                    warn!(partition, offset, reason = %error.message, "a message from Kafka was left behind");
-                }
-                if error.code == Code::Internal {
-                    "failed"
-                } else {
-                    "skipped"
-                }
+                self.leave_behind((partition, offset), &error);
+                None
             }
-        };
-        self.count(outcome);
+        }
     }
 
-    /// Takes an order as it is taken over HTTP, however long the database is away.
-    async fn order(&self, room: &RoomId, order: NewOrder) -> Result<bool, ApiError> {
-        let (mut pause, mut faults) = (FIRST_PAUSE, 0);
-        loop {
-            let taken = self.app.order(room, order.clone()).await;
-            match &taken {
-                Err(error) if matches!(error.code, Code::Busy | Code::Unavailable) => {}
-                // One at which the server fails must not hold up all others for ever.
-                Err(error) if error.code == Code::Internal && faults < MAX_FAULTS => faults += 1,
-                Ok(_) | Err(_) => return taken,
+    /// Counts what became of an order, which waits where it may go later.
+    fn settle(&self, order: Waiting, tried: Result<bool, ApiError>, backlog: &mut Backlog) {
+        let error = match tried {
+            Ok(true) => {
+                backlog.handle_written();
+                return self.count("new");
             }
-            self.count("retried");
-            tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(LAST_PAUSE);
+            Ok(false) => return self.count("again"),
+            Err(error) => error,
+        };
+        let place = (order.placed.partition, order.placed.offset);
+        let trouble = Trouble::of(&error);
+        let waits =
+            trouble.is_some_and(|trouble| backlog.handle_trouble(order, trouble, Instant::now()));
+        if !waits {
+            return self.leave_behind(place, &error);
         }
+        self.count("retried");
+        if trouble == Some(Trouble::Fault) && self.lines.may_write() {
+            error.report();
+            let (partition, offset) = place;
+            warn!(partition, offset, "an order from Kafka waits");
+        }
+    }
+
+    fn leave_behind(&self, (partition, offset): (i32, i64), error: &ApiError) {
+        let is_fault = error.code == Code::Internal;
+        if is_fault {
+            // So few are these that each has its line.
+            error.report();
+            error!(partition, offset, "an order from Kafka was left behind");
+        } else if self.lines.may_write() {
+            // Where it stands is said, and not what it says.
+            warn!(partition, offset, reason = %error.message, "a message from Kafka was left behind");
+        }
+        self.count(if is_fault { "failed" } else { "skipped" });
     }
 
     /// Waits after an error, so that one that stays does not keep a core busy.
     async fn pause(&self, error: &KafkaError) {
         self.trouble(error);
-        tokio::time::sleep(FIRST_PAUSE).await;
+        tokio::time::sleep(PAUSE).await;
+    }
+
+    fn heed(&self, done: Result<(), KafkaError>) {
+        if let Err(error) = done {
+            self.trouble(&error);
+        }
     }
 
     fn trouble(&self, error: &KafkaError) {
@@ -195,12 +272,64 @@ impl Reader {
     }
 }
 
+/// A group that is dropped by who holds it last, and that is this one.
+struct Alone(Arc<Group>);
+
+impl Drop for Alone {
+    fn drop(&mut self) {
+        while Arc::strong_count(&self.0) > 1 {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
+/// Drops what takes as long as others please, and goes on without it after some time: a server that stops waits for it.
+fn drop_within<T: Send + 'static>(limit: Duration, it: T) {
+    let (held, dropped) = mpsc::channel::<()>();
+    std::thread::spawn(move || {
+        drop(it);
+        drop(held);
+    });
+    // Nothing is ever sent, so this ends with the other end, or too late.
+    let _ = dropped.recv_timeout(limit);
+}
+
+/// Waits until then; for ever without a time.
+async fn until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at.into()).await,
+        None => std::future::pending().await,
+    }
+}
+
 /// Orders that are taken at once.
 const AT_ONCE: usize = 64;
 
-/// How often an order is tried again at which the server fails: a minute.
-const MAX_FAULTS: u32 = 10;
+/// A group whose broker does not answer is left without a word; the others notice after ten seconds.
+const TO_LEAVE: Duration = Duration::from_secs(5);
 
-const FIRST_PAUSE: Duration = Duration::from_millis(200);
+/// After an error of the library.
+const PAUSE: Duration = Duration::from_millis(200);
 
-const LAST_PAUSE: Duration = Duration::from_secs(10);
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_cannot_leave_is_not_waited_for() {
+        struct Slow(mpsc::Receiver<()>);
+        impl Drop for Slow {
+            fn drop(&mut self) {
+                let _ = self.0.recv();
+            }
+        }
+        let (held, slow) = mpsc::channel();
+        let (since, limit) = (Instant::now(), Duration::from_millis(50));
+        drop_within(limit, Slow(slow));
+        assert!(since.elapsed() >= limit);
+        drop(held);
+
+        drop_within(Duration::from_secs(600), ());
+        assert!(since.elapsed() < Duration::from_secs(60));
+    }
+}

@@ -1,12 +1,14 @@
 //! What the library tells of itself: how far behind the group is, and whether a broker answers.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
-use rdkafka::consumer::ConsumerContext;
+use rdkafka::consumer::{BaseConsumer, ConsumerContext, Rebalance};
 use rdkafka::error::{KafkaError, KafkaResult};
-use rdkafka::statistics::Statistics;
+use rdkafka::statistics::{Partition, Statistics};
 use rdkafka::topic_partition_list::TopicPartitionList;
 use tracing::{debug, info, warn};
 
@@ -19,6 +21,10 @@ pub(super) struct Watcher {
     topic: String,
     metrics: Kafka,
     lines: Arc<Lines>,
+    /// How often the members of the group shared the partitions anew.
+    shares: AtomicU64,
+    /// How far partitions go that rest, of which the library does not hear.
+    ends: Mutex<BTreeMap<i32, i64>>,
 }
 
 impl Watcher {
@@ -27,7 +33,39 @@ impl Watcher {
             topic: topic.to_owned(),
             metrics,
             lines,
+            shares: AtomicU64::new(0),
+            ends: Mutex::default(),
         }
+    }
+
+    /// Returns another number once this server reads other partitions, or the same from elsewhere.
+    pub(super) fn shares(&self) -> u64 {
+        self.shares.load(Ordering::Relaxed)
+    }
+}
+
+impl Watcher {
+    /// Takes note of how far partitions go.
+    pub(super) fn handle_ends(&self, ends: Vec<(i32, i64)>) {
+        self.ends().extend(ends);
+    }
+
+    /// Believes the library alone again.
+    pub(super) fn forget_ends(&self) {
+        self.ends().clear();
+    }
+
+    fn ends(&self) -> MutexGuard<'_, BTreeMap<i32, i64>> {
+        self.ends.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns how many messages of a partition wait.
+    fn lag(&self, number: i32, partition: &Partition) -> i64 {
+        let end = self.ends().get(&number).copied();
+        let read = Some(partition.committed_offset).filter(|it| *it >= 0);
+        let waiting = end.zip(read).map_or(0, |(end, read)| end - read);
+        // Of a partition that another server reads the library says -1.
+        partition.consumer_lag.max(waiting).max(0)
     }
 }
 
@@ -54,10 +92,9 @@ impl ClientContext for Watcher {
             (1, false) => warn!("no broker of Kafka answers"),
             _ => {}
         }
-        // Of a partition that another server reads it is -1.
         let topic = statistics.topics.get(&self.topic);
-        let partitions = topic.into_iter().flat_map(|it| it.partitions.values());
-        let lag = partitions.map(|it| it.consumer_lag.max(0)).sum();
+        let partitions = topic.into_iter().flat_map(|it| &it.partitions);
+        let lag = partitions.map(|(number, it)| self.lag(*number, it)).sum();
         self.metrics.lag.set(lag);
     }
 
@@ -67,6 +104,10 @@ impl ClientContext for Watcher {
 }
 
 impl ConsumerContext for Watcher {
+    fn pre_rebalance(&self, _group: &BaseConsumer<Self>, _rebalance: &Rebalance<'_>) {
+        self.shares.fetch_add(1, Ordering::Relaxed);
+    }
+
     fn commit_callback(&self, result: KafkaResult<()>, _offsets: &TopicPartitionList) {
         if let Err(error) = result {
             self.metrics.failures.inc();

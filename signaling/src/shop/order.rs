@@ -70,6 +70,14 @@ impl OrderBody {
     /// # Errors
     /// The first field that cannot be used.
     pub(crate) fn check(self) -> Result<NewOrder, ApiError> {
+        self.check_as("displayName")
+    }
+
+    /// As [`Self::check`], where the sender has another word for the name of the buyer.
+    ///
+    /// # Errors
+    /// The first field that cannot be used.
+    pub(crate) fn check_as(self, display_name: &str) -> Result<NewOrder, ApiError> {
         name_of("orderId", &self.order_id, MAX_ORDER_ID)?;
         if let Some(id) = &self.product_id {
             name_of("productId", id, MAX_ID)?;
@@ -87,7 +95,7 @@ impl OrderBody {
         let name = name.map(|name| line("productName", &name, MAX_NAME));
         Ok(NewOrder {
             product_name: name.transpose()?,
-            display_name: line("displayName", &self.display_name, MAX_DISPLAY_NAME)?,
+            display_name: line(display_name, &self.display_name, MAX_DISPLAY_NAME)?,
             order_id: self.order_id,
             product_id: self.product_id,
             user_id: self.user_id,

@@ -1,11 +1,13 @@
 //! A broker of Apache Kafka, one for the tests of this process and others that go away, and topics to which shops write.
 
 use std::fs::{self, File};
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Mutex, OnceLock};
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
@@ -34,7 +36,7 @@ impl Broker {
         let name = format!("klieg-kafka-{:016x}", rand::random::<u64>());
         let folder = std::env::temp_dir().join(name);
         fs::create_dir(&folder).unwrap();
-        let [port, controller] = free_ports();
+        let (port, controller) = (free_port(), free_port());
         let broker = Self {
             _keeper: keeper(&folder),
             address: format!("127.0.0.1:{port}"),
@@ -45,15 +47,23 @@ impl Broker {
         fs::write(broker.folder.join("properties"), properties).unwrap();
         let mut format = broker.java("kafka.tools.StorageTool");
         format.args(["format", "--cluster-id", CLUSTER, "--config", "properties"]);
-        assert!(format.status().unwrap().success(), "{}", broker.log());
+        let mut format = format.spawn().unwrap();
+        let done = ended(&mut format, PATIENCE);
+        assert!(done.is_some_and(|it| it.success()), "{}", broker.log());
         broker.come_back();
         broker
     }
 
-    /// Starts it, with what it has on disk.
+    /// Starts it, with what it has on disk; returns once it listens.
     pub(crate) fn come_back(&self) {
-        let java = self.java("kafka.Kafka").arg("properties").spawn().unwrap();
+        let mut java = self.java("kafka.Kafka").arg("properties").spawn().unwrap();
         fs::write(self.folder.join("pid"), java.id().to_string()).unwrap();
+        let since = Instant::now();
+        while TcpStream::connect(&self.address).is_err() {
+            let has_ended = ended(&mut java, Duration::from_millis(100)).is_some();
+            let goes_on = !has_ended && since.elapsed() < PATIENCE;
+            assert!(goes_on, "it does not start: {}", self.log());
+        }
         *self.java.lock().unwrap() = Some(java);
     }
 
@@ -135,6 +145,7 @@ impl Topic {
         assert_eq!(made, [Ok(name.clone())]);
         // What is sent again is not written twice.
         client.set("enable.idempotence", "true");
+        client.set("message.timeout.ms", PATIENCE.as_millis().to_string());
         let shop = client.create().unwrap();
         Self { name, shop }
     }
@@ -144,7 +155,9 @@ impl Topic {
         let mut record: FutureRecord<'_, str, str> =
             FutureRecord::to(&self.name).partition(partition);
         record.payload = text;
-        self.shop.send(record, PATIENCE).await.unwrap();
+        let sent = self.shop.send(record, PATIENCE);
+        let sent = tokio::time::timeout(2 * PATIENCE, sent).await;
+        sent.expect("the broker does not take it").unwrap();
     }
 }
 
@@ -162,11 +175,27 @@ fn keeper(folder: &Path) -> Child {
     keeper.spawn().unwrap()
 }
 
-/// Taken by somebody else before the broker binds them, they would be found missing.
-fn free_ports() -> [u16; 2] {
-    let held = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
-    held.map(|it| it.local_addr().unwrap().port())
+/// Returns one that the kernel gives nobody by itself: while a broker is away none of those that look for it has its port.
+fn free_port() -> u16 {
+    let mut ports = (0..1_000).map(|_| rand::random_range(PORTS));
+    let free = ports.find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok());
+    free.expect("no port is free")
 }
+
+/// Waits until a process ends; `None` where it goes on for longer than that.
+pub(crate) fn ended(process: &mut Child, patience: Duration) -> Option<ExitStatus> {
+    let since = Instant::now();
+    loop {
+        let status = process.try_wait().unwrap();
+        if status.is_some() || since.elapsed() >= patience {
+            return status;
+        }
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// Below those of Linux (`ip_local_port_range`).
+const PORTS: Range<u16> = 20_000..32_000;
 
 /// Any id will do.
 const CLUSTER: &str = "MkU3OEVBNTcwNTJENDM2Qk";

@@ -28,7 +28,10 @@ export function useFloor(room: Room) {
   const stops = [
     room.on('poll', (value) => {
       now.value = Date.now();
-      const chosen = poll.value?.pollId === value.pollId ? poll.value.chosen : undefined;
+      const before = poll.value?.pollId === value.pollId ? poll.value : undefined;
+      // Of a frame before the one at which it was closed, which was known sooner.
+      if (before?.open === false && value.open) return;
+      const chosen = before?.chosen;
       poll.value = { ...value, ...chosen !== undefined && { chosen } };
     }),
     room.on('question', (question) => put({ ...question, voted: asked.value.get(question.questionId)?.voted ?? false })),
@@ -62,14 +65,15 @@ export function useFloor(room: Room) {
     asked.value = new Map(asked.value).set(question.questionId, question);
   }
 
-  /** Returns whether it was done. */
-  async function attempt(work: () => Promise<unknown>): Promise<boolean> {
+  /** Returns whether it was done; `refused` whether it deals with that itself. */
+  async function attempt(work: () => Promise<unknown>, refused: (error: KliegError) => boolean = () => false): Promise<boolean> {
     problem.value = '';
     try {
       await work();
       return true;
     } catch (thrown) {
       const error = KliegError.from(thrown);
+      if (refused(error)) return false;
       problem.value = error.code === 'invalid_value' || error.code === 'room_state' ? error.message : describeError(error);
       return false;
     }
@@ -82,9 +86,23 @@ export function useFloor(room: Room) {
   const remove = (questionId: string) => attempt(() => room.request('question.remove', { questionId }));
 
   async function votePoll(pollId: string, option: number): Promise<boolean> {
-    const done = await attempt(() => room.request('poll.vote', { pollId, option }));
+    const done = await attempt(() => room.request('poll.vote', { pollId, option }), ({ code }) => code === 'room_state' && end(pollId));
     if (done && poll.value?.pollId === pollId) poll.value = { ...poll.value, chosen: option };
     return done;
+  }
+
+  /** Shows a poll as closed before the frame at which that happened, to somebody whose vote came too late, and how it ended. */
+  function end(pollId: string): boolean {
+    if (poll.value?.pollId !== pollId) return false;
+    now.value = Date.now();
+    poll.value = { ...poll.value, open: false, closedAt: now.value };
+    api.polls(room.id).then(({ items }) => {
+      const ended = items.find((one) => one.pollId === pollId && !one.open);
+      if (ended !== undefined && poll.value?.pollId === pollId) poll.value = ended;
+    }).catch(() => {
+      // The votes that were known are shown, and the others once its frame is.
+    });
+    return true;
   }
 
   async function voteQuestion(questionId: string, up: boolean): Promise<boolean> {

@@ -1,0 +1,308 @@
+//! Orders that were read and are not on disk yet, and how far each partition may be said to be read. No IO and no clock.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use crate::error::{ApiError, Code};
+use crate::id::RoomId;
+use crate::shop::NewOrder;
+
+/// An order, and where in the topic it stands.
+#[derive(Clone, Debug)]
+pub(super) struct Placed {
+    pub(super) partition: i32,
+    pub(super) offset: i64,
+    pub(super) room: RoomId,
+    pub(super) order: NewOrder,
+}
+
+/// Why an order is to be tried again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Trouble {
+    /// The database is away, or the room has no time: the next one would fare no better.
+    Away,
+    /// The server failed at it, and may do so at this one alone.
+    Fault,
+}
+
+impl Trouble {
+    /// Returns `None` for an order that is refused, which no time makes a good one.
+    pub(super) fn of(error: &ApiError) -> Option<Self> {
+        if matches!(error.code, Code::Busy | Code::Unavailable) {
+            return Some(Self::Away);
+        }
+        (error.code == Code::Internal).then_some(Self::Fault)
+    }
+}
+
+/// An order that was tried, or is to be for the first time.
+#[derive(Clone, Debug)]
+pub(super) struct Waiting {
+    pub(super) placed: Placed,
+    /// When it is tried again.
+    at: Instant,
+    /// How long it waited for that.
+    pause: Duration,
+    /// The last time it failed because of what is no matter of its own.
+    is_away: bool,
+    /// How often the server failed at it, although it had written another one since the time before.
+    faults: u32,
+    /// How many the server had written when it failed last; `None` before that.
+    written: Option<u64>,
+}
+
+impl Waiting {
+    pub(super) fn new(placed: Placed, now: Instant) -> Self {
+        Self {
+            placed,
+            at: now,
+            pause: Duration::ZERO,
+            is_away: false,
+            faults: 0,
+            written: None,
+        }
+    }
+}
+
+/// What waits, at most [`MAX_WAITING`] orders and those that come when partitions change hands.
+#[derive(Debug, Default)]
+pub(super) struct Backlog {
+    /// By partition and offset.
+    waiting: BTreeMap<(i32, i64), Waiting>,
+    /// The offset behind the last message that was read, by partition.
+    read: BTreeMap<i32, i64>,
+    /// What Kafka was told of that.
+    told: BTreeMap<i32, i64>,
+    /// New orders on disk: each shows that the server can write one.
+    written: u64,
+}
+
+impl Backlog {
+    /// Takes note of a message that was read, whatever it says.
+    pub(super) fn handle_message(&mut self, partition: i32, offset: i64) {
+        self.read.insert(partition, offset + 1);
+    }
+
+    /// Takes note of a new order that is on disk.
+    pub(super) fn handle_written(&mut self) {
+        self.written += 1;
+    }
+
+    /// Lets an order wait that could not be written; returns `false` where it is to be left behind. That is so when the server
+    /// goes on to write others and fails at this one again and again: then it is the order. While it writes none, it is the
+    /// server, and nothing is left behind.
+    pub(super) fn handle_trouble(
+        &mut self,
+        mut order: Waiting,
+        trouble: Trouble,
+        now: Instant,
+    ) -> bool {
+        let others_go = order.written.is_some_and(|then| then < self.written);
+        order.is_away = trouble == Trouble::Away;
+        if !order.is_away && others_go {
+            order.faults += 1;
+        }
+        if order.faults >= MAX_FAULTS {
+            return false;
+        }
+        order.written = Some(self.written);
+        order.pause = (order.pause * 2).clamp(FIRST_PAUSE, LAST_PAUSE);
+        order.at = now + order.pause;
+        if order.is_away {
+            // To try the others before would only take time.
+            for other in self.waiting.values_mut() {
+                other.at = other.at.max(order.at);
+            }
+        }
+        let place = (order.placed.partition, order.placed.offset);
+        self.waiting.insert(place, order);
+        true
+    }
+
+    /// Takes out the first order whose time has come.
+    pub(super) fn poll_due(&mut self, now: Instant) -> Option<Waiting> {
+        let mut waiting = self.waiting.iter();
+        let (place, _) = waiting.find(|(_, order)| order.at <= now)?;
+        let place = *place;
+        self.waiting.remove(&place)
+    }
+
+    /// Returns when the next one is due; `None` where nothing waits.
+    pub(super) fn next_at(&self) -> Option<Instant> {
+        self.waiting.values().map(|order| order.at).min()
+    }
+
+    /// Returns whether messages that follow may be read: they tell a fault of the server from one of an order.
+    pub(super) fn takes_more(&self) -> bool {
+        self.waiting.len() < MAX_WAITING && !self.waiting.values().any(|order| order.is_away)
+    }
+
+    /// Returns up to which offset each partition is read of which Kafka is not told yet: never beyond an order that waits.
+    pub(super) fn poll_offsets(&mut self) -> Vec<(i32, i64)> {
+        let mut offsets = Vec::new();
+        for (&partition, &read) in &self.read {
+            let first = self.waiting.range((partition, i64::MIN)..).next();
+            let first = first.filter(|((of, _), _)| *of == partition);
+            let offset = first.map_or(read, |((_, offset), _)| read.min(*offset));
+            if self.told.insert(partition, offset) != Some(offset) {
+                offsets.push((partition, offset));
+            }
+        }
+        offsets
+    }
+
+    /// Forgets all: after partitions changed hands each is read again from where Kafka was told.
+    pub(super) fn clear(&mut self) {
+        *self = Self::default();
+    }
+}
+
+/// Orders that wait while others are read: how many in a row may fail before that shows that the server does.
+const MAX_WAITING: usize = 1024;
+
+/// How often the server fails at an order while others go: half a minute at least.
+const MAX_FAULTS: u32 = 8;
+
+const FIRST_PAUSE: Duration = Duration::from_millis(200);
+
+const LAST_PAUSE: Duration = Duration::from_secs(10);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::shop::OrderBody;
+
+    fn placed(partition: i32, offset: i64) -> Placed {
+        let order = serde_json::json!({ "orderId": "1", "roomId": "room", "displayName": "Bob" });
+        let order: OrderBody = serde_json::from_value(order).unwrap();
+        Placed {
+            partition,
+            offset,
+            room: RoomId::parse("room").unwrap(),
+            order: order.check().unwrap(),
+        }
+    }
+
+    /// Reads an order that fails at first.
+    fn fail(backlog: &mut Backlog, place: (i32, i64), trouble: Trouble, now: Instant) {
+        backlog.handle_message(place.0, place.1);
+        let order = Waiting::new(placed(place.0, place.1), now);
+        assert!(backlog.handle_trouble(order, trouble, now));
+    }
+
+    /// Tries what waits until it is left behind; returns how often, and how long that took.
+    fn tries(backlog: &mut Backlog, mut between: impl FnMut(&mut Backlog)) -> (u32, Duration) {
+        let begin = backlog.next_at().unwrap() - FIRST_PAUSE;
+        let mut now = begin;
+        for tries in 1..1_000 {
+            between(backlog);
+            now = backlog.next_at().unwrap();
+            let order = backlog.poll_due(now).unwrap();
+            if !backlog.handle_trouble(order, Trouble::Fault, now) {
+                return (tries, now - begin);
+            }
+        }
+        (1_000, now - begin)
+    }
+
+    #[test]
+    fn an_order_is_left_behind_when_others_go_and_never_when_none_does() {
+        let mut backlog = Backlog::default();
+        fail(&mut backlog, (0, 7), Trouble::Fault, Instant::now());
+        let (without, _) = tries(&mut backlog, |_| {});
+        assert_eq!(without, 1_000, "none was written");
+
+        let (with, took) = tries(&mut backlog, Backlog::handle_written);
+        assert_eq!(with, MAX_FAULTS);
+        assert!(took > Duration::from_secs(30), "{took:?}");
+        assert_eq!(backlog.poll_offsets(), [(0, 8)]);
+    }
+
+    #[test]
+    fn one_order_that_was_written_speaks_once_against_those_that_fail() {
+        let mut backlog = Backlog::default();
+        fail(&mut backlog, (0, 7), Trouble::Fault, Instant::now());
+        let mut tried = 0;
+        let (tries, _) = tries(&mut backlog, |backlog| {
+            tried += 1;
+            if tried % 10 == 0 {
+                backlog.handle_written();
+            }
+        });
+        assert_eq!(tries, MAX_FAULTS * 10);
+    }
+
+    #[test]
+    fn an_order_that_failed_with_its_whole_transaction_is_tried_alone_and_goes() {
+        let (mut backlog, now) = (Backlog::default(), Instant::now());
+        for offset in 0..64 {
+            fail(&mut backlog, (0, offset), Trouble::Fault, now);
+        }
+        assert!(backlog.poll_due(now).is_none());
+        assert!(backlog.poll_offsets() == [(0, 0)] && backlog.takes_more());
+        let now = now + FIRST_PAUSE;
+        for offset in 0..64 {
+            let order = backlog.poll_due(now).unwrap();
+            assert_eq!(order.placed.offset, offset, "in their order");
+            if offset == 20 {
+                assert!(backlog.handle_trouble(order, Trouble::Fault, now));
+            } else {
+                backlog.handle_written();
+            }
+        }
+        assert!(backlog.poll_due(now).is_none());
+        assert_eq!(backlog.poll_offsets(), [(0, 20)]);
+        assert_eq!(backlog.poll_offsets(), [], "it knows");
+    }
+
+    #[test]
+    fn nothing_more_is_read_while_the_database_is_away_or_too_many_wait() {
+        let (mut backlog, now) = (Backlog::default(), Instant::now());
+        fail(&mut backlog, (0, 1), Trouble::Fault, now);
+        assert!(backlog.takes_more());
+        fail(&mut backlog, (1, 1), Trouble::Away, now + LAST_PAUSE);
+        assert!(!backlog.takes_more());
+        // To ask for each of them whether the database is back would take long.
+        let again = now + LAST_PAUSE + FIRST_PAUSE;
+        assert_eq!(backlog.next_at(), Some(again));
+        for _ in 0..2 {
+            backlog.poll_due(again).unwrap();
+        }
+        assert!(backlog.takes_more() && backlog.next_at().is_none());
+
+        for offset in 0.. {
+            if !backlog.takes_more() {
+                assert_eq!(offset, i64::try_from(MAX_WAITING).unwrap());
+                break;
+            }
+            fail(&mut backlog, (0, offset), Trouble::Fault, now);
+        }
+    }
+
+    #[test]
+    fn each_partition_is_read_up_to_its_first_order_that_waits() {
+        let (mut backlog, now) = (Backlog::default(), Instant::now());
+        for partition in 0..3 {
+            for offset in 10..20 {
+                backlog.handle_message(partition, offset);
+            }
+        }
+        fail(&mut backlog, (1, 15), Trouble::Fault, now);
+        backlog.handle_message(1, 19);
+        assert_eq!(backlog.poll_offsets(), [(0, 20), (1, 15), (2, 20)]);
+        backlog.poll_due(now + FIRST_PAUSE).unwrap();
+        assert_eq!(backlog.poll_offsets(), [(1, 20)]);
+        backlog.clear();
+        assert_eq!(backlog.poll_offsets(), []);
+    }
+
+    #[test]
+    fn what_is_refused_is_not_tried_again() {
+        let code = |code| Trouble::of(&ApiError::new(code, ""));
+        assert_eq!(code(Code::Unavailable), Some(Trouble::Away));
+        assert_eq!(code(Code::Busy), Some(Trouble::Away));
+        assert_eq!(code(Code::Internal), Some(Trouble::Fault));
+        assert_eq!(code(Code::NotFound), None);
+        assert_eq!(code(Code::InvalidValue), None);
+    }
+}
