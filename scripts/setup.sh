@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs what is missing, and nothing that is there: setup.sh [build] [pages] [browsers] [deny] [fuzz] [postgres] [network] [kafka]
+# Installs what is missing, and nothing that is there: setup.sh [build] [pages] [browsers] [deny] [fuzz] [postgres] [acme] [network] [kafka]
 # shellcheck source=common.sh
 . "$(dirname "$0")/common.sh"
 
@@ -17,6 +17,7 @@ main() {
       deny) setup_deny ;;
       fuzz) setup_fuzz ;;
       postgres) setup_postgres ;;
+      acme) setup_acme ;;
       network) setup_network ;;
       kafka) setup_kafka ;;
       *) die "setup.sh: unknown part '$part'" ;;
@@ -65,6 +66,7 @@ setup_browsers() {
   local missing=()
   have chromium || missing+=(chromium)
   have firefox-esr || missing+=(firefox-esr)
+  have openssl || missing+=(openssl)
   # Reactions are emoji; without a font for them the pictures of the pages show boxes.
   dpkg -s fonts-noto-color-emoji >/dev/null 2>&1 || missing+=(fonts-noto-color-emoji)
   apt_install "${missing[@]}"
@@ -89,6 +91,11 @@ setup_postgres() {
   as_root mkdir -p /etc/postgresql-common/createcluster.d
   as_root sh -c "echo 'create_main_cluster = false' >/etc/postgresql-common/createcluster.d/klieg.conf"
   apt_install postgresql
+}
+
+# An authority that gives certificates, for tests.
+setup_acme() {
+  { have pebble && have pebble-challtestsrv; } || apt_install pebble
 }
 
 # Namespaces, and what plays a router between them.

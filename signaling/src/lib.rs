@@ -13,6 +13,10 @@ mod drain;
 
 mod router;
 
+mod entrance;
+
+mod tls;
+
 mod http;
 
 mod ws;

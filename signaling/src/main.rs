@@ -73,16 +73,17 @@ async fn run(settings: &Settings, config: Config, log: &Log) -> anyhow::Result<(
     let mut hang_up = signal(SignalKind::hangup())?;
     let server = Server::start(config).await?;
     let media: Vec<String> = server.media().iter().map(ToString::to_string).collect();
+    let scheme = server.scheme();
     say(&format!(
-        "klieg listening http=http://{} media={}",
+        "klieg listening http={scheme}://{} media={}",
         server.http(),
         media.join(",")
     ))?;
     let port = server.http().port();
     say(&if server.http().ip().is_unspecified() {
-        format!("Open http://localhost:{port}/ in a browser.")
+        format!("Open {scheme}://localhost:{port}/ in a browser.")
     } else {
-        format!("Open http://{}/ in a browser.", server.http())
+        format!("Open {scheme}://{}/ in a browser.", server.http())
     })?;
     loop {
         tokio::select! {

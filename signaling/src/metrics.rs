@@ -72,10 +72,25 @@ pub(crate) struct Metrics {
     pub(crate) reactions: IntCounter,
     /// Commands that the forwarding unit had no room for.
     pub(crate) media_busy: IntCounter,
+    /// What becomes of TLS.
+    pub(crate) tls: Tls,
     /// Sessions that are connecting.
     pub(crate) handshakes: IntGauge,
     /// Sessions refused because too many were connecting.
     pub(crate) handshakes_refused: IntCounter,
+}
+
+/// What becomes of TLS; the field docs are the help texts.
+#[derive(Clone, Debug)]
+pub(crate) struct Tls {
+    /// Handshakes of TLS by what became of them: `done`, `challenge` (an authority looked), or why they failed.
+    pub(crate) handshakes: IntCounterVec,
+    /// Handshakes of TLS that are under way.
+    pub(crate) under_way: IntGauge,
+    /// Until when the certificate holds that clients are shown, in seconds since 1970; 0: there is none.
+    pub(crate) expires: IntGauge,
+    /// Certificates asked of an authority, by whether they came: `done`, `failed`.
+    pub(crate) orders: IntCounterVec,
 }
 
 /// What is asked over HTTP; the field docs are the help texts.
@@ -219,6 +234,7 @@ impl Metrics {
             first_frame: make.first_frame()?,
             reactions: make.counter("klieg_reactions_total", "Reactions that were sent")?,
             media_busy: make.media_busy()?,
+            tls: make.tls()?,
             handshakes: make.gauge("klieg_handshakes", "Sessions that are connecting")?,
             handshakes_refused: make.handshakes_refused()?,
             process: Arc::new(Process::new(&registry)?),
@@ -356,6 +372,29 @@ impl Maker<'_> {
         let seconds = HistogramVec::new(seconds.buckets(bounds), &["route", "method"])?;
         self.0.register(Box::new(seconds.clone()))?;
         Ok(Requests { answered, seconds })
+    }
+
+    fn tls(&self) -> Result<Tls, prometheus::Error> {
+        Ok(Tls {
+            handshakes: self.counters_by(
+                "klieg_tls_handshakes_total",
+                "Handshakes of TLS by what became of them",
+                "outcome",
+            )?,
+            under_way: self.gauge(
+                "klieg_tls_handshakes",
+                "Handshakes of TLS that are under way",
+            )?,
+            expires: self.gauge(
+                "klieg_tls_certificate_expires_seconds",
+                "Until when the certificate holds that clients are shown, in seconds since 1970",
+            )?,
+            orders: self.counters_by(
+                "klieg_acme_orders_total",
+                "Certificates asked of an authority, by whether they came",
+                "outcome",
+            )?,
+        })
     }
 
     fn shop(&self) -> Result<Shop, prometheus::Error> {

@@ -32,6 +32,7 @@ use crate::ws;
 /// Puts the addresses and their handlers together.
 pub(crate) fn router(app: Arc<App>) -> Router {
     let metrics = Arc::clone(&app.metrics);
+    let hsts = app.config.hsts().and_then(|value| value.parse().ok());
     let mut router = Router::new()
         .nest("/api/v1", api(&app))
         .merge(media(&app))
@@ -48,6 +49,12 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         let name = HeaderName::from_static(name);
         let value = HeaderValue::from_static(value);
         router = router.layer(SetResponseHeaderLayer::if_not_present(name, value));
+    }
+    if let Some(value) = hsts {
+        let name = header::STRICT_TRANSPORT_SECURITY;
+        router = router.layer(SetResponseHeaderLayer::<HeaderValue>::if_not_present(
+            name, value,
+        ));
     }
     router
 }

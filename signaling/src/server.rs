@@ -9,7 +9,6 @@ use std::time::Duration;
 use klieg_sfu::{Handle, Sfu};
 use klieg_turn::IceServers;
 use prometheus::{IntGauge, Registry};
-use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tracing::info;
 
@@ -19,8 +18,8 @@ use crate::auth::{Addresses, Authority, Ended, Lifetimes, Providers, Secret, Sig
 use crate::config::{Config, ConfigError, MediaGso};
 use crate::data::{DataError, DataFolder};
 use crate::drain::{Course, Phase};
+use crate::entrance::{Entrance, Served};
 use crate::fetch::Fetcher;
-use crate::http::listen;
 use crate::id::RoomId;
 #[cfg(feature = "kafka")]
 use crate::kafka;
@@ -28,7 +27,6 @@ use crate::limit::Doors;
 use crate::media::Media;
 use crate::metrics::Metrics;
 use crate::room::{Context, Rooms, Turns, end_revoked, keep_up, watch_expelled};
-use crate::router::router;
 use crate::store::{self, RoomRecord, RoomStatus, StoreError, Stores, User};
 use crate::time::Timestamp;
 use crate::webhook::{Dispatcher, keep_log};
@@ -37,11 +35,10 @@ use crate::wish::{Resources, end_signed_out};
 /// A server that runs.
 #[derive(Debug)]
 pub struct Server {
-    http: SocketAddr,
     media: Vec<SocketAddr>,
     app: Arc<App>,
     sfu: Handle,
-    serving: JoinHandle<()>,
+    serving: Served,
     /// Who tells others of what happens in rooms.
     telling: JoinHandle<()>,
     /// The way to what writes the figures of audiences.
@@ -70,6 +67,14 @@ pub enum StartError {
         /// Why not.
         source: io::Error,
     },
+    /// The port cannot be bound from which others are sent to HTTPS.
+    #[error("http_redirect port {address} (TCP): {source}")]
+    Redirect {
+        /// Which.
+        address: SocketAddr,
+        /// Why not.
+        source: io::Error,
+    },
     /// The port for media cannot be bound.
     #[error("media port {address} (UDP): {source}; choose another with --media")]
     MediaPort {
@@ -81,7 +86,7 @@ pub enum StartError {
     /// The forwarding unit does not start.
     #[error(transparent)]
     Media(klieg_sfu::StartError),
-    /// Nothing can be asked of other servers.
+    /// There is no certificate to show, or nothing can be asked of other servers.
     #[error("TLS: {0}")]
     Tls(String),
     /// A metric is registered twice.
@@ -113,10 +118,10 @@ impl Server {
         let own_secret = folder.signing_secret()?;
         let seed = own_secret.clone();
         let stores = open_stores(&config).await?;
-        let (listener, http) = bind(config.http)?;
 
         let registry = Registry::new();
         let metrics = Arc::new(Metrics::new(registry.clone())?);
+        let entrance = Entrance::open(&config, &metrics)?;
         let (sfu, media) = start_media(&config, &registry, &metrics)?;
         let rooms = context(&config, &stores, (&media, &ice), &metrics, &seed);
         let figures = rooms.figures.clone();
@@ -153,11 +158,10 @@ impl Server {
             next_socket: AtomicU64::new(1),
         });
         let telling = tell_others(&app)?;
-        let serving = serve(&app, listener);
+        let serving = serve(&app, entrance);
         let candidates = sfu.candidates().to_vec();
-        info!(%http, media = ?candidates, dev = app.config.dev, "server started");
+        info!(http = %serving.http, media = ?candidates, dev = app.config.dev, "server started");
         Ok(Self {
-            http,
             media: candidates,
             app,
             sfu,
@@ -168,14 +172,26 @@ impl Server {
         })
     }
 
-    /// Takes the settings that can change while it runs, and returns the names of those that cannot and differ.
+    /// Takes the settings that can change while it runs, and returns the names of those that cannot and differ. The
+    /// certificate is read again.
     pub fn reload(&self, config: &Config) -> Vec<&'static str> {
+        self.serving.read_again();
         self.app.reload(config)
     }
 
     /// Returns where HTTP is served.
     pub fn http(&self) -> SocketAddr {
-        self.http
+        self.serving.http
+    }
+
+    /// Returns how it is spoken there, as URLs begin.
+    pub fn scheme(&self) -> &'static str {
+        self.app.config.scheme()
+    }
+
+    /// Returns where those come who are sent to HTTPS.
+    pub fn redirect(&self) -> Option<SocketAddr> {
+        self.serving.redirect
     }
 
     /// Returns the addresses that clients are told for media.
@@ -193,7 +209,7 @@ impl Server {
         self.app.course.advance(Phase::Closing);
         // What was made over HTTP has nothing to close but its peer, which the forwarding unit shows out.
         none_left(&[sockets], CLOSE).await;
-        let _ = (&mut self.serving).await;
+        self.serving.ended().await;
         self.app.rooms.close(CLOSE).await;
         self.figures.finish(CLOSE).await;
         // Whom a receiver keeps waiting: the event is told again after the next start.
@@ -221,33 +237,25 @@ impl Drop for Server {
     }
 }
 
-fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
-    let unbound = |source| StartError::Http { address, source };
-    let listener = listen::bind(address).map_err(unbound)?;
-    let http = listener.local_addr().map_err(unbound)?;
-    Ok((listener, http))
-}
-
 /// Starts what clients reach, and what cleans up behind them.
-fn serve(app: &Arc<App>, listener: TcpListener) -> JoinHandle<()> {
+fn serve(app: &Arc<App>, entrance: Entrance) -> Served {
     let phase = app.course.watch();
     let (rooms, upkeep) = (Arc::clone(&app.rooms), app.config.upkeep());
     tokio::spawn(end_revoked(Arc::clone(&rooms), phase.clone()));
     tokio::spawn(watch_expelled(Arc::clone(&rooms), phase.clone()));
     tokio::spawn(end_signed_out(Arc::clone(app), phase.clone()));
     tokio::spawn(keep_up(rooms, upkeep, phase.clone()));
-    tokio::spawn(take_old_names(
-        app.stores.analytics.clone(),
-        Duration::from_secs(app.config.analytics.viewers_kept_s),
-        Arc::clone(&app.metrics),
-        phase.clone(),
-    ));
     #[cfg(feature = "kafka")]
     if !app.config.kafka_brokers.is_empty() {
         tokio::spawn(kafka::take_orders(Arc::clone(app), phase.clone()));
     }
-    let (router, connections) = (router(Arc::clone(app)), app.config.max_sockets);
-    tokio::spawn(listen::serve(listener, router, phase, connections))
+    tokio::spawn(take_old_names(
+        app.stores.analytics.clone(),
+        Duration::from_secs(app.config.analytics.viewers_kept_s),
+        Arc::clone(&app.metrics),
+        phase,
+    ));
+    entrance.serve(app)
 }
 
 /// Starts what tells others of what happens in rooms.

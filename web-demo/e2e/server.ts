@@ -36,12 +36,17 @@ export interface Place {
   host: string;
 }
 
-/** One run of the program. */
-interface Run {
-  child: ChildProcess;
-  exited: Promise<unknown>;
+/** Where the program listens. */
+interface Addresses {
+  scheme: string;
   http: string;
   media: string;
+}
+
+/** One run of the program. */
+interface Run extends Addresses {
+  child: ChildProcess;
+  exited: Promise<unknown>;
 }
 
 /** Starts a server for development, with settings as its environment has them, and waits until it says where it listens. */
@@ -67,7 +72,7 @@ async function startWith(command: string[], settings: Record<string, string>, ho
   const starting = (http: string, media: string) => start([...command, '--http', http, '--media', media, '--data', data], settings, lines);
   let run = await starting(`${hosts.http}:0`, `${hosts.media}:0`);
   return {
-    url: `http://${run.http}`,
+    url: `${run.scheme}://${run.http}`,
     log: () => lines.join('\n'),
     async crash(downMs) {
       run.child.kill('SIGKILL');
@@ -104,7 +109,7 @@ async function start([program, ...flags]: string[], settings: Record<string, str
 }
 
 /** Reads the line that says which addresses the server has. */
-function listening(child: ChildProcess, lines: string[]): Promise<{ http: string; media: string }> {
+function listening(child: ChildProcess, lines: string[]): Promise<Addresses> {
   return new Promise((resolveAddresses, reject) => {
     const fail = (why: string) => {
       clearTimeout(timer);
@@ -114,10 +119,10 @@ function listening(child: ChildProcess, lines: string[]): Promise<{ http: string
     const read = (line: string) => {
       lines.push(line);
       lines.splice(0, lines.length - KEPT_LOG_LINES);
-      const { http, media } = /^klieg listening http=http:\/\/(?<http>\S+) media=(?<media>\S+)/.exec(line)?.groups ?? {};
-      if (http === undefined || media === undefined) return;
+      const { scheme, http, media } = /^klieg listening http=(?<scheme>https?):\/\/(?<http>\S+) media=(?<media>\S+)/.exec(line)?.groups ?? {};
+      if (scheme === undefined || http === undefined || media === undefined) return;
       clearTimeout(timer);
-      resolveAddresses({ http, media });
+      resolveAddresses({ scheme, http, media });
     };
     createInterface({ input: child.stdout! }).on('line', read);
     createInterface({ input: child.stderr! }).on('line', read);

@@ -2,14 +2,21 @@
 
 use std::fmt::Write;
 use std::net::{IpAddr, TcpListener, UdpSocket};
+use std::os::unix::fs::PermissionsExt;
 
 use clap::Args;
+
+use axum::http::Uri;
 
 use super::Settings;
 use crate::config::{Config, OidcProvider, unknown_variables};
 use crate::fetch::Fetcher;
 use crate::server::media_settings;
 use crate::store::{self, Standing};
+use crate::time::Timestamp;
+use crate::tls::acme::Acme;
+use crate::tls::certificate::{Certificate, SOON};
+use crate::tls::files::Files;
 
 /// The settings to check.
 #[derive(Debug, Args)]
@@ -69,6 +76,7 @@ impl CheckArguments {
         check_folder(config, &mut found);
         check_database(config, &mut found).await;
         check_ports(config, &mut found);
+        check_tls(config, &mut found).await;
         check_addresses(config, &mut found);
         for provider in &config.oidc {
             check_provider(provider, &mut found).await;
@@ -139,6 +147,12 @@ fn check_ports(config: &Config, found: &mut Findings) {
         Ok(_) => found.good(&format!("http: TCP {} is free", config.http)),
         Err(error) => found.bad(&format!("http: TCP {}: {error}{taken}", config.http)),
     }
+    if let Some(address) = config.http_redirect {
+        match TcpListener::bind(address) {
+            Ok(_) => found.good(&format!("http_redirect: TCP {address} is free")),
+            Err(error) => found.bad(&format!("http_redirect: TCP {address}: {error}{taken}")),
+        }
+    }
     match UdpSocket::bind(config.media) {
         Ok(_) => found.good(&format!("media: UDP {} is free", config.media)),
         Err(error) => found.bad(&format!("media: UDP {}: {error}{taken}", config.media)),
@@ -152,6 +166,97 @@ fn check_ports(config: &Config, found: &mut Findings) {
     }
 }
 
+async fn check_tls(config: &Config, found: &mut Findings) {
+    if let Some(files) = Files::of(config) {
+        match files.read() {
+            Ok(certificate) => check_certificate(&certificate, "tls_cert", config, found),
+            Err(error) => found.bad(&error.to_string()),
+        }
+        let mode = std::fs::metadata(files.key()).map(|it| it.permissions().mode());
+        if mode.is_ok_and(|mode| mode & 0o007 != 0) {
+            let key = files.key().display();
+            found.doubtful(&format!(
+                "tls_key: {key}: everybody on this machine may read it"
+            ));
+        }
+    } else if !config.acme_domains.is_empty() {
+        check_authority(config, found).await;
+    }
+}
+
+fn check_certificate(it: &Certificate, named: &str, config: &Config, found: &mut Findings) {
+    let (now, until) = (Timestamp::now(), it.valid_until);
+    let (days, names) = (it.remaining(now).as_secs() / 86_400, it.names.join(", "));
+    if until <= now {
+        found.bad(&format!(
+            "{named}: the certificate expired at {until}: renew it"
+        ));
+    } else if it.valid_from > now {
+        let from = it.valid_from;
+        found.bad(&format!(
+            "{named}: the certificate holds from {from} on: is this machine's clock right?"
+        ));
+    } else if it.remaining(now) < SOON {
+        found.doubtful(&format!(
+            "{named}: the certificate expires in {days} days, at {until}: renew it"
+        ));
+    } else {
+        found.good(&format!(
+            "{named}: for {names}, until {until} ({days} days)"
+        ));
+    }
+    let host = config.public_url.as_deref().and_then(host_of);
+    if let Some(host) = host.filter(|host| !it.is_for(host)) {
+        found.bad(&format!(
+            "{named}: the certificate is for {names}, and not for {host} (public_url)"
+        ));
+    }
+    if it.is_alone {
+        found.doubtful(&format!(
+            "{named}: nothing follows the certificate: most authorities want theirs behind it (fullchain.pem)"
+        ));
+    }
+}
+
+async fn check_authority(config: &Config, found: &mut Findings) {
+    let (names, directory) = (config.acme_domains.join(", "), &config.acme_directory);
+    let acme = match Acme::new(config) {
+        Ok(acme) => acme,
+        Err(error) => return found.bad(&error),
+    };
+    match acme.look().await {
+        Ok(()) => found.good(&format!("acme_directory: {directory} answers")),
+        Err(error) => found.bad(&format!("acme_directory: {directory}: {error}")),
+    }
+    match acme.held() {
+        Some(held) => check_certificate(&held, "acme_domains", config, found),
+        None => found.good(&format!(
+            "acme_domains: the server asks for a certificate for {names} when it starts"
+        )),
+    }
+    if config.http.port() != HTTPS {
+        let port = config.http.port();
+        found.doubtful(&format!(
+            "acme_domains: the authority connects to port 443 of {names}: have that led to port {port} of this machine"
+        ));
+    }
+    let host = config.public_url.as_deref().and_then(host_of);
+    if let Some(host) = host.filter(|host| !config.acme_domains.contains(host)) {
+        found.bad(&format!(
+            "acme_domains: {host} (public_url) is none of them"
+        ));
+    }
+}
+
+/// Returns the host of a URL as certificates name it.
+fn host_of(url: &str) -> Option<String> {
+    let uri: Uri = url.parse().ok()?;
+    let host = uri.host()?.trim_start_matches('[').trim_end_matches(']');
+    Some(host.to_lowercase())
+}
+
+const HTTPS: u16 = 443;
+
 /// Says what clients will be told. Whether the internet reaches it is seen from the internet alone.
 fn check_addresses(config: &Config, found: &mut Findings) {
     let told = media_settings(config).candidates(config.media);
@@ -163,8 +268,10 @@ fn check_addresses(config: &Config, found: &mut Findings) {
     if !config.dev && !told.iter().any(|it| is_public(it.ip())) {
         found.doubtful("media_addresses: none of these is public: only this network reaches them");
     }
-    if !config.dev && config.public_url.is_none() {
-        found.doubtful("public_url is not set: browsers give cameras to https:// pages alone");
+    if !config.dev && config.public_url.is_none() && !config.tls() {
+        found.doubtful(
+            "neither tls_cert, acme_domains nor public_url is set: browsers give cameras to https:// pages alone",
+        );
     }
 }
 

@@ -29,8 +29,9 @@ use crate::config::{Config, ConfigError, Loaded, LogFormat, unknown_variables};
 /// A self-hosted live-streaming server: one publisher to a room, and everybody else watches and chats.
 ///
 /// To try it: `klieg --dev`, then open http://localhost:8080/ in a browser. To run it for others, give it a
-/// folder (`--data`), the address of the machine as the internet sees it (`--media-address`) and, behind a proxy
-/// that ends HTTPS, `--public-url`. Media goes by UDP, past the proxy.
+/// folder (`--data`), the address of the machine as the internet sees it (`--media-address`), and a certificate
+/// (`--tls-cert`, `--tls-key`) or its name (`--acme-domain`), with which it speaks HTTPS; or, behind a proxy that ends
+/// HTTPS, `--public-url`. Media goes by UDP, past the proxy.
 ///
 /// Every setting can also stand in a file (`klieg.toml`) or in the environment (`KLIEG_HTTP=…`); flags win.
 /// Those without a flag are set with `--set`. docs/configuration.md lists them all.
@@ -97,6 +98,18 @@ pub struct Settings {
     #[arg(long, value_name = "ADDRESS:PORT")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub http: Option<String>,
+    /// Certificate with its chain, PEM: HTTPS is spoken; read again when it changes
+    #[arg(long, value_name = "FILE")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls_cert: Option<PathBuf>,
+    /// Private key of the certificate, PEM
+    #[arg(long, value_name = "FILE")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls_key: Option<PathBuf>,
+    /// Name for which certificates are got by themselves (ACME); may be repeated; agrees to the authority's terms
+    #[arg(long = "acme-domain", value_name = "NAME")]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub acme_domains: Vec<String>,
     /// Where sound and pictures come and go, UDP; must be reachable from outside [default: 0.0.0.0:7882]
     #[arg(long, value_name = "ADDRESS:PORT")]
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -133,6 +133,23 @@ impl Config {
         })
     }
 
+    /// Returns whether HTTPS is spoken.
+    pub(crate) fn tls(&self) -> bool {
+        self.tls_cert.is_some() || !self.acme_domains.is_empty()
+    }
+
+    /// Returns what tells browsers to come by HTTPS alone (RFC 6797). A server for development does not: it would bind
+    /// every other one on this machine.
+    pub(crate) fn hsts(&self) -> Option<String> {
+        let said = self.tls() && !self.dev && self.hsts_max_age_s > 0;
+        said.then(|| format!("max-age={}", self.hsts_max_age_s))
+    }
+
+    /// Returns how HTTP is spoken, as URLs begin.
+    pub(crate) fn scheme(&self) -> &'static str {
+        if self.tls() { "https" } else { "http" }
+    }
+
     /// Returns how long rooms are kept.
     pub(crate) fn upkeep(&self) -> Upkeep {
         Upkeep {
@@ -357,6 +374,7 @@ const SECRETS: [&str; 5] = [
 const MAX_SECRET_BYTES: u64 = 64 * 1024;
 
 const HTTP_PORT: u16 = 8080;
+const LETS_ENCRYPT: &str = "https://acme-v02.api.letsencrypt.org/directory";
 const MEDIA_PORT: u16 = 7882;
 
 #[cfg(test)]

@@ -16,7 +16,7 @@ use crate::webhook::target::Allowed;
 
 use super::media_tcp::MediaTcp;
 use super::network::Network;
-use super::{HTTP_PORT, MEDIA_PORT};
+use super::{HTTP_PORT, LETS_ENCRYPT, MEDIA_PORT};
 
 /// What is said of a setting, beside its type.
 #[derive(Clone, Copy, Debug)]
@@ -117,6 +117,31 @@ settings! {
         /// where pages, REST and WebSockets are served (TCP)
         ["--http ADDRESS:PORT"]
         pub http: SocketAddr = SocketAddr::from((Ipv4Addr::UNSPECIFIED, HTTP_PORT)),
+        /// the certificate that clients are shown, and after it those that lead to an authority they know (PEM). With it HTTPS is
+        /// spoken at `http`. Read again when the file changes, and at SIGHUP
+        ["--tls-cert FILE"]
+        pub tls_cert: Option<PathBuf> = None,
+        /// the private key of the certificate (PEM, without a password); read again with it
+        ["--tls-key FILE"]
+        pub tls_key: Option<PathBuf> = None,
+        /// the names for which certificates are got from an authority by themselves (ACME), and renewed: `live.example`. With
+        /// them HTTPS is spoken at `http`, which the authority must reach as port 443 of each. Empty: none. Setting it agrees to
+        /// the terms of the authority
+        ["--acme-domain NAME"]
+        pub acme_domains: Vec<String> = Vec::new(),
+        /// where the authority writes to when something is wrong: `mailto:ann@live.example`
+        pub acme_contacts: Vec<String> = Vec::new(),
+        /// the directory of the authority
+        pub acme_directory: String = LETS_ENCRYPT.to_owned(),
+        /// certificates by which the authority's own server is known, where the system does not know it (PEM)
+        pub acme_ca_file: Option<PathBuf> = None,
+        /// where those are sent to HTTPS who come by plain HTTP: `0.0.0.0:80`; with TLS alone
+        pub http_redirect: Option<SocketAddr> = None,
+        /// for how long browsers that were here come by HTTPS alone (`Strict-Transport-Security`), where TLS is on; 0: not
+        /// said; two years at most
+        pub hsts_max_age_s: u64 = 180 * 24 * 60 * 60,
+        /// handshakes of TLS at once; one more ends the oldest. 1 to 1000000
+        pub max_tls_handshakes: usize = 1_000,
         /// where media comes and goes (UDP); `[::]:7882` for IPv6 as well
         ["--media ADDRESS:PORT"]
         pub media: SocketAddr = SocketAddr::from((Ipv4Addr::UNSPECIFIED, MEDIA_PORT)),
@@ -140,7 +165,8 @@ settings! {
         /// whether the kernel gets several datagrams of a viewer in one call (`UDP_SEGMENT`): `auto`, where kernel,
         /// network card and path take them, or `off`
         pub media_gso: MediaGso = MediaGso::Auto,
-        /// how clients reach the server where a proxy stands in front: `https://live.example`, without a path
+        /// how clients reach the server where that is not what they ask for, as behind a proxy: `https://live.example`, without
+        /// a path
         ["--public-url URL"]
         pub public_url: Option<String> = None,
         /// proxies in front of this server, as addresses or networks: `10.0.0.0/8`. Only they are believed when they say

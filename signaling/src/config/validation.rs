@@ -31,6 +31,7 @@ impl Config {
         self.validate_providers()
             .map_err(|reason| invalid("oidc", reason))?;
         self.validate_kafka()?;
+        self.validate_tls()?;
         let token = self.metrics_token.as_ref();
         if token.is_some_and(|token| token.expose().len() < 16) {
             return Err(invalid("metrics_token", "shorter than 16 characters"));
@@ -81,6 +82,53 @@ impl Config {
         Ok(())
     }
 
+    fn validate_tls(&self) -> Result<(), ConfigError> {
+        match (&self.tls_cert, &self.tls_key) {
+            (Some(_), None) => return Err(invalid("tls_key", "is missing: `tls_cert` needs it")),
+            (None, Some(_)) => return Err(invalid("tls_cert", "is missing: `tls_key` needs it")),
+            (Some(_), Some(_)) | (None, None) => {}
+        }
+        if self.tls_cert.is_some() && !self.acme_domains.is_empty() {
+            let reason = "`tls_cert` is set, too: one of them is enough";
+            return Err(invalid("acme_domains", reason));
+        }
+        if self.http_redirect.is_some() && !self.tls() {
+            let reason =
+                "there is no HTTPS to send anybody to without `tls_cert` or `acme_domains`";
+            return Err(invalid("http_redirect", reason));
+        }
+        let url = self.public_url.as_deref().unwrap_or("https://");
+        if self.tls() && !url.starts_with("https://") {
+            let reason = "is no https:// address, and nothing else is spoken with TLS";
+            return Err(invalid("public_url", reason));
+        }
+        self.validate_authority()
+    }
+
+    fn validate_authority(&self) -> Result<(), ConfigError> {
+        let domains = &self.acme_domains;
+        if domains.len() > MAX_DOMAINS {
+            let reason = format!("has more than {MAX_DOMAINS} names");
+            return Err(invalid("acme_domains", reason));
+        }
+        for domain in domains {
+            if !is_domain(domain) {
+                let reason = format!("{domain:?}: expected a name like live.example, without *");
+                return Err(invalid("acme_domains", reason));
+            }
+        }
+        for contact in &self.acme_contacts {
+            let mail = contact.strip_prefix("mailto:");
+            if !mail.is_some_and(|mail| mail.contains('@') && !mail.contains([',', '?', ' '])) {
+                let reason = format!("{contact:?}: expected mailto:ann@live.example");
+                return Err(invalid("acme_contacts", reason));
+            }
+        }
+        let directory = check_url(&self.acme_directory);
+        directory.map_err(|error| invalid("acme_directory", error.to_string()))?;
+        Ok(())
+    }
+
     fn validate_counts(&self) -> Result<(), ConfigError> {
         self.validate_times()?;
         if self.refresh_token_ttl_s < self.access_token_ttl_s {
@@ -103,6 +151,11 @@ impl Config {
             ),
             ("max_sockets", self.max_sockets, 1..=MAX_CONNECTIONS),
             ("max_handshakes", self.max_handshakes, 1..=MAX_CONNECTIONS),
+            (
+                "max_tls_handshakes",
+                self.max_tls_handshakes,
+                1..=MAX_CONNECTIONS,
+            ),
             (
                 "max_http_sessions",
                 self.max_http_sessions,
@@ -163,6 +216,7 @@ impl Config {
                 1..=YEAR_S,
             ),
             ("ready_room_ttl_s", self.ready_room_ttl_s, 1..=YEAR_S),
+            ("hsts_max_age_s", self.hsts_max_age_s, 0..=2 * YEAR_S),
             (
                 "analytics.viewers_kept_s",
                 self.analytics.viewers_kept_s,
@@ -263,6 +317,23 @@ fn is_prefix(name: &str, length: usize) -> bool {
     (1..=length).contains(&name.len()) && name.bytes().all(allowed) && !name.starts_with("guest")
 }
 
+/// Returns whether the text is a name that an authority gives a certificate for by a look at a server: of at least two
+/// labels (RFC 1123), and no address.
+fn is_domain(text: &str) -> bool {
+    let allowed = |it: u8| it.is_ascii_lowercase() || it.is_ascii_digit() || it == b'-';
+    let label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && label.bytes().all(allowed)
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    let last = text.rsplit('.').next().unwrap_or_default();
+    text.len() <= 253
+        && text.contains('.')
+        && text.split('.').all(label)
+        && !last.bytes().all(|it| it.is_ascii_digit())
+}
+
 /// Checks that the text is scheme and host of a site, nothing more.
 fn origin_of(text: &str) -> Result<(), String> {
     let uri: Uri = text.parse().map_err(|_| format!("{text:?} is no URL"))?;
@@ -278,6 +349,9 @@ fn origin_of(text: &str) -> Result<(), String> {
 const HOUR_MS: u64 = 60 * 60 * 1000;
 
 const YEAR_S: u64 = 366 * 24 * 60 * 60;
+
+/// As many as the best-known authority puts into one certificate.
+const MAX_DOMAINS: usize = 100;
 
 /// More than the ports and the open files of one machine allow.
 const MAX_CONNECTIONS: usize = 1_000_000;
@@ -303,7 +377,24 @@ mod tests {
             change(&mut config);
             config.validate().unwrap_err().to_string()
         };
-        let cases: [(Break, &str); 20] = [
+        let cases: [(Break, &str); 28] = [
+            (|c| c.tls_cert = Some("/c".into()), "tls_key"),
+            (|c| c.tls_key = Some("/k".into()), "tls_cert"),
+            (
+                |c| c.http_redirect = Some(([0, 0, 0, 0], 80).into()),
+                "http_redirect",
+            ),
+            (
+                |c| c.acme_domains = vec!["*.a.example".into()],
+                "acme_domains",
+            ),
+            (
+                |c| c.acme_domains = vec!["192.0.2.7".into()],
+                "acme_domains",
+            ),
+            (|c| c.acme_contacts = vec!["ann".into()], "acme_contacts"),
+            (|c| c.acme_directory = "acme".into(), "acme_directory"),
+            (|c| c.max_tls_handshakes = 0, "max_tls_handshakes"),
             (
                 |c| c.allowed_origins = vec!["shop.example".into()],
                 "allowed_origins",
@@ -385,6 +476,38 @@ mod tests {
         assert!(text.contains(said), "{text}");
         config.kafka_brokers.pop();
         config.validate().unwrap();
+    }
+
+    #[test]
+    fn what_contradicts_tls_is_refused() {
+        let with = |change: Break| {
+            let mut config = Config {
+                acme_domains: vec!["live.example".into()],
+                ..Config::default()
+            };
+            change(&mut config);
+            config.validate().map_err(|error| error.to_string())
+        };
+        with(|c| c.public_url = Some("https://live.example".into())).unwrap();
+        with(|c| c.http_redirect = Some(([0, 0, 0, 0], 80).into())).unwrap();
+        let changes: [(Break, &str); 3] = [
+            (
+                |c| c.public_url = Some("http://live.example".into()),
+                "public_url",
+            ),
+            (
+                |c| {
+                    c.tls_cert = Some("/c".into());
+                    c.tls_key = Some("/k".into());
+                },
+                "acme_domains",
+            ),
+            (|c| c.hsts_max_age_s = u64::MAX, "hsts_max_age_s"),
+        ];
+        for (change, setting) in changes {
+            let text = with(change).unwrap_err();
+            assert!(text.starts_with(&format!("config: {setting}: ")), "{text}");
+        }
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Accepts connections and serves HTTP/1.1 on them, with a deadline for each header.
+//! Accepts connections and serves HTTP/1.1 on them, by TLS where there is a certificate, with a deadline for each header.
 
 use std::io;
 use std::net::SocketAddr;
@@ -12,6 +12,7 @@ use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use socket2::SockRef;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
@@ -19,6 +20,16 @@ use tracing::debug;
 
 use super::pace::{Pace, Paced};
 use crate::drain::Phase;
+use crate::tls::handshake::Handshakes;
+
+/// What is served on a port.
+#[derive(Clone, Debug)]
+pub(crate) struct Site {
+    pub(crate) router: Router,
+    /// What is behind a handshake; `None`: it goes in the clear.
+    pub(crate) handshakes: Option<Arc<Handshakes>>,
+    pub(crate) phase: watch::Receiver<Phase>,
+}
 
 /// Binds the port.
 ///
@@ -39,22 +50,17 @@ pub(crate) fn bind(address: SocketAddr) -> io::Result<TcpListener> {
 }
 
 /// Serves until the phase is `Closing`, and then finishes what is under way.
-pub(crate) async fn serve(
-    listener: TcpListener,
-    router: Router,
-    mut phase: watch::Receiver<Phase>,
-    max_connections: usize,
-) {
+pub(crate) async fn serve(listener: TcpListener, site: Site, max_connections: usize) {
     let mut connections = JoinSet::new();
     let places = Arc::new(Semaphore::new(max_connections));
-    let closing = phase.clone();
+    let mut phase = site.phase.clone();
     loop {
         tokio::select! {
             accepted = accept(&listener, &places) => {
                 let (stream, remote, place) = accepted;
-                let (router, closing) = (router.clone(), closing.clone());
+                let site = site.clone();
                 connections.spawn(async move {
-                    connection(stream, remote, router, closing).await;
+                    site.take(stream, remote).await;
                     drop(place);
                 });
             }
@@ -86,35 +92,53 @@ async fn accept(
     }
 }
 
-async fn connection(
-    stream: TcpStream,
-    remote: SocketAddr,
-    router: Router,
-    mut phase: watch::Receiver<Phase>,
-) {
-    // Messages are small and wait for nobody.
-    let _ = stream.set_nodelay(true);
-    give_up_after(&stream, UNREAD_TIMEOUT);
-    let service = service_fn(move |mut request: Request<Incoming>| {
-        request.extensions_mut().insert(ConnectInfo(remote));
-        TowerToHyperService::new(router.clone()).call(request)
-    });
-    let connection = hyper::server::conn::http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEADER_TIMEOUT)
-        .max_buf_size(MAX_HEADER_BYTES)
-        .serve_connection(TokioIo::new(Paced::new(stream, PACE)), service)
-        .with_upgrades();
-    let mut connection = std::pin::pin!(connection);
-    let served = tokio::select! {
-        served = &mut connection => served,
-        () = closed(&mut phase) => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
+impl Site {
+    async fn take(mut self, stream: TcpStream, remote: SocketAddr) {
+        // Messages are small and wait for nobody.
+        let _ = stream.set_nodelay(true);
+        give_up_after(&stream, UNREAD_TIMEOUT);
+        // Beneath TLS: what that has taken and could not write is not taken by the client.
+        let stream = Paced::new(stream, PACE);
+        let Some(handshakes) = self.handshakes.take() else {
+            return self.serve(stream, remote).await;
+        };
+        let shaken = tokio::select! {
+            shaken = handshakes.accept(stream) => shaken,
+            () = closed(&mut self.phase) => None,
+        };
+        if let Some(stream) = shaken {
+            self.serve(stream, remote).await;
         }
-    };
-    if let Err(error) = served {
-        debug!(%error, "a connection broke");
+    }
+
+    async fn serve<S>(self, stream: S, remote: SocketAddr)
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        let Self {
+            router, mut phase, ..
+        } = self;
+        let service = service_fn(move |mut request: Request<Incoming>| {
+            request.extensions_mut().insert(ConnectInfo(remote));
+            TowerToHyperService::new(router.clone()).call(request)
+        });
+        let connection = hyper::server::conn::http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEADER_TIMEOUT)
+            .max_buf_size(MAX_HEADER_BYTES)
+            .serve_connection(TokioIo::new(stream), service)
+            .with_upgrades();
+        let mut connection = std::pin::pin!(connection);
+        let served = tokio::select! {
+            served = &mut connection => served,
+            () = closed(&mut phase) => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+        };
+        if let Err(error) = served {
+            debug!(%error, "a connection broke");
+        }
     }
 }
 

@@ -4,6 +4,8 @@ pub(crate) mod listen;
 
 mod pace;
 
+pub(crate) mod redirect;
+
 pub(crate) mod origin;
 
 pub(crate) mod remote;

@@ -14,6 +14,9 @@ mod schema;
 #[path = "../support/postgres.rs"]
 mod postgres;
 
+#[path = "../support/pebble.rs"]
+mod pebble;
+
 mod peer;
 
 mod wire;
@@ -65,6 +68,8 @@ mod rooms;
 mod outage;
 
 mod process;
+
+mod tls;
 
 mod media;
 

@@ -11,7 +11,7 @@ use serde_json::json;
 use crate::harness::{Client, TempDir, call};
 use crate::postgres;
 
-fn klieg(data: &Path) -> Command {
+pub(crate) fn klieg(data: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_klieg"));
     command.current_dir(data).env_remove("KLIEG_CONFIG");
     command
@@ -360,7 +360,7 @@ async fn a_hang_up_reads_the_settings_again_and_changes_nothing_where_they_are_w
 }
 
 /// Runs `klieg check` in a folder; returns its exit code and what it said.
-fn check(data: &TempDir, change: &dyn Fn(&mut Command)) -> (Option<i32>, String) {
+pub(crate) fn check(data: &TempDir, change: &dyn Fn(&mut Command)) -> (Option<i32>, String) {
     let mut command = klieg(data.path());
     command.arg("check");
     change(&mut command);

@@ -108,7 +108,8 @@ pub(crate) fn base_url(app: &App, headers: &HeaderMap) -> String {
         None => {
             let host = headers.get(header::HOST);
             let host = host.and_then(|host| host.to_str().ok());
-            format!("http://{}", host.unwrap_or("localhost"))
+            let scheme = app.config.scheme();
+            format!("{scheme}://{}", host.unwrap_or("localhost"))
         }
     }
 }
