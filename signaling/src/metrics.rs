@@ -210,11 +210,7 @@ impl Metrics {
                 "klieg_live_rooms",
                 "Rooms whose publisher's media is coming",
             )?,
-            room_changes: make.counters_by(
-                "klieg_room_changes_total",
-                "Statuses that rooms came to, by status",
-                "status",
-            )?,
+            room_changes: make.room_changes()?,
             chat_messages: make.counter(
                 "klieg_chat_messages_total",
                 "Chat messages that were stored",
@@ -372,6 +368,11 @@ impl Maker<'_> {
         let seconds = HistogramVec::new(seconds.buckets(bounds), &["route", "method"])?;
         self.0.register(Box::new(seconds.clone()))?;
         Ok(Requests { answered, seconds })
+    }
+
+    fn room_changes(&self) -> Result<IntCounterVec, prometheus::Error> {
+        let help = "Statuses that rooms came to, by status";
+        self.counters_by("klieg_room_changes_total", help, "status")
     }
 
     fn tls(&self) -> Result<Tls, prometheus::Error> {
