@@ -98,6 +98,7 @@ async fn run(settings: &Settings, config: Config, log: &Log) -> anyhow::Result<(
 
 /// Reads the settings again. What cannot be used changes nothing.
 fn read_again(settings: &Settings, server: &Server, log: &Log) {
+    server.read_certificate_again();
     let config = settings
         .load()
         .and_then(|config| log.change(&config).map(|()| config));

@@ -175,8 +175,12 @@ impl Server {
     /// Takes the settings that can change while it runs, and returns the names of those that cannot and differ. The
     /// certificate is read again.
     pub fn reload(&self, config: &Config) -> Vec<&'static str> {
-        self.serving.read_again();
         self.app.reload(config)
+    }
+
+    /// Reads the certificate again, where it stands in files.
+    pub fn read_certificate_again(&self) {
+        self.serving.read_again();
     }
 
     /// Returns where HTTP is served.

@@ -96,7 +96,12 @@ fn what_is_shown_from_the_past_carries_the_time_of_its_sending_also_when_it_is_s
             assert!((passed - told).abs() < 80.0, "{passed} {told}, seed {seed}");
         }
         // The last ones may be under way in part.
-        assert!(stage.watching(viewer).frames as usize + 6 > times.len());
+        let decoded = stage.watching(viewer).frames as usize;
+        assert!(
+            decoded + 6 > times.len(),
+            "{decoded} of {}, seed {seed}",
+            times.len()
+        );
     }
     assert!(repaired > 10, "{repaired}");
 }

@@ -141,7 +141,8 @@ impl Config {
     /// Returns what tells browsers to come by HTTPS alone (RFC 6797). A server for development does not: it would bind
     /// every other one on this machine.
     pub(crate) fn hsts(&self) -> Option<String> {
-        let said = self.tls() && !self.dev && self.hsts_max_age_s > 0;
+        // `max-age=0` takes it back (section 6.1.1).
+        let said = self.tls() && !self.dev;
         said.then(|| format!("max-age={}", self.hsts_max_age_s))
     }
 

@@ -137,8 +137,8 @@ settings! {
         pub acme_ca_file: Option<PathBuf> = None,
         /// where those are sent to HTTPS who come by plain HTTP: `0.0.0.0:80`; with TLS alone
         pub http_redirect: Option<SocketAddr> = None,
-        /// for how long browsers that were here come by HTTPS alone (`Strict-Transport-Security`), where TLS is on; 0: not
-        /// said; two years at most
+        /// for how long browsers that were here come by HTTPS alone (`Strict-Transport-Security`), where TLS is on; 0: no
+        /// longer; two years at most
         pub hsts_max_age_s: u64 = 180 * 24 * 60 * 60,
         /// handshakes of TLS at once; one more ends the oldest. 1 to 1000000
         pub max_tls_handshakes: usize = 1_000,

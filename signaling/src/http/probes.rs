@@ -34,7 +34,9 @@ pub(crate) async fn metrics(
     let forwarded = ["forwarded", "x-forwarded-for", "x-real-ip", "via"];
     let direct = !forwarded.into_iter().any(|name| headers.contains_key(name))
         && version != Version::HTTP_10
-        && app.config.public_url.is_none();
+        && app.config.public_url.is_none()
+        // What forwards TLS to us adds no headers.
+        && !app.config.tls();
     let token = bearer_token(&headers).ok().flatten();
     let known = match (&app.config.metrics_token, token) {
         (Some(secret), Some(token)) => secret.is(token),

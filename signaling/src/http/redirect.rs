@@ -30,7 +30,14 @@ async fn redirect(
         .get(header::HOST)
         .and_then(|host| host.to_str().ok());
     let answer = match destination.of(host, &uri) {
-        Some(url) => (StatusCode::PERMANENT_REDIRECT, [(header::LOCATION, url)]).into_response(),
+        Some(url) => {
+            // Nobody holds a place here who has been told.
+            let headers = [
+                (header::LOCATION, url),
+                (header::CONNECTION, "close".to_owned()),
+            ];
+            (StatusCode::PERMANENT_REDIRECT, headers).into_response()
+        }
         None => (StatusCode::BAD_REQUEST, "For which host?\n").into_response(),
     };
     std::future::ready(answer).await

@@ -79,7 +79,7 @@ impl Files {
     }
 
     fn stamps(&self) -> [Stamp; 2] {
-        let stamp = |it: Metadata| (it.mtime(), it.mtime_nsec(), it.len(), it.ino());
+        let stamp = |it: Metadata| (it.ctime(), it.ctime_nsec(), it.len(), it.ino());
         [&self.certificate, &self.key].map(|path| std::fs::metadata(path).ok().map(stamp))
     }
 }
@@ -105,8 +105,12 @@ pub(crate) async fn keep_up(
         if !told && stamps == seen {
             continue;
         }
-        seen = stamps;
-        let shown = files.read().map_err(|error| error.to_string());
+        let read = files.read();
+        // What could not be read, for want of a descriptor, say, is tried again.
+        if !matches!(read, Err(FilesError::Unreadable { .. })) {
+            seen = stamps;
+        }
+        let shown = read.map_err(|error| error.to_string());
         let shown = shown.and_then(|it| tls.show(&it).map_err(|error| error.to_string()));
         // Of two files that are written one after the other the first makes no sense for a moment.
         if let Err(error) = shown {

@@ -441,7 +441,7 @@ fn a_check_says_what_is_set_and_what_would_keep_the_server_from_starting() {
     let (code, text) = check(&|command| {
         command.env("KLIEG_MAX_SOCKET", "1");
     });
-    assert_eq!(code, Some(1), "{text}");
+    assert_eq!(code, Some(64), "{text}");
     for said in [
         "limits.joins_per_minute = 7  (",
         "klieg.toml)",

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 pub(super) struct Cache(PathBuf);
 
 /// A certificate, and what it was asked for with: with other settings it is no use.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Serialize, Deserialize)]
 pub(super) struct Kept {
     pub(super) directory: String,
     pub(super) domains: Vec<String>,
@@ -40,6 +40,14 @@ impl Cache {
     /// Stands in the data folder.
     pub(super) fn new(data: &Path) -> Self {
         Self(data.join("acme"))
+    }
+
+    /// Looks whether anything can be kept.
+    ///
+    /// # Errors
+    /// Nothing can.
+    pub(super) fn check(&self) -> io::Result<()> {
+        self.write("probe", &())
     }
 
     /// Returns the last certificate; `None` where there is none that can be read.

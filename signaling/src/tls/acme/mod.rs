@@ -5,7 +5,8 @@ mod cache;
 
 mod client;
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use instant_acme::{
@@ -36,6 +37,8 @@ pub(crate) struct Acme {
     directory: String,
     client: Client,
     cache: Cache,
+    /// The last certificate that was got, which may not have found its place on the disc.
+    last: Mutex<Option<Certificate>>,
 }
 
 /// Why there is no new certificate.
@@ -79,16 +82,27 @@ impl Acme {
             directory: config.acme_directory.clone(),
             client: Client::new(config.acme_ca_file.as_deref())?,
             cache: Cache::new(&config.data),
+            last: Mutex::new(None),
         })
     }
 
-    /// Returns the certificate that was got before, for these names and from this authority.
+    /// Returns the certificate that was got before, also for other names: it is better than none until there is another.
     pub(crate) fn held(&self) -> Option<Certificate> {
         let kept = self.cache.certificate()?;
-        if kept.directory != self.directory || kept.domains != self.domains {
-            return None;
-        }
         Certificate::read(kept.chain.as_bytes(), kept.key.as_bytes()).ok()
+    }
+
+    /// Returns the certificate that was got before for these names, in whatever order, and from this authority.
+    fn fitting(&self) -> Option<Certificate> {
+        let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(last) = &*last {
+            return Some(last.clone());
+        }
+        let kept = self.cache.certificate()?;
+        let names = |names: &[String]| names.iter().cloned().collect::<BTreeSet<_>>();
+        let fits = kept.directory == self.directory && names(&kept.domains) == names(&self.domains);
+        let read = || Certificate::read(kept.chain.as_bytes(), kept.key.as_bytes()).ok();
+        fits.then(read).flatten()
     }
 
     /// Asks whether the authority is there.
@@ -128,7 +142,7 @@ impl Acme {
     /// Gets another certificate where it is time to, and returns how long it is until then.
     async fn renew(&self, tls: &Tls) -> Result<Duration, AcmeError> {
         let now = Timestamp::now();
-        let due = self.held().map(|held| renewal(&held).since(now));
+        let due = self.fitting().map(|held| renewal(&held).since(now));
         if let Some(wait) = due.filter(|wait| !wait.is_zero()) {
             return Ok(wait);
         }
@@ -143,6 +157,8 @@ impl Acme {
     }
 
     async fn order(&self, tls: &Tls) -> Result<Certificate, AcmeError> {
+        // Before anything is asked for: authorities count what they give.
+        self.cache.check()?;
         let account = self.account().await?;
         let names: Vec<_> = self.domains.iter().cloned().map(Identifier::Dns).collect();
         let order = account.new_order(&NewOrder::new(&names)).await;
@@ -160,12 +176,17 @@ impl Acme {
         let key = order.finalize().await?;
         let chain = order.poll_certificate(&PATIENCE).await?;
         let certificate = Certificate::read(chain.as_bytes(), key.as_bytes())?;
-        self.cache.keep_certificate(&Kept {
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(certificate.clone());
+        let kept = self.cache.keep_certificate(&Kept {
             directory: self.directory.clone(),
             domains: self.domains.clone(),
             chain,
             key,
-        })?;
+        });
+        // It is shown all the same, and no other is asked for: an authority gives few of the same.
+        if let Err(error) = kept {
+            error!(%error, "the new certificate is not kept: a restart has to get another");
+        }
         Ok(certificate)
     }
 
