@@ -18,11 +18,13 @@ enum Need {
     Server(Action),
     /// A token, whoever's.
     Token,
+    /// A token that is for more than one room.
+    Anywhere,
     /// Nothing.
     Nothing,
 }
 
-use Need::{Nothing, Room, Server, Token};
+use Need::{Anywhere, Nothing, Room, Server, Token};
 
 /// Method, path, what it is for, and a body or a query where one is needed.
 type Route = (&'static str, &'static str, Need, &'static str);
@@ -36,7 +38,7 @@ const ROUTES: &[Route] = &[
     // Nobody here is to be signed out.
     ("POST", "/auth/logout", Nothing, "[]"),
     ("GET", "/me", Token, ""),
-    ("GET", "/me/dashboard", Token, ""),
+    ("GET", "/me/dashboard", Anywhere, ""),
     ("PUT", "/me/password", Nothing, ""),
     ("GET", "/rooms", Nothing, ""),
     (
@@ -507,6 +509,7 @@ fn expected(somebody: &Somebody, need: Need, setting: Setting) -> Option<u16> {
     match need {
         Nothing => None,
         Token => anonymous.then_some(401),
+        Anywhere => (anonymous || somebody.outside.is_none()).then_some(refused),
         Server(action) => {
             let outside = somebody.outside;
             let may = outside.is_some_and(|role| permission::allows(role, action, nowhere));

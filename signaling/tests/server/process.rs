@@ -447,7 +447,7 @@ fn a_check_says_what_is_set_and_what_would_keep_the_server_from_starting() {
         "klieg.toml)",
         "PROBLEM  KLIEG_MAX_SOCKET is no setting; did you mean KLIEG_MAX_SOCKETS?",
         "media to 203.0.113.7:0",
-        "public_url is not set",
+        "nor public_url is set",
     ] {
         assert!(text.contains(said), "{said} in {text}");
     }
