@@ -77,7 +77,9 @@ async fn serve(folder: &Path, change: impl FnOnce(&mut klieg_signaling::Config))
     TestServer::start_with(|config| {
         config.tls_cert = Some(folder.join("cert.pem"));
         config.tls_key = Some(folder.join("key.pem"));
-        config.metrics_token = Some(klieg_signaling::Secret::new("reads-figures".to_owned()));
+        config.metrics_token = Some(klieg_signaling::Secret::new(
+            "for-the-figures-of-a-test-and-nothing-else".to_owned(),
+        ));
         change(config);
     })
     .await
@@ -140,9 +142,10 @@ async fn post(server: &TestServer, made: &Made, path: &str, body: Value) -> Repl
 /// Reads one of the server's numbers.
 async fn handshakes(server: &TestServer, made: &Made, outcome: &str) -> u64 {
     let stream = connect(server.http(), trusting(made.der()), "localhost").await;
-    let request = Request::get("/metrics")
-        .header("host", "localhost")
-        .header("authorization", "Bearer reads-figures");
+    let request = Request::get("/metrics").header("host", "localhost").header(
+        "authorization",
+        "Bearer for-the-figures-of-a-test-and-nothing-else",
+    );
     let body = Full::new(Bytes::new());
     let text = ask(stream.unwrap(), request.body(body).unwrap()).await.body;
     let name = format!("klieg_tls_handshakes_total{{outcome=\"{outcome}\"}} ");
