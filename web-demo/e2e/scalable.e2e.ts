@@ -17,6 +17,8 @@ const SECONDS = Number(process.env['KLIEG_LAYER_SECONDS'] ?? 6);
 const IS_MEASURED = process.env['KLIEG_LAYER_SECONDS'] !== undefined;
 /** The longest that the picture may stand still. */
 const FREEZE_MS = 300;
+/** A second until a keyframe may be asked for again, and as long for it to come. */
+const SHOWN_WITHIN_MS = 2_000;
 
 /** What is sent: coding, mode, the layers that are asked for in turn, and how wide each is. */
 const CASES: [codec: string, mode: string, layers: [name: string, width: number][]][] = [
@@ -54,21 +56,23 @@ test.each(CASES)('%s %s is shown in each layer, gone over to each second', async
     const widest = Math.max(...layers.map(([, width]) => width));
     await until('the best layer is shown', () => player.look(decoded), ({ width, frames }) => width === widest && frames > 60);
     const [before, first] = [await player.look(decoded, 'begin'), Date.now()];
-    const switches: { layer: string; width: number; expected: number; frames: number }[] = [];
+    const switches: { layer: string; shownMs: number; frames: number }[] = [];
     let last = before;
     for (let second = 0; second < SECONDS; second++) {
       const [layer, expected] = layers[second % layers.length]!;
+      const asked = Date.now();
       expect(await player.look(wantLayer, layer)).toBe(200);
+      // Publishers are asked for a keyframe once a second at most: a request that comes a little early waits its turn.
+      await until(`${layer} is shown`, () => player.look(decoded), ({ width }) => width === expected, IS_MEASURED ? SHOWN_WITHIN_MS : undefined);
+      const shownMs = Date.now() - asked;
       await new Promise((resolve) => setTimeout(resolve, first + (second + 1) * 1000 - Date.now()));
-      if (!IS_MEASURED) await until(`${layer} is shown`, () => player.look(decoded), ({ width }) => width === expected);
       const seen = await player.look(decoded);
-      switches.push({ layer, width: seen.width, expected, frames: seen.frames - last.frames });
+      switches.push({ layer, frames: seen.frames - last.frames, shownMs });
       last = seen;
     }
-    report(codec, mode, before, last);
+    report(codec, mode, before, last, switches.map(({ shownMs }) => shownMs));
     expect(last.pictureLosses - before.pictureLosses).toBe(0);
     if (!IS_MEASURED) return;
-    expect(switches.filter(({ width, expected }) => width !== expected)).toEqual([]);
     expect(last.undecoded).toBeLessThanOrEqual(2);
     expect(last.longestGapMs).toBeLessThanOrEqual(FREEZE_MS);
     // Of three temporal layers the lowest has a quarter of the pictures, of two half.
@@ -84,7 +88,8 @@ test('no page reported an error', () => {
   expect([host, player].flatMap(({ errors }) => errors)).toEqual([]);
 });
 
-function report(codec: string, mode: string, before: Decoded, { frames, longestGapMs, freezes, pictureLosses, resolutions, undecoded }: Decoded): void {
+function report(codec: string, mode: string, before: Decoded, last: Decoded, shownMs: number[]): void {
+  const { frames, longestGapMs, freezes, pictureLosses, resolutions, undecoded } = last;
   console.log(`${codec} ${mode}: ${SECONDS} s, ${frames - before.frames} frames, longest gap ${Math.round(longestGapMs)} ms, ${freezes - before.freezes} freezes, `
-    + `${pictureLosses - before.pictureLosses} picture losses, ${undecoded} not decoded, ${resolutions} changes of size`);
+    + `${pictureLosses - before.pictureLosses} picture losses, ${undecoded} not decoded, ${resolutions} changes of size, the slowest shown after ${Math.max(...shownMs)} ms`);
 }
