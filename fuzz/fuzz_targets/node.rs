@@ -139,6 +139,7 @@ impl World {
                     ice: peer.credentials("remote", 0),
                     fingerprints: vec![Fingerprint([1; 32])],
                     dtls_role: if passive { DtlsRole::Client } else { DtlsRole::Server },
+                    is_prompt: publishes != passive,
                     media: if publishes { Media::Publish(receive()) } else { Media::View(send()) },
                 };
                 self.command(Command::SetRemote(peer.id(), Arc::new(remote)));

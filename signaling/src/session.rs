@@ -318,6 +318,7 @@ fn set_remote(peer: PeerId, transport: &RemoteTransport, media: Media) -> Comman
         ice,
         fingerprints,
         dtls_role,
+        is_prompt,
     } = transport.clone();
     Command::SetRemote(
         peer,
@@ -325,6 +326,7 @@ fn set_remote(peer: PeerId, transport: &RemoteTransport, media: Media) -> Comman
             ice,
             fingerprints,
             dtls_role,
+            is_prompt,
             media,
         }),
     )

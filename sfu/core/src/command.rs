@@ -104,6 +104,9 @@ pub struct Remote {
     pub fingerprints: Vec<Fingerprint>,
     /// The server's role.
     pub dtls_role: DtlsRole,
+    /// Whether it decrypts what follows the last flight of the handshake at once. A peer that does not drops media
+    /// which comes before its SRTP is set up, and is given time for that.
+    pub is_prompt: bool,
     /// What is sent or received.
     pub media: Media,
 }

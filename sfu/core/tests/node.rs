@@ -219,6 +219,22 @@ fn a_join_is_served_from_the_cache_on_every_shard_without_asking_the_publisher()
 }
 
 #[test]
+fn only_who_may_drop_what_follows_the_handshake_waits_for_a_join_to_begin() {
+    let mut stage = Stage::new(24, 1);
+    stage.publish(1, Link::round_trip(20));
+    stage.run(3 * SECOND);
+    let [waited, prompt] = [(2, false), (3, true)].map(|(id, is_prompt)| {
+        stage.are_prompt = is_prompt;
+        let joined = stage.now;
+        let viewer = stage.watch(id, Link::round_trip(50));
+        stage.run(SECOND / 2);
+        stage.watching(viewer).first_frame.expect("a first frame") - joined
+    });
+    let sooner = waited.saturating_sub(prompt).as_millis();
+    assert!((14..=16).contains(&sooner), "{waited:?}, {prompt:?}");
+}
+
+#[test]
 fn no_number_goes_out_twice_where_a_join_from_the_cache_meets_what_comes_from_another_shard() {
     for wait in 0..40 {
         let mut stage = Stage::new(24, 2);
@@ -910,6 +926,7 @@ fn a_second_description_for_the_same_peer_changes_nothing() {
         },
         fingerprints: vec![klieg_sfu_core::command::Fingerprint([0; 32])],
         dtls_role: klieg_sfu_core::command::DtlsRole::Server,
+        is_prompt: false,
         media: Media::View(Vec::new()),
     };
     stage.command(&Command::SetRemote(PeerId(2), Arc::new(remote)));

@@ -63,6 +63,13 @@ impl Description {
         self.0.origin.username.starts_with("mozilla")
     }
 
+    /// Returns whether libwebrtc wrote it (Chromium, Safari), as far as its look tells: nobody is named as the origin, and the streams
+    /// of `a=msid-semantic` stand behind a space.
+    pub(super) fn is_of_libwebrtc(&self) -> bool {
+        let mut semantics = values(&self.0.attributes, "msid-semantic");
+        self.0.origin.username == "-" && semantics.any(|value| value.starts_with(" WMS"))
+    }
+
     /// Refuses mids that are no tokens of 1 to 16 bytes, or that are there twice.
     fn check_mids(&self) -> Result<(), NegotiationError> {
         let mut seen = Vec::new();

@@ -14,6 +14,8 @@ pub struct RemoteTransport {
     pub fingerprints: Vec<Fingerprint>,
     /// The role that is left to the server.
     pub dtls_role: DtlsRole,
+    /// Whether it decrypts what follows the last flight of the handshake at once.
+    pub is_prompt: bool,
 }
 
 impl RemoteTransport {
@@ -87,6 +89,7 @@ pub(super) fn of(
         ice: tagged.ice()?,
         fingerprints: tagged.fingerprints()?,
         dtls_role: author.leaves_role(&tagged)?,
+        is_prompt: description.is_of_libwebrtc(),
     })
 }
 

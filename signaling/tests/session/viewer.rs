@@ -33,6 +33,7 @@ fn browsers_accept_what_they_can_play() {
 
         let remote = remote(&commands);
         assert_eq!(remote.dtls_role, DtlsRole::Server);
+        assert_eq!(remote.is_prompt, browser == "chromium");
         assert_eq!(parts(&answer).1[0].values("ice-ufrag"), [&remote.ice.ufrag]);
         let [audio, video] = send_tracks(&commands) else {
             panic!("two tracks")

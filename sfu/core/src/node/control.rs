@@ -77,6 +77,9 @@ impl Node {
                 peer.transport.be_lean();
                 let tracks = tracks.clone();
                 let mut viewer = Viewer::new(now, peer.id, tracks, choice);
+                if remote.is_prompt {
+                    viewer.be_prompt();
+                }
                 if let Some(delay) = delay {
                     viewer.set_playout_delay(delay);
                 }

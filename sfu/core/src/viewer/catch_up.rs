@@ -7,9 +7,9 @@ use crate::relay::{Burst, MediaPacket, SourceId};
 use crate::rtp::seq::SeqNo;
 use crate::viewer::pacer::STEP;
 
-/// From the finished handshake to the first packet: what follows the last flight too closely, Firefox
-/// sometimes drops before its SRTP is set up.
-pub(super) const SETTLING: Duration = Duration::from_millis(15);
+/// From the finished handshake to the first packet, unless the viewer is prompt: what follows the last flight too closely,
+/// Firefox sometimes drops before its SRTP is set up. libwebrtc sets that up in the turn that reads the flight.
+const SETTLING: Duration = Duration::from_millis(15);
 /// How long after a join a lost picture is answered from the cache again.
 const EARLY: Duration = Duration::from_secs(3);
 /// Times that a join is served from the cache.
@@ -44,6 +44,8 @@ pub(crate) struct Joins {
     times: u8,
     /// Whether a keyframe had to be asked for instead.
     has_asked: bool,
+    /// Whether the viewer drops nothing of what comes right behind the handshake.
+    is_prompt: bool,
 }
 
 impl Joins {
@@ -54,7 +56,20 @@ impl Joins {
             return None;
         }
         self.times += 1;
-        Some(CatchUp::new(start, now + SETTLING))
+        Some(CatchUp::new(start, now + self.settling()))
+    }
+
+    pub(super) fn be_prompt(&mut self) {
+        self.is_prompt = true;
+    }
+
+    /// Returns how long the first packet waits.
+    pub(super) fn settling(&self) -> Duration {
+        if self.is_prompt {
+            Duration::ZERO
+        } else {
+            SETTLING
+        }
     }
 
     /// Notes that a viewer is shown what is live: it needs no join any more.

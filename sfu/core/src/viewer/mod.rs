@@ -45,8 +45,8 @@ use crate::rtp::rtcp::{self, Compound, Rtcp};
 use crate::rtp::seq::SeqNo;
 
 use bandwidth::Bandwidth;
+use catch_up::Joins;
 pub(crate) use catch_up::{CatchUp, Start};
-use catch_up::{Joins, SETTLING};
 use hold::Hold;
 use reception::Reception;
 use sendable::number_id;
@@ -205,6 +205,11 @@ impl Viewer {
         }
     }
 
+    /// Begins joins right behind the handshake: the viewer drops nothing of what comes then.
+    pub(crate) fn be_prompt(&mut self) {
+        self.joins.be_prompt();
+    }
+
     /// Returns whether any packet of a burst may be for this viewer.
     pub(crate) fn takes(&self, burst: &Burst) -> bool {
         let kind = burst.kind();
@@ -244,7 +249,11 @@ impl Viewer {
             .is_some_and(|track| track.follows(room, burst, packet));
         if follows {
             let is_first = self.shown().is_none();
-            let due = if is_first { now + SETTLING } else { now };
+            let due = if is_first {
+                now + self.joins.settling()
+            } else {
+                now
+            };
             let due = self.drained.map_or(due, |drained| drained.max(due));
             if self.catch_up.is_some_and(|catch_up| !catch_up.begins) {
                 // It is behind in what it is shown: what comes of that now would leave a gap, and be too much.

@@ -93,6 +93,8 @@ pub(crate) struct Stage {
     pub(crate) numbers: (HashSet<(SocketAddr, u32, u16)>, usize),
     /// Whether clients that are added send the `ClientHello`.
     pub(crate) are_active: bool,
+    /// Whether clients that are added decrypt what follows the handshake at once.
+    pub(crate) are_prompt: bool,
     /// What each run of datagrams takes to leave.
     pub(crate) send_time: Duration,
     /// How often the shards have their turn: what comes meanwhile waits. Nothing: at once.
@@ -123,6 +125,7 @@ impl Stage {
             underway: None,
             numbers: Default::default(),
             are_active: true,
+            are_prompt: false,
             send_time: Duration::ZERO,
             turn: Duration::ZERO,
             next_turn: epoch(),
@@ -340,6 +343,7 @@ impl Stage {
             } else {
                 DtlsRole::Client
             },
+            is_prompt: self.are_prompt,
             media,
         };
         self.command(&Command::SetRemote(id, Arc::new(remote)));
