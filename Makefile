@@ -10,13 +10,13 @@ run: ## builds what changed and starts the server for development; ARGS="…" go
 	@exec scripts/run.sh $(ARGS)
 
 test: ## runs every test: Rust, pages, browsers, a few foreign WebRTC stacks
-	@scripts/setup.sh build pages browsers deny postgres acme
+	@scripts/setup.sh build pages browsers deny postgres acme turn
 	@[ "$$(id -u)" != 0 ] || scripts/setup.sh network
 	@scripts/pages.sh
 	@scripts/check.sh fmt lint unit contract core deny pages browsers interop networks
 
 check: ## runs every test that needs no browser
-	@scripts/setup.sh build pages deny postgres acme
+	@scripts/setup.sh build pages deny postgres acme turn
 	@scripts/pages.sh
 	@scripts/check.sh fmt lint unit contract core deny pages
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs what is missing, and nothing that is there: setup.sh [build] [pages] [browsers] [deny] [fuzz] [postgres] [acme] [network] [kafka]
+# Installs what is missing, and nothing that is there: setup.sh [build] [pages] [browsers] [deny] [fuzz] [postgres] [acme] [turn] [network] [kafka]
 # shellcheck source=common.sh
 . "$(dirname "$0")/common.sh"
 
@@ -18,6 +18,7 @@ main() {
       fuzz) setup_fuzz ;;
       postgres) setup_postgres ;;
       acme) setup_acme ;;
+      turn) setup_turn ;;
       network) setup_network ;;
       kafka) setup_kafka ;;
       *) die "setup.sh: unknown part '$part'" ;;
@@ -96,6 +97,13 @@ setup_postgres() {
 # An authority that gives certificates, for tests.
 setup_acme() {
   { have pebble && have pebble-challtestsrv; } || apt_install pebble
+}
+
+# A client of TURN relays, for tests; the relay that comes with it is not to run.
+setup_turn() {
+  have turnutils_uclient && return
+  ! have systemctl || as_root systemctl mask --quiet coturn.service
+  apt_install coturn
 }
 
 # Namespaces, and what plays a router between them.

@@ -15,6 +15,7 @@ use crate::metrics::Metrics;
 use crate::router::router;
 use crate::server::StartError;
 use crate::tls::front::Front;
+use crate::tls::handshake::Handshakes;
 
 /// Ports that are bound, and not served yet.
 #[derive(Debug)]
@@ -60,8 +61,14 @@ impl Entrance {
         })
     }
 
+    /// Returns what takes handshakes of TLS; `None` where it is not spoken.
+    pub(crate) fn handshakes(&self) -> Option<Arc<Handshakes>> {
+        self.front.as_ref().map(Front::handshakes)
+    }
+
     /// Lets clients in.
     pub(crate) fn serve(self, app: &Arc<App>) -> Served {
+        let handshakes = self.handshakes();
         let Self {
             http,
             redirect,
@@ -70,7 +77,7 @@ impl Entrance {
         let phase = app.course.watch();
         let site = Site {
             router: router(Arc::clone(app)),
-            handshakes: front.as_ref().map(Front::handshakes),
+            handshakes,
             phase: phase.clone(),
         };
         if let Some(front) = &front {

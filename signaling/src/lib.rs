@@ -42,6 +42,8 @@ mod kafka;
 
 mod media;
 
+mod relay;
+
 mod admission;
 
 mod auth;
@@ -76,8 +78,8 @@ pub use cli::{
     UserArguments,
 };
 pub use config::{
-    Config, ConfigError, Limits, LogFormat, MediaGso, MediaTcp, OidcProvider, SigningAlgorithm,
-    Webhooks,
+    Config, ConfigError, Limits, LogFormat, MediaGso, MediaTcp, OidcProvider, Relay, RelayPeers,
+    SigningAlgorithm, Webhooks,
 };
 pub use data::DataError;
 pub use log::Log;

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use klieg_sfu::{Handle, Sfu};
 use klieg_turn::IceServers;
+use klieg_turn::relay::{self, Embedded};
 use prometheus::{IntGauge, Registry};
 use tokio::task::JoinHandle;
 use tracing::info;
@@ -43,6 +44,8 @@ pub struct Server {
     telling: JoinHandle<()>,
     /// The way to what writes the figures of audiences.
     figures: Desk,
+    /// The server's own TURN relay; `None` where there is none.
+    relay: Option<Embedded>,
     /// Held until the server is gone.
     _folder: DataFolder,
 }
@@ -86,6 +89,9 @@ pub enum StartError {
     /// The forwarding unit does not start.
     #[error(transparent)]
     Media(klieg_sfu::StartError),
+    /// The relay does not start.
+    #[error(transparent)]
+    Relay(#[from] relay::StartError),
     /// There is no certificate to show, or nothing can be asked of other servers.
     #[error("TLS: {0}")]
     Tls(String),
@@ -112,7 +118,6 @@ impl Server {
     /// The first part that does not start; those before it are stopped.
     pub async fn start(config: Config) -> Result<Self, StartError> {
         config.validate()?;
-        let ice = Arc::new(config.ice_servers()?);
         let regions = config.regions()?;
         let folder = DataFolder::open(&config.data)?;
         let own_secret = folder.signing_secret()?;
@@ -123,6 +128,7 @@ impl Server {
         let metrics = Arc::new(Metrics::new(registry.clone())?);
         let entrance = Entrance::open(&config, &metrics)?;
         let (sfu, media) = start_media(&config, &registry, &metrics)?;
+        let (ice, relay) = start_relay(&config, &sfu, &entrance, &registry)?;
         let rooms = context(&config, &stores, (&media, &ice), &metrics, &seed);
         let figures = rooms.figures.clone();
         let rooms = Arc::new(Rooms::new(rooms));
@@ -168,6 +174,7 @@ impl Server {
             serving,
             telling,
             figures,
+            relay,
             _folder: folder,
         })
     }
@@ -196,6 +203,11 @@ impl Server {
     /// Returns where those come who are sent to HTTPS.
     pub fn redirect(&self) -> Option<SocketAddr> {
         self.serving.redirect
+    }
+
+    /// Returns where the relay listens.
+    pub fn relay(&self) -> Option<SocketAddr> {
+        self.relay.as_ref().map(Embedded::at)
     }
 
     /// Returns the addresses that clients are told for media.
@@ -355,6 +367,19 @@ fn start_media(
     let media = Arc::new(Media::new(sfu.clone(), config.max_handshakes, metrics));
     tokio::spawn(Arc::clone(&media).route(events));
     Ok((sfu, media))
+}
+
+/// Starts the relay where there is to be one, and returns what clients are told of it and of other servers.
+fn start_relay(
+    config: &Config,
+    sfu: &Handle,
+    entrance: &Entrance,
+    registry: &Registry,
+) -> Result<(Arc<IceServers>, Option<Embedded>), StartError> {
+    let mut ice = config.ice_servers()?;
+    let (media, tls) = (sfu.candidates(), entrance.handshakes());
+    let relay = crate::relay::start(config, media, tls, &mut ice, registry)?;
+    Ok((Arc::new(ice), relay))
 }
 
 async fn create_demo(stores: &Stores) -> Result<(), StoreError> {

@@ -23,11 +23,16 @@ impl Credential {
     pub fn new(secret: &Secret, identity: &str, expires_at_s: u64) -> Self {
         let label: String = identity.chars().take(MAX_LABEL).map(label_char).collect();
         let username = format!("{expires_at_s}:{label}");
-        // The scheme fixes SHA-1; as HMAC it has no known weakness.
-        let key = hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, secret.as_bytes());
-        let password = STANDARD.encode(hmac::sign(&key, username.as_bytes()));
+        let password = password(secret, &username);
         Self { username, password }
     }
+}
+
+/// Returns the password that goes with a user name.
+pub(crate) fn password(secret: &Secret, username: &str) -> String {
+    // The scheme fixes SHA-1; as HMAC it has no known weakness.
+    let key = hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, secret.as_bytes());
+    STANDARD.encode(hmac::sign(&key, username.as_bytes()))
 }
 
 impl std::fmt::Debug for Credential {

@@ -1,4 +1,5 @@
-//! ICE server lists for clients, with time-limited TURN credentials (draft-uberti-behave-turn-rest-00).
+//! ICE server lists for clients, with time-limited TURN credentials (draft-uberti-behave-turn-rest-00), and a relay of
+//! Klieg's own.
 //!
 //! Klieg shares one secret with its TURN servers. Each client gets a user name that says until when it
 //! holds and a password that only the secret's owners can compute, so a TURN server needs no account data.
@@ -12,8 +13,11 @@ mod credential;
 
 mod servers;
 
+pub mod relay;
+
 pub use config::{Config, Secret};
 pub use credential::Credential;
+pub(crate) use relay::REALM;
 pub use servers::{IceServer, IceServers};
 pub use url::UrlError;
 

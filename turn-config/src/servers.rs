@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
 
-use crate::{Config, ConfigError, Credential};
+use crate::{Config, ConfigError, Credential, Secret};
 
 /// One entry of the list, in the form of the browsers' `RTCIceServer`.
 #[derive(Clone, PartialEq, Eq, Serialize)]
@@ -32,6 +32,10 @@ impl std::fmt::Debug for IceServer {
 #[derive(Clone, Debug)]
 pub struct IceServers {
     config: Config,
+    /// The URLs of Klieg's own relay; empty where it does not run.
+    relay: Vec<String>,
+    /// What the relay's credentials are made from, and those of `turn_urls`.
+    secret: Secret,
 }
 
 impl IceServers {
@@ -41,7 +45,23 @@ impl IceServers {
     /// The first setting that cannot be used.
     pub fn new(config: Config) -> Result<Self, ConfigError> {
         config.validate()?;
-        Ok(Self { config })
+        Ok(Self {
+            secret: config.turn_secret.clone(),
+            config,
+            relay: Vec::new(),
+        })
+    }
+
+    /// Adds Klieg's own relay under these URLs. It shares the secret of the other servers; where there is none, `random` is it.
+    pub fn add_relay(&mut self, urls: Vec<String>, random: &Secret) {
+        self.relay = urls;
+        self.secret = self.shared_secret(random);
+    }
+
+    /// Returns the secret of the other servers, or where there is none, `random`.
+    pub fn shared_secret(&self, random: &Secret) -> Secret {
+        let has_none = self.secret.as_bytes().is_empty();
+        if has_none { random } else { &self.secret }.clone()
     }
 
     /// Returns the list for one client, with TURN credentials that hold from `now` for the configured time.
@@ -55,14 +75,16 @@ impl IceServers {
                 credential: None,
             });
         }
-        if !self.config.turn_urls.is_empty() {
+        let turn = self.config.turn_urls.iter().chain(&self.relay);
+        let urls: Vec<String> = turn.cloned().collect();
+        if !urls.is_empty() {
             let Credential { username, password } = Credential::new(
-                &self.config.turn_secret,
+                &self.secret,
                 identity,
                 expiry_s(now, self.config.turn_credential_ttl_s),
             );
             list.push(IceServer {
-                urls: self.config.turn_urls.clone(),
+                urls,
                 username: Some(username),
                 credential: Some(password),
             });
@@ -85,7 +107,6 @@ fn expiry_s(now: SystemTime, ttl_s: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Secret;
 
     #[test]
     fn nothing_configured_is_an_empty_list() {
@@ -108,6 +129,26 @@ mod tests {
                 },
             ])
         );
+    }
+
+    #[test]
+    fn the_relay_is_beside_the_other_servers_with_the_same_credentials_or_alone_with_its_own() {
+        let random = Secret::new("a secret of this start");
+        let urls = vec!["turn:r.example:3478?transport=udp".to_owned()];
+        let list = |config: Config| {
+            let mut servers = IceServers::new(config).unwrap();
+            servers.add_relay(urls.clone(), &random);
+            servers.for_identity("ann", UNIX_EPOCH).pop().unwrap()
+        };
+        let both = list(config());
+        assert_eq!(both.urls.len(), 3);
+        let shared = Credential::new(&config().turn_secret, "ann", 600);
+        assert_eq!(both.credential, Some(shared.password));
+
+        let alone = list(Config::default());
+        assert_eq!(alone.urls, urls);
+        let own = Credential::new(&random, "ann", 43_200);
+        assert_eq!(alone.credential, Some(own.password));
     }
 
     #[test]

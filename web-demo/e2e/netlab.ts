@@ -47,6 +47,8 @@ export interface Netlab {
   rebind(): Promise<void>;
   /** Lets the visitor's network drop all UDP, or pass it again. */
   blockUdp(isBlocked: boolean): Promise<void>;
+  /** Lets the visitor's network pass nothing but TCP to these ports. */
+  passOnlyTcp(ports: number[]): Promise<void>;
   counts(): Promise<{ down: Counts; up: Counts }>;
   close(): Promise<void>;
 }
@@ -82,6 +84,11 @@ export async function startNetlab(): Promise<Netlab> {
       async blockUdp(isBlocked) {
         const drop = (hook: string) => `add chain inet wall ${hook} { type filter hook ${hook} priority 0; }; add rule inet wall ${hook} meta l4proto udp drop; `;
         await within(visitor, 'nft', `add table inet wall; delete table inet wall; ${isBlocked ? `add table inet wall; ${drop('output')}${drop('input')}` : ''}`);
+      },
+      async passOnlyTcp(ports) {
+        const rules = `oifname "lo" accept; tcp dport { ${ports.join(', ')} } accept; drop`;
+        await within(visitor, 'nft', 'add table inet wall; delete table inet wall; add table inet wall; '
+          + `add chain inet wall output { type filter hook output priority 0; }; ${rules.split('; ').map((rule) => `add rule inet wall output ${rule}; `).join('')}`);
       },
       async counts() {
         const counts = await link.ask({});

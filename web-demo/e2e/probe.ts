@@ -46,7 +46,14 @@ export function remember(): void {
   window.kliegReactions = [];
   window.RTCPeerConnection = class extends Native {
     constructor(configuration?: RTCConfiguration) {
-      super(configuration);
+      // Where a test says so, the page goes by a relay alone, and by those of its URLs alone that the test means.
+      const relay = sessionStorage.getItem('test-relay');
+      const servers = (configuration?.iceServers ?? []).map((server) => ({
+        ...server, urls: [server.urls].flat().filter((url) => new RegExp(relay ?? '').test(url)),
+      }));
+      super(relay === null ? configuration : {
+        ...configuration, iceTransportPolicy: 'relay', iceServers: servers.filter(({ urls }) => urls.length > 0),
+      });
       window.kliegPeers.push(this);
     }
   };
@@ -141,6 +148,16 @@ export async function protocol(): Promise<string> {
   const transport = [...entries.values()].find((entry) => entry['type'] === 'transport');
   const pair = entries.get(String(transport?.['selectedCandidatePairId']));
   return String(entries.get(String(pair?.['remoteCandidateId']))?.['protocol'] ?? '');
+}
+
+/** By which kind of candidate of its own the newest peer connection goes, and how it reaches the relay where it is one. */
+export async function way(): Promise<string> {
+  const report = await window.kliegPeers.at(-1)?.getStats() as unknown as Map<string, Record<string, unknown>> | undefined;
+  const entries = new Map(report ?? []);
+  const transport = [...entries.values()].find((entry) => entry['type'] === 'transport');
+  const pair = entries.get(String(transport?.['selectedCandidatePairId']));
+  const local = entries.get(String(pair?.['localCandidateId']));
+  return `${String(local?.['candidateType'])} ${String(local?.['relayProtocol'])}`;
 }
 
 /** Whether the preview of the studio shows a picture. */

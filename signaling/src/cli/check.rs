@@ -157,6 +157,13 @@ fn check_ports(config: &Config, found: &mut Findings) {
         Ok(_) => found.good(&format!("media: UDP {} is free", config.media)),
         Err(error) => found.bad(&format!("media: UDP {}: {error}{taken}", config.media)),
     }
+    if let Some(address) = config.relay.listen {
+        let bound = UdpSocket::bind(address).and_then(|_| TcpListener::bind(address));
+        match bound {
+            Ok(_) => found.good(&format!("relay.listen: {address} is free, UDP and TCP")),
+            Err(error) => found.bad(&format!("relay.listen: {address}: {error}{taken}")),
+        }
+    }
     let Some(tcp) = config.media_tcp.beside(config.media) else {
         return found.doubtful("media_tcp is off: who has no UDP needs a TURN server");
     };

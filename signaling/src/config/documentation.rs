@@ -1,6 +1,6 @@
 //! Keeps the tables of docs/configuration.md as the code has them.
 
-use super::settings::{Analytics, Config, Ice, Limits, OidcProvider, Setting, Webhooks};
+use super::settings::{Analytics, Config, Ice, Limits, OidcProvider, Relay, Setting, Webhooks};
 use super::{names, report};
 
 /// Writes one table; what is in a table of the file has its name before it.
@@ -31,6 +31,7 @@ fn tables() -> String {
         head.to_owned(),
         table("", Config::SETTINGS, &config),
         table("ice.", Ice::SETTINGS, &config["ice"]),
+        table("relay.", Relay::SETTINGS, &config["relay"]),
         table("webhooks.", Webhooks::SETTINGS, &config["webhooks"]),
         table("analytics.", Analytics::SETTINGS, &config["analytics"]),
         table("limits.", Limits::SETTINGS, &config["limits"]),

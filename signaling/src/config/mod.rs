@@ -38,7 +38,10 @@ use crate::webhook::target::Allowed;
 pub use media_tcp::MediaTcp;
 pub(crate) use names::unknown_variables;
 pub(crate) use network::Network;
-pub use settings::{Config, Limits, LogFormat, MediaGso, OidcProvider, SigningAlgorithm, Webhooks};
+pub use settings::{
+    Config, Limits, LogFormat, MediaGso, OidcProvider, Relay, RelayPeers, SigningAlgorithm,
+    Webhooks,
+};
 
 /// Why the settings cannot be used; one line.
 #[derive(Debug, thiserror::Error)]

@@ -1,6 +1,6 @@
 //! The names of settings: all of them, in the environment, and the nearest to one that there is not.
 
-use super::settings::{Analytics, Config, Ice, Limits, OidcProvider, Setting, Webhooks};
+use super::settings::{Analytics, Config, Ice, Limits, OidcProvider, Relay, Setting, Webhooks};
 
 /// Every setting by its name in `--set`, tables by those that are in them.
 pub(super) fn all() -> impl Iterator<Item = (String, &'static Setting)> {
@@ -12,17 +12,26 @@ pub(super) fn all() -> impl Iterator<Item = (String, &'static Setting)> {
     let single = of("", Config::SETTINGS).filter(|(name, _)| !TABLES.contains(&name.as_str()));
     single
         .chain(of("ice.", Ice::SETTINGS))
+        .chain(of("relay.", Relay::SETTINGS))
         .chain(of("webhooks.", Webhooks::SETTINGS))
         .chain(of("analytics.", Analytics::SETTINGS))
         .chain(of("limits.", Limits::SETTINGS))
 }
 
-/// Returns the setting that a variable of the environment sets, by what follows the prefix. The tables' own go
-/// without the name of the table.
+/// Returns the setting that a variable of the environment sets, by what follows the prefix.
 pub(super) fn of_variable(variable: &str) -> Option<String> {
-    let variable = variable.to_lowercase();
     let mut names = all().map(|(name, _)| name);
-    names.find(|name| name.rsplit('.').next() == Some(variable.as_str()))
+    names.find(|name| variable_of(name).eq_ignore_ascii_case(variable))
+}
+
+/// Returns the variable that sets a setting, without the prefix. The tables' own go without the name of the table, but for
+/// those of the relay, whose names say nothing without it.
+fn variable_of(name: &str) -> String {
+    let name = match name.split_once('.') {
+        Some((table, name)) if table != "relay" => name,
+        Some(_) | None => name,
+    };
+    name.replace('.', "_").to_uppercase()
 }
 
 /// Returns the variables of the environment that look like settings and are none, with the nearest that is.
@@ -35,10 +44,7 @@ pub(crate) fn unknown_variables() -> Vec<(String, Option<String>)> {
             return None;
         }
         let meant = nearest(&name.to_lowercase());
-        let meant = meant.map(|meant| {
-            let last = meant.rsplit('.').next().unwrap_or_default();
-            format!("{PREFIX}{}", last.to_uppercase())
-        });
+        let meant = meant.map(|meant| format!("{PREFIX}{}", variable_of(&meant)));
         Some((variable, meant))
     });
     unknown.collect()
@@ -75,7 +81,7 @@ pub(super) fn nearest(unknown: &str) -> Option<String> {
 pub(super) const PREFIX: &str = "KLIEG_";
 
 /// Settings that are tables.
-pub(super) const TABLES: [&str; 4] = ["ice", "webhooks", "analytics", "limits"];
+pub(super) const TABLES: [&str; 5] = ["ice", "relay", "webhooks", "analytics", "limits"];
 
 /// Variables that are heeded and no settings, and those of tests and tools.
 const NO_SETTINGS: [&str; 13] = [
@@ -107,13 +113,14 @@ mod tests {
     #[test]
     fn a_variable_names_one_setting_and_no_two_are_alike() {
         for (name, _) in all() {
-            let variable = name.rsplit('.').next().unwrap().to_uppercase();
-            assert_eq!(of_variable(&variable), Some(name));
+            assert_eq!(of_variable(&variable_of(&name)), Some(name));
         }
         assert_eq!(
             of_variable("TURN_SECRET").as_deref(),
             Some("ice.turn_secret")
         );
+        assert_eq!(of_variable("relay_listen").as_deref(), Some("relay.listen"));
+        assert_eq!(of_variable("LISTEN"), None);
         assert_eq!(of_variable("BIN"), None);
     }
 }

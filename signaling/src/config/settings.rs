@@ -226,6 +226,8 @@ settings! {
         pub log: String = "info".to_owned(),
         /// STUN and TURN servers for clients
         pub ice: Ice = Ice::default(),
+        /// the server's own TURN relay
+        pub relay: Relay = Relay::default(),
         /// others who are told of what happens in rooms
         pub webhooks: Webhooks = Webhooks::default(),
         /// figures of audiences
@@ -283,6 +285,36 @@ settings! {
         pub turn_secret_file: Option<PathBuf> = None,
         /// how long TURN credentials hold, 60 to 604800
         pub turn_credential_ttl_s: u64 = 12 * 60 * 60,
+    }
+}
+
+settings! {
+    /// The server's own TURN relay.
+    pub struct Relay {
+        /// where clients come to the relay, by UDP and by TCP, and where the server has a certificate by TLS on the same port:
+        /// `0.0.0.0:3478`. With it the relay runs, and clients are told of it. Left out: there is none
+        pub listen: Option<SocketAddr> = None,
+        /// the name or the address by which clients reach it. Left out: `media_addresses`, otherwise the address of `listen`,
+        /// otherwise those that clients are told for media; by TLS the first of `acme_domains`, otherwise the host of `public_url`
+        pub host: Option<String> = None,
+        /// whom clients may reach through it: `media`, this server's own media alone; or `public`, everybody on the internet as
+        /// well, but no reserved range
+        pub peers: RelayPeers = RelayPeers::Media,
+        /// peers that they may reach beside these, whatever range they are in: `10.0.0.9:7882`
+        pub allow_peers: Vec<SocketAddr> = Vec::new(),
+        /// the first of the ports (UDP) from which the relay sends to peers. They need not be reachable from outside, unless peers
+        /// outside are
+        pub first_port: u16 = 49_160,
+        /// the last of them
+        pub last_port: u16 = 49_959,
+        /// allocations at once, each with a port of its own; 1 to 10000
+        pub max_allocations: usize = 800,
+        /// of them, those of one identity; 1 to 1000
+        pub allocations_per_identity: usize = 12,
+        /// bytes a second that pass through one allocation, in each direction; 10000 to 1000000000
+        pub bytes_per_second: u64 = 1_500_000,
+        /// connections by TCP and TLS at once; 1 to 1000000
+        pub max_connections: usize = 1_000,
     }
 }
 
@@ -418,6 +450,16 @@ pub enum LogFormat {
     Human,
     /// One JSON object a line.
     Json,
+}
+
+/// Whom clients reach through the relay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RelayPeers {
+    /// The server's own media.
+    Media,
+    /// Everybody on the internet as well.
+    Public,
 }
 
 /// Whether datagrams to one viewer go to the kernel in one call (`UDP_SEGMENT`).

@@ -32,6 +32,7 @@ impl Config {
             .map_err(|reason| invalid("oidc", reason))?;
         self.validate_kafka()?;
         self.validate_tls()?;
+        self.validate_relay()?;
         let token = self.metrics_token.as_ref();
         if token.is_some_and(|token| token.expose().len() < 16) {
             return Err(invalid("metrics_token", "shorter than 16 characters"));
@@ -78,6 +79,31 @@ impl Config {
                 let reason = format!("{broker:?}: expected host:port, as in kafka.example:9092");
                 return Err(invalid("kafka_brokers", reason));
             }
+        }
+        Ok(())
+    }
+
+    fn validate_relay(&self) -> Result<(), ConfigError> {
+        let relay = &self.relay;
+        if let Some(host) = &relay.host {
+            klieg_turn::relay::check_host(host)
+                .map_err(|error| invalid("relay.host", error.to_string()))?;
+        }
+        let (first, last) = (relay.first_port, relay.last_port);
+        if first < 1024 || last < first {
+            let reason =
+                format!("{first} to {last}: expected 1024 or more, and `first_port` first");
+            return Err(invalid("relay.last_port", reason));
+        }
+        if let Some(peer) = relay.allow_peers.iter().find(|peer| peer.port() == 0) {
+            let reason = format!("{peer}: nobody is reached at port 0");
+            return Err(invalid("relay.allow_peers", reason));
+        }
+        let rate = BYTES_PER_SECOND;
+        if !rate.contains(&relay.bytes_per_second) {
+            let (given, (least, most)) = (relay.bytes_per_second, rate.into_inner());
+            let reason = format!("{given} is out of range: expected {least} to {most}");
+            return Err(invalid("relay.bytes_per_second", reason));
         }
         Ok(())
     }
@@ -148,6 +174,21 @@ impl Config {
                 "webhooks.deliveries_at_once",
                 hooks.deliveries_at_once,
                 1..=64,
+            ),
+            (
+                "relay.max_allocations",
+                self.relay.max_allocations,
+                1..=10_000,
+            ),
+            (
+                "relay.allocations_per_identity",
+                self.relay.allocations_per_identity,
+                1..=1_000,
+            ),
+            (
+                "relay.max_connections",
+                self.relay.max_connections,
+                1..=MAX_CONNECTIONS,
             ),
             ("max_sockets", self.max_sockets, 1..=MAX_CONNECTIONS),
             ("max_handshakes", self.max_handshakes, 1..=MAX_CONNECTIONS),
@@ -352,6 +393,9 @@ const YEAR_S: u64 = 366 * 24 * 60 * 60;
 
 /// As many as the best-known authority puts into one certificate.
 const MAX_DOMAINS: usize = 100;
+
+/// From what sound needs to what no browser sends.
+const BYTES_PER_SECOND: std::ops::RangeInclusive<u64> = 10_000..=1_000_000_000;
 
 /// More than the ports and the open files of one machine allow.
 const MAX_CONNECTIONS: usize = 1_000_000;

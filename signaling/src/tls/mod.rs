@@ -64,7 +64,7 @@ impl Tls {
     /// # Errors
     /// The library does not take it.
     pub(crate) fn show(&self, certificate: &Certificate) -> Result<(), rustls::Error> {
-        let mut config = config(certificate.key.clone(), HTTP)?;
+        let mut config = config(certificate.key.clone(), &[HTTP, TURN])?;
         config.ticketer = Arc::clone(&self.tickets);
         let valid_until = certificate.valid_until;
         self.metrics
@@ -105,7 +105,7 @@ impl Tls {
     /// # Errors
     /// The library does not take it.
     fn answer(&self, name: &str, certificate: CertifiedKey) -> Result<(), rustls::Error> {
-        let config = Arc::new(config(Arc::new(certificate), CHALLENGE)?);
+        let config = Arc::new(config(Arc::new(certificate), &[CHALLENGE])?);
         let mut challenges = self.challenges();
         challenges.insert(name.to_owned(), config);
         Ok(())
@@ -138,17 +138,20 @@ fn is_challenge(hello: &ClientHello<'_>) -> bool {
     protocols.next() == Some(CHALLENGE) && protocols.next().is_none()
 }
 
-fn config(key: Arc<CertifiedKey>, protocol: &[u8]) -> Result<ServerConfig, rustls::Error> {
+fn config(key: Arc<CertifiedKey>, protocols: &[&[u8]]) -> Result<ServerConfig, rustls::Error> {
     let mut config = ServerConfig::builder_with_provider(Arc::new(default_provider()))
         .with_safe_default_protocol_versions()?
         .with_no_client_auth()
         .with_cert_resolver(Arc::new(SingleCertAndKey::from(key)));
-    config.alpn_protocols = vec![protocol.to_vec()];
+    config.alpn_protocols = protocols.iter().map(|it| it.to_vec()).collect();
     Ok(config)
 }
 
 /// What is spoken here, as ALPN has it (RFC 7301).
 const HTTP: &[u8] = b"http/1.1";
+
+/// What the relay's clients say that they speak, where they say anything (RFC 7443).
+const TURN: &[u8] = b"stun.turn";
 
 /// What authorities speak (RFC 8737).
 const CHALLENGE: &[u8] = b"acme-tls/1";

@@ -31,6 +31,8 @@ mod tokens;
 
 mod refresh;
 
+mod relay;
+
 mod admin;
 
 mod drain;

@@ -1,0 +1,163 @@
+//! Gives the relay sockets, tasks and time.
+
+mod path;
+
+mod port;
+
+mod sockets;
+
+mod stream;
+
+use std::fmt;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use prometheus::Registry;
+use tokio::task::JoinHandle;
+use tokio::time::MissedTickBehavior;
+
+use super::{Limits, Metrics, Peers, Relay, Settings};
+use crate::Secret;
+
+use self::path::Path;
+use self::sockets::Sockets;
+pub use self::stream::{Stream, TlsAcceptor};
+
+/// Where the relay listens, whom it relays to, and how much.
+#[derive(Clone, Debug)]
+pub struct RelayConfig {
+    /// The port that clients come to, by UDP and by TCP.
+    pub listen: SocketAddr,
+    /// The ports of relayed addresses.
+    pub ports: RangeInclusive<u16>,
+    /// The secret that credentials are made from.
+    pub secret: Secret,
+    /// Whom clients may reach.
+    pub peers: Peers,
+    /// The address that Klieg's media socket is bound to.
+    pub media_listen: IpAddr,
+    /// How much there may be.
+    pub limits: Limits,
+    /// Connections by TCP and TLS at once.
+    pub max_connections: usize,
+}
+
+/// Why the relay does not start; one line.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The port cannot be bound.
+    #[error("relay port {listen} ({protocol}): {source}; choose another with relay.listen")]
+    Bind {
+        /// Which.
+        listen: SocketAddr,
+        /// UDP or TCP.
+        protocol: &'static str,
+        /// Why not.
+        source: io::Error,
+    },
+    /// There is no randomness.
+    #[error("relay: no randomness")]
+    Randomness,
+    /// A metric is registered twice.
+    #[error("metrics: {0}")]
+    Metrics(#[from] prometheus::Error),
+}
+
+/// A relay that runs; it ends with its drop.
+pub struct Embedded {
+    at: SocketAddr,
+    has_tls: bool,
+    sockets: Arc<Sockets>,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+impl Embedded {
+    /// Binds the port and lets clients in. What begins as TLS on a connection goes to `tls` first.
+    ///
+    /// # Errors
+    /// The port is taken, or not ours to take.
+    pub fn start(
+        config: RelayConfig,
+        tls: Option<Arc<dyn TlsAcceptor>>,
+        registry: &Registry,
+    ) -> Result<Self, StartError> {
+        let metrics = Metrics::register(registry)?;
+        let (udp, tcp) = port::bind(config.listen)?;
+        let at = udp.local_addr().map_err(|source| StartError::Bind {
+            listen: config.listen,
+            protocol: "UDP",
+            source,
+        })?;
+        let paths = Path::all(&config.peers.media, config.media_listen);
+        let settings = Settings {
+            secret: config.secret.clone(),
+            peers: config.peers.clone(),
+            v4: paths.iter().any(|path| path.told.is_ipv4()),
+            v6: paths.iter().any(|path| path.told.is_ipv6()),
+            limits: config.limits,
+        };
+        let relay = Relay::new(settings, Instant::now(), metrics.clone());
+        let relay = relay.map_err(|_| StartError::Randomness)?;
+        let has_tls = tls.is_some();
+        let sockets = Arc::new(Sockets::new(relay, udp, paths, &config, metrics));
+        let doors = stream::Doors::new(Arc::clone(&sockets), tls, config.max_connections);
+        let tasks = vec![
+            tokio::spawn(Arc::clone(&sockets).take_datagrams()),
+            tokio::spawn(doors.take_connections(tcp)),
+            tokio::spawn(end_what_ran_out(Arc::clone(&sockets))),
+        ];
+        Ok(Self {
+            at,
+            has_tls,
+            sockets,
+            tasks,
+        })
+    }
+
+    /// Returns where it listens.
+    pub fn at(&self) -> SocketAddr {
+        self.at
+    }
+
+    /// Returns the URLs by which clients reach it: under these names or addresses, and by TLS under the name that the
+    /// certificate is for.
+    pub fn urls(&self, hosts: &[String], tls_host: Option<&str>) -> Vec<String> {
+        let port = self.at.port();
+        let plain = hosts.iter().flat_map(|host| {
+            ["udp", "tcp"].map(|protocol| format!("turn:{host}:{port}?transport={protocol}"))
+        });
+        let tls_host = tls_host.filter(|_| self.has_tls);
+        let tls = tls_host.map(|host| format!("turns:{host}:{port}?transport=tcp"));
+        plain.chain(tls).collect()
+    }
+}
+
+impl fmt::Debug for Embedded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut it = f.debug_struct("Embedded");
+        it.field("at", &self.at).finish_non_exhaustive()
+    }
+}
+
+impl Drop for Embedded {
+    fn drop(&mut self) {
+        for task in &self.tasks {
+            task.abort();
+        }
+        self.sockets.close();
+    }
+}
+
+async fn end_what_ran_out(sockets: Arc<Sockets>) {
+    let mut tick = tokio::time::interval(TICK);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tick.tick().await;
+        sockets.with_relay(|relay, clock| relay.handle_timeout(clock.now));
+    }
+}
+
+const TICK: Duration = Duration::from_secs(1);

@@ -1,0 +1,217 @@
+//! Clients that come by TCP, or by TLS on the same port.
+
+use std::collections::HashMap;
+use std::fmt::Debug;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, interval_at, timeout};
+use tracing::{debug, warn};
+
+use super::sockets::Sockets;
+use crate::relay::{Client, Frames};
+
+/// What is read from and written to.
+pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
+
+/// Takes handshakes of TLS, in a bounded time.
+#[async_trait]
+pub trait TlsAcceptor: Debug + Send + Sync {
+    /// Returns what is within; `None` where nothing is left to be served.
+    async fn accept(&self, stream: TcpStream) -> Option<Box<dyn Stream>>;
+}
+
+/// Lets connections in, no more than there is room for.
+#[derive(Clone, Debug)]
+pub(super) struct Doors {
+    sockets: Arc<Sockets>,
+    tls: Option<Arc<dyn TlsAcceptor>>,
+    /// Connections that there may be.
+    limit: usize,
+    /// Those that there are, by where they come from; no zeros.
+    inside: Arc<Mutex<HashMap<IpAddr, usize>>>,
+}
+
+/// A place of one connection, free again with its drop.
+struct Place {
+    doors: Doors,
+    address: IpAddr,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut inside = self
+            .doors
+            .inside
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = inside.get_mut(&self.address) {
+            *count -= 1;
+            if *count == 0 {
+                inside.remove(&self.address);
+            }
+        }
+        self.doors.sockets.metrics.connections.dec();
+    }
+}
+
+impl Doors {
+    pub(super) fn new(
+        sockets: Arc<Sockets>,
+        tls: Option<Arc<dyn TlsAcceptor>>,
+        limit: usize,
+    ) -> Self {
+        Self {
+            sockets,
+            tls,
+            limit,
+            inside: Arc::default(),
+        }
+    }
+
+    /// Takes connections until it is dropped, and they with it.
+    pub(super) async fn take_connections(self, listener: TcpListener) {
+        let mut connections = JoinSet::new();
+        let mut number = 0;
+        loop {
+            tokio::select! {
+                accepted = listener.accept() => match accepted {
+                    Ok((stream, remote)) => {
+                        let Some(place) = self.enter(remote.ip().to_canonical()) else {
+                            self.sockets.metrics.dropped("connection");
+                            continue;
+                        };
+                        number += 1;
+                        let client = Client { remote, connection: Some(number) };
+                        connections.spawn(self.clone().take(stream, client, place));
+                    }
+                    Err(error) => {
+                        // Out of descriptors, mostly: closing connections will free some.
+                        warn!(%error, "a connection to the relay was not accepted");
+                        tokio::time::sleep(ACCEPT_PAUSE).await;
+                    }
+                },
+                Some(_) = connections.join_next() => {}
+            }
+        }
+    }
+
+    fn enter(&self, address: IpAddr) -> Option<Place> {
+        let mut inside = self.inside.lock().unwrap_or_else(PoisonError::into_inner);
+        let all: usize = inside.values().sum();
+        let here = inside.get(&address).copied().unwrap_or(0);
+        if all >= self.limit || here >= MAX_OF_ADDRESS {
+            return None;
+        }
+        inside.insert(address, here + 1);
+        self.sockets.metrics.connections.inc();
+        let doors = self.clone();
+        Some(Place { doors, address })
+    }
+
+    async fn take(self, stream: TcpStream, client: Client, _place: Place) {
+        let _ = stream.set_nodelay(true);
+        let mut first = [0];
+        let Ok(Ok(1)) = timeout(FIRST_BYTE, stream.peek(&mut first)).await else {
+            return;
+        };
+        match (&self.tls, first) {
+            // A record of TLS that holds a handshake; no message of TURN's that clients send begins so.
+            (Some(tls), [0x16]) => {
+                if let Some(stream) = tls.accept(stream).await {
+                    serve(&self.sockets, stream, client).await;
+                }
+            }
+            _ => serve(&self.sockets, stream, client).await,
+        }
+    }
+}
+
+/// Serves a client until it goes, or has had no allocation for a while.
+async fn serve(sockets: &Arc<Sockets>, stream: impl Stream, client: Client) {
+    let (reader, writer) = tokio::io::split(stream);
+    let (to_writer, waiting) = mpsc::channel(MAX_WAITING);
+    sockets.connect(client.connection.unwrap_or(0), to_writer);
+    let _gone = Gone(sockets, client);
+    tokio::select! {
+        () = read(sockets, reader, client) => {}
+        () = write(writer, waiting) => {}
+        () = idle(sockets, client) => {}
+    }
+    let remote: SocketAddr = client.remote;
+    debug!(%remote, "connection to the relay ended");
+}
+
+/// Forgets the client, whichever way its connection ends.
+struct Gone<'a>(&'a Arc<Sockets>, Client);
+
+impl Drop for Gone<'_> {
+    fn drop(&mut self) {
+        self.0.disconnect(self.1);
+    }
+}
+
+async fn read<S: Stream>(sockets: &Arc<Sockets>, mut reader: ReadHalf<S>, client: Client) {
+    let mut frames = Frames::default();
+    let mut buffer = vec![0; READ_BYTES];
+    while let Ok(length @ 1..) = reader.read(&mut buffer).await {
+        frames.extend(buffer.get(..length).unwrap_or_default());
+        loop {
+            match frames.next_frame() {
+                Ok(Some(frame)) => {
+                    sockets.with_relay(|relay, clock| relay.handle_client(clock, client, &frame));
+                }
+                Ok(None) => break,
+                Err(_) => return sockets.metrics.dropped("malformed"),
+            }
+        }
+    }
+}
+
+async fn write<S: Stream>(mut writer: WriteHalf<S>, mut waiting: mpsc::Receiver<Vec<u8>>) {
+    while let Some(bytes) = waiting.recv().await {
+        let written = async {
+            writer.write_all(&bytes).await?;
+            // What TLS has not written yet would wait for the next message.
+            writer.flush().await
+        };
+        let Ok(Ok(())) = timeout(STALLED, written).await else {
+            return;
+        };
+    }
+}
+
+/// Waits until there is nothing that the client would stay for.
+async fn idle(sockets: &Arc<Sockets>, client: Client) {
+    let mut look = interval_at(Instant::now() + WITHOUT_ALLOCATION, WITHOUT_ALLOCATION);
+    loop {
+        look.tick().await;
+        if !sockets.with_relay(|relay, _| relay.has_allocation(client)) {
+            return;
+        }
+    }
+}
+
+/// A message that comes to a connection waits with as many others at most; one more is dropped.
+const MAX_WAITING: usize = 128;
+
+/// Connections of one address: what many people behind one router need.
+const MAX_OF_ADDRESS: usize = 200;
+
+const READ_BYTES: usize = 8 * 1024;
+const FIRST_BYTE: Duration = Duration::from_secs(10);
+
+/// How long a connection may be without an allocation, and how often that is looked at.
+const WITHOUT_ALLOCATION: Duration = Duration::from_secs(10);
+
+/// A client that takes nothing for so long is gone.
+const STALLED: Duration = Duration::from_secs(20);
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
