@@ -14,7 +14,7 @@ use crate::time::Timestamp;
 
 use super::outbox::Outbox;
 use super::protocol::{
-    self, Ack, Auth, ChatReport, ClientMessage, Participant, REACTIONS, ReactionSend, TokenRefresh,
+    self, Ack, Auth, ChatReport, ClientMessage, Participant, ReactionSend, TokenRefresh,
 };
 use super::sessions::Sessions;
 use super::writer::End;
@@ -355,12 +355,8 @@ impl Conversation {
         let socket = self.socket;
         let place = self.place()?;
         place.grants().check(Action::React)?;
-        let room = &place.room;
-        let known = REACTIONS.into_iter().find(|emoji| *emoji == reaction.emoji);
-        let emoji = known.ok_or_else(|| {
-            ApiError::new(Code::EmojiUnknown, "This is not one of the reactions.")
-        })?;
-        room.tell(RoomMessage::React { socket, emoji })?;
+        let emoji = protocol::reaction(&reaction.emoji)?;
+        place.room.tell(RoomMessage::React { socket, emoji })?;
         Ok(Ack::default().into())
     }
 }

@@ -221,6 +221,12 @@ const ROUTES: &[Route] = &[
     ("GET", "/rooms/{id}/like", Room(Action::Watch), ""),
     ("PUT", "/rooms/{id}/like", Room(Action::React), ""),
     ("DELETE", "/rooms/{id}/like", Room(Action::React), ""),
+    (
+        "POST",
+        "/rooms/{id}/reactions",
+        Room(Action::React),
+        r#"{"emoji":"🔥"}"#,
+    ),
     ("GET", "/rooms/{id}/analytics", Room(Action::Analyse), ""),
     (
         "GET",
