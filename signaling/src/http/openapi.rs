@@ -12,7 +12,7 @@ use utoipa::{Modify, OpenApi, ToSchema};
 
 use super::rooms::{
     analytics, audit, chat, edit, floor, helpers, join, life, like, lists, moderation, people,
-    products,
+    products, react,
 };
 use super::webhooks::{deliveries, endpoints};
 use super::{accounts, admin, dashboard, hooks, ingest};
