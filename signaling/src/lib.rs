@@ -62,6 +62,8 @@ mod limit;
 
 mod fetch;
 
+mod catalogue;
+
 mod metrics;
 
 mod process;
