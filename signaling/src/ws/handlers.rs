@@ -8,7 +8,7 @@ use crate::chat::{Said, SaidKind};
 use crate::error::{ApiError, Code};
 use crate::http::visitor::Visitor;
 use crate::id::{RoomId, SocketId};
-use crate::room::{Departure, NewMember, RoomHandle, RoomMessage, Seat, new_report};
+use crate::room::{Departure, Input, NewMember, Reason, RoomHandle, RoomMessage, Seat, new_report};
 use crate::store::{Deed, LimitKind};
 use crate::time::Timestamp;
 
@@ -52,7 +52,7 @@ impl Place {
     /// Returns where the client is and as what, if it may do something. What has no grant goes by the role alone.
     pub(super) fn check(&self, action: Action) -> Result<(RoomId, Role), ApiError> {
         let role = self.seat.role();
-        if matches!(action, Action::Sell | Action::Poll) {
+        if matches!(action, Action::Sell | Action::Poll | Action::Manage) {
             role.check_anywhere(action)?;
         } else {
             self.grants().check(action)?;
@@ -192,6 +192,8 @@ impl Conversation {
             ClientMessage::Poll(message) => self.poll(message).await,
             ClientMessage::Question(message) => self.question(message).await,
             ClientMessage::LikeToggle => self.like().await,
+            ClientMessage::RoomStart => self.act(Input::Start(Reason::Owner)).await,
+            ClientMessage::RoomEnd => self.act(Input::End(Reason::Owner)).await,
             ClientMessage::ReactionSend(reaction) => self.react(&reaction),
             ClientMessage::Stats => {
                 let re = re.map(str::to_owned);
