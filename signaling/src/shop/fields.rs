@@ -16,7 +16,8 @@ use crate::text;
 pub(crate) struct NewProduct {
     /// Its name for people. With an `externalId` it may be left out where the server has a catalogue, as price and currency
     /// may: the shop's are taken, and its picture, stock and all else that is left out.
-    #[schema(min_length = 1, max_length = 120)]
+    #[serde(default, deserialize_with = "present")]
+    #[schema(min_length = 1, max_length = 120, nullable = false)]
     name: Option<String>,
     /// A picture of it.
     #[schema(max_length = 1024, pattern = "^https://[^/]")]
@@ -25,13 +26,15 @@ pub(crate) struct NewProduct {
     #[schema(max_length = 1024, pattern = "^https://[^/]")]
     buy_url: Option<String>,
     /// What it costs now, in the smallest unit of the currency: cents, whole dong.
-    #[schema(maximum = 1_000_000_000_000_i64)]
+    #[serde(default, deserialize_with = "present")]
+    #[schema(maximum = 1_000_000_000_000_i64, nullable = false)]
     price: Option<u64>,
     /// What it cost before; not less than `price`.
     #[schema(maximum = 1_000_000_000_000_i64)]
     original_price: Option<u64>,
     /// Three letters (ISO 4217).
-    #[schema(pattern = "^[A-Z]{3}$")]
+    #[serde(default, deserialize_with = "present")]
+    #[schema(pattern = "^[A-Z]{3}$", nullable = false)]
     currency: Option<String>,
     /// How many there are; orders lower it. Nobody counts where it is left out.
     #[schema(maximum = 1_000_000_000)]

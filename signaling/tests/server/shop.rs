@@ -177,12 +177,9 @@ async fn what_a_host_leaves_out_of_a_product_comes_from_the_shops_catalogue() {
         (&json!("Tea"), &json!(450), &json!("EUR"), &json!(7))
     );
     assert_eq!(tea["imageUrl"], "https://shop.example/tea.png");
-    let gone = shop.ask(
-        "DELETE",
-        &format!("/{}", tea["id"].as_str().unwrap()),
-        Value::Null,
-    );
-    assert_eq!(gone.await.status, 204);
+    let path = format!("/{}", tea["id"].as_str().unwrap());
+    let gone = shop.ask("DELETE", &path, Value::Null).await;
+    assert_eq!(gone.status, 204);
     let mine = shop
         .add(json!({ "externalId": "tea/1", "name": "My tea", "stock": 1 }))
         .await;
