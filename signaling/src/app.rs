@@ -11,6 +11,7 @@ use crate::auth::{
     Access, AddressMark, Authority, Grants, Identity, Opening, Others, Providers, Role, Secret,
     SignIns,
 };
+use crate::catalogue::Catalogue;
 use crate::config::Config;
 use crate::drain::Course;
 use crate::error::{ApiError, Code};
@@ -36,6 +37,7 @@ pub(crate) struct App {
     pub(crate) sign_ins: SignIns,
     pub(crate) doors: Doors,
     pub(crate) fetcher: Fetcher,
+    pub(crate) catalogue: Catalogue,
     /// What stream keys are made of that must be the same when they are asked for again.
     pub(crate) seed: Secret,
     pub(crate) stores: Stores,

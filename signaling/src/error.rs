@@ -98,6 +98,8 @@ pub(crate) enum Code {
     Draining,
     /// The database is away.
     Unavailable,
+    /// The shop does not tell what it knows of a product.
+    CatalogueAway,
     /// The room's event is over.
     RoomOver,
     /// Nothing is sent to this address.
@@ -154,6 +156,7 @@ impl Code {
             Self::TimedOut => StatusCode::REQUEST_TIMEOUT,
             Self::Busy | Self::Draining | Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
             Self::NotConfigured => StatusCode::NOT_IMPLEMENTED,
+            Self::CatalogueAway => StatusCode::BAD_GATEWAY,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -169,6 +172,7 @@ impl Code {
             Self::TokenExpired => "The token has expired",
             Self::SignatureInvalid => "The signature does not hold",
             Self::NotConfigured => "Not set on this server",
+            Self::CatalogueAway => "The shop's catalogue cannot be asked",
             Self::CredentialsWrong => "The name or the password is wrong",
             Self::NameTaken => "The name is taken",
             Self::PasswordRefused => "Another password is needed",

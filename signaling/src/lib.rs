@@ -64,6 +64,8 @@ mod limit;
 
 mod fetch;
 
+mod catalogue;
+
 mod metrics;
 
 mod process;

@@ -133,7 +133,8 @@ pub(crate) struct Shop {
 #[derive(Clone, Debug)]
 pub(crate) struct Kafka {
     /// Messages from Kafka by what became of them: `new` and `again` (its order was known), `skipped` (it is no order),
-    /// `failed` (at which the server is at fault), and `retried`, each time that database or room had no time.
+    /// `failed` (at which the server is at fault), `retried`, each time that database or room had no time, and `put_off`, each
+    /// time that too many of its room waited.
     pub(crate) messages: IntCounterVec,
     /// Messages that wait in the partitions that this server reads.
     pub(crate) lag: IntGauge,

@@ -19,7 +19,7 @@ use crate::http::query::refuse_unknown;
 use crate::http::request::name_and_time;
 use crate::http::rooms::{
     analytics, audit, chat, edit, floor, helpers, join, life, like, lists, moderation, people,
-    products,
+    products, react,
 };
 use crate::http::webhooks::{deliveries, endpoints};
 use crate::http::{
@@ -88,6 +88,7 @@ fn api(app: &Arc<App>) -> Router<Arc<App>> {
             "/rooms/{id}/like",
             get(like::show).put(like::like).delete(like::unlike),
         )
+        .route("/rooms/{id}/reactions", post(react::react))
         .route("/rooms/{id}/chat", get(chat::list).post(chat::say))
         .route("/rooms/{id}/chat/{message}", delete(chat::delete))
         .route(

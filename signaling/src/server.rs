@@ -16,6 +16,7 @@ use tracing::info;
 use crate::analytics::{Desk, Recent, ViewerKey, take_old_names};
 use crate::app::{self, App, DEMO_KEY, DEMO_ROOM, Node};
 use crate::auth::{Addresses, Authority, Ended, Lifetimes, Providers, Secret, SignIns};
+use crate::catalogue::Catalogue;
 use crate::config::{Config, ConfigError, MediaGso};
 use crate::data::{DataError, DataFolder};
 use crate::drain::{Course, Phase};
@@ -145,6 +146,7 @@ impl Server {
             authority,
             doors: Doors::new(&config.limits),
             live: RwLock::new(Arc::new(config.clone())),
+            catalogue: Catalogue::new(config.catalogue_url.clone(), fetcher.clone()),
             fetcher,
             resources: Arc::new(Resources::new(
                 config.max_http_sessions,

@@ -1,15 +1,19 @@
 /** What a host does reaches each viewer together with the frame that was captured as it happened, however long that waits. */
 
+import { createHmac } from 'node:crypto';
 import { afterAll, beforeAll, expect, onTestFailed, test } from 'vitest';
 import { launchChromium, launchFirefox, until } from './browsers.js';
 import type { Browser, Tab } from './browsers.js';
-import { act, paint, seen, waited, watchLight } from './probe.js';
+import { act, paint, seen, send, waited, watchLight } from './probe.js';
 import { startServer } from './server.js';
 import type { Server } from './server.js';
 import { frames, goLive, openStudio, prepareCamera, watch } from './visitors.js';
 
 /** Browsers tell the age of a picture to a frame or two, and a small machine paints late. */
 const TOGETHER_MS = 150;
+/** Three requests of a page are on their way for a while, and so is what is drawn for them: a busy machine took half a second. */
+const LATE_MS = 1000;
+const SECRET = 'what the shop and the server both know';
 
 let server: Server;
 let chromium: Browser;
@@ -17,9 +21,10 @@ let firefox: Browser;
 let host: Tab;
 let viewers: Tab[];
 let roomId: string;
+let token: string;
 
 beforeAll(async () => {
-  server = await startServer();
+  server = await startServer({ KLIEG_ORDER_HOOK_SECRET: SECRET });
   [chromium, firefox] = await Promise.all([launchChromium(), launchFirefox()]);
   host = await chromium.visit('the host');
   viewers = [await chromium.visit('Chromium viewer'), await firefox.visit('Firefox viewer')];
@@ -60,7 +65,43 @@ test.each([1000, 0])('where pictures wait %i ms, a product is featured as its fr
   for (const viewer of viewers) {
     await until(`${viewer.name} sees neither`, () => viewer.look(() => document.querySelector('[data-test=featured]') === null), Boolean);
   }
+  if (delayMs > 0) await othersComeToo(delayMs);
 });
+
+/** What is asked, announced and bought comes with its frame, too. */
+async function othersComeToo(delayMs: number): Promise<void> {
+  for (const viewer of viewers) await viewer.look(watchLight);
+  const bearer = { authorization: `Bearer ${token}` };
+  const requests = [
+    request(`rooms/${roomId}/polls`, { question: 'More?', options: ['Yes', 'No'] }, bearer),
+    request(`rooms/${roomId}/chat`, { text: 'Now', kind: 'system' }, bearer),
+    order(),
+  ];
+  const at = await host.look(send, JSON.stringify(requests));
+  for (const viewer of viewers) {
+    const all = await until(`${viewer.name} sees all`, () => viewer.look(seen), (seen) => [seen.light, seen.poll, seen.announcement, seen.toast].every((when) => when !== undefined));
+    for (const what of ['poll', 'announcement', 'toast'] as const) {
+      const [picture, shown] = [Math.round(all.light! - at), Math.round(all[what]! - at)];
+      console.log(`${viewer.name}, ${delayMs} ms: picture after ${picture} ms, ${what} after ${shown} ms, difference ${shown - picture} ms`);
+      expect.soft(shown - picture, `${viewer.name}, ${what}`).toBeGreaterThan(-TOGETHER_MS);
+      expect.soft(shown - picture, `${viewer.name}, ${what}`).toBeLessThan(LATE_MS);
+      expect.soft(shown, `${viewer.name}, ${what}`).toBeGreaterThan(delayMs - TOGETHER_MS);
+    }
+  }
+  await host.look(() => window.kliegPaint(false));
+}
+
+function request(path: string, body: object, headers: Record<string, string>): [string, object] {
+  return [`/api/v1/${path}`, { method: 'POST', headers: { 'content-type': 'application/json', ...headers }, body: JSON.stringify(body) }];
+}
+
+/** An order, signed as a shop does. */
+function order(): [string, object] {
+  const body = { orderId: 'o-1', roomId, productName: 'Tea', displayName: 'Bob', amount: 450, currency: 'EUR' };
+  const timestamp = String(Math.floor(Date.now() / 1000));
+  const signature = createHmac('sha256', SECRET).update(`${timestamp}.${JSON.stringify(body)}`).digest('hex');
+  return request('hooks/orders', body, { 'x-klieg-timestamp': timestamp, 'x-klieg-signature': `v1=${signature}` });
+}
 
 test('an announcement is over the picture with its frame, and in the chat', async () => {
   onTestFailed(() => console.log(server.log()));
@@ -88,5 +129,6 @@ async function sell(): Promise<void> {
     return await answer.json() as Record<string, string>;
   };
   const { accessToken } = await post('auth/login', { username: 'Ann' });
+  token = accessToken!;
   await post(`rooms/${roomId}/products`, { name: 'Tea', price: 450, currency: 'EUR' }, accessToken);
 }

@@ -412,6 +412,9 @@ export async function repairs(): Promise<Record<string, number>> {
 export interface Seen {
   light: number | undefined;
   card: number | undefined;
+  poll: number | undefined;
+  announcement: number | undefined;
+  toast: number | undefined;
 }
 
 /** Publishes a drawing in the place of the camera: dark, but for a spot that moves. */
@@ -438,17 +441,30 @@ export function act(given: string): number {
   return performance.timeOrigin + performance.now();
 }
 
-/** Begins to look for both. */
+/** Makes the picture light, and sends what is given; returns the moment of both. */
+export function send(given: string): number {
+  window.kliegPaint(true);
+  for (const [url, request] of JSON.parse(given) as [string, RequestInit][]) void fetch(url, request);
+  return performance.timeOrigin + performance.now();
+}
+
+/** Begins to look for a picture that becomes light, and for what a host does with it. */
 export function watchLight(): void {
   const video = document.querySelector<HTMLVideoElement>('[data-test=video]')!;
   const brush = Object.assign(document.createElement('canvas'), { width: 3, height: 3 }).getContext('2d', { willReadFrequently: true })!;
-  const seen: Seen = { light: undefined, card: undefined };
+  const seen: Seen = { light: undefined, card: undefined, poll: undefined, announcement: undefined, toast: undefined };
+  const marks = { card: 'featured', poll: 'poll', announcement: 'announcement', toast: 'order-toast' };
+  let wasDark = false;
   window.kliegSeen = seen;
   const now = () => performance.timeOrigin + performance.now();
   const look = () => {
     brush.drawImage(video, 0, 0, 3, 3);
-    if (brush.getImageData(1, 1, 1, 1).data[0]! > 150) seen.light ??= now();
-    if (document.querySelector('[data-test=featured]') !== null) seen.card ??= now();
+    const isLight = brush.getImageData(1, 1, 1, 1).data[0]! > 150;
+    if (isLight && wasDark) seen.light ??= now();
+    wasDark ||= !isLight;
+    for (const [what, mark] of Object.entries(marks) as [keyof typeof marks, string][]) {
+      if (document.querySelector(`[data-test=${mark}]`) !== null) seen[what] ??= now();
+    }
     if (window.kliegSeen === seen) requestAnimationFrame(look);
   };
   look();

@@ -1,6 +1,9 @@
 /** What a host sells, and what viewers see of it, in a real browser. */
 
 import { createHmac } from 'node:crypto';
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { afterAll, beforeAll, expect, onTestFailed, test } from 'vitest';
 import { launchChromium, until } from './browsers.js';
 import type { Browser, Tab } from './browsers.js';
@@ -15,9 +18,17 @@ let chromium: Browser;
 let host: Tab;
 let viewer: Tab;
 let roomId: string;
+/** The shop's own catalogue. */
+const catalogue = createServer((request, response) => {
+  const known = request.url === '/sku-9';
+  response.writeHead(known ? 200 : 404, { 'content-type': 'application/json' });
+  response.end(JSON.stringify(known ? { name: 'Jasmine tea', price: 720, currency: 'EUR', stock: 4 } : {}));
+});
 
 beforeAll(async () => {
-  server = await startServer({ KLIEG_ORDER_HOOK_SECRET: SECRET });
+  await once(catalogue.listen(0, '127.0.0.1'), 'listening');
+  const { port } = catalogue.address() as AddressInfo;
+  server = await startServer({ KLIEG_ORDER_HOOK_SECRET: SECRET, KLIEG_CATALOGUE_URL: `http://127.0.0.1:${port}/{id}` });
   chromium = await launchChromium();
   host = await chromium.visit('the host');
   viewer = await chromium.visit('the viewer');
@@ -28,6 +39,7 @@ beforeAll(async () => {
 afterAll(async () => {
   await chromium?.close();
   await server?.stop();
+  catalogue.close();
 });
 
 test('a room that sells nothing says so to its host alone', async () => {
@@ -92,6 +104,20 @@ test('what the host removes is gone', async () => {
   }
   await until('the viewer has nothing to choose', () => count(viewer, '[data-test=side-products]'), (tabs) => tabs === 0);
   expect(await count(viewer, '[data-test=featured]')).toBe(0);
+});
+
+test('of what the shop knows the host names the id alone, and is told where it is unknown', async () => {
+  showLogOnFailure();
+  await add({ externalId: 'sku-9' });
+  await shows(host, '[data-test=sold-product]:last-child', 'Jasmine tea');
+  await until('the viewer may choose', () => count(viewer, '[data-test=side-products]'), (tabs) => tabs === 1);
+  await host.click('[data-test=product-add]');
+  await host.fill('[data-test=product-externalId]', 'sku-0');
+  await host.click('[data-test=product-save]');
+  await shows(host, '[data-test=product-dialog] [role=alert]', 'no product');
+  await host.click('[data-test=product-dialog] button[type=button]');
+  // The browser itself writes down that the server refused.
+  host.errors.splice(0);
 });
 
 test('no page reported an error', () => {

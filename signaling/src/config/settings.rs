@@ -206,6 +206,9 @@ settings! {
         /// the file that holds it
         [live]
         pub order_hook_secret_file: Option<PathBuf> = None,
+        /// where a shop tells of a product by its own id, with `{id}` for that, as JSON: what a host leaves out of a product
+        /// comes from there ([protocol.md](protocol.md#products-and-orders)). `https://`, or `http://` on this machine
+        pub catalogue_url: Option<String> = None,
         /// brokers of Apache Kafka from which a shop's orders are read, each `host:port`, for servers that are built with
         /// the feature `kafka` ([kafka.md](kafka.md)); they are spoken to in plain text. Empty: none
         pub kafka_brokers: Vec<String> = Vec::new(),

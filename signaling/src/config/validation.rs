@@ -7,6 +7,7 @@ use axum::http::Uri;
 
 use super::{Config, ConfigError, OidcProvider, invalid};
 use crate::auth::{API_TTL, Secret};
+use crate::catalogue::check_catalogue;
 use crate::fetch::check_url;
 
 impl Config {
@@ -30,6 +31,9 @@ impl Config {
         }
         self.validate_providers()
             .map_err(|reason| invalid("oidc", reason))?;
+        if let Some(url) = &self.catalogue_url {
+            check_catalogue(url).map_err(|reason| invalid("catalogue_url", reason))?;
+        }
         self.validate_kafka()?;
         self.validate_tls()?;
         self.validate_relay()?;

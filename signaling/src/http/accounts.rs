@@ -29,6 +29,8 @@ pub(crate) struct ClientConfig {
     #[schema(value_type = Vec<String>)]
     reactions: [&'static str; REACTIONS.len()],
     max_chat_length: usize,
+    /// Whether what is left out of a product comes from a shop's catalogue.
+    catalogue: bool,
     version: &'static str,
 }
 
@@ -40,6 +42,7 @@ pub(crate) async fn config(State(app): State<Arc<App>>) -> Json<ClientConfig> {
         registration: app.live().registration,
         reactions: REACTIONS,
         max_chat_length: chat::MAX_LENGTH,
+        catalogue: app.catalogue.is_there(),
         version: env!("CARGO_PKG_VERSION"),
     };
     std::future::ready(Json(config)).await

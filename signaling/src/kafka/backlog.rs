@@ -7,6 +7,8 @@ use crate::error::{ApiError, Code};
 use crate::id::RoomId;
 use crate::shop::NewOrder;
 
+use super::rooms::Rooms;
+
 /// An order, and where in the topic it stands.
 #[derive(Clone, Debug)]
 pub(super) struct Placed {
@@ -19,8 +21,10 @@ pub(super) struct Placed {
 /// Why an order is to be tried again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Trouble {
-    /// The database is away, or the room has no time: the next one would fare no better.
+    /// The database is away: the next one would fare no better.
     Away,
+    /// The room has no time, which is no fault of the order, and nothing that other rooms should wait for.
+    Busy,
     /// The server failed at it, and may do so at this one alone.
     Fault,
 }
@@ -28,8 +32,11 @@ pub(super) enum Trouble {
 impl Trouble {
     /// Returns `None` for an order that is refused, which no time makes a good one.
     pub(super) fn of(error: &ApiError) -> Option<Self> {
-        if matches!(error.code, Code::Busy | Code::Unavailable) {
+        if error.code == Code::Unavailable {
             return Some(Self::Away);
+        }
+        if error.code == Code::Busy {
+            return Some(Self::Busy);
         }
         (error.code == Code::Internal).then_some(Self::Fault)
     }
@@ -64,11 +71,17 @@ impl Waiting {
     }
 }
 
-/// What waits, at most [`MAX_WAITING`] orders and those that come when partitions change hands.
-#[derive(Debug, Default)]
+/// What waits, at most [`MAX_WAITING`] orders and those that come when partitions change hands. What finds no room there is
+/// put off: nothing is kept of it but that Kafka is not to be told that it was read, so that it comes again.
+#[derive(Debug)]
 pub(super) struct Backlog {
     /// By partition and offset.
     waiting: BTreeMap<(i32, i64), Waiting>,
+    rooms: Rooms,
+    /// The first order of each partition that was put off.
+    put_off: BTreeMap<i32, i64>,
+    /// When the topic was read from where Kafka was told.
+    since: Instant,
     /// The offset behind the last message that was read, by partition.
     read: BTreeMap<i32, i64>,
     /// What Kafka was told of that.
@@ -78,14 +91,38 @@ pub(super) struct Backlog {
 }
 
 impl Backlog {
+    pub(super) fn new(now: Instant) -> Self {
+        Self {
+            waiting: BTreeMap::new(),
+            rooms: Rooms::default(),
+            put_off: BTreeMap::new(),
+            since: now,
+            read: BTreeMap::new(),
+            told: BTreeMap::new(),
+            written: 0,
+        }
+    }
+
     /// Takes note of a message that was read, whatever it says.
     pub(super) fn handle_message(&mut self, partition: i32, offset: i64) {
         self.read.insert(partition, offset + 1);
     }
 
+    /// Returns whether an order is put off without being tried: of its room enough wait.
+    pub(super) fn puts_off(&mut self, order: &Placed) -> bool {
+        let very_many_wait = self.waiting.len() >= VERY_MANY;
+        let is_put_off = self.rooms.puts_off(&order.room, very_many_wait);
+        if is_put_off {
+            let first = self.put_off.entry(order.partition).or_insert(order.offset);
+            *first = order.offset.min(*first);
+        }
+        is_put_off
+    }
+
     /// Takes note of a new order that is on disk.
-    pub(super) fn handle_written(&mut self) {
+    pub(super) fn handle_written(&mut self, room: &RoomId) {
         self.written += 1;
+        self.rooms.handle_written(room);
     }
 
     /// Lets an order wait that could not be written; returns `false` where it is to be left behind. That is so when the server
@@ -99,10 +136,13 @@ impl Backlog {
     ) -> bool {
         let others_go = order.written.is_some_and(|then| then < self.written);
         order.is_away = trouble == Trouble::Away;
-        if !order.is_away && others_go {
+        if trouble == Trouble::Fault && others_go {
             order.faults += 1;
         }
-        if order.faults >= MAX_FAULTS {
+        let room = &order.placed.room;
+        let is_given_up = self.rooms.is_given_up(room);
+        if order.faults >= if is_given_up { 1 } else { MAX_FAULTS } {
+            self.rooms.handle_left_behind(room);
             return false;
         }
         order.written = Some(self.written);
@@ -114,8 +154,11 @@ impl Backlog {
                 other.at = other.at.max(order.at);
             }
         }
+        self.rooms.handle_waiting(&order.placed.room);
         let place = (order.placed.partition, order.placed.offset);
-        self.waiting.insert(place, order);
+        if let Some(before) = self.waiting.insert(place, order) {
+            self.rooms.handle_tried(&before.placed.room);
+        }
         true
     }
 
@@ -124,7 +167,9 @@ impl Backlog {
         let mut waiting = self.waiting.iter();
         let (place, _) = waiting.find(|(_, order)| order.at <= now)?;
         let place = *place;
-        self.waiting.remove(&place)
+        let order = self.waiting.remove(&place)?;
+        self.rooms.handle_tried(&order.placed.room);
+        Some(order)
     }
 
     /// Returns when the next one is due; `None` where nothing waits.
@@ -134,16 +179,30 @@ impl Backlog {
 
     /// Returns whether messages that follow may be read: they tell a fault of the server from one of an order.
     pub(super) fn takes_more(&self) -> bool {
-        self.waiting.len() < MAX_WAITING && !self.waiting.values().any(|order| order.is_away)
+        self.waiting.len() < MAX_WAITING && !self.is_away()
     }
 
-    /// Returns up to which offset each partition is read of which Kafka is not told yet: never beyond an order that waits.
+    /// Returns from when on the topic is to be read again, for what was put off; `None` while there is nothing of that, or no
+    /// room for it.
+    pub(super) fn again_at(&self) -> Option<Instant> {
+        let has_room = self.rooms.may_come_again() && self.waiting.len() < VERY_MANY;
+        (has_room && !self.is_away()).then(|| self.since + BETWEEN_READINGS)
+    }
+
+    fn is_away(&self) -> bool {
+        self.waiting.values().any(|order| order.is_away)
+    }
+
+    /// Returns up to which offset each partition is read of which Kafka is not told yet: never beyond an order that waits or
+    /// was put off.
     pub(super) fn poll_offsets(&mut self) -> Vec<(i32, i64)> {
         let mut offsets = Vec::new();
         for (&partition, &read) in &self.read {
             let first = self.waiting.range((partition, i64::MIN)..).next();
             let first = first.filter(|((of, _), _)| *of == partition);
-            let offset = first.map_or(read, |((_, offset), _)| read.min(*offset));
+            let first = first.map(|((_, offset), _)| *offset);
+            let put_off = self.put_off.get(&partition).copied();
+            let offset = [first, put_off].into_iter().flatten().fold(read, i64::min);
             if self.told.insert(partition, offset) != Some(offset) {
                 offsets.push((partition, offset));
             }
@@ -151,17 +210,29 @@ impl Backlog {
         offsets
     }
 
-    /// Forgets all: after partitions changed hands each is read again from where Kafka was told.
-    pub(super) fn clear(&mut self) {
-        *self = Self::default();
+    /// Forgets all but which rooms were given up: after partitions changed hands, or to take what was put off, each is read
+    /// again from where Kafka was told.
+    pub(super) fn clear(&mut self, now: Instant) {
+        let mut rooms = std::mem::take(&mut self.rooms);
+        rooms.clear();
+        *self = Self {
+            rooms,
+            ..Self::new(now)
+        };
     }
 }
 
-/// Orders that wait while others are read: how many in a row may fail before that shows that the server does.
-const MAX_WAITING: usize = 1024;
+/// Orders that wait while others are read: how many rooms in a row may fail before that shows that the server does.
+const MAX_WAITING: usize = 2048;
+
+/// From so many on one of each room waits.
+const VERY_MANY: usize = 1024;
 
 /// How often the server fails at an order while others go: half a minute at least.
 const MAX_FAULTS: u32 = 8;
+
+/// What is read again is known for the most part, but has to be looked for.
+const BETWEEN_READINGS: Duration = Duration::from_secs(30);
 
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 
@@ -169,16 +240,25 @@ const LAST_PAUSE: Duration = Duration::from_secs(10);
 
 #[cfg(test)]
 mod tests {
+    use super::super::rooms::SHARE;
     use super::*;
     use crate::shop::OrderBody;
 
+    fn room(name: &str) -> RoomId {
+        RoomId::parse(name).unwrap()
+    }
+
     fn placed(partition: i32, offset: i64) -> Placed {
+        placed_in("room", partition, offset)
+    }
+
+    fn placed_in(name: &str, partition: i32, offset: i64) -> Placed {
         let order = serde_json::json!({ "orderId": "1", "roomId": "room", "displayName": "Bob" });
         let order: OrderBody = serde_json::from_value(order).unwrap();
         Placed {
             partition,
             offset,
-            room: RoomId::parse("room").unwrap(),
+            room: room(name),
             order: order.check().unwrap(),
         }
     }
@@ -207,12 +287,14 @@ mod tests {
 
     #[test]
     fn an_order_is_left_behind_when_others_go_and_never_when_none_does() {
-        let mut backlog = Backlog::default();
+        let mut backlog = Backlog::new(Instant::now());
         fail(&mut backlog, (0, 7), Trouble::Fault, Instant::now());
         let (without, _) = tries(&mut backlog, |_| {});
         assert_eq!(without, 1_000, "none was written");
 
-        let (with, took) = tries(&mut backlog, Backlog::handle_written);
+        let (with, took) = tries(&mut backlog, |backlog| {
+            backlog.handle_written(&room("other"))
+        });
         assert_eq!(with, MAX_FAULTS);
         assert!(took > Duration::from_secs(30), "{took:?}");
         assert_eq!(backlog.poll_offsets(), [(0, 8)]);
@@ -220,13 +302,13 @@ mod tests {
 
     #[test]
     fn one_order_that_was_written_speaks_once_against_those_that_fail() {
-        let mut backlog = Backlog::default();
+        let mut backlog = Backlog::new(Instant::now());
         fail(&mut backlog, (0, 7), Trouble::Fault, Instant::now());
         let mut tried = 0;
         let (tries, _) = tries(&mut backlog, |backlog| {
             tried += 1;
             if tried % 10 == 0 {
-                backlog.handle_written();
+                backlog.handle_written(&room("other"));
             }
         });
         assert_eq!(tries, MAX_FAULTS * 10);
@@ -234,7 +316,7 @@ mod tests {
 
     #[test]
     fn an_order_that_failed_with_its_whole_transaction_is_tried_alone_and_goes() {
-        let (mut backlog, now) = (Backlog::default(), Instant::now());
+        let (mut backlog, now) = (Backlog::new(Instant::now()), Instant::now());
         for offset in 0..64 {
             fail(&mut backlog, (0, offset), Trouble::Fault, now);
         }
@@ -247,7 +329,7 @@ mod tests {
             if offset == 20 {
                 assert!(backlog.handle_trouble(order, Trouble::Fault, now));
             } else {
-                backlog.handle_written();
+                backlog.handle_written(&room("other"));
             }
         }
         assert!(backlog.poll_due(now).is_none());
@@ -257,7 +339,7 @@ mod tests {
 
     #[test]
     fn nothing_more_is_read_while_the_database_is_away_or_too_many_wait() {
-        let (mut backlog, now) = (Backlog::default(), Instant::now());
+        let (mut backlog, now) = (Backlog::new(Instant::now()), Instant::now());
         fail(&mut backlog, (0, 1), Trouble::Fault, now);
         assert!(backlog.takes_more());
         fail(&mut backlog, (1, 1), Trouble::Away, now + LAST_PAUSE);
@@ -280,8 +362,83 @@ mod tests {
     }
 
     #[test]
+    fn one_room_has_a_share_of_what_waits_and_others_go_on() {
+        let (mut backlog, begin) = (Backlog::new(Instant::now()), Instant::now());
+        for offset in 0..1_000_000 {
+            backlog.handle_message(0, offset);
+            let order = placed(0, offset);
+            if !backlog.puts_off(&order) {
+                let order = Waiting::new(order, begin);
+                assert!(backlog.handle_trouble(order, Trouble::Fault, begin));
+            }
+        }
+        assert_eq!(backlog.waiting.len(), SHARE);
+        assert!(backlog.takes_more() && !backlog.puts_off(&placed_in("other", 0, 1)));
+        assert!(backlog.again_at().is_none(), "none of it finds room");
+
+        // The room is well again. What waited is written, and Kafka is told of that alone.
+        let now = begin + LAST_PAUSE;
+        while let Some(order) = backlog.poll_due(now) {
+            backlog.handle_written(&order.placed.room);
+        }
+        assert_eq!(backlog.poll_offsets(), [(0, i64::try_from(SHARE).unwrap())]);
+        let again = backlog.again_at().unwrap();
+        assert!(again >= begin + BETWEEN_READINGS);
+        backlog.clear(again);
+        assert!(backlog.again_at().is_none() && !backlog.puts_off(&placed(0, 0)));
+    }
+
+    #[test]
+    fn where_very_many_rooms_fail_one_order_of_each_waits() {
+        let (mut backlog, now) = (Backlog::new(Instant::now()), Instant::now());
+        for offset in 0.. {
+            let order = placed_in(&format!("room-{}", offset % 1_500), 0, offset);
+            if offset > 10_000 || !backlog.takes_more() {
+                break;
+            }
+            if !backlog.puts_off(&order) {
+                let order = Waiting::new(order, now);
+                assert!(backlog.handle_trouble(order, Trouble::Fault, now));
+            }
+        }
+        assert_eq!(backlog.waiting.len(), 1_500);
+        assert!(backlog.takes_more());
+    }
+
+    #[test]
+    fn a_room_that_was_given_up_is_tried_less_often_until_one_of_its_orders_is_written() {
+        let (mut backlog, begin) = (Backlog::new(Instant::now()), Instant::now());
+        let others_go = |backlog: &mut Backlog| backlog.handle_written(&room("other"));
+        fail(&mut backlog, (0, 7), Trouble::Fault, begin);
+        assert_eq!(tries(&mut backlog, others_go).0, MAX_FAULTS);
+        backlog.clear(begin);
+        fail(&mut backlog, (0, 8), Trouble::Fault, begin);
+        assert_eq!(tries(&mut backlog, |_| {}).0, 1_000, "none was written");
+        backlog.clear(begin);
+        fail(&mut backlog, (0, 8), Trouble::Fault, begin);
+        assert_eq!(tries(&mut backlog, others_go).0, 1);
+        backlog.handle_written(&room("room"));
+        fail(&mut backlog, (0, 9), Trouble::Fault, begin);
+        assert_eq!(tries(&mut backlog, others_go).0, MAX_FAULTS);
+    }
+
+    #[test]
+    fn a_room_without_time_holds_up_no_other_and_loses_nothing() {
+        let (mut backlog, begin) = (Backlog::new(Instant::now()), Instant::now());
+        fail(&mut backlog, (0, 7), Trouble::Busy, begin);
+        for _ in 0..100 {
+            assert!(backlog.takes_more());
+            backlog.handle_written(&room("other"));
+            let now = backlog.next_at().unwrap();
+            let order = backlog.poll_due(now).unwrap();
+            assert!(backlog.handle_trouble(order, Trouble::Busy, now));
+        }
+        assert_eq!(backlog.poll_offsets(), [(0, 7)]);
+    }
+
+    #[test]
     fn each_partition_is_read_up_to_its_first_order_that_waits() {
-        let (mut backlog, now) = (Backlog::default(), Instant::now());
+        let (mut backlog, now) = (Backlog::new(Instant::now()), Instant::now());
         for partition in 0..3 {
             for offset in 10..20 {
                 backlog.handle_message(partition, offset);
@@ -292,7 +449,7 @@ mod tests {
         assert_eq!(backlog.poll_offsets(), [(0, 20), (1, 15), (2, 20)]);
         backlog.poll_due(now + FIRST_PAUSE).unwrap();
         assert_eq!(backlog.poll_offsets(), [(1, 20)]);
-        backlog.clear();
+        backlog.clear(now);
         assert_eq!(backlog.poll_offsets(), []);
     }
 
@@ -300,7 +457,7 @@ mod tests {
     fn what_is_refused_is_not_tried_again() {
         let code = |code| Trouble::of(&ApiError::new(code, ""));
         assert_eq!(code(Code::Unavailable), Some(Trouble::Away));
-        assert_eq!(code(Code::Busy), Some(Trouble::Away));
+        assert_eq!(code(Code::Busy), Some(Trouble::Busy));
         assert_eq!(code(Code::Internal), Some(Trouble::Fault));
         assert_eq!(code(Code::NotFound), None);
         assert_eq!(code(Code::InvalidValue), None);

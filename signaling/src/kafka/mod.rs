@@ -5,6 +5,8 @@ mod message;
 
 mod backlog;
 
+mod rooms;
+
 mod lines;
 
 mod rest;
@@ -28,6 +30,7 @@ use tracing::{error, info, warn};
 use crate::app::App;
 use crate::drain::Phase;
 use crate::error::{ApiError, Code};
+use crate::id::RoomId;
 
 use backlog::{Backlog, Placed, Trouble, Waiting};
 use lines::Lines;
@@ -44,6 +47,8 @@ pub(crate) async fn take_orders(app: Arc<App>, mut phase: watch::Receiver<Phase>
         app,
         lines: Arc::default(),
     };
+    // What it knows of rooms outlives a group.
+    let mut backlog = Backlog::new(Instant::now());
     loop {
         let open = phase.wait_for(|phase| *phase != Phase::Draining).await;
         if !open.is_ok_and(|phase| *phase == Phase::Serving) {
@@ -57,7 +62,7 @@ pub(crate) async fn take_orders(app: Arc<App>, mut phase: watch::Receiver<Phase>
             }
         };
         tokio::select! {
-            () = reader.read(&group) => {}
+            () = reader.read(&group, &mut backlog) => {}
             _ = phase.wait_for(|phase| *phase != Phase::Serving) => {}
         }
         // Where what was on its way is not said to be read, it comes again and is known. To leave takes a moment.
@@ -102,10 +107,10 @@ impl Reader {
         Ok(group)
     }
 
-    /// Reads for ever: brokers that are away are waited for.
-    async fn read(&self, group: &Arc<Group>) {
+    /// Reads until the topic is to be read again from where Kafka was told. Brokers that are away are waited for.
+    async fn read(&self, group: &Arc<Group>, backlog: &mut Backlog) {
         let mut batches = group.stream().ready_chunks(AT_ONCE);
-        let mut backlog = Backlog::default();
+        backlog.clear(Instant::now());
         let (mut shares, mut rest) = (group.context().shares(), Rest::new(group));
         // What comes of partitions that are new here, while nothing is to come.
         let mut early = Vec::new();
@@ -113,19 +118,19 @@ impl Reader {
             let batch = if early.is_empty() {
                 tokio::select! {
                     batch = batches.next() => batch.unwrap_or_default(),
-                    () = until(backlog.next_at()) => Vec::new(),
+                    () = until(next_turn(backlog)) => Vec::new(),
                 }
             } else {
                 std::mem::take(&mut early)
             };
             if shares != group.context().shares() {
                 shares = group.context().shares();
-                backlog.clear();
+                backlog.clear(Instant::now());
                 self.heed(rest.end());
             }
-            self.take(batch, &mut backlog).await;
+            self.take(batch, backlog).await;
             {
-                let mut again = pin!(self.try_again(&mut backlog));
+                let mut again = pin!(self.try_again(backlog));
                 loop {
                     tokio::select! {
                         () = &mut again => break,
@@ -135,8 +140,11 @@ impl Reader {
                 }
             }
             if shares == group.context().shares() {
-                self.tell(group, &mut backlog);
+                self.tell(group, backlog);
                 self.heed(rest.set(!backlog.takes_more()));
+            }
+            if backlog.again_at().is_some_and(|at| at <= Instant::now()) {
+                return self.heed(rest.end());
             }
         }
     }
@@ -148,7 +156,8 @@ impl Reader {
             match message {
                 Ok(message) => {
                     backlog.handle_message(message.partition(), message.offset());
-                    orders.extend(self.order(&message));
+                    let order = self.order(&message);
+                    orders.extend(order.filter(|order| !self.puts_off(order, backlog)));
                 }
                 Err(error) => failed = Some(error),
             }
@@ -166,9 +175,26 @@ impl Reader {
         }
     }
 
-    /// Tries orders again whose time has come, one after the other: what is written together fails together.
+    /// Returns whether an order is put off: too many of its room wait.
+    fn puts_off(&self, order: &Placed, backlog: &mut Backlog) -> bool {
+        let is_put_off = backlog.puts_off(order);
+        if is_put_off {
+            self.count("put_off");
+            if self.lines.may_write() {
+                let (partition, offset, room) = (order.partition, order.offset, &order.room);
+                warn!(partition, offset, %room, "an order from Kafka is put off");
+            }
+        }
+        is_put_off
+    }
+
+    /// Tries orders again whose time has come, one after the other: what is written together fails together. So many at a
+    /// time that those who come meanwhile need not wait for all.
     async fn try_again(&self, backlog: &mut Backlog) {
-        while let Some(order) = backlog.poll_due(Instant::now()) {
+        for _ in 0..AT_ONCE {
+            let Some(order) = backlog.poll_due(Instant::now()) else {
+                return;
+            };
             let placed = &order.placed;
             let tried = self.app.order(&placed.room, placed.order.clone()).await;
             self.settle(order, tried, backlog);
@@ -203,7 +229,7 @@ impl Reader {
                 order,
             }),
             Err(error) => {
-                self.leave_behind((partition, offset), &error);
+                self.leave_behind((partition, offset), None, &error);
                 None
             }
         }
@@ -213,33 +239,44 @@ impl Reader {
     fn settle(&self, order: Waiting, tried: Result<bool, ApiError>, backlog: &mut Backlog) {
         let error = match tried {
             Ok(true) => {
-                backlog.handle_written();
+                backlog.handle_written(&order.placed.room);
                 return self.count("new");
             }
             Ok(false) => return self.count("again"),
             Err(error) => error,
         };
         let place = (order.placed.partition, order.placed.offset);
+        let room = order.placed.room.clone();
         let trouble = Trouble::of(&error);
         let waits =
             trouble.is_some_and(|trouble| backlog.handle_trouble(order, trouble, Instant::now()));
         if !waits {
-            return self.leave_behind(place, &error);
+            return self.leave_behind(place, Some(&room), &error);
         }
         self.count("retried");
         if trouble == Some(Trouble::Fault) && self.lines.may_write() {
             error.report();
             let (partition, offset) = place;
-            warn!(partition, offset, "an order from Kafka waits");
+            warn!(partition, offset, %room, "an order from Kafka waits");
         }
     }
 
-    fn leave_behind(&self, (partition, offset): (i32, i64), error: &ApiError) {
+    /// Gives a message up; `room` is that of an order at which the server fails.
+    fn leave_behind(
+        &self,
+        (partition, offset): (i32, i64),
+        room: Option<&RoomId>,
+        error: &ApiError,
+    ) {
         let is_fault = error.code == Code::Internal;
         if is_fault {
-            // So few are these that each has its line.
+            // Each has its line: with it the order can be read again.
             error.report();
-            error!(partition, offset, "an order from Kafka was left behind");
+            let room = room.map(tracing::field::display);
+            error!(
+                partition,
+                offset, room, "an order from Kafka was left behind"
+            );
         } else if self.lines.may_write() {
             // Where it stands is said, and not what it says.
             warn!(partition, offset, reason = %error.message, "a message from Kafka was left behind");
@@ -292,6 +329,12 @@ fn drop_within<T: Send + 'static>(limit: Duration, it: T) {
     });
     // Nothing is ever sent, so this ends with the other end, or too late.
     let _ = dropped.recv_timeout(limit);
+}
+
+/// Returns when there is something to do, whatever comes; `None` while there is not.
+fn next_turn(backlog: &Backlog) -> Option<Instant> {
+    let times = [backlog.next_at(), backlog.again_at()];
+    times.into_iter().flatten().min()
 }
 
 /// Waits until then; for ever without a time.

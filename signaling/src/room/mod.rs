@@ -255,6 +255,12 @@ pub(crate) enum Outside {
         liking: Liking,
         reply: oneshot::Sender<Result<Liked, ApiError>>,
     },
+    /// Somebody without a socket reacts; the reply says whether they may so often.
+    React {
+        identity: String,
+        emoji: &'static str,
+        reply: oneshot::Sender<Result<(), ApiError>>,
+    },
     /// Somebody does something to a poll; the reply comes once it is stored.
     Poll {
         deed: PollDeed,

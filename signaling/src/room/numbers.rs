@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use axum::extract::ws::Utf8Bytes;
 use serde_json::json;
 
+use crate::error::{ApiError, Code};
 use crate::id::SocketId;
 use crate::store::Entry;
 use crate::ws::protocol::{self, ReactionBatch, Stats};
@@ -73,14 +74,37 @@ impl Numbers {
 }
 
 impl Room {
+    /// Takes the reaction of somebody who is here.
     pub(super) fn react(&mut self, socket: SocketId, emoji: &'static str) {
+        if let Some(member) = self.members.get(&socket) {
+            self.figures.engage(&member.identity.id);
+        }
+        self.count_reaction(emoji);
+    }
+
+    /// Takes the reaction of somebody without a socket, whose messages nothing else counts.
+    ///
+    /// # Errors
+    /// `rate_limited`.
+    pub(super) fn react_for(
+        &mut self,
+        identity: &str,
+        emoji: &'static str,
+    ) -> Result<(), ApiError> {
+        if let Err(wait) = self.reactors.take(identity, Instant::now()) {
+            let text = "Slow down: twenty reactions a second.";
+            return Err(ApiError::new(Code::RateLimited, text).retry_after(wait));
+        }
+        self.figures.engage(identity);
+        self.count_reaction(emoji);
+        Ok(())
+    }
+
+    fn count_reaction(&mut self, emoji: &'static str) {
         *self.numbers.reactions.entry(emoji).or_default() += 1;
         self.context.metrics.reactions.inc();
         self.numbers.reactions_pace.note(Instant::now());
         self.figures.count(|counts| counts.reactions += 1);
-        if let Some(member) = self.members.get(&socket) {
-            self.figures.engage(&member.identity.id);
-        }
     }
 
     /// Takes note of viewers that came or went.
@@ -168,6 +192,9 @@ fn milestone(viewers: u64) -> u64 {
         .last()
         .unwrap_or(0)
 }
+
+/// As many as a socket may send messages.
+pub(super) const REACTIONS_PER_SECOND: u32 = 20;
 
 /// Four batches of reactions a second at most, and four lists of what is sold.
 const QUARTER: Duration = Duration::from_millis(250);

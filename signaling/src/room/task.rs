@@ -23,7 +23,7 @@ use super::journal::Journal;
 use super::keeping::Keeping;
 use super::life::{Life, Moment};
 use super::member::Member;
-use super::numbers::Numbers;
+use super::numbers::{Numbers, REACTIONS_PER_SECOND};
 use super::post::Post;
 use super::presence::Presence;
 use super::stage::{Changes, Stage};
@@ -78,6 +78,8 @@ pub(super) struct Room {
     pub(super) presence: Presence,
     /// How often somebody may say whether they like the room.
     pub(super) likers: TokenBuckets<String>,
+    /// How often somebody without a socket may react.
+    pub(super) reactors: TokenBuckets<String>,
     pub(super) tally: Tally,
     /// Who receives, and what that adds up to.
     pub(super) figures: Figures,
@@ -141,6 +143,7 @@ impl Room {
             podium: Podium::new(poll),
             presence: Presence::default(),
             likers: TokenBuckets::new(Rate::per_minute(LIKES_PER_MINUTE)),
+            reactors: TokenBuckets::new(Rate::per_second(REACTIONS_PER_SECOND)),
             tally,
             figures,
             row_due: None,
@@ -262,6 +265,13 @@ impl Room {
                 liking,
                 reply,
             } => self.like(identity, liking, reply),
+            Outside::React {
+                identity,
+                emoji,
+                reply,
+            } => {
+                let _ = reply.send(self.react_for(&identity, emoji));
+            }
             Outside::Poll { deed, reply } => self.poll(deed, reply),
             Outside::Question { deed, reply } => self.question(deed, reply),
             Outside::Act { input, reply } => self.act(input, reply),

@@ -75,6 +75,24 @@ impl Rooms {
         done.await?
     }
 
+    /// Lets somebody without a socket react.
+    ///
+    /// # Errors
+    /// `rate_limited`; `busy`.
+    pub(crate) async fn react(
+        self: &Arc<Self>,
+        id: &RoomId,
+        identity: String,
+        emoji: &'static str,
+    ) -> Result<(), ApiError> {
+        let taken = self.ask(id, |reply| Outside::React {
+            identity: identity.clone(),
+            emoji,
+            reply,
+        });
+        taken.await?
+    }
+
     /// Writes down whether somebody likes a room.
     ///
     /// # Errors

@@ -6,6 +6,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::Product;
+use crate::chat::is_name;
 use crate::error::{ApiError, Code};
 use crate::text;
 
@@ -13,9 +14,11 @@ use crate::text;
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct NewProduct {
-    /// Its name for people.
-    #[schema(min_length = 1, max_length = 120)]
-    name: String,
+    /// Its name for people. With an `externalId` it may be left out where the server has a catalogue, as price and currency
+    /// may: the shop's are taken, and its picture, stock and all else that is left out.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(min_length = 1, max_length = 120, nullable = false)]
+    name: Option<String>,
     /// A picture of it.
     #[schema(max_length = 1024, pattern = "^https://[^/]")]
     image_url: Option<String>,
@@ -23,14 +26,16 @@ pub(crate) struct NewProduct {
     #[schema(max_length = 1024, pattern = "^https://[^/]")]
     buy_url: Option<String>,
     /// What it costs now, in the smallest unit of the currency: cents, whole dong.
-    #[schema(maximum = 1_000_000_000_000_i64)]
-    price: u64,
+    #[serde(default, deserialize_with = "present")]
+    #[schema(maximum = 1_000_000_000_000_i64, nullable = false)]
+    price: Option<u64>,
     /// What it cost before; not less than `price`.
     #[schema(maximum = 1_000_000_000_000_i64)]
     original_price: Option<u64>,
     /// Three letters (ISO 4217).
-    #[schema(pattern = "^[A-Z]{3}$")]
-    currency: String,
+    #[serde(default, deserialize_with = "present")]
+    #[schema(pattern = "^[A-Z]{3}$", nullable = false)]
+    currency: Option<String>,
     /// How many there are; orders lower it. Nobody counts where it is left out.
     #[schema(maximum = 1_000_000_000)]
     stock: Option<u64>,
@@ -84,19 +89,63 @@ pub(crate) struct ProductPatch {
     external_id: Option<Option<String>>,
 }
 
+/// What a shop's catalogue says of a product; other fields mean nothing here.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(crate) struct Described {
+    name: Option<String>,
+    image_url: Option<String>,
+    buy_url: Option<String>,
+    price: Option<u64>,
+    original_price: Option<u64>,
+    currency: Option<String>,
+    stock: Option<u64>,
+    quantity_limit: Option<u32>,
+}
+
 impl NewProduct {
+    /// Returns by which id a catalogue is asked for what is missing; `None` where nothing is that has to be there.
+    pub(crate) fn asks_about(&self) -> Option<&str> {
+        let is_whole = self.name.is_some() && self.price.is_some() && self.currency.is_some();
+        let id = self.external_id.as_deref();
+        id.filter(|id| !is_whole && is_name(id, MAX_ID))
+    }
+
+    /// Takes what was left out from a catalogue. Its prices are of its own currency, and go together.
+    pub(crate) fn filled(self, described: Described) -> Self {
+        let (price, original_price, currency) = match self.price {
+            Some(price) => (Some(price), self.original_price, self.currency),
+            None => (described.price, described.original_price, None),
+        };
+        Self {
+            name: self.name.or(described.name),
+            image_url: self.image_url.or(described.image_url),
+            buy_url: self.buy_url.or(described.buy_url),
+            price,
+            original_price,
+            currency: currency.or(described.currency),
+            stock: self.stock.or(described.stock),
+            quantity_limit: self.quantity_limit.or(described.quantity_limit),
+            external_id: self.external_id,
+        }
+    }
+
     /// Makes a product of what was said.
     ///
     /// # Errors
     /// The first field that cannot be used.
     pub(crate) fn check(self) -> Result<Product, ApiError> {
+        let missing = |field| unusable(field, "it is left out, and no catalogue has it");
+        let name = self.name.ok_or_else(|| missing("name"))?;
+        let price = self.price.ok_or_else(|| missing("price"))?;
+        let currency = self.currency.ok_or_else(|| missing("currency"))?;
         let patch = ProductPatch {
-            name: Some(self.name),
+            name: Some(name),
             image_url: Some(self.image_url),
             buy_url: Some(self.buy_url),
-            price: Some(self.price),
+            price: Some(price),
             original_price: Some(self.original_price),
-            currency: Some(self.currency),
+            currency: Some(currency),
             stock: Some(self.stock),
             quantity_limit: Some(self.quantity_limit),
             external_id: Some(self.external_id),
@@ -199,7 +248,7 @@ pub(super) fn line(field: &str, text: &str, longest: usize) -> Result<String, Ap
 
 /// Checks what is an id to somebody else.
 pub(super) fn name_of(field: &str, text: &str, longest: usize) -> Result<(), ApiError> {
-    if crate::chat::is_name(text, longest) {
+    if is_name(text, longest) {
         return Ok(());
     }
     Err(bounds(field, longest))
@@ -318,6 +367,56 @@ mod tests {
         ] {
             assert_eq!(add(json), Err(code), "{json}");
         }
+    }
+
+    #[test]
+    fn what_the_host_says_goes_before_what_the_catalogue_says() {
+        let described = || -> Described {
+            let shop = r#"{"name":"Tea","price":450,"originalPrice":900,"currency":"EUR","stock":3,"colour":"green"}"#;
+            serde_json::from_str(shop).unwrap()
+        };
+        for (said, name, price, currency, percent) in [
+            (r#"{"externalId":"1"}"#, "Tea", 450, "EUR", 50),
+            (
+                r#"{"externalId":"1","name":"Mine"}"#,
+                "Mine",
+                450,
+                "EUR",
+                50,
+            ),
+            // The host's word for the currency is no rate of exchange.
+            (
+                r#"{"externalId":"1","currency":"VND"}"#,
+                "Tea",
+                450,
+                "EUR",
+                50,
+            ),
+            (r#"{"externalId":"1","price":400}"#, "Tea", 400, "EUR", 0),
+            (
+                r#"{"externalId":"1","price":7,"currency":"VND"}"#,
+                "Tea",
+                7,
+                "VND",
+                0,
+            ),
+        ] {
+            let new: NewProduct = serde_json::from_str(said).unwrap();
+            assert_eq!(new.asks_about(), Some("1"), "{said}");
+            let made = new.filled(described()).check().unwrap();
+            let shown = (made.name.as_str(), made.price, made.currency.as_str());
+            assert_eq!(shown, (name, price, currency), "{said}");
+            assert_eq!((made.discount_percent, made.stock), (percent, Some(3)));
+        }
+        for whole in [
+            r#"{"externalId":"1","name":"Tea","price":1,"currency":"EUR"}"#,
+            r#"{"name":"Tea"}"#,
+            r#"{"externalId":""}"#,
+        ] {
+            let new: NewProduct = serde_json::from_str(whole).unwrap();
+            assert_eq!(new.asks_about(), None, "{whole}");
+        }
+        assert_eq!(add(r#"{"name":"Tea"}"#), Err(Code::InvalidValue));
     }
 
     #[test]

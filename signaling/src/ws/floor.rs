@@ -1,8 +1,9 @@
-//! What each message about polls, questions, products and likes does.
+//! What each message about the room's event, polls, questions, products and likes does.
 
 use crate::auth::Action;
 use crate::error::ApiError;
 use crate::id::RoomId;
+use crate::room::Input;
 use crate::shop::Change;
 use crate::store::{Author, Floor, Liking};
 
@@ -11,6 +12,16 @@ use super::protocol::Ack;
 use super::protocol::floor::{PollMessage, QuestionMessage};
 
 impl Conversation {
+    /// Starts the room or ends its event; answered once it is stored.
+    pub(super) async fn act(&mut self, input: Input) -> Result<Answer, ApiError> {
+        let (id, _) = self.who_may(Action::Manage)?;
+        if matches!(input, Input::Start(_)) {
+            self.app.course.check_open()?;
+        }
+        self.app.rooms.act(&id, input).await?;
+        Ok(Ack::default().into())
+    }
+
     /// Lets the client change what is sold; answered once it is stored.
     pub(super) async fn sell(&mut self, change: Change) -> Result<Answer, ApiError> {
         let (id, _) = self.who_may(Action::Sell)?;

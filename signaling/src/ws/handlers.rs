@@ -8,13 +8,13 @@ use crate::chat::{Said, SaidKind};
 use crate::error::{ApiError, Code};
 use crate::http::visitor::Visitor;
 use crate::id::{RoomId, SocketId};
-use crate::room::{Departure, NewMember, RoomHandle, RoomMessage, Seat, new_report};
+use crate::room::{Departure, Input, NewMember, Reason, RoomHandle, RoomMessage, Seat, new_report};
 use crate::store::{Deed, LimitKind};
 use crate::time::Timestamp;
 
 use super::outbox::Outbox;
 use super::protocol::{
-    self, Ack, Auth, ChatReport, ClientMessage, Participant, REACTIONS, ReactionSend, TokenRefresh,
+    self, Ack, Auth, ChatReport, ClientMessage, Participant, ReactionSend, TokenRefresh,
 };
 use super::sessions::Sessions;
 use super::writer::End;
@@ -52,7 +52,7 @@ impl Place {
     /// Returns where the client is and as what, if it may do something. What has no grant goes by the role alone.
     pub(super) fn check(&self, action: Action) -> Result<(RoomId, Role), ApiError> {
         let role = self.seat.role();
-        if matches!(action, Action::Sell | Action::Poll) {
+        if matches!(action, Action::Sell | Action::Poll | Action::Manage) {
             role.check_anywhere(action)?;
         } else {
             self.grants().check(action)?;
@@ -192,6 +192,8 @@ impl Conversation {
             ClientMessage::Poll(message) => self.poll(message).await,
             ClientMessage::Question(message) => self.question(message).await,
             ClientMessage::LikeToggle => self.like().await,
+            ClientMessage::RoomStart => self.act(Input::Start(Reason::Owner)).await,
+            ClientMessage::RoomEnd => self.act(Input::End(Reason::Owner)).await,
             ClientMessage::ReactionSend(reaction) => self.react(&reaction),
             ClientMessage::Stats => {
                 let re = re.map(str::to_owned);
@@ -355,12 +357,8 @@ impl Conversation {
         let socket = self.socket;
         let place = self.place()?;
         place.grants().check(Action::React)?;
-        let room = &place.room;
-        let known = REACTIONS.into_iter().find(|emoji| *emoji == reaction.emoji);
-        let emoji = known.ok_or_else(|| {
-            ApiError::new(Code::EmojiUnknown, "This is not one of the reactions.")
-        })?;
-        room.tell(RoomMessage::React { socket, emoji })?;
+        let emoji = protocol::reaction(&reaction.emoji)?;
+        place.room.tell(RoomMessage::React { socket, emoji })?;
         Ok(Ack::default().into())
     }
 }

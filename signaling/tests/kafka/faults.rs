@@ -64,6 +64,47 @@ async fn an_order_at_which_alone_the_server_fails_is_left_behind_and_takes_no_ot
 }
 
 #[tokio::test]
+async fn one_room_at_whose_orders_the_server_fails_holds_up_no_other_and_loses_none() {
+    let broker = Broker::shared();
+    let topic = Topic::new(broker, 1).await;
+    let server = TestServer::start_with(|config| reads(config, broker, &topic)).await;
+    let http = server.http();
+    let (ill, well) = (Room::new(http).await, Room::new(http).await);
+    let database = server.config.data.join("klieg.db");
+    let url = format!("sqlite:{}", database.display());
+    let mut database = SqliteConnection::connect(&url).await.unwrap();
+    let refuse = format!(
+        "CREATE TRIGGER refuse BEFORE INSERT ON orders WHEN NEW.room_id = '{}'
+         BEGIN SELECT RAISE(ABORT, 'no'); END",
+        ill.id
+    );
+    database.execute(sqlx::AssertSqlSafe(refuse)).await.unwrap();
+
+    // More than wait of all rooms together, and nothing between them.
+    let good = well.order(1).to_string();
+    topic.write(0, Some(&good)).await;
+    well.until_sold(http, 1).await;
+    let order = ill.order(1).to_string();
+    for _ in 0..MANY {
+        topic.write(0, Some(&order)).await;
+    }
+    topic.write(0, Some(&good)).await;
+    well.until_sold(http, 2).await;
+    assert!(outcome(http, "put_off").await > MANY / 2);
+    let lag = async || figure(http, "klieg_kafka_lag_messages").await;
+    until("none is told to be read", async || lag().await == MANY + 1).await;
+
+    database.execute("DROP TRIGGER refuse").await.unwrap();
+    ill.until_sold(http, MANY).await;
+    until("nothing waits", async || nothing_waits(http).await).await;
+    for label in ["failed", "skipped"] {
+        assert_eq!(outcome(http, label).await, 0, "{label}");
+    }
+    assert_eq!((ill.orders(http).await, well.orders(http).await), (MANY, 2));
+    server.server.stop().await;
+}
+
+#[tokio::test]
 async fn while_the_server_fails_at_every_order_none_is_left_behind() {
     let broker = Broker::shared();
     let topic = Topic::new(broker, 2).await;
@@ -98,6 +139,9 @@ async fn while_the_server_fails_at_every_order_none_is_left_behind() {
     assert_eq!(room.orders(http).await, 100);
     server.server.stop().await;
 }
+
+/// More than wait at once.
+const MANY: u64 = 2_500;
 
 /// Between one order and the next.
 const SOME_TIME: Duration = Duration::from_millis(300);

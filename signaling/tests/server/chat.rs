@@ -180,6 +180,55 @@ async fn five_messages_a_second_are_enough_for_one_identity_on_all_its_sockets()
 }
 
 #[tokio::test]
+async fn reactions_over_rest_come_in_the_same_batches() {
+    let server = TestServer::start().await;
+    let (mut ann, _) = server.join("Ann", "demo").await;
+    let path = "/api/v1/rooms/demo/reactions";
+    let bob = server.token("Bob").await;
+    let react = async |emoji| {
+        server
+            .post(path, Some(&bob), json!({ "emoji": emoji }))
+            .await
+    };
+    for emoji in ["👏", "👏", "🎉"] {
+        assert_eq!(react(emoji).await.status, 204);
+        ann.send("reaction.send", json!({ "emoji": "👏" })).await;
+    }
+    let (mut claps, mut cheers) = (0, 0);
+    while claps + cheers < 6 {
+        let counts = ann.expect("reaction.batch").await["d"]["counts"].take();
+        claps += counts["👏"].as_u64().unwrap_or(0);
+        cheers += counts["🎉"].as_u64().unwrap_or(0);
+    }
+    assert_eq!((claps, cheers), (5, 1));
+
+    let other = react("💩").await;
+    assert_eq!(
+        (other.status, &other.body["code"]),
+        (400, &json!("emoji_unknown"))
+    );
+    server.server.stop().await;
+}
+
+#[tokio::test]
+async fn one_who_reacts_over_rest_all_the_time_has_to_wait_and_others_need_not() {
+    let server = TestServer::start().await;
+    let (bob, cy) = (server.token("Bob").await, server.token("Cy").await);
+    let path = "/api/v1/rooms/demo/reactions";
+    let fire = json!({ "emoji": "🔥" });
+    // As many connections as it takes to be faster than one is allowed to be.
+    let asks = (0..60).map(|_| server.post(path, Some(&bob), fire.clone()));
+    let replies = futures_util::future::join_all(asks).await;
+    let refused: Vec<_> = replies.iter().filter(|it| it.status == 429).collect();
+    let taken = replies.iter().filter(|it| it.status == 204).count();
+    assert_eq!(taken + refused.len(), 60);
+    assert!(taken >= 20 && !refused.is_empty(), "{taken}");
+    assert_eq!(refused[0].body["code"], "rate_limited");
+    assert_eq!(server.post(path, Some(&cy), fire).await.status, 204);
+    server.server.stop().await;
+}
+
+#[tokio::test]
 async fn reactions_and_numbers_come_in_batches() {
     let server = TestServer::start().await;
     let (mut ann, _) = server.join("Ann", "demo").await;

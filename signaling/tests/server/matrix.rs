@@ -221,6 +221,12 @@ const ROUTES: &[Route] = &[
     ("GET", "/rooms/{id}/like", Room(Action::Watch), ""),
     ("PUT", "/rooms/{id}/like", Room(Action::React), ""),
     ("DELETE", "/rooms/{id}/like", Room(Action::React), ""),
+    (
+        "POST",
+        "/rooms/{id}/reactions",
+        Room(Action::React),
+        r#"{"emoji":"🔥"}"#,
+    ),
     ("GET", "/rooms/{id}/analytics", Room(Action::Analyse), ""),
     (
         "GET",
@@ -379,6 +385,9 @@ const MESSAGES: &[(&str, Need)] = &[
     ("rtc.offer", Room(Action::Publish)),
 ];
 
+/// Messages after which a room is another, for who may manage it.
+const LAST_MESSAGES: [&str; 2] = ["room.start", "room.end"];
+
 /// Messages that are about oneself: nobody is kept from them.
 const OWN: [&str; 12] = [
     "auth",
@@ -436,6 +445,7 @@ async fn every_cell_of_the_table_is_what_the_server_does() {
                     )
                     .await;
                 let somebody = &everybody(&room, accounts)[index];
+                cells += check_last_messages(&server, somebody, &room, setting).await;
                 cells += check_routes(&server, somebody, &room, (setting, LAST, &owner)).await;
             }
             for somebody in everybody(&room, accounts) {
@@ -646,6 +656,31 @@ async fn check_socket(
     MESSAGES.len() + 1
 }
 
+async fn check_last_messages(
+    server: &TestServer,
+    somebody: &Somebody,
+    room: &str,
+    setting: Setting,
+) -> usize {
+    let Some(token) = &somebody.token else {
+        return 0;
+    };
+    let mut client = server.socket().await;
+    client.ok("auth", json!({ "token": token })).await;
+    if expected(somebody, Room(Action::Watch), setting).is_some() {
+        return 0;
+    }
+    client.ok("join", json!({ "roomId": room })).await;
+    let may = permission::allows(somebody.role, Action::Manage, setting);
+    for message in LAST_MESSAGES {
+        let answer = client.request(message, json!({})).await;
+        let wanted = if may { "" } else { "forbidden" };
+        let name = somebody.name;
+        assert_eq!(code(&answer), wanted, "{name} {message} in {setting:?}");
+    }
+    LAST_MESSAGES.len()
+}
+
 fn code(answer: &Value) -> String {
     answer["d"]["code"].as_str().unwrap_or_default().to_owned()
 }
@@ -760,6 +795,7 @@ fn no_route_and_no_message_is_missing_here() {
         .filter(|(_, what)| what.contains("ClientMessage::"))
         .map(|(message, _)| message)
         .collect();
-    let here = MESSAGES.iter().map(|(message, _)| *message).chain(OWN);
+    let here = MESSAGES.iter().map(|(message, _)| *message);
+    let here = here.chain(LAST_MESSAGES).chain(OWN);
     assert_eq!(messages, here.collect());
 }

@@ -70,6 +70,26 @@ async fn a_room_lives_from_its_announcement_to_its_summary() {
     insta::assert_json_snapshot!(told_by[0]);
 }
 
+#[tokio::test]
+async fn a_host_starts_and_ends_a_room_over_the_socket() {
+    for server in TestServer::on_each(|_| ()).await {
+        let ann = server.token("Ann").await;
+        let id = server.room(&ann, json!({ "title": "Show" })).await;
+        let mut host = in_room(&server, &ann, &id).await;
+        let (mut bob, _) = server.join("Bob", &id).await;
+        assert_eq!(host.refused("room.end", json!({})).await, "room_state");
+        for message in ["room.start", "room.end"] {
+            assert_eq!(bob.refused(message, json!({})).await, "forbidden");
+        }
+        host.ok("room.start", json!({})).await;
+        status(&mut bob, "ready").await;
+        host.ok("room.end", json!({})).await;
+        status(&mut bob, "ended").await;
+        assert_eq!(host.refused("room.start", json!({})).await, "room_over");
+        server.server.stop().await;
+    }
+}
+
 /// Looks at a host's only event, which is over and had one viewer.
 async fn came_to_one_event(server: &TestServer, host: &str, id: &str) {
     let at_a_glance = server.get("/api/v1/me/dashboard", Some(host)).await.body;

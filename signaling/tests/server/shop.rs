@@ -1,10 +1,18 @@
 //! What a room sells, and what shops tell of.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use aws_lc_rs::hmac;
+use axum::Router;
+use axum::extract::Path;
+use axum::http::StatusCode;
+use axum::routing::get;
 use klieg_signaling::{Config, Secret};
 use serde_json::{Value, json};
+use tokio::net::TcpListener;
 
 use crate::harness::{Client, Reply, TestServer, send};
 
@@ -146,6 +154,89 @@ async fn a_product_that_cannot_be_so_is_refused_and_says_why() {
         (422, &json!("invalid_value"))
     );
     server.server.stop().await;
+}
+
+#[tokio::test]
+async fn what_a_host_leaves_out_of_a_product_comes_from_the_shops_catalogue() {
+    let (address, asked) = catalogue().await;
+    let server = TestServer::start_with(|config| {
+        config.catalogue_url = Some(format!("http://{address}/products/{{id}}"));
+    })
+    .await;
+    let token = server.token("Host").await;
+    let room = server.room(&token, json!({ "title": "R" })).await;
+    let shop = Seller::new(&server, &room, &token);
+    assert_eq!(
+        server.get("/api/v1/config", None).await.body["catalogue"],
+        true
+    );
+
+    let tea = shop.add(json!({ "externalId": "tea/1" })).await;
+    assert_eq!(
+        (&tea["name"], &tea["price"], &tea["currency"], &tea["stock"]),
+        (&json!("Tea"), &json!(450), &json!("EUR"), &json!(7))
+    );
+    assert_eq!(tea["imageUrl"], "https://shop.example/tea.png");
+    let path = format!("/{}", tea["id"].as_str().unwrap());
+    let gone = shop.ask("DELETE", &path, Value::Null).await;
+    assert_eq!(gone.status, 204);
+    let mine = shop
+        .add(json!({ "externalId": "tea/1", "name": "My tea", "stock": 1 }))
+        .await;
+    assert_eq!(
+        (&mine["name"], &mine["price"], &mine["stock"]),
+        (&json!("My tea"), &json!(450), &json!(1))
+    );
+    // What it said a moment ago is known, and what is whole needs no catalogue.
+    shop.add(json!({ "externalId": "away", "name": "x", "price": 1, "currency": "EUR" }))
+        .await;
+    assert_eq!(asked.load(Ordering::Relaxed), 1);
+
+    for (id, status, code) in [
+        ("none", 422, "invalid_value"),
+        ("nonsense", 502, "catalogue_away"),
+        ("broken", 502, "catalogue_away"),
+        ("never", 502, "catalogue_away"),
+        // It says nothing of a price.
+        ("free", 422, "invalid_value"),
+    ] {
+        let since = Instant::now();
+        let reply = shop.ask("POST", "", json!({ "externalId": id })).await;
+        assert_eq!(
+            (reply.status, &reply.body["code"]),
+            (status, &json!(code)),
+            "{id}"
+        );
+        assert!(since.elapsed() < Duration::from_secs(10), "{id}");
+    }
+    server.server.stop().await;
+}
+
+/// The catalogue of a shop, and how often it was asked.
+async fn catalogue() -> (SocketAddr, Arc<AtomicU64>) {
+    let asked = Arc::new(AtomicU64::new(0));
+    let counted = Arc::clone(&asked);
+    let product = async move |Path(id): Path<String>| {
+        counted.fetch_add(1, Ordering::Relaxed);
+        match id.as_str() {
+            "tea/1" => {
+                let tea = json!({
+                    "name": "Tea", "price": 450, "currency": "EUR", "stock": 7, "imageUrl": "https://shop.example/tea.png", "leaf": "green",
+                });
+                (StatusCode::OK, tea.to_string())
+            }
+            "free" => (StatusCode::OK, json!({ "name": "Free" }).to_string()),
+            "nonsense" => (StatusCode::OK, "<html>".to_owned()),
+            "broken" => (StatusCode::INTERNAL_SERVER_ERROR, String::new()),
+            "never" => std::future::pending().await,
+            _ => (StatusCode::NOT_FOUND, String::new()),
+        }
+    };
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let router = Router::new().route("/products/{id}", get(product));
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    (address, asked)
 }
 
 #[tokio::test]

@@ -232,6 +232,8 @@ interface components {
     };
     /** What pages must know before anybody signs in. */
     ClientConfig: {
+      /** Whether what is left out of a product comes from a shop's catalogue. */
+      catalogue: boolean;
       /** Whether a name alone is enough to sign in. */
       devSignIn: boolean;
       maxChatLength: number;
@@ -421,6 +423,18 @@ interface components {
       /** @constant */
       t: "mod.review";
     } | {
+      d?: Record<string, never>;
+      /** The answer names it in `re`; without one there is none. */
+      id?: string;
+      /** @constant */
+      t: "room.start";
+    } | {
+      d?: Record<string, never>;
+      /** The answer names it in `re`; without one there is none. */
+      id?: string;
+      /** @constant */
+      t: "room.end";
+    } | {
       d?: components["schemas"]["ProductFeature"];
       /** The answer names it in `re`; without one there is none. */
       id?: string;
@@ -557,7 +571,7 @@ interface components {
      * What went wrong, as programs read it. The names on the wire are those of docs/protocol.md.
      * @enum {string}
      */
-    ErrorCode: "bad_json" | "bad_message" | "unknown_type" | "too_large" | "unauthenticated" | "token_invalid" | "token_expired" | "signature_invalid" | "not_configured" | "credentials_wrong" | "name_taken" | "password_refused" | "forbidden" | "not_found" | "method_not_allowed" | "not_joined" | "already_joined" | "bad_sdp" | "sdp_unusable" | "no_common_codec" | "codec_mismatch" | "layer_unknown" | "unsupported_media_type" | "not_acceptable" | "precondition_required" | "precondition_failed" | "publisher_exists" | "text_empty" | "text_too_long" | "muted" | "banned" | "slow_mode" | "audience_only" | "link_refused" | "word_refused" | "emoji_unknown" | "rate_limited" | "timed_out" | "busy" | "draining" | "unavailable" | "room_over" | "address_refused" | "room_state" | "invalid_value" | "internal";
+    ErrorCode: "bad_json" | "bad_message" | "unknown_type" | "too_large" | "unauthenticated" | "token_invalid" | "token_expired" | "signature_invalid" | "not_configured" | "credentials_wrong" | "name_taken" | "password_refused" | "forbidden" | "not_found" | "method_not_allowed" | "not_joined" | "already_joined" | "bad_sdp" | "sdp_unusable" | "no_common_codec" | "codec_mismatch" | "layer_unknown" | "unsupported_media_type" | "not_acceptable" | "precondition_required" | "precondition_failed" | "publisher_exists" | "text_empty" | "text_too_long" | "muted" | "banned" | "slow_mode" | "audience_only" | "link_refused" | "word_refused" | "emoji_unknown" | "rate_limited" | "timed_out" | "busy" | "draining" | "unavailable" | "catalogue_away" | "room_over" | "address_refused" | "room_state" | "invalid_value" | "internal";
     /** The same event elsewhere. */
     ExternalLink: {
       /** What it is called for people. */
@@ -856,17 +870,20 @@ interface components {
       /** Where it is bought. */
       buyUrl?: string | null;
       /** Three letters (ISO 4217). */
-      currency: string;
+      currency?: string;
       /** What the shop calls it: orders may name it so. */
       externalId?: string | null;
       /** A picture of it. */
       imageUrl?: string | null;
-      /** Its name for people. */
-      name: string;
+      /**
+       * Its name for people. With an `externalId` it may be left out where the server has a catalogue, as price and currency
+       *     may: the shop's are taken, and its picture, stock and all else that is left out.
+       */
+      name?: string;
       /** What it cost before; not less than `price`. */
       originalPrice?: number | null;
       /** What it costs now, in the smallest unit of the currency: cents, whole dong. */
-      price: number;
+      price?: number;
       /** The most that one order may have of it, for viewers to know. */
       quantityLimit?: number | null;
       /** How many there are; orders lower it. Nobody counts where it is left out. */
@@ -881,6 +898,11 @@ interface components {
       clientId?: string | null;
       /** What is asked. */
       text: string;
+    };
+    /** What somebody feels. */
+    NewReaction: {
+      /** One of `reactions` of `GET /config`. */
+      emoji: string;
     };
     /** A room to be created. */
     NewRoom: {
@@ -2146,6 +2168,7 @@ export type NewPassword = components['schemas']['NewPassword'];
 export type NewPoll = components['schemas']['NewPoll'];
 export type NewProduct = components['schemas']['NewProduct'];
 export type NewQuestion = components['schemas']['NewQuestion'];
+export type NewReaction = components['schemas']['NewReaction'];
 export type NewRoom = components['schemas']['NewRoom'];
 export type NewSecret = components['schemas']['NewSecret'];
 export type NewWebhook = components['schemas']['NewWebhook'];

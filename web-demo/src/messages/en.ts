@@ -371,6 +371,8 @@ export const en = {
     buyUrl: 'Address in your shop',
     externalId: 'Id in your shop',
     externalIdHint: 'Orders that your shop reports are matched by it.',
+    catalogueHint: 'With it you may leave the name and the price empty: your shop fills in what is missing.',
+    fromShop: 'automatic',
     optional: 'optional',
     save: 'Save',
     wrongPrice: (fraction: number) => fraction === 0 ? 'A price is a whole number in this currency.' : `A price is a number with at most ${fraction} decimals.`,

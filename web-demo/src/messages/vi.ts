@@ -373,6 +373,8 @@ export const vi: Messages = {
     buyUrl: 'Địa chỉ trong cửa hàng của bạn',
     externalId: 'Mã trong cửa hàng của bạn',
     externalIdHint: 'Các đơn hàng mà cửa hàng báo về được khớp theo mã này.',
+    catalogueHint: 'Có mã này, bạn có thể để trống tên và giá: cửa hàng sẽ điền phần còn thiếu.',
+    fromShop: 'tự động',
     optional: 'không bắt buộc',
     save: 'Lưu',
     wrongPrice: (fraction) => fraction === 0 ? 'Giá theo tiền tệ này là số nguyên.' : `Giá là một số có nhiều nhất ${fraction} chữ số thập phân.`,

@@ -33,7 +33,7 @@ pub(crate) async fn list(
     Ok(Json(shelf.map_err(ApiError::store)?))
 }
 
-/// Adds a product behind the others.
+/// Adds a product behind the others. What is left out of it comes from the shop's catalogue, where the server has one.
 #[utoipa::path(post, path = "/rooms/{id}/products", tag = "products", params(RoomInPath, IdempotencyKey),
     request_body = NewProduct,
     responses((status = 201, body = Product)), security(("bearer" = [])))]
@@ -46,6 +46,7 @@ pub(crate) async fn add(
 ) -> Result<Response, ApiError> {
     let (record, identity) = enter(&app, bearer, &room).await?;
     let creation = creation_key(&headers, &identity, &format!("product {room} {new:?}"))?;
+    let new = app.catalogue.complete(new).await?;
     let (product, rooms) = (new.check()?, Arc::clone(&app.rooms));
     let add = move |id: String| async move {
         let product = Product {

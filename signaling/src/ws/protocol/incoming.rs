@@ -44,6 +44,8 @@ pub(crate) enum ClientMessage {
     Poll(PollMessage),
     Question(QuestionMessage),
     LikeToggle,
+    RoomStart,
+    RoomEnd,
     ReactionSend(ReactionSend),
     Stats,
 }
@@ -349,6 +351,8 @@ fn content(t: &str, d: &str) -> Result<ClientMessage, ApiError> {
         "question.vote" => ClientMessage::Question(QuestionMessage::Vote(parse(d)?)),
         "question.answer" => ClientMessage::Question(QuestionMessage::Answer(parse(d)?)),
         "question.remove" => ClientMessage::Question(QuestionMessage::Remove(parse(d)?)),
+        "room.start" => empty(d, ClientMessage::RoomStart)?,
+        "room.end" => empty(d, ClientMessage::RoomEnd)?,
         "like.toggle" => empty(d, ClientMessage::LikeToggle)?,
         "reaction.send" => ClientMessage::ReactionSend(parse(d)?),
         "stats" => empty(d, ClientMessage::Stats)?,

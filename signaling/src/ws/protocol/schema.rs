@@ -91,6 +91,8 @@ fn ruled(side: Side) -> Side {
         .says::<Slow>("mod.slow")
         .says::<Role>("mod.role")
         .says::<Review>("mod.review")
+        .calls("room.start")
+        .calls("room.end")
         .says::<Feature>("product.feature")
         .says::<NewPoll>("poll.open")
         .says::<ClosePoll>("poll.close")
