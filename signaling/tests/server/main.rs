@@ -49,6 +49,8 @@ mod addresses;
 
 mod shop;
 
+mod thumbnails;
+
 mod frames;
 
 mod audience;

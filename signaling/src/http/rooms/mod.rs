@@ -26,6 +26,8 @@ pub(crate) mod products;
 
 pub(crate) mod like;
 
+pub(crate) mod thumbnail;
+
 pub(crate) mod floor;
 
 pub(crate) mod analytics;
