@@ -85,19 +85,10 @@ fn api(app: &Arc<App>) -> Router<Arc<App>> {
         .route("/rooms/{id}/viewers", get(people::viewers))
         .route("/rooms/{id}/kicks", post(people::kick))
         .route(
-            "/rooms/{id}/like",
-            get(like::show).put(like::like).delete(like::unlike),
-        )
-        .route(
             "/rooms/{id}/thumbnail",
             get(thumbnail::show).post(thumbnail::send),
         )
-        .route("/rooms/{id}/chat", get(chat::list).post(chat::say))
-        .route("/rooms/{id}/chat/{message}", delete(chat::delete))
-        .route(
-            "/rooms/{id}/chat/{message}/pin",
-            put(chat::pin).delete(chat::unpin),
-        )
+        .merge(talk())
         .merge(order())
         .merge(shop())
         .merge(polls())
@@ -139,6 +130,21 @@ fn administration() -> Router<Arc<App>> {
         .route(
             "/admin/drain",
             post(admin::drain).delete(admin::take_back_drain),
+        )
+}
+
+/// What people say in rooms, and of them.
+fn talk() -> Router<Arc<App>> {
+    Router::new()
+        .route(
+            "/rooms/{id}/like",
+            get(like::show).put(like::like).delete(like::unlike),
+        )
+        .route("/rooms/{id}/chat", get(chat::list).post(chat::say))
+        .route("/rooms/{id}/chat/{message}", delete(chat::delete))
+        .route(
+            "/rooms/{id}/chat/{message}/pin",
+            put(chat::pin).delete(chat::unpin),
         )
 }
 

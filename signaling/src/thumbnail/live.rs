@@ -50,6 +50,8 @@ impl LivePictures {
         let taken = self.with(room, |entry| Arc::clone(&entry.taken));
         let mut taken = taken.lock().await;
         if taken.asked.is_none_or(|at| at.elapsed() >= BETWEEN) {
+            // Before it is waited for: who asks and goes away has it asked for no more often.
+            taken.asked = Some(Instant::now());
             let is_old = |made: &Made| made.0.elapsed() >= OLD;
             let needs_one = taken.picture.as_ref().is_none_or(is_old);
             let still = if needs_one {
@@ -57,10 +59,8 @@ impl LivePictures {
             } else {
                 ask(StillWish::Cached).await
             };
-            let now = Instant::now();
-            taken.asked = Some(now);
             if let Some(picture) = still.as_ref().and_then(Picture::of_still) {
-                taken.picture = Some(Made(now, picture));
+                taken.picture = Some(Made(Instant::now(), picture));
             }
         }
         taken.picture.as_ref().and_then(Made::current)
