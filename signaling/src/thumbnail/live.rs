@@ -215,7 +215,7 @@ mod tests {
         assert_eq!(asked.borrow().len(), 2, "another room");
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn a_keyframe_that_is_not_there_is_waited_for() {
         let pictures = LivePictures::default();
         let asked = RefCell::new(0);
