@@ -85,7 +85,7 @@ fn fits(side: u32) -> bool {
 }
 
 /// Bytes of a picture that is sent.
-pub(crate) const MAX_BYTES: usize = 256 * 1024;
+const MAX_BYTES: usize = 256 * 1024;
 
 /// Pixels on each side of it.
 const MAX_SIDE: u32 = 1280;
