@@ -10,7 +10,7 @@ use core_affinity::CoreId;
 use klieg_sfu_core::node::{Node, NodeConfig};
 use klieg_sfu_core::publisher::WallTime;
 use klieg_sfu_core::transport::Identity;
-use klieg_sfu_core::{Command, Event, Fingerprint, ShardIndex};
+use klieg_sfu_core::{Command, Event, Fingerprint, RoomKey, ShardIndex, Still, StillWish};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::config::{Config, Offload, StartError};
@@ -134,6 +134,18 @@ impl Handle {
             permit.send(Input::Command(command.clone()));
         }
         Ok(())
+    }
+
+    /// Returns a copy of the last keyframe of a room's smallest layer; `None` where there is none, where its coding is no
+    /// picture without a decoder, and where a shard is too far behind to be asked.
+    pub async fn still(&self, room: RoomKey, wish: StillWish) -> Option<Still> {
+        let (reply, mut answers) = mpsc::channel(1);
+        for shard in &self.shards {
+            let _ = shard.try_send(Input::Still(room, wish, reply.clone()));
+        }
+        // Once all have dropped theirs, nobody has one.
+        drop(reply);
+        answers.recv().await
     }
 
     /// Returns the addresses that peers are to send to.

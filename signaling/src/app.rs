@@ -23,6 +23,7 @@ use crate::metrics::Metrics;
 use crate::room::{Rooms, Seat, Turns, raised};
 use crate::shop::NewOrder;
 use crate::store::{Membership, RoomRecord, Stores};
+use crate::thumbnail::LivePictures;
 use crate::time::Timestamp;
 use crate::wish::Resources;
 
@@ -45,6 +46,8 @@ pub(crate) struct App {
     pub(crate) figures: Recent,
     pub(crate) rooms: Arc<Rooms>,
     pub(crate) media: Arc<Media>,
+    /// What rooms on air show, for lists.
+    pub(crate) pictures: LivePictures,
     /// Sessions that were made over HTTP.
     pub(crate) resources: Arc<Resources>,
     pub(crate) ice: Arc<IceServers>,

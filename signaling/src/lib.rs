@@ -40,6 +40,8 @@ mod webhook;
 #[cfg(feature = "kafka")]
 mod kafka;
 
+mod thumbnail;
+
 mod media;
 
 mod relay;

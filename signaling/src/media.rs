@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use dashmap::DashMap;
-use klieg_sfu::{Command, Event, Handle, PeerId};
+use klieg_sfu::{Command, Event, Handle, PeerId, RoomKey, Still, StillWish};
 use prometheus::IntCounter;
 use tokio::sync::mpsc;
 use tokio::time::MissedTickBehavior;
@@ -97,6 +97,12 @@ impl Media {
         Ok(())
     }
 
+    /// Returns a copy of a room's last keyframe; `None` where there is none, or no answer in time.
+    pub(crate) async fn still(&self, room: RoomKey, wish: StillWish) -> Option<Still> {
+        let still = self.handle.still(room, wish);
+        tokio::time::timeout(ANSWER, still).await.ok().flatten()
+    }
+
     /// Shows a peer out, whether it was ever let in or not.
     pub(crate) fn remove(&self, peer: PeerId) {
         self.routes.remove(&peer);
@@ -176,6 +182,9 @@ impl Media {
         }
     }
 }
+
+/// A shard that has so much to do has nothing to spare for pictures.
+const ANSWER: Duration = Duration::from_millis(500);
 
 /// A shard that was too far behind has caught up by then.
 const RETRY_EVERY: Duration = Duration::from_millis(100);

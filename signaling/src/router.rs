@@ -19,7 +19,7 @@ use crate::http::query::refuse_unknown;
 use crate::http::request::name_and_time;
 use crate::http::rooms::{
     analytics, audit, chat, edit, floor, helpers, join, life, like, lists, moderation, people,
-    products, react,
+    products, react, thumbnail,
 };
 use crate::http::webhooks::{deliveries, endpoints};
 use crate::http::{
@@ -85,16 +85,10 @@ fn api(app: &Arc<App>) -> Router<Arc<App>> {
         .route("/rooms/{id}/viewers", get(people::viewers))
         .route("/rooms/{id}/kicks", post(people::kick))
         .route(
-            "/rooms/{id}/like",
-            get(like::show).put(like::like).delete(like::unlike),
+            "/rooms/{id}/thumbnail",
+            get(thumbnail::show).post(thumbnail::send),
         )
-        .route("/rooms/{id}/reactions", post(react::react))
-        .route("/rooms/{id}/chat", get(chat::list).post(chat::say))
-        .route("/rooms/{id}/chat/{message}", delete(chat::delete))
-        .route(
-            "/rooms/{id}/chat/{message}/pin",
-            put(chat::pin).delete(chat::unpin),
-        )
+        .merge(talk())
         .merge(order())
         .merge(shop())
         .merge(polls())
@@ -120,7 +114,11 @@ fn api(app: &Arc<App>) -> Router<Arc<App>> {
                 Method::DELETE,
             ],
         ))
-        .layer(never_stored())
+        // All but pictures, which say for how long.
+        .layer(SetResponseHeaderLayer::if_not_present(
+            header::CACHE_CONTROL,
+            NOT_STORED,
+        ))
 }
 
 /// What those use who look after the server.
@@ -132,6 +130,22 @@ fn administration() -> Router<Arc<App>> {
         .route(
             "/admin/drain",
             post(admin::drain).delete(admin::take_back_drain),
+        )
+}
+
+/// What people say in rooms, and of them.
+fn talk() -> Router<Arc<App>> {
+    Router::new()
+        .route(
+            "/rooms/{id}/like",
+            get(like::show).put(like::like).delete(like::unlike),
+        )
+        .route("/rooms/{id}/reactions", post(react::react))
+        .route("/rooms/{id}/chat", get(chat::list).post(chat::say))
+        .route("/rooms/{id}/chat/{message}", delete(chat::delete))
+        .route(
+            "/rooms/{id}/chat/{message}/pin",
+            put(chat::pin).delete(chat::unpin),
         )
 }
 
@@ -314,8 +328,10 @@ async fn note_refusal(State(app): State<Arc<App>>, response: Response) -> Respon
 }
 
 fn never_stored() -> SetResponseHeaderLayer<HeaderValue> {
-    SetResponseHeaderLayer::overriding(header::CACHE_CONTROL, HeaderValue::from_static("no-store"))
+    SetResponseHeaderLayer::overriding(header::CACHE_CONTROL, NOT_STORED)
 }
+
+const NOT_STORED: HeaderValue = HeaderValue::from_static("no-store");
 
 /// Says in every answer of some addresses, those to `OPTIONS` included, what they take.
 fn announce(name: &'static str, media_type: &'static str) -> SetResponseHeaderLayer<HeaderValue> {

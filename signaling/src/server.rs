@@ -30,6 +30,7 @@ use crate::media::Media;
 use crate::metrics::Metrics;
 use crate::room::{Context, Rooms, Turns, end_revoked, keep_up, watch_expelled};
 use crate::store::{self, RoomRecord, RoomStatus, StoreError, Stores, User};
+use crate::thumbnail::LivePictures;
 use crate::time::Timestamp;
 use crate::webhook::{Dispatcher, keep_log};
 use crate::wish::{Resources, end_signed_out};
@@ -157,6 +158,7 @@ impl Server {
             stores,
             rooms,
             media,
+            pictures: LivePictures::default(),
             ice,
             regions,
             metrics,

@@ -70,6 +70,8 @@ export interface ChromiumTab extends Tab {
   /** Asks for a scheme, and for nothing that moves. */
   dress(scheme: Scheme): Promise<void>;
   press(key: string): Promise<void>;
+  /** Has the page run as if the processor were so many times slower. */
+  slow(times: number): Promise<void>;
   /** Counts what the page holds, after a collection of what it does not. */
   holds(): Promise<Held>;
   /** Runs a program in the page, whatever the page's policy for scripts is; returns what it ends with. */
@@ -185,6 +187,11 @@ function chromiumTab(context: ChromiumContext, name: string): ChromiumTab {
     again: async (other) => chromiumTab(context, other),
     dress: async (colorScheme) => (await current()).emulateMedia({ colorScheme, reducedMotion: 'reduce' }),
     press: async (key) => (await current()).keyboard.press(key),
+    async slow(rate) {
+      // For as long as the session lasts, which is the page's.
+      const session = await context.newCDPSession(await current());
+      await session.send('Emulation.setCPUThrottlingRate', { rate });
+    },
     async holds() {
       const session = await context.newCDPSession(await current());
       await session.send('HeapProfiler.collectGarbage');

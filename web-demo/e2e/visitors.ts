@@ -30,6 +30,7 @@ export async function prepareCamera(host: Tab): Promise<void> {
 
 export async function goLive(host: Tab): Promise<void> {
   await host.click('[data-test=go-live]:not(:disabled)');
+  await host.click('[data-test=go-now]');
   await isLive(host);
 }
 

@@ -6,7 +6,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-pub use crate::event::{DisconnectReason, Event, RECEPTION_LAPSES};
+pub use crate::codec::Resolution;
+pub use crate::event::{DisconnectReason, Event, RECEPTION_LAPSES, Still, StillWish};
 pub use crate::framed::ConnectionId;
 
 /// Names a peer for as long as the process lives; chosen by the caller, never reused.

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use crate::command::{Format, LayerInfo, Limit, PeerId, RoomKey};
+use crate::codec::Resolution;
+use crate::command::{Codec, Format, LayerInfo, Limit, PeerId, RoomKey};
 
 /// What the forwarding unit reports.
 #[derive(Clone, Debug, PartialEq)]
@@ -99,4 +100,39 @@ pub enum DisconnectReason {
     HandshakeFailed,
     /// The certificate is not one of those announced.
     FingerprintMismatch,
+}
+
+/// A copy of one keyframe, for who shows it as a picture that stands still.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Still {
+    /// What it is coded in; only codings of which a whole keyframe is a picture by itself.
+    pub codec: Codec,
+    /// How large it says that it is.
+    pub size: Resolution,
+    /// The whole frame, as an encoder hands it out; at most [`Still::MAX_BYTES`].
+    pub frame: Vec<u8>,
+}
+
+impl Still {
+    /// A keyframe with more bytes is not copied: what waits for it is a small picture.
+    pub const MAX_BYTES: usize = 256 * 1024;
+}
+
+impl std::fmt::Debug for Still {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Still")
+            .field("codec", &self.codec)
+            .field("size", &self.size)
+            .field("frame_bytes", &self.frame.len())
+            .finish()
+    }
+}
+
+/// Which keyframe is wanted as a still picture.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StillWish {
+    /// One that is cached; where there is none the publisher is left in peace.
+    Cached,
+    /// The same; where there is none the publisher is asked, so that there is one soon.
+    Asked,
 }

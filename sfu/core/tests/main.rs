@@ -22,6 +22,8 @@ mod interop;
 
 mod joins;
 
+mod stills;
+
 mod simulcast;
 
 mod layers;

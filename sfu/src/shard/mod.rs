@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use klieg_sfu_core::node::{Node, PeerHandshake, Transmit};
 use klieg_sfu_core::relay::ShardMessage;
 use klieg_sfu_core::transport::{HandshakeDone, HandshakeJob};
-use klieg_sfu_core::{Command, Event};
+use klieg_sfu_core::{Command, Event, RoomKey, Still, StillWish};
 use tokio::sync::mpsc;
 
 use crate::config::Offload;
@@ -52,6 +52,8 @@ pub(crate) enum Input {
     Handshake(PeerHandshake<HandshakeDone>),
     /// From the lobby, or from the shard that was given it first.
     Connection(Box<Incoming>),
+    /// Somebody wants a room's last keyframe. Who has the room's publisher answers; the others drop the way back.
+    Still(RoomKey, StillWish, mpsc::Sender<Still>),
     /// The server stops: every peer is shown out and the thread ends.
     Stop,
 }
@@ -252,6 +254,12 @@ impl Shard {
             Input::Message(message) => self.node.handle_message(now, message),
             Input::Handshake(done) => self.node.handle_handshake(now, done),
             Input::Connection(incoming) => self.take_connection(now, incoming),
+            Input::Still(room, wish, reply) => {
+                if let Some(still) = self.node.still(now, room, wish) {
+                    // Fails only where nobody waits any more.
+                    let _ = reply.try_send(still);
+                }
+            }
             Input::Stop => self.stop(),
         }
     }

@@ -39,6 +39,17 @@ impl<T: DeserializeOwned + PartialSchema, S: Send + Sync> OptionalFromRequest<S>
     }
 }
 
+/// A body as it came, of any kind.
+pub(crate) struct Upload(pub(crate) Bytes);
+
+impl<S: Send + Sync> FromRequest<S> for Upload {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
+        read_whole(request, state).await.map(Self)
+    }
+}
+
 fn check_kind(headers: &HeaderMap) -> Result<(), ApiError> {
     if is_json(headers) {
         return Ok(());

@@ -12,7 +12,7 @@ use utoipa::{Modify, OpenApi, ToSchema};
 
 use super::rooms::{
     analytics, audit, chat, edit, floor, helpers, join, life, like, lists, moderation, people,
-    products, react,
+    products, react, thumbnail,
 };
 use super::webhooks::{deliveries, endpoints};
 use super::{accounts, admin, dashboard, hooks, ingest};
@@ -37,6 +37,7 @@ use crate::store::RoomOrder;
         moderation::resolve,
         products::list, products::add, products::edit, products::remove, products::feature, products::withdraw,
         products::arrange, hooks::order, like::show, like::like, like::unlike, react::react,
+        thumbnail::show, thumbnail::send,
         floor::polls, floor::open_poll, floor::close_poll, floor::vote_poll, floor::questions, floor::ask,
         endpoints::list, endpoints::add, endpoints::show, endpoints::change, endpoints::remove, endpoints::rotate,
         endpoints::test, deliveries::list, deliveries::show, deliveries::replay, deliveries::replay_all,

@@ -292,7 +292,7 @@ impl Rooms {
     }
 
     /// Returns the way to a room that is in memory.
-    pub(super) fn here(&self, id: &RoomId) -> Option<RoomHandle> {
+    pub(crate) fn here(&self, id: &RoomId) -> Option<RoomHandle> {
         let room = self.open.get(id).map(|room| room.clone());
         room.filter(|room| !room.is_closed())
     }

@@ -6,6 +6,8 @@ mod room;
 
 mod creation;
 
+mod thumbnail;
+
 mod list;
 
 mod journal;
@@ -74,6 +76,7 @@ pub(crate) use room::{
     Created, Document, ExternalLink, Quality, RoomRecord, RoomStatus, RoomStore, Totals, Visibility,
 };
 pub(crate) use shop::{Ordered, ProductName, ShopStore};
+pub(crate) use thumbnail::ThumbnailStore;
 pub(crate) use upkeep::UpkeepStore;
 pub(crate) use user::{User, UserStore};
 pub(crate) use webhook::{
@@ -93,6 +96,8 @@ pub(crate) struct Stores {
     pub rooms: Arc<dyn RoomStore>,
     /// What was created within them, and under which keys.
     pub creations: Arc<dyn CreationStore>,
+    /// The pictures that their owners gave them.
+    pub thumbnails: Arc<dyn ThumbnailStore>,
     /// What happened in rooms, chat included.
     pub journal: Arc<dyn JournalStore>,
     /// What those who keep order left behind.

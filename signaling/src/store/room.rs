@@ -163,6 +163,8 @@ pub(crate) struct RoomRecord {
     pub owner: User,
     /// Rises with every change of what the owner wrote.
     pub version: u64,
+    /// When its owner gave it a picture; `None`: it has none.
+    pub thumbnail_at: Option<Timestamp>,
     /// Where it is in its life.
     pub status: RoomStatus,
     /// When it was created.
@@ -227,6 +229,7 @@ impl RoomRecord {
             reusable: false,
             owner,
             version: 1,
+            thumbnail_at: None,
             status: RoomStatus::Scheduled,
             created_at: now,
             scheduled_at: None,

@@ -183,6 +183,8 @@ pub(crate) struct Reply {
     pub(crate) headers: HeaderMap,
     /// JSON, or the text of what is no JSON.
     pub(crate) body: Value,
+    /// The same as it came.
+    pub(crate) bytes: Bytes,
 }
 
 pub(crate) async fn call(
@@ -229,6 +231,7 @@ pub(crate) async fn try_send(
         status: head.status.as_u16(),
         headers: head.headers,
         body,
+        bytes,
     })
 }
 

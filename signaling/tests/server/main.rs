@@ -51,6 +51,8 @@ mod addresses;
 
 mod shop;
 
+mod thumbnails;
+
 mod frames;
 
 mod audience;

@@ -7,6 +7,7 @@ use klieg_signaling::{AccountRole, Role, VideoGrants};
 use serde_json::{Value, json};
 
 use crate::harness::{Reply, TestServer, api_token, call, offer};
+use crate::thumbnails;
 use crate::wish::{self, SDP, watching};
 
 /// What a route or message is for.
@@ -218,6 +219,8 @@ const ROUTES: &[Route] = &[
         r#"{"ids":[]}"#,
     ),
     ("POST", "/hooks/orders", Nothing, "{}"),
+    ("GET", "/rooms/{id}/thumbnail", Room(Action::Watch), ""),
+    ("POST", "/rooms/{id}/thumbnail", Room(Action::Manage), "GIF"),
     ("GET", "/rooms/{id}/like", Room(Action::Watch), ""),
     ("PUT", "/rooms/{id}/like", Room(Action::React), ""),
     ("DELETE", "/rooms/{id}/like", Room(Action::React), ""),
@@ -429,6 +432,8 @@ async fn every_cell_of_the_table_is_what_the_server_does() {
                 "title": "R", "visibility": visibility, "allowGuestChat": guests_speak,
             });
             let room = server.room(&owner, body).await;
+            // There is something to look at.
+            thumbnails::give(&server, &room, &owner).await;
             let setting = Setting {
                 open: visibility != "private",
                 guests_speak,

@@ -115,12 +115,13 @@ async fn ask(stream: TlsStream<TcpStream>, request: Request<Full<Bytes>>) -> Rep
     tokio::spawn(connection);
     let response = sender.send_request(request).await.unwrap();
     let (head, body) = response.into_parts();
-    let text = body.collect().await.unwrap().to_bytes();
-    let text = String::from_utf8_lossy(&text).into_owned();
+    let bytes = body.collect().await.unwrap().to_bytes();
+    let text = String::from_utf8_lossy(&bytes).into_owned();
     Reply {
         status: head.status.as_u16(),
         headers: head.headers,
         body: serde_json::from_str(&text).unwrap_or(Value::String(text)),
+        bytes,
     }
 }
 

@@ -107,6 +107,14 @@ export class Api {
     return this.request('PATCH', `rooms/${encodeURIComponent(id)}`, patch);
   }
 
+  /**
+   * Gives a room a picture, of JPEG, PNG or WebP, in place of the one before; for its owner. `live`: what it shows at present, kept for two
+   * minutes; for codings of which the server makes no picture itself, which are all but VP8.
+   */
+  sendThumbnail(id: string, picture: Blob, live = false): Promise<void> {
+    return this.request('POST', `rooms/${encodeURIComponent(id)}/thumbnail${live ? '?live=true' : ''}`, picture);
+  }
+
   /** Where encoders publish into a room; for its owner. */
   ingest(id: string): Promise<Ingest> {
     return this.request('GET', `rooms/${encodeURIComponent(id)}/ingest`);
@@ -237,8 +245,9 @@ export class Api {
     if (bearer !== undefined) headers['authorization'] = `Bearer ${bearer}`;
     const init: RequestInit = { method, headers, signal: AbortSignal.timeout(ANSWER_WITHIN_MS) };
     if (body !== undefined) {
-      headers['content-type'] = 'application/json';
-      init.body = JSON.stringify(body);
+      const isBlob = body instanceof Blob;
+      headers['content-type'] = isBlob ? body.type : 'application/json';
+      init.body = isBlob ? body : JSON.stringify(body);
     }
     let response: Response;
     try {

@@ -13,8 +13,8 @@ export type {
 /** Name of the WebSocket subprotocol. */
 export const SUBPROTOCOL = 'klieg.v1';
 
-/** A room as lists and snapshots show it; the numbers are only in lists, and the summary is there once an event is over, until the next is on air. */
-export type RoomInfo = RoomView & Partial<Pick<Room, 'viewerCount' | 'summary'>>;
+/** A room as lists and snapshots show it; the numbers and the address of a picture are only in lists, and the summary is there once an event is over, until the next is on air. */
+export type RoomInfo = RoomView & Partial<Pick<Room, 'viewerCount' | 'summary' | 'thumbnailUrl'>>;
 
 /**
  * What happened while a frame was captured. A `Room` tells of it when that frame is shown: at once where there is no

@@ -1386,6 +1386,8 @@ interface components {
       status: components["schemas"]["RoomStatus"];
       /** Once it is over. */
       summary?: components["schemas"]["Summary"];
+      /** Where a picture of it is, on this server: of what it shows while it is on air, else the one that its owner gave it. */
+      thumbnailUrl?: string;
       /** Its name for people. */
       title: string;
       /** Viewing sessions that are open. */

@@ -75,6 +75,23 @@ pub fn resolution(codec: Codec, payload: &[u8]) -> Option<Resolution> {
     }
 }
 
+/// Returns the whole keyframe that payloads carry, at most `most` bytes, where it is a picture by itself, and how large that
+/// is. Of other codings no picture can be made without a decoder.
+pub(crate) fn still(
+    codec: Codec,
+    payloads: &[&[u8]],
+    most: usize,
+) -> Option<(Resolution, Vec<u8>)> {
+    match codec {
+        Codec::Vp8 => {
+            let size = vp8::resolution(payloads.first()?)?;
+            let frame = vp8::whole(payloads, most)?;
+            (size.width > 0 && size.height > 0).then_some((size, frame))
+        }
+        Codec::Opus | Codec::Vp9 | Codec::H264 | Codec::Av1 => None,
+    }
+}
+
 /// Returns the numbers of the picture, where the coding has them in each packet.
 pub fn picture(codec: Codec, payload: &[u8]) -> Option<Picture> {
     match codec {
@@ -110,6 +127,8 @@ mod tests {
         for codec in CODECS {
             starts_keyframe(codec, payload);
             resolution(codec, payload);
+            still(codec, &[payload, payload], 100);
+            still(codec, &[payload], 100);
             let mut scaling = Scaling::default();
             if let Some(scale) = scale(codec, payload, &mut scaling) {
                 assert!(scale.needed.contains(scale.tier));

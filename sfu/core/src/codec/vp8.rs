@@ -52,6 +52,37 @@ pub(super) fn scale(payload: &[u8], scaling: &mut Scaling) -> Option<Scale> {
     })
 }
 
+/// Puts a keyframe together from the payloads that carry it, in their order; `None` where that is no whole frame that a
+/// decoder would show, or more than `most` bytes.
+pub(super) fn whole(payloads: &[&[u8]], most: usize) -> Option<Vec<u8>> {
+    let mut bytes = Vec::new();
+    for (index, payload) in payloads.iter().enumerate() {
+        let starts = starts_frame(*payload.first()?);
+        let part = payload.get(descriptor(payload)?.len..)?;
+        if starts != (index == 0) || bytes.len() + part.len() > most {
+            return None;
+        }
+        bytes.extend_from_slice(part);
+    }
+    is_shown(&bytes).then_some(bytes)
+}
+
+/// Returns whether these are the bytes of a keyframe of a known version that is meant to be shown, as far as its header
+/// and its first partition (RFC 6386, section 9.1).
+fn is_shown(frame: &[u8]) -> bool {
+    let Some(&[tag, second, third, 0x9d, 0x01, 0x2a, ..]) = frame.first_chunk::<10>() else {
+        return false;
+    };
+    let tag = u32::from_le_bytes([tag, second, third, 0]);
+    let (is_inter, version, is_shown) = (tag & 1 != 0, (tag >> 1) & 7, (tag >> 4) & 1 != 0);
+    let first_partition = usize::try_from(tag >> 5).unwrap_or(usize::MAX);
+    let rest = frame.len() - HEADER_LEN;
+    !is_inter && version <= 3 && is_shown && first_partition <= rest
+}
+
+/// Bytes of a keyframe before its first partition.
+const HEADER_LEN: usize = 10;
+
 /// Where the parts of a descriptor are.
 #[derive(Clone, Copy, Debug)]
 struct Descriptor {
@@ -141,6 +172,44 @@ mod tests {
         assert_eq!(at(&[0x00]), None, "the middle of a partition");
         assert_eq!(resolution(&[&[0x10, 0x51], &frame[1..]].concat()), None);
         assert_eq!(resolution(&[&[0x10], &frame[..9]].concat()), None);
+    }
+
+    /// A keyframe of 640 by 360 that is shown, with a first partition of three bytes and one byte behind it.
+    const KEYFRAME: [u8; 14] = [
+        0x70, 0, 0, 0x9d, 0x01, 0x2a, 0x80, 0x02, 0x68, 0x01, 1, 2, 3, 4,
+    ];
+
+    #[test]
+    fn a_keyframe_is_put_together_from_its_packets() {
+        let first = [&[0x90, 0x80, 0x01][..], &KEYFRAME[..11]].concat();
+        let second = [&[0x80, 0x80, 0x01][..], &KEYFRAME[11..]].concat();
+        assert_eq!(whole(&[&first, &second], 14).unwrap(), KEYFRAME);
+        assert_eq!(whole(&[&first, &second], 13), None, "too large");
+        assert_eq!(whole(&[&first], 14), None, "its first partition is cut");
+        assert_eq!(whole(&[&second, &first], 14), None, "in another order");
+        assert_eq!(whole(&[&first, &first], 28), None, "two frames");
+        assert_eq!(whole(&[&first, &[]], 14), None);
+        assert_eq!(whole(&[], 14), None);
+    }
+
+    #[test]
+    fn what_is_no_keyframe_to_be_shown_is_none() {
+        for (at, value, why) in [
+            (0, 0x71, "an interframe"),
+            (0, 0x60, "not shown"),
+            (0, 0x78, "an unknown version"),
+            (0, 0xb0, "a first partition that is longer than the frame"),
+            (2, 0xff, "the same by far"),
+            (3, 0x9c, "no start code"),
+        ] {
+            let mut frame = KEYFRAME;
+            frame[at] = value;
+            assert_eq!(whole(&[&[&[0x10], &frame[..]].concat()], 99), None, "{why}");
+        }
+        for len in 0..KEYFRAME.len() - 1 {
+            let cut = [&[0x10], &KEYFRAME[..len]].concat();
+            assert_eq!(whole(&[&cut], 99), None, "{len} bytes");
+        }
     }
 
     #[test]

@@ -29,6 +29,8 @@ mod outlet;
 
 mod ready;
 
+mod still;
+
 mod timers;
 
 mod route;

@@ -131,6 +131,24 @@ impl Cache {
         bursts
     }
 
+    /// Returns the payloads of a source's newest keyframe, in their order; `None` while one of its packets is missing.
+    pub(crate) fn keyframe(&self, source: SourceId) -> Option<Vec<&[u8]>> {
+        let first = self.keyframe?;
+        let mut payloads = Vec::new();
+        // Ends where the cache does: beyond it nothing is found.
+        for seq in (first.seq.0..).map(SeqNo) {
+            let (burst, packet) = self.find(source, seq)?;
+            if packet.timestamp != first.timestamp {
+                return None;
+            }
+            payloads.push(burst.payload(packet));
+            if packet.marker {
+                return Some(payloads);
+            }
+        }
+        None
+    }
+
     /// Finds a packet of a source, unless it is missing or too old.
     pub(crate) fn find(&self, source: SourceId, seq: SeqNo) -> Option<(&Burst, &MediaPacket)> {
         let (burst, index) = self.get(seq).filter(|_| self.source == Some(source))?;
@@ -230,7 +248,12 @@ mod tests {
 
     /// Keeps a burst of one packet that came `ms` after the start.
     fn keep(cache: &mut Cache, (start, ms): (Instant, u64), seq: u64, keyframe: bool) {
-        let packet = MediaPacket {
+        let arrived = start + Duration::from_millis(ms);
+        cache.insert(&burst(arrived, packet(seq, keyframe)));
+    }
+
+    fn packet(seq: u64, keyframe: bool) -> MediaPacket {
+        MediaPacket {
             seq: SeqNo(seq),
             timestamp: seq * 3000,
             marker: true,
@@ -242,8 +265,11 @@ mod tests {
             redundancy: 0,
             descriptor: None,
             captured_len: 0,
-        };
-        cache.insert(&Arc::new(Burst {
+        }
+    }
+
+    fn burst(arrived: Instant, packet: MediaPacket) -> Arc<Burst> {
+        Arc::new(Burst {
             room: RoomKey(1),
             source: source(1),
             layer: 0,
@@ -252,10 +278,10 @@ mod tests {
                 profile: 0,
                 packetization_mode: 0,
             },
-            arrived: start + Duration::from_millis(ms),
+            arrived,
             packets: vec![packet],
             bytes: vec![0; 4],
-        }));
+        })
     }
 
     fn kept(cache: &Cache) -> usize {
@@ -317,6 +343,35 @@ mod tests {
         assert!(cache.find(source(1), SeqNo(70_400)).is_some());
         let now = start + Duration::from_millis(8010);
         assert_eq!(cache.joinable(now), Some((source(1), SeqNo(70_400))));
+    }
+
+    #[test]
+    fn a_keyframe_is_found_once_all_its_packets_are_there() {
+        let start = Instant::now();
+        let mut cache = Cache::default();
+        assert_eq!(cache.keyframe(source(1)), None);
+        let part = |seq: u64, marker: bool| MediaPacket {
+            marker,
+            timestamp: 3000,
+            ..packet(seq, seq == 70_000)
+        };
+        cache.insert(&burst(start, part(70_000, false)));
+        cache.insert(&burst(start, part(70_002, true)));
+        assert_eq!(cache.keyframe(source(1)), None, "one is missing");
+        cache.insert(&burst(start, part(70_001, false)));
+        keep(&mut cache, (start, 10), 70_003, false);
+        assert_eq!(cache.keyframe(source(1)).unwrap(), [&[0; 4][..]; 3]);
+        assert_eq!(cache.keyframe(source(2)), None, "of somebody else");
+        // The next one begins, and its second packet is of another frame.
+        cache.insert(&burst(
+            start,
+            MediaPacket {
+                marker: false,
+                ..packet(70_004, true)
+            },
+        ));
+        keep(&mut cache, (start, 20), 70_005, false);
+        assert_eq!(cache.keyframe(source(1)), None, "its end is missing");
     }
 
     #[test]

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::codec::Tier;
-use crate::command::{Format, Kind, LayerInfo, ShardIndex};
+use crate::command::{Format, Kind, LayerInfo, ShardIndex, Still};
 use crate::congestion::rate::Bitrate;
 use crate::node::peers::PeerIndex;
 use crate::publisher::cache::Cache;
@@ -326,6 +326,16 @@ impl Room {
     /// Returns the cache of sound, or of a layer of the picture.
     pub(crate) fn cache(&self, kind: Kind, layer: u8) -> Option<&Cache> {
         Some(&self.stream(kind, layer)?.cache)
+    }
+
+    /// Returns the smallest layer of the picture that sends, and a copy of its newest keyframe, if there is one and it is a
+    /// picture by itself. Of a publisher that does not count any more there is none.
+    pub(crate) fn still(&self) -> (u8, Option<Still>) {
+        let smallest = self.layers.iter().rev().find(|info| info.active);
+        let layer = smallest.map_or(0, |info| info.stream);
+        let stream = self.stream(Kind::Video, layer);
+        let stream = stream.filter(|it| it.source.is_some_and(|(source, _)| self.hears(source)));
+        (layer, stream.and_then(Stream::still))
     }
 
     /// Returns what is cached of each layer since its last keyframe.

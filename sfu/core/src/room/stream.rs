@@ -1,6 +1,7 @@
 //! What a room gets of its sound, or of one layer of its picture: its source, its clock, its rate, its last packets.
 
-use crate::command::Format;
+use crate::codec;
+use crate::command::{Format, Still};
 use crate::congestion::meter::Meter;
 use crate::publisher::cache::Cache;
 use crate::relay::{Burst, SourceClock, SourceId};
@@ -51,6 +52,18 @@ impl Stream {
             source,
             layer,
             keyframe,
+        })
+    }
+
+    /// Returns a copy of its newest keyframe, if that is all there and a picture by itself.
+    pub(super) fn still(&self) -> Option<Still> {
+        let (source, format) = self.source?;
+        let payloads = self.cache.keyframe(source)?;
+        let (size, frame) = codec::still(format.codec, &payloads, Still::MAX_BYTES)?;
+        Some(Still {
+            codec: format.codec,
+            size,
+            frame,
         })
     }
 

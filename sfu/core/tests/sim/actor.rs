@@ -653,7 +653,7 @@ pub(crate) fn element(packet: &[u8], id: u8) -> Option<&[u8]> {
 
 fn is_keyframe_start(packet: &[u8]) -> bool {
     let payload = &packet[Header::parse(packet).unwrap().payload];
-    let is_layered = payload.starts_with(&[0x90]) && payload[6] == 0;
+    let is_layered = payload.starts_with(&[0x90]) && payload[6] & 1 == 0;
     payload.starts_with(&[0x10, 0x00]) || is_layered
 }
 

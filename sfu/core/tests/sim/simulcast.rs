@@ -256,7 +256,8 @@ impl SentLayer {
         let [high, low] = self.picture_id.to_be_bytes();
         let first = if part == 0 { 0x90 } else { 0x80 };
         let mut payload = vec![first, 0xe0, 0x80 | high, low, low, 0x20];
-        payload.extend_from_slice(&[u8::from(!is_keyframe), 0, 0]);
+        // RFC 6386, section 9.1: a frame that is shown.
+        payload.extend_from_slice(&[u8::from(!is_keyframe) | 1 << 4, 0, 0]);
         if is_keyframe && part == 0 && self.has_size {
             payload.extend_from_slice(&[0x9d, 0x01, 0x2a]);
             payload.extend_from_slice(&self.size.0.to_le_bytes());
@@ -329,7 +330,7 @@ impl Seen {
             marker: header.marker,
             picture_id: u16::from_be_bytes([payload[2] & 0x7f, payload[3]]),
             tl0: payload[4],
-            starts_keyframe: part == 0 && payload[6] == 0,
+            starts_keyframe: part == 0 && payload[6] & 1 == 0,
             layer,
             frame,
             part,

@@ -28,6 +28,8 @@ pub(crate) mod like;
 
 pub(crate) mod react;
 
+pub(crate) mod thumbnail;
+
 pub(crate) mod floor;
 
 pub(crate) mod analytics;

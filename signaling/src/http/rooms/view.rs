@@ -63,6 +63,10 @@ pub(crate) struct Room {
     ended_at: Option<Timestamp>,
     /// Viewing sessions that are open.
     viewer_count: u64,
+    /// Where a picture of it is, on this server: of what it shows while it is on air, else the one that its owner gave it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    thumbnail_url: Option<String>,
     /// Once it is over.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
@@ -73,6 +77,7 @@ impl Room {
     /// Shows a room as it is now: what is in memory is newer than what is stored.
     pub(crate) fn new(app: &App, record: RoomRecord) -> Self {
         let now = app.rooms.summary(&record.id);
+        let thumbnail_url = super::thumbnail::address(app, &record, now.as_ref());
         let viewer_count = now.as_ref().map_or(0, |now| now.viewer_count);
         let (status, started_at, ended_at) = now
             .map_or((record.status, record.started_at, record.ended_at), |now| {
@@ -100,6 +105,7 @@ impl Room {
             started_at,
             ended_at,
             viewer_count,
+            thumbnail_url,
         }
     }
 }

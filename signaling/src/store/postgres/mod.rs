@@ -17,6 +17,9 @@ mod rooms;
 #[path = "../sql/lists.rs"]
 mod lists;
 
+#[path = "../sql/thumbnails.rs"]
+mod thumbnails;
+
 #[path = "../sql/journal.rs"]
 mod journal;
 
@@ -124,6 +127,7 @@ pub(super) async fn open(url: &str) -> Result<Stores, StoreError> {
         identities: store.clone(),
         rooms: store.clone(),
         creations: store.clone(),
+        thumbnails: store.clone(),
         journal: store.clone(),
         order: store.clone(),
         shop: store.clone(),

@@ -37,6 +37,7 @@ pub(super) fn room_record(row: &Row) -> Result<RoomRecord, StoreError> {
             name: row.try_get("owner_name")?,
         },
         version: count(row, "version")?,
+        thumbnail_at: moment(row, "thumbnail_at")?,
         status: named(row, "status")?,
         created_at: Timestamp::from_millis(row.try_get("created_at")?),
         scheduled_at: moment(row, "scheduled_at")?,

@@ -12,6 +12,9 @@ mod rooms;
 #[path = "../sql/lists.rs"]
 mod lists;
 
+#[path = "../sql/thumbnails.rs"]
+mod thumbnails;
+
 #[path = "../sql/journal.rs"]
 mod journal;
 
@@ -100,6 +103,7 @@ pub(super) async fn open(file: &Path) -> Result<Stores, StoreError> {
         identities: store.clone(),
         rooms: store.clone(),
         creations: store.clone(),
+        thumbnails: store.clone(),
         journal: store.clone(),
         order: store.clone(),
         shop: store.clone(),

@@ -10,6 +10,7 @@ on_each_database! {
     asking_twice_under_the_same_key_creates_once
     what_is_created_within_a_room_is_answered_once_for_each_key
     what_a_hosts_rooms_came_to_is_added_up
+    a_room_keeps_the_last_picture_that_it_was_given
 }
 
 async fn a_room_is_found_as_it_was_created(base: Base) {
@@ -178,4 +179,21 @@ async fn what_a_hosts_rooms_came_to_is_added_up(base: Base) {
         messages: 2,
     };
     assert_eq!(rooms.totals("owner").await.unwrap(), totals);
+}
+
+async fn a_room_keeps_the_last_picture_that_it_was_given(base: Base) {
+    base.create(&room(1), "key").await;
+    let (id, at) = (room(1).id, Timestamp::from_millis(7_000));
+    let thumbnails = &base.stores.thumbnails;
+    assert_eq!(thumbnails.find(&id).await.unwrap(), None);
+    assert!(thumbnails.replace(&id, b"first", at).await.unwrap());
+    assert!(thumbnails.replace(&id, b"second", at).await.unwrap());
+    let image = thumbnails.find(&id).await.unwrap();
+    assert_eq!(image.as_deref(), Some(b"second".as_slice()));
+    let found = base.stores.rooms.find(&id).await.unwrap().unwrap();
+    assert_eq!((found.thumbnail_at, found.version), (Some(at), 3));
+    let missing = room(2).id;
+    assert!(!thumbnails.replace(&missing, b"x", at).await.unwrap());
+    base.stores.rooms.remove(&id).await.unwrap();
+    assert_eq!(thumbnails.find(&id).await.unwrap(), None);
 }
