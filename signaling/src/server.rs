@@ -149,10 +149,7 @@ impl Server {
             live: RwLock::new(Arc::new(config.clone())),
             catalogue: Catalogue::new(config.catalogue_url.clone(), fetcher.clone()),
             fetcher,
-            resources: Arc::new(Resources::new(
-                config.max_http_sessions,
-                metrics.http_sessions.clone(),
-            )),
+            resources: Arc::new(resources(&config, &metrics)),
             config,
             figures: Recent::new(stores.analytics.clone()),
             stores,
@@ -359,6 +356,10 @@ fn sign_ins(
     };
     let (authority, metrics) = (Arc::clone(authority), Arc::clone(metrics));
     SignIns::new(stores.clone(), authority, metrics, lifetimes)
+}
+
+fn resources(config: &Config, metrics: &Metrics) -> Resources {
+    Resources::new(config.max_http_sessions, metrics.http_sessions.clone())
 }
 
 /// Starts the forwarding unit and what hands its events on.

@@ -93,7 +93,7 @@ const RESERVED_V4: &[(Ipv4Addr, u32)] = &[
     (Ipv4Addr::new(240, 0, 0, 0), 4),
 ];
 
-/// What the IANA IPv6 Special-Purpose Address Registry has within 2000::/3.
+/// What the IANA IPv6 Special-Purpose Address Registry has within `2000::/3`.
 const RESERVED_V6: &[(Ipv6Addr, u32)] = &[
     // Teredo, benchmarks, ORCHID and other assignments of the IETF.
     (Ipv6Addr::new(0x2001, 0, 0, 0, 0, 0, 0, 0), 23),

@@ -208,7 +208,7 @@ fn at(text: &str) -> SocketAddr {
 fn answers(outputs: &[Output], of: Client) -> Vec<Message> {
     let to_client = outputs.iter().filter_map(|output| match output {
         Output::ToClient(client, bytes) if *client == of => Some(bytes),
-        _ => None,
+        Output::ToClient(..) | Output::ToPeer(..) | Output::Open(..) | Output::Close(..) => None,
     });
     let read = |bytes: &Vec<u8>| {
         let mut message = Message::default();

@@ -1,4 +1,4 @@
-//! What TURN clients send and are answered: STUN messages (RFC 8489, section 5) and ChannelData (RFC 8656, section 12.4).
+//! What TURN clients send and are answered: STUN messages (RFC 8489, section 5) and `ChannelData` (RFC 8656, section 12.4).
 
 #![warn(clippy::indexing_slicing)]
 
@@ -21,7 +21,7 @@ static CRYPTO: AwsLcRsProvider = AwsLcRsProvider::new();
 
 /// Bytes of a STUN message before its first attribute.
 pub(crate) const HEADER_LEN: usize = 20;
-/// Bytes of ChannelData before what it carries.
+/// Bytes of `ChannelData` before what it carries.
 pub(crate) const CHANNEL_HEADER_LEN: usize = 4;
 /// RFC 8489, section 14.3: at most 508 bytes of user name.
 const MAX_USERNAME_LEN: usize = 508;
