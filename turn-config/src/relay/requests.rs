@@ -177,7 +177,7 @@ impl Relay {
         Ok(Some(request.success()))
     }
 
-    /// The same for one that is changed: by whoever made it alone.
+    /// Returns a client's allocation that is to be changed, as whoever made it may alone.
     fn own(&self, now: Instant, client: Client, login: &Login) -> Result<AllocationId, Refusal> {
         let (id, allocation) = self.find(now, client).ok_or(NO_ALLOCATION)?;
         if allocation.login.username != login.username {
