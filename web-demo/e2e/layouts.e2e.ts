@@ -45,6 +45,15 @@ test('the screen, then both, then the camera again come to viewers without a new
   await moves();
 });
 
+test('the choice fits the smallest window', async () => {
+  showLogOnFailure();
+  await host.resize(320, 640);
+  await host.click('[data-test=tab-settings]');
+  const beyond = () => Math.max(...[...document.querySelectorAll('[data-test=layouts], [data-test=layouts] *')].map((part) => part.getBoundingClientRect().right)) - innerWidth;
+  await until('nothing sticks out', () => host.look(beyond), (pixels) => pixels <= 0);
+  await host.resize(1280, 720);
+});
+
 test('both move as fast as the camera does', async () => {
   showLogOnFailure();
   await choose('both');
