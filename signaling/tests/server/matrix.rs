@@ -769,6 +769,7 @@ fn no_route_and_no_message_is_missing_here() {
     let rest = [
         of("fn api("),
         of("fn administration("),
+        of("fn talk("),
         of("fn order("),
         of("fn shop("),
         of("fn polls("),
