@@ -232,7 +232,8 @@ pub(crate) struct ApiError {
 impl ApiError {
     /// Returns whether the server could not do it, or does not know whether it did, rather than would not.
     pub(crate) fn is_failure(&self) -> bool {
-        self.code.status().is_server_error()
+        // Where the shop's catalogue is away nothing was begun.
+        self.code.status().is_server_error() && self.code != Code::CatalogueAway
     }
 
     /// Says no with a sentence.

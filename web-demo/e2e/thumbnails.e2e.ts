@@ -30,11 +30,11 @@ afterAll(async () => {
 test('a show is counted down to, and can be called off by its button and by a key', async () => {
   showLogOnFailure();
   await host.click('[data-test=go-live]:not(:disabled)');
-  expect(await host.look(said)).toBe('Live in 3');
+  expect(await host.look(said)).toMatch(/^Live in [123]$/);
   await host.click('[data-test=go-live]');
   expect(await host.look(counting)).toBe('');
   await host.click('[data-test=go-live]');
-  await until('a second passes', () => host.look(said), (words) => words === 'Live in 2');
+  await until('a second passes', () => host.look(said), (words) => /^Live in [12]$/.test(words));
   await host.press('Escape');
   await until('it is called off', () => host.look(counting), (number) => number === '');
   expect(await host.look(publishStatus)).toBe('idle');

@@ -1,7 +1,7 @@
 //! What rooms on air show, asked for seldom and kept for a while.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use klieg_sfu::{Still, StillWish};
@@ -10,30 +10,34 @@ use super::Picture;
 use crate::error::{ApiError, Code};
 use crate::id::RoomId;
 
-/// What rooms on air show: some hundred of them at most, with two pictures each.
+/// What rooms on air show: some hundred of them at most, with two pictures each, and when they were asked for.
 #[derive(Debug, Default)]
 pub(crate) struct LivePictures(Mutex<HashMap<RoomId, Entry>>);
 
 /// What one room shows.
 #[derive(Debug)]
 struct Entry {
-    /// What came of asking for its last keyframe. Who asks meanwhile waits for that.
-    taken: Arc<tokio::sync::Mutex<Taken>>,
-    /// What its host took from the studio, and when; `None` before the first.
+    /// When its keyframe was asked for. Who asks meanwhile waits for what comes of it.
+    asked: Arc<tokio::sync::Mutex<Asked>>,
+    /// Its last keyframe; `None` before the first, and where others are looked at more.
+    taken: Option<Made>,
+    /// What its host took from the studio; the same.
     posted: Option<Made>,
+    /// When its host posted a picture last; `None` before.
+    posted_at: Option<Instant>,
     /// When its owner gave it a picture last; `None` before.
     given: Option<Instant>,
     /// When somebody asked for it last.
     used: Instant,
 }
 
-/// What came of asking for a room's last keyframe.
+/// When a room's last keyframe was asked for.
 #[derive(Debug, Default)]
-struct Taken {
-    /// When it was asked for last; `None` before.
-    asked: Option<Instant>,
-    /// The last one that came; `None` before.
-    picture: Option<Made>,
+struct Asked {
+    /// The server's media, by anybody; `None` before.
+    shard: Option<Instant>,
+    /// The publisher, whatever came of it; `None` before.
+    publisher: Option<Instant>,
 }
 
 /// A picture, and when it was made.
@@ -41,35 +45,40 @@ struct Taken {
 struct Made(Instant, Picture);
 
 impl LivePictures {
-    /// Returns what a room shows, by its last keyframe, which is asked for once in five seconds at most.
+    /// Returns what a room shows, by its last keyframe. That is looked for once in five seconds at most, and the publisher is
+    /// asked for one once in thirty.
     pub(crate) async fn taken<A: Future<Output = Option<Still>>>(
         &self,
         room: &RoomId,
         ask: impl Fn(StillWish) -> A,
     ) -> Option<Picture> {
-        let taken = self.with(room, |entry| Arc::clone(&entry.taken));
-        let mut taken = taken.lock().await;
-        if taken.asked.is_none_or(|at| at.elapsed() >= BETWEEN) {
+        let asked = self.with(room, |entry| Arc::clone(&entry.asked));
+        let mut asked = asked.lock().await;
+        if is_past(asked.shard, BETWEEN) {
             // Before it is waited for: who asks and goes away has it asked for no more often.
-            taken.asked = Some(Instant::now());
-            let is_old = |made: &Made| made.0.elapsed() >= OLD;
-            let needs_one = taken.picture.as_ref().is_none_or(is_old);
-            let still = if needs_one {
+            asked.shard = Some(Instant::now());
+            let made = self.with(room, |entry| entry.taken.as_ref().map(|made| made.0));
+            let still = if is_past(made, OLD) && is_past(asked.publisher, OLD) {
+                asked.publisher = Some(Instant::now());
                 wait_for(&ask).await
             } else {
                 ask(StillWish::Cached).await
             };
             if let Some(picture) = still.as_ref().and_then(Picture::of_still) {
-                taken.picture = Some(Made(Instant::now(), picture));
+                let made = Made(Instant::now(), picture);
+                self.with(room, |entry| entry.taken = Some(made));
+                self.drop_unseen();
             }
         }
-        taken.picture.as_ref().and_then(Made::current)
+        self.with(room, |entry| entry.taken.as_ref().and_then(Made::current))
     }
 
     /// Returns what the host took from the studio lately.
     pub(crate) fn posted(&self, room: &RoomId) -> Option<Picture> {
-        let rooms = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        rooms.get(room)?.posted.as_ref()?.current()
+        let mut rooms = self.rooms();
+        let entry = rooms.get_mut(room)?;
+        entry.used = Instant::now();
+        entry.posted.as_ref()?.current()
     }
 
     /// Keeps what the host took from the studio.
@@ -78,10 +87,14 @@ impl LivePictures {
     /// `rate_limited` within five seconds after the one before.
     pub(crate) fn post(&self, room: &RoomId, picture: Picture) -> Result<(), ApiError> {
         self.with(room, |entry| {
-            check_wait(entry.posted.as_ref().map(|made| made.0))?;
-            entry.posted = Some(Made(Instant::now(), picture));
-            Ok(())
-        })
+            check_wait(entry.posted_at)?;
+            let now = Instant::now();
+            entry.posted_at = Some(now);
+            entry.posted = Some(Made(now, picture));
+            Ok::<(), ApiError>(())
+        })?;
+        self.drop_unseen();
+        Ok(())
     }
 
     /// Lets an owner give a room a picture.
@@ -98,7 +111,7 @@ impl LivePictures {
 
     /// Does something with a room's entry. Where there are too many, that goes which nobody asked for the longest.
     fn with<T>(&self, room: &RoomId, work: impl FnOnce(&mut Entry) -> T) -> T {
-        let mut rooms = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut rooms = self.rooms();
         if !rooms.contains_key(room) {
             rooms.retain(|_, entry| entry.used.elapsed() < KEPT);
             if rooms.len() >= MAX_ROOMS {
@@ -111,16 +124,38 @@ impl LivePictures {
         entry.used = Instant::now();
         work(entry)
     }
+
+    /// Drops the pictures that nobody asked for the longest, where there are too many; when they were asked for stays.
+    fn drop_unseen(&self) {
+        let mut rooms = self.rooms();
+        let shown = rooms.values_mut().filter(|entry| entry.has_picture());
+        let mut shown = shown.collect::<Vec<_>>();
+        let beyond = shown.len().saturating_sub(MAX_SHOWN);
+        shown.sort_unstable_by_key(|entry| entry.used);
+        for entry in shown.into_iter().take(beyond) {
+            (entry.taken, entry.posted) = (None, None);
+        }
+    }
+
+    fn rooms(&self) -> MutexGuard<'_, HashMap<RoomId, Entry>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Entry {
     fn new() -> Self {
         Self {
-            taken: Arc::default(),
+            asked: Arc::default(),
+            taken: None,
             posted: None,
+            posted_at: None,
             given: None,
             used: Instant::now(),
         }
+    }
+
+    fn has_picture(&self) -> bool {
+        self.taken.is_some() || self.posted.is_some()
     }
 }
 
@@ -141,24 +176,31 @@ fn check_wait(before: Option<Instant>) -> Result<(), ApiError> {
         })
 }
 
-/// Has the publisher asked for a keyframe where none is cached, and waits for it, though not for long.
+/// Has the publisher asked for a keyframe where none is cached, once, and waits until it is all there, though not for long.
 async fn wait_for<A: Future<Output = Option<Still>>>(
     ask: impl Fn(StillWish) -> A,
 ) -> Option<Still> {
+    let mut still = ask(StillWish::Asked).await;
     for _ in 0..TRIES {
-        let still = ask(StillWish::Asked).await;
         if still.is_some() {
-            return still;
+            break;
         }
         tokio::time::sleep(PAUSE).await;
+        // Asked again while the keyframe is coming, the publisher would make another, for all viewers.
+        still = ask(StillWish::Cached).await;
     }
-    ask(StillWish::Cached).await
+    still
+}
+
+fn is_past(at: Option<Instant>, wait: Duration) -> bool {
+    at.is_none_or(|at| at.elapsed() >= wait)
 }
 
 /// Between two questions for the keyframe of a room, and between two pictures that it is given.
 const BETWEEN: Duration = Duration::from_secs(5);
 
-/// From when on a picture is worth a keyframe, which costs all viewers some bits. Others' joins bring newer ones before.
+/// From when on a picture is worth a keyframe, which costs all viewers some bits, and between two that a publisher is asked
+/// for: of one that is too large no picture comes. Others' joins bring newer ones before.
 const OLD: Duration = Duration::from_secs(30);
 
 /// How long a picture is what the room shows, where no newer one comes.
@@ -169,7 +211,10 @@ const TRIES: u32 = 5;
 const PAUSE: Duration = Duration::from_millis(200);
 
 /// Rooms with pictures: 64 MiB together at most.
-const MAX_ROOMS: usize = 128;
+const MAX_SHOWN: usize = 128;
+
+/// Rooms of which is known when they were asked for: far more, or one could be asked for often by looking at many others.
+const MAX_ROOMS: usize = 4096;
 
 #[cfg(test)]
 mod tests {
@@ -218,15 +263,39 @@ mod tests {
     #[tokio::test]
     async fn a_keyframe_that_is_not_there_is_waited_for() {
         let pictures = LivePictures::default();
-        let asked = RefCell::new(0);
-        let ask = |_| {
-            *asked.borrow_mut() += 1;
-            ready((*asked.borrow() == 3).then(|| still(1)))
+        let asked = RefCell::new(Vec::new());
+        let ask = |wish| {
+            asked.borrow_mut().push(wish);
+            ready((asked.borrow().len() == 3).then(|| still(1)))
         };
         assert_eq!(pictures.taken(&room(1), ask).await, Some(picture(1)));
+        // It comes in several packets: asked again meanwhile, the publisher would make another.
+        let once = [StillWish::Asked, StillWish::Cached, StillWish::Cached];
+        assert_eq!(*asked.borrow(), once);
         let nothing = |_| ready(None);
         assert_eq!(pictures.taken(&room(2), nothing).await, None);
         assert_eq!(pictures.taken(&room(1), nothing).await, Some(picture(1)));
+    }
+
+    #[tokio::test]
+    async fn a_publisher_whose_keyframes_are_no_pictures_is_asked_once_in_thirty_seconds() {
+        let pictures = LivePictures::default();
+        let asked = RefCell::new(0);
+        let ask = |wish| {
+            *asked.borrow_mut() += u32::from(wish == StillWish::Asked);
+            ready(None)
+        };
+        let times = pictures.with(&room(1), |entry| Arc::clone(&entry.asked));
+        for _ in 0..3 {
+            assert_eq!(pictures.taken(&room(1), ask).await, None);
+            // As if five seconds were over.
+            times.lock().await.shard = None;
+        }
+        assert_eq!(*asked.borrow(), 1);
+        // As if thirty were.
+        times.lock().await.publisher = None;
+        assert_eq!(pictures.taken(&room(1), ask).await, None);
+        assert_eq!(*asked.borrow(), 2);
     }
 
     #[tokio::test]
@@ -248,15 +317,23 @@ mod tests {
     }
 
     #[test]
-    fn of_too_many_rooms_those_are_kept_that_somebody_asks_for() {
+    fn of_too_many_rooms_those_pictures_are_kept_that_somebody_asks_for() {
         let pictures = LivePictures::default();
-        for number in 0..2 * MAX_ROOMS {
+        for number in 0..2 * MAX_SHOWN {
             pictures.post(&room(number), picture(1)).unwrap();
             // It is looked at.
-            let _ = pictures.post(&room(0), picture(2));
+            assert_eq!(pictures.posted(&room(0)), Some(picture(1)));
         }
-        assert_eq!(pictures.0.lock().unwrap().len(), MAX_ROOMS);
-        assert_eq!(pictures.posted(&room(0)), Some(picture(1)));
+        let has_picture = |entry: &&Entry| entry.has_picture();
+        let shown = pictures.rooms().values().filter(has_picture).count();
+        assert_eq!(shown, MAX_SHOWN);
         assert_eq!(pictures.posted(&room(1)), None);
+        // Its picture is gone, not when it was posted.
+        let refused = pictures.post(&room(1), picture(2)).unwrap_err();
+        assert_eq!(refused.code, Code::RateLimited);
+        for number in 0..2 * MAX_ROOMS {
+            pictures.pass(&room(number)).unwrap();
+        }
+        assert_eq!(pictures.rooms().len(), MAX_ROOMS);
     }
 }

@@ -154,7 +154,7 @@ impl Bucket {
         }
     }
 
-    /// Returns whether so many bytes may pass, and counts them if they may.
+    /// Returns whether so many bytes may pass, and counts them if they may, with what carries them.
     pub(crate) fn take(&mut self, now: Instant, bytes: usize) -> bool {
         let since = now.saturating_duration_since(self.filled);
         let micros = u64::try_from(since.as_micros()).unwrap_or(u64::MAX);
@@ -164,13 +164,16 @@ impl Bucket {
             self.left = self.left.saturating_add(more).min(self.per_second);
             self.filled = now;
         }
-        let left = u64::try_from(bytes)
+        let left = u64::try_from(bytes.saturating_add(HEADERS))
             .ok()
             .and_then(|it| self.left.checked_sub(it));
         self.left = left.unwrap_or(self.left);
         left.is_some()
     }
 }
+
+/// Headers of a datagram: IP, UDP and a Data indication. Without them what carries nothing would cost nothing.
+const HEADERS: usize = 64;
 
 /// How long an allocation holds without a refresh: what RFC 8656, section 7.2, has as the least, and no client needs more.
 const LIFETIME: Duration = Duration::from_secs(600);

@@ -7,6 +7,8 @@ mod framing;
 
 mod credit;
 
+mod network;
+
 mod auth;
 
 mod peers;
@@ -23,7 +25,8 @@ mod serve;
 mod tests;
 
 use std::collections::{HashMap, VecDeque};
-use std::net::SocketAddr;
+use std::hash::Hash;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
 use aws_lc_rs::error::Unspecified;
@@ -33,6 +36,7 @@ use tracing::debug;
 use self::allocation::Allocation;
 use self::auth::Authority;
 use self::credit::Credit;
+use self::network::network;
 use self::wire::{FromClient, Incoming, Kind, Outgoing};
 use crate::url::{Scheme, parse};
 use crate::{Secret, UrlError};
@@ -78,6 +82,13 @@ pub struct Limits {
     pub allocations_per_identity: usize,
     /// What passes through one of them in each direction.
     pub bytes_per_second: u64,
+}
+
+impl Limits {
+    /// Returns how many allocations one network may have: an eighth of all, and no fewer than one identity.
+    fn of_network(&self) -> usize {
+        (self.allocations / 8).max(self.allocations_per_identity)
+    }
 }
 
 /// Where a client is: an address, by UDP or on a connection.
@@ -136,6 +147,8 @@ pub struct Relay {
     by_client: HashMap<Client, AllocationId>,
     /// How many each identity has; no zeros.
     of_identity: HashMap<String, usize>,
+    /// How many each network has, as everybody who joins may have a new identity; no zeros.
+    of_network: HashMap<IpAddr, usize>,
     next: u64,
     /// What is to be done; emptied after each call.
     outputs: VecDeque<Output>,
@@ -155,6 +168,7 @@ impl Relay {
             allocations: HashMap::new(),
             by_client: HashMap::new(),
             of_identity: HashMap::new(),
+            of_network: HashMap::new(),
             next: 0,
             outputs: VecDeque::new(),
             metrics,
@@ -334,15 +348,21 @@ impl Relay {
         };
         let (client, identity) = (allocation.client, allocation.login.identity);
         self.by_client.remove(&client);
-        if let Some(count) = self.of_identity.get_mut(&identity) {
-            *count -= 1;
-            if *count == 0 {
-                self.of_identity.remove(&identity);
-            }
-        }
+        uncount(&mut self.of_identity, &identity);
+        uncount(&mut self.of_network, &network(client.remote.ip()));
         self.metrics.allocations.dec();
         debug!(remote = %client.remote, %identity, "allocation ended");
         self.outputs.push_back(Output::Close(id, client));
+    }
+}
+
+/// Counts one less.
+fn uncount<K: Eq + Hash>(counts: &mut HashMap<K, usize>, key: &K) {
+    if let Some(count) = counts.get_mut(key) {
+        *count -= 1;
+        if *count == 0 {
+            counts.remove(key);
+        }
     }
 }
 

@@ -44,7 +44,7 @@ impl Peers {
 }
 
 /// Returns whether an address is one of the internet's. What carries an address of IPv4 within (mapped, NAT64, 6to4,
-/// Teredo) is none: it would be another way to write those that are refused.
+/// Teredo; ISATAP, RFC 5214, section 6.1) is none: it would be another way to write those that are refused.
 fn is_public(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => {
@@ -53,7 +53,8 @@ fn is_public(address: IpAddr) -> bool {
         IpAddr::V6(address) => {
             let bits = address.to_bits();
             // Everything that was ever given out (RFC 4291, section 2.4).
-            bits >> 125 == 0b001 && !in_any(bits, 128, RESERVED_V6, Ipv6Addr::to_bits)
+            let is_isatap = (bits >> 32) & 0xfdff_ffff == 0x5efe;
+            bits >> 125 == 0b001 && !is_isatap && !in_any(bits, 128, RESERVED_V6, Ipv6Addr::to_bits)
         }
     }
 }
@@ -167,6 +168,9 @@ pub(crate) mod tests {
         "fe80::1",
         "fec0::1",
         "ff02::1",
+        // ISATAP.
+        "2600::5efe:10.0.0.1",
+        "2600::200:5efe:10.0.0.1",
     ];
 
     const PUBLIC: &[&str] = &[

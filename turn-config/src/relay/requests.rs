@@ -8,6 +8,7 @@ use tracing::debug;
 
 use super::allocation::{Allocation, Unbound};
 use super::auth::{Denied, Login};
+use super::network::network;
 use super::wire::{Incoming, Kind, Outgoing};
 use super::{AllocationId, Client, Clock, Output, REALM, Relay, Settings, Wanted};
 
@@ -82,8 +83,10 @@ impl Relay {
         };
         let identity = login.identity.clone();
         let of_identity = self.of_identity.get(&identity).copied().unwrap_or(0);
+        let network = network(client.remote.ip());
+        let of_network = self.of_network.get(&network).copied().unwrap_or(0);
         let limits = self.settings.limits;
-        if of_identity >= limits.allocations_per_identity {
+        if of_identity >= limits.allocations_per_identity || of_network >= limits.of_network() {
             return Err(("quota", 486));
         }
         if self.allocations.len() >= limits.allocations {
@@ -96,6 +99,7 @@ impl Relay {
         self.allocations.insert(id, allocation);
         self.by_client.insert(client, id);
         self.of_identity.insert(identity, of_identity + 1);
+        self.of_network.insert(network, of_network + 1);
         self.metrics.allocations.inc();
         let wanted = Wanted { v6, even };
         self.outputs.push_back(Output::Open(id, wanted));

@@ -44,7 +44,7 @@ impl Net {
             v4: true,
             v6: false,
             limits: Limits {
-                allocations: 100,
+                allocations: 800,
                 allocations_per_identity: 12,
                 bytes_per_second: 100_000,
             },
@@ -323,6 +323,29 @@ fn a_thirteenth_allocation_of_one_identity_is_one_too_many() {
 }
 
 #[test]
+fn one_network_has_an_eighth_of_all_whatever_its_people_are_called() {
+    let mut net = Net::new();
+    let of_network = |number: u16, network: &str| {
+        let mut user = User::new(&format!("guest-{number}"), 5000 + number);
+        let ip = format!("{network}:{number:x}").parse().unwrap();
+        user.client.remote.set_ip(ip);
+        user
+    };
+    let mut first = of_network(0, "2001:db8:1:1:0:0:0");
+    assert_eq!(first.allocate(&mut net), 0);
+    for number in 1..100 {
+        let mut user = of_network(number, "2001:db8:1:1:0:0:0");
+        assert_eq!(user.allocate(&mut net), 0, "{number}");
+    }
+    let mut more = of_network(100, "2001:db8:1:1:0:0:0");
+    assert_eq!(more.allocate(&mut net), 486);
+    let mut neighbour = of_network(100, "2001:db8:1:2:0:0:0");
+    assert_eq!(neighbour.allocate(&mut net), 0);
+    assert_eq!(first.refresh(&mut net, 0), 0);
+    assert_eq!(more.allocate(&mut net), 0);
+}
+
+#[test]
 fn there_is_an_end_to_allocations_and_to_ports() {
     let mut net = Net::with(|settings| settings.limits.allocations = 1);
     let mut ann = User::new("ann", 5000);
@@ -583,13 +606,13 @@ fn no_more_passes_than_may() {
     let (mut to_peer, mut to_client) = (0, 0);
     for _ in 0..10_000 {
         net.clock.now += Duration::from_millis(1);
-        to_peer += ann.send(&mut net, at(MEDIA), &[0; 100]).len();
+        to_peer += ann.send(&mut net, at(MEDIA), &[0; 36]).len();
         net.relay
-            .handle_peer(net.clock.now, id, at(MEDIA), &[0; 100]);
+            .handle_peer(net.clock.now, id, at(MEDIA), &[0; 36]);
         to_client += net.outputs().len();
         ann.transactions = 0;
     }
-    // A second's worth at once, and ten seconds but for what came while that was there.
+    // A second's worth at once, and ten seconds but for what came while that was there; 64 bytes of each are its headers.
     assert_eq!((to_peer, to_client), (1_099, 1_099));
 }
 

@@ -46,15 +46,15 @@ pub(crate) async fn add(
 ) -> Result<Response, ApiError> {
     let (record, identity) = enter(&app, bearer, &room).await?;
     let creation = creation_key(&headers, &identity, &format!("product {room} {new:?}"))?;
-    let new = app.catalogue.complete(new).await?;
-    let (product, rooms) = (new.check()?, Arc::clone(&app.rooms));
+    let shop = Arc::clone(&app);
     let add = move |id: String| async move {
+        // A repeated key is answered as before, whether the shop answers now or not.
         let product = Product {
             id: id.clone(),
-            ..product
+            ..shop.catalogue.complete(new).await?.check()?
         };
         let change = Change::Add(Box::new(product));
-        let shelf = rooms.sell(&record.id, change).await?;
+        let shelf = shop.rooms.sell(&record.id, change).await?;
         of(&shelf, &id)
     };
     once(&app, creation, add).await

@@ -48,15 +48,31 @@ pub(crate) async fn show(
     let identity = identity.unwrap_or_else(nobody);
     let (record, _, grants) = app.enter(&identity, &room).await?;
     grants.check(Action::Watch)?;
-    let picture = match live(&app, &record.id).await {
+    let live = live(&app, &record.id).await;
+    let tag = match &live {
+        Some(picture) => Some(picture.tag()),
+        None => given_tag(&record),
+    };
+    let tag = tag.ok_or_else(no_picture)?;
+    let common = [
+        (header::CACHE_CONTROL, caching(record.visibility)),
+        (header::ETAG, tag.as_str()),
+    ];
+    if knows(&headers, &tag) {
+        return Ok((StatusCode::NOT_MODIFIED, common).into_response());
+    }
+    let picture = match live {
         Some(picture) => Some(picture),
         None => given(&app, &record).await?,
     };
-    let picture = picture.ok_or_else(|| {
-        let text = "The room has no picture at present.";
-        ApiError::new(Code::NotFound, text)
-    })?;
-    Ok(respond(record.visibility, picture, &headers))
+    let picture = picture.ok_or_else(no_picture)?;
+    let kind = [(header::CONTENT_TYPE, picture.media_type())];
+    Ok((common, kind, picture.bytes).into_response())
+}
+
+fn no_picture() -> ApiError {
+    let text = "The room has no picture at present.";
+    ApiError::new(Code::NotFound, text)
 }
 
 #[derive(Deserialize, utoipa::IntoParams)]
@@ -154,22 +170,18 @@ async fn keep(app: &App, id: &RoomId, picture: &Picture) -> Result<(), ApiError>
     Ok(())
 }
 
-fn respond(visibility: Visibility, picture: Picture, headers: &HeaderMap) -> Response {
-    let caching = match visibility {
+/// Returns the `ETag` of the picture that a room's owner gave it: without the picture, which is read where it is not known.
+fn given_tag(record: &RoomRecord) -> Option<String> {
+    let at = record.thumbnail_at?.millis();
+    Some(format!("\"{}.{at}\"", record.id))
+}
+
+fn caching(visibility: Visibility) -> &'static str {
+    match visibility {
         Visibility::Public | Visibility::Unlisted => "public, max-age=5",
         // Whoever uses the browser next may be somebody else: it has to ask each time.
         Visibility::Private => "private, no-cache",
-    };
-    let tag = picture.tag();
-    let common = [
-        (header::CACHE_CONTROL, caching),
-        (header::ETAG, tag.as_str()),
-    ];
-    if knows(headers, &tag) {
-        return (StatusCode::NOT_MODIFIED, common).into_response();
     }
-    let kind = [(header::CONTENT_TYPE, picture.media_type())];
-    (common, kind, picture.bytes).into_response()
 }
 
 /// Compares `If-None-Match` with a tag (RFC 9110, section 13.1.2): what packs on the way may have called it weak.
