@@ -34,7 +34,7 @@ impl Bench {
             },
             media_listen: Ipv4Addr::LOCALHOST.into(),
             limits: Limits {
-                allocations: 100,
+                allocations: 800,
                 allocations_per_identity: 12,
                 bytes_per_second: 10_000_000,
             },
