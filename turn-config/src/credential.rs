@@ -1,5 +1,6 @@
 //! Time-limited TURN credentials (draft-uberti-behave-turn-rest-00, section 2.2).
 
+use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::hmac;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -18,14 +19,28 @@ pub struct Credential {
 impl Credential {
     /// Makes the credential that holds for `identity` until `expires_at_s`, in seconds since 1970.
     ///
-    /// The identity only labels the TURN server's log. What could be misread there is replaced by `_`, and
-    /// it is cut to 64 characters, well below the 508 bytes that a user name may have (RFC 8489, section 14.3).
+    /// TURN servers have the identity in their logs, and count by it who has how much. What could be misread there is replaced by `_`, and
+    /// it is cut to 64 characters, well below the 508 bytes that a user name may have (RFC 8489, section 14.3); the last of
+    /// them are then a hash of the whole, so that nobody shares a name with somebody else.
     pub fn new(secret: &Secret, identity: &str, expires_at_s: u64) -> Self {
-        let label: String = identity.chars().take(MAX_LABEL).map(label_char).collect();
-        let username = format!("{expires_at_s}:{label}");
+        let username = format!("{expires_at_s}:{}", label(identity));
         let password = password(secret, &username);
         Self { username, password }
     }
+}
+
+/// Returns what stands for an identity in a user name.
+fn label(identity: &str) -> String {
+    let mut label: String = identity.chars().take(MAX_LABEL).map(label_char).collect();
+    if label == identity {
+        return label;
+    }
+    // One byte each by now.
+    label.truncate(MAX_LABEL - 2 * HASH_BYTES - 1);
+    label.push('.');
+    let hash = digest(&SHA256, identity.as_bytes());
+    let hash = hash.as_ref().iter().take(HASH_BYTES);
+    hash.fold(label, |label, byte| format!("{label}{byte:02x}"))
 }
 
 /// Returns the password that goes with a user name.
@@ -52,6 +67,7 @@ fn label_char(c: char) -> char {
 }
 
 const MAX_LABEL: usize = 64;
+const HASH_BYTES: usize = 8;
 
 #[cfg(test)]
 mod tests {
@@ -69,13 +85,17 @@ mod tests {
     #[test]
     fn an_identity_cannot_add_a_field_or_a_line() {
         let credential = Credential::new(&Secret::new("secret"), "a:b\nč", 7);
-        assert_eq!(credential.username, "7:a_b__");
+        // printf 'a:b\nč' | sha256sum
+        assert_eq!(credential.username, "7:a_b__.0ac6195be258c13a");
     }
 
     #[test]
-    fn a_long_identity_is_cut() {
-        let credential = Credential::new(&Secret::new("secret"), &"x".repeat(10_000), 7);
-        assert_eq!(credential.username.len(), "7:".len() + 64);
+    fn a_long_identity_is_cut_and_is_nobody_elses() {
+        let of = |identity: &str| Credential::new(&Secret::new("secret"), identity, 7).username;
+        let [one, other] = [10_000, 10_001].map(|length| of(&"x".repeat(length)));
+        assert_eq!((one.len(), other.len()), ("7:".len() + 64, "7:".len() + 64));
+        assert_ne!(one, other);
+        assert_ne!(of("Анна"), of("Иван"));
     }
 
     #[test]

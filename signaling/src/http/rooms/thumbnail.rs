@@ -78,8 +78,8 @@ fn no_picture() -> ApiError {
 #[derive(Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct SendParameters {
-    /// Whether it is what the room shows at present: then it is kept for two minutes, and in the place of no other. For
-    /// codings of which the server can make no picture itself.
+    /// Whether it is what the room shows at present: then it is kept for two minutes, and in the place of no other,
+    /// unless one came within the last five seconds. For codings of which the server can make no picture itself.
     #[serde(default)]
     live: bool,
 }
@@ -102,7 +102,7 @@ pub(crate) async fn send(
             let text = "The room is not on air.";
             return Err(ApiError::new(Code::RoomState, text));
         }
-        app.pictures.post(&record.id, picture)?;
+        app.pictures.post(&record.id, picture);
     } else {
         app.pictures.pass(&record.id)?;
         keep(&app, &record.id, &picture).await?;

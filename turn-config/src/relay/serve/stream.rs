@@ -15,6 +15,7 @@ use tokio::time::{Instant, interval_at, timeout};
 use tracing::{debug, warn};
 
 use super::sockets::Sockets;
+use crate::relay::network::network;
 use crate::relay::{Client, Frames};
 
 /// What is read from and written to.
@@ -36,14 +37,14 @@ pub(super) struct Doors {
     tls: Option<Arc<dyn TlsAcceptor>>,
     /// Connections that there may be.
     limit: usize,
-    /// Those that there are, by where they come from; no zeros.
+    /// Those that there are, by the network that they come from; no zeros.
     inside: Arc<Mutex<HashMap<IpAddr, usize>>>,
 }
 
 /// A place of one connection, free again with its drop.
 struct Place {
     doors: Doors,
-    address: IpAddr,
+    network: IpAddr,
 }
 
 impl Drop for Place {
@@ -53,10 +54,10 @@ impl Drop for Place {
             .inside
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = inside.get_mut(&self.address) {
+        if let Some(count) = inside.get_mut(&self.network) {
             *count -= 1;
             if *count == 0 {
-                inside.remove(&self.address);
+                inside.remove(&self.network);
             }
         }
         self.doors.sockets.metrics.connections.dec();
@@ -85,7 +86,7 @@ impl Doors {
             tokio::select! {
                 accepted = listener.accept() => match accepted {
                     Ok((stream, remote)) => {
-                        let Some(place) = self.enter(remote.ip().to_canonical()) else {
+                        let Some(place) = self.enter(network(remote.ip())) else {
                             self.sockets.metrics.dropped("connection");
                             continue;
                         };
@@ -104,17 +105,17 @@ impl Doors {
         }
     }
 
-    fn enter(&self, address: IpAddr) -> Option<Place> {
+    fn enter(&self, network: IpAddr) -> Option<Place> {
         let mut inside = self.inside.lock().unwrap_or_else(PoisonError::into_inner);
         let all: usize = inside.values().sum();
-        let here = inside.get(&address).copied().unwrap_or(0);
-        if all >= self.limit || here >= MAX_OF_ADDRESS {
+        let here = inside.get(&network).copied().unwrap_or(0);
+        if all >= self.limit || here >= MAX_OF_NETWORK {
             return None;
         }
-        inside.insert(address, here + 1);
+        inside.insert(network, here + 1);
         self.sockets.metrics.connections.inc();
         let doors = self.clone();
-        Some(Place { doors, address })
+        Some(Place { doors, network })
     }
 
     async fn take(self, stream: TcpStream, client: Client, _place: Place) {
@@ -204,7 +205,7 @@ async fn idle(sockets: &Arc<Sockets>, client: Client) {
 const MAX_WAITING: usize = 128;
 
 /// Connections of one address: what many people behind one router need.
-const MAX_OF_ADDRESS: usize = 200;
+const MAX_OF_NETWORK: usize = 200;
 
 const READ_BYTES: usize = 8 * 1024;
 const FIRST_BYTE: Duration = Duration::from_secs(10);
