@@ -94,7 +94,7 @@ fuzz_target!(|steps: Vec<Step<'_>>| {
                 }
                 // Nothing but the media is ever reached.
                 Output::ToPeer(_, peer, _) => assert_eq!(peer, media()),
-                Output::Close(..) => {}
+                Output::Close(_) => {}
             }
         }
         // What was saved up before is bounded.
@@ -123,6 +123,7 @@ fn settings() -> Settings {
         peers: Peers { media: vec![media()], ..Peers::default() },
         v4: true,
         v6: false,
+        is_ours: |_| false,
         limits: Limits { allocations: 20, allocations_per_identity: 12, bytes_per_second: 10_000 },
     }
 }

@@ -15,8 +15,11 @@ mod servers;
 
 pub mod relay;
 
+mod discover;
+
 pub use config::{Config, Secret};
 pub use credential::Credential;
+pub use discover::{DiscoverError, seen_address};
 pub(crate) use relay::REALM;
 pub use servers::{IceServer, IceServers};
 pub use url::UrlError;

@@ -4,7 +4,10 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-/// How many bytes strangers sent by UDP and were not answered yet, by address.
+use super::network::network;
+
+/// How many bytes of requests strangers sent by UDP and were not answered yet, by network: who forges addresses has all of
+/// one, and its other addresses cost them nothing.
 ///
 /// An answer to a bare Allocate (28 bytes from Chromium) has 56: it cannot be shorter, since realm and nonce belong to it.
 /// So the first request is not answered, and its first repeat is, a quarter of a second later in Chromium: all that ever
@@ -32,15 +35,14 @@ impl Credit {
     pub(crate) fn earn(&mut self, now: Instant, source: IpAddr, bytes: usize) {
         let before = self.balance(now, source);
         let after = before.saturating_add(bytes).min(MAX_CREDIT);
-        self.new.insert(source.to_canonical(), after);
+        self.new.insert(network(source), after);
     }
 
     /// Returns whether an answer of so many bytes may leave, and counts it if it does.
     pub(crate) fn spend(&mut self, now: Instant, source: IpAddr, bytes: usize) -> bool {
         let before = self.balance(now, source);
         let after = before.checked_sub(bytes);
-        self.new
-            .insert(source.to_canonical(), after.unwrap_or(before));
+        self.new.insert(network(source), after.unwrap_or(before));
         after.is_some()
     }
 
@@ -50,14 +52,14 @@ impl Credit {
             self.old = std::mem::take(&mut self.new);
             self.begun = now;
         }
-        let source = source.to_canonical();
+        let source = network(source);
         let new = self.new.remove(&source);
         let old = self.old.remove(&source);
         new.or(old).unwrap_or(0)
     }
 }
 
-/// Addresses in each half.
+/// Networks in each half.
 const MAX_SOURCES: usize = 16 * 1024;
 
 /// For so long at least it is kept what somebody sent; requests are repeated within half a second.
@@ -108,5 +110,19 @@ mod tests {
         credit.earn(now, "::ffff:192.0.2.1".parse().unwrap(), 28);
         credit.earn(now, "192.0.2.1".parse().unwrap(), 28);
         assert!(credit.spend(now, "::ffff:192.0.2.1".parse().unwrap(), 56));
+    }
+
+    #[test]
+    fn a_flood_from_one_network_has_no_other_forgotten() {
+        let now = Instant::now();
+        let mut credit = Credit::new(now);
+        credit.earn(now, "192.0.2.1".parse().unwrap(), 28);
+        for host in 0..100_000_u128 {
+            let source = IpAddr::V6((0x2001_0db8_u128 << 96 | host).into());
+            credit.earn(now, source, 20);
+        }
+        assert_eq!((credit.new.len(), credit.old.len()), (2, 0));
+        credit.earn(now, "192.0.2.1".parse().unwrap(), 28);
+        assert!(credit.spend(now, "192.0.2.1".parse().unwrap(), 56));
     }
 }

@@ -69,6 +69,8 @@ pub struct Settings {
     pub v4: bool,
     /// Whether it has relayed addresses of IPv6.
     pub v6: bool,
+    /// Returns whether this machine has an address, by any of its interfaces; asked with each permission.
+    pub is_ours: fn(IpAddr) -> bool,
     /// How much there may be.
     pub limits: Limits,
 }
@@ -122,8 +124,8 @@ pub enum Output {
     ToPeer(AllocationId, SocketAddr, Vec<u8>),
     /// A socket is to be opened; [`Relay::handle_opened`] takes what became of it.
     Open(AllocationId, Wanted),
-    /// The socket of an allocation is to be closed: it has ended.
-    Close(AllocationId, Client),
+    /// The socket of an allocation is to be closed, if there is one: it has ended.
+    Close(AllocationId),
 }
 
 /// What a relayed address is to be like.
@@ -177,12 +179,7 @@ impl Relay {
 
     /// Takes a datagram of a client, or a message of its stream.
     pub fn handle_client(&mut self, clock: Clock, client: Client, datagram: &[u8]) {
-        let parsed = wire::parse(datagram);
-        if client.connection.is_none() && !matches!(parsed, Some(FromClient::Channel(..))) {
-            let source = client.remote.ip();
-            self.credit.earn(clock.now, source, datagram.len());
-        }
-        match parsed {
+        match wire::parse(datagram) {
             Some(FromClient::Channel(number, data)) => {
                 self.send_by_channel(clock.now, client, number, data);
             }
@@ -191,7 +188,7 @@ impl Relay {
                 Kind::Binding => {
                     let answer = message.success();
                     let answer = answer.address(ATTR_XORMAPPED_ADDRESS, canonical(client.remote));
-                    self.answer_stranger(clock.now, client, answer);
+                    self.answer_stranger(clock.now, client, &message, answer);
                 }
                 Kind::Allocate | Kind::Refresh | Kind::CreatePermission | Kind::ChannelBind => {
                     self.handle_request(clock, client, &message);
@@ -226,6 +223,8 @@ impl Relay {
     /// Takes what became of a socket that was to be opened: its address; `None` where none was to be had.
     pub fn handle_opened(&mut self, now: Instant, id: AllocationId, relayed: Option<SocketAddr>) {
         let Some(allocation) = self.allocations.get_mut(&id) else {
+            // It ended meanwhile, when there was nothing to close yet.
+            self.outputs.push_back(Output::Close(id));
             return;
         };
         allocation.relayed = relayed;
@@ -332,12 +331,22 @@ impl Relay {
         self.outputs.push_back(Output::ToClient(client, bytes));
     }
 
-    /// Answers somebody whose address is not proved: with no more bytes than came from it.
-    fn answer_stranger(&mut self, now: Instant, client: Client, answer: Outgoing) {
+    /// Answers somebody whose address is not proved: with no more bytes than such requests brought from there. What is
+    /// proved earns nothing, or a forged request would be answered at the cost of whose address it bears.
+    fn answer_stranger(
+        &mut self,
+        now: Instant,
+        client: Client,
+        request: &Incoming<'_>,
+        answer: Outgoing,
+    ) {
         let bytes = answer.open();
-        let source = client.remote.ip();
-        if client.connection.is_none() && !self.credit.spend(now, source, bytes.len()) {
-            return self.metrics.dropped("unproved_address");
+        if client.connection.is_none() {
+            let source = client.remote.ip();
+            self.credit.earn(now, source, request.size_bytes());
+            if !self.credit.spend(now, source, bytes.len()) {
+                return self.metrics.dropped("unproved_address");
+            }
         }
         self.outputs.push_back(Output::ToClient(client, bytes));
     }
@@ -352,7 +361,7 @@ impl Relay {
         uncount(&mut self.of_network, &network(client.remote.ip()));
         self.metrics.allocations.dec();
         debug!(remote = %client.remote, %identity, "allocation ended");
-        self.outputs.push_back(Output::Close(id, client));
+        self.outputs.push_back(Output::Close(id));
     }
 }
 

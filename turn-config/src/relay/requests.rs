@@ -150,8 +150,7 @@ impl Relay {
             return Err(("bad_request", 400));
         }
         let addresses: Vec<IpAddr> = request.peers.iter().map(SocketAddr::ip).collect();
-        let peers = &self.settings.peers;
-        if !addresses.iter().all(|it| peers.permits_address(*it)) {
+        if !addresses.iter().all(|it| self.permits_address(*it)) {
             return Err(FORBIDDEN);
         }
         let allocation = self.allocations.get_mut(&id).ok_or(NO_ALLOCATION)?;
@@ -172,13 +171,20 @@ impl Relay {
         else {
             return Err(("bad_request", 400));
         };
-        if !self.settings.peers.permits(peer) {
+        if !self.settings.peers.permits(peer) || !self.permits_address(peer.ip()) {
             return Err(FORBIDDEN);
         }
         let allocation = self.allocations.get_mut(&id).ok_or(NO_ALLOCATION)?;
         check_family(allocation, &[peer.ip()])?;
         allocation.bind(now, number, peer).map_err(unbound)?;
         Ok(Some(request.success()))
+    }
+
+    /// Returns whether a permission for the address can be had. What else this machine does is no business of who comes
+    /// through the relay, whichever of its addresses they find it at; its interfaces may change any time.
+    fn permits_address(&self, address: IpAddr) -> bool {
+        let Settings { peers, is_ours, .. } = &self.settings;
+        peers.permits_address(address) && (peers.names(address) || !is_ours(address))
     }
 
     /// Returns a client's allocation that is to be changed, as whoever made it may alone.
@@ -200,7 +206,7 @@ impl Relay {
                 .attribute(ATTR_REALM, REALM.as_bytes())
                 .attribute(ATTR_NONCE, nonce.as_bytes());
         }
-        self.answer_stranger(now, client, answer);
+        self.answer_stranger(now, client, request, answer);
     }
 }
 

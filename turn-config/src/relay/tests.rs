@@ -11,7 +11,7 @@ use stun::attributes::{
 };
 use stun::message::Message;
 
-use super::peers::tests::REFUSED;
+use super::peers::tests::refused;
 use super::*;
 use crate::Credential;
 
@@ -43,6 +43,7 @@ impl Net {
             },
             v4: true,
             v6: false,
+            is_ours: |_| false,
             limits: Limits {
                 allocations: 800,
                 allocations_per_identity: 12,
@@ -208,7 +209,7 @@ fn at(text: &str) -> SocketAddr {
 fn answers(outputs: &[Output], of: Client) -> Vec<Message> {
     let to_client = outputs.iter().filter_map(|output| match output {
         Output::ToClient(client, bytes) if *client == of => Some(bytes),
-        Output::ToClient(..) | Output::ToPeer(..) | Output::Open(..) | Output::Close(..) => None,
+        Output::ToClient(..) | Output::ToPeer(..) | Output::Open(..) | Output::Close(_) => None,
     });
     let read = |bytes: &Vec<u8>| {
         let mut message = Message::default();
@@ -286,6 +287,100 @@ fn a_first_request_is_answered_when_it_comes_again_with_no_more_than_came() {
 }
 
 #[test]
+fn a_forged_request_is_not_answered_at_the_cost_of_whose_address_it_bears() {
+    let mut net = Net::new();
+    let mut ann = User::new("ann", 5000);
+    assert_eq!(ann.allocate(&mut net), 0);
+    let spent = |net: &mut Net| while !net.take(ann.client, &forged(0)).is_empty() {};
+    spent(&mut net);
+    // What she shows herself by, and what she sends, earns nobody anything.
+    assert_eq!(ann.permit(&mut net, at(MEDIA)), 0);
+    for _ in 0..20 {
+        ann.send(&mut net, at(MEDIA), &[0; 500]);
+        net.take(ann.client, &[0x3f; 500]);
+        ann.transactions = 0;
+    }
+    let (mut came, mut left) = (0, 0);
+    for number in 0..20 {
+        let mut eve = ann.client;
+        eve.remote.set_port(5000 + u16::from(number));
+        let request = forged(number);
+        came += request.len();
+        left += net
+            .take(eve, &request)
+            .iter()
+            .map(size_of_answer)
+            .sum::<usize>();
+    }
+    assert!(left <= came, "{came} bytes came, {left} left");
+}
+
+/// An Allocate of somebody who cannot know a nonce.
+fn forged(number: u8) -> Vec<u8> {
+    let (typ, value) = UDP_WANTED;
+    wire::request(Kind::Allocate, [number; 12])
+        .attribute(typ, value)
+        .open()
+}
+
+fn size_of_answer(output: &Output) -> usize {
+    match output {
+        Output::ToClient(_, bytes) => bytes.len(),
+        Output::ToPeer(..) | Output::Open(..) | Output::Close(_) => 0,
+    }
+}
+
+#[test]
+fn a_socket_that_comes_after_the_end_of_its_allocation_is_closed() {
+    let mut net = Net::new();
+    let mut ann = User::new("ann", 5000);
+    ann.introduce(&mut net);
+    let request = ann.begun(Kind::Allocate, &[UDP_WANTED]);
+    let bytes = ann.signed(request);
+    net.relay.handle_client(net.clock, ann.client, &bytes);
+    let Some(Output::Open(id, _)) = net.relay.poll_output() else {
+        panic!("a socket is wanted");
+    };
+    // Its connection ends while the socket is being opened.
+    net.relay.handle_closed(ann.client);
+    assert_eq!(net.outputs(), [Output::Close(id)]);
+    net.relay
+        .handle_opened(net.clock.now, id, Some(at("127.0.0.1:50000")));
+    assert_eq!(net.outputs(), [Output::Close(id)]);
+}
+
+#[test]
+fn other_addresses_of_this_machine_are_nobodys_peers() {
+    let mut net = Net::with(|settings| {
+        settings.peers.public = true;
+        settings.peers.media = vec![at("8.8.8.8:7882")];
+        settings.peers.allowed = vec![at("8.8.8.9:5000")];
+        settings.is_ours = |it| {
+            [[8, 8, 8, 8], [8, 8, 8, 9], [8, 8, 4, 4]]
+                .map(IpAddr::from)
+                .contains(&it)
+        };
+    });
+    let mut ann = User::new("ann", 5000);
+    assert_eq!(ann.allocate(&mut net), 0);
+    for (peer, permitted, bound, sent) in [
+        ("8.8.8.8:7882", 0, 0, 1),
+        ("8.8.8.9:5000", 0, 0, 1),
+        ("1.1.1.1:53", 0, 0, 1),
+        // A permission has no port.
+        ("8.8.8.8:22", 0, 403, 0),
+        ("8.8.8.9:22", 0, 403, 0),
+        ("8.8.4.4:22", 403, 403, 0),
+        ("8.8.4.4:7882", 403, 403, 0),
+    ] {
+        let number = 0x4000 + u16::from(ann.transactions);
+        assert_eq!(ann.permit(&mut net, at(peer)), permitted, "{peer}");
+        assert_eq!(ann.bind(&mut net, number, at(peer)), bound, "{peer}");
+        assert_eq!(ann.send(&mut net, at(peer), b"x").len(), sent, "{peer}");
+    }
+}
+
+#[test]
 fn on_a_connection_nobody_waits_and_channel_data_is_padded() {
     let mut net = Net::new();
     let mut ann = User::new("ann", 5000);
@@ -301,7 +396,7 @@ fn on_a_connection_nobody_waits_and_channel_data_is_padded() {
     let padded = vec![0x40, 1, 0, 1, b'a', 0, 0, 0];
     assert_eq!(came, [Output::ToClient(ann.client, padded)]);
     net.relay.handle_closed(ann.client);
-    assert_eq!(net.outputs(), [Output::Close(id, ann.client)]);
+    assert_eq!(net.outputs(), [Output::Close(id)]);
 }
 
 #[test]
@@ -365,7 +460,7 @@ fn an_allocation_ends_without_refreshes_and_with_its_credential() {
     net.wait(599);
     assert_eq!(net.outputs(), []);
     net.wait(1);
-    assert_eq!(net.outputs(), [Output::Close(id, ann.client)]);
+    assert_eq!(net.outputs(), [Output::Close(id)]);
     ann.introduce(&mut net);
     assert_eq!(ann.refresh(&mut net, 600), 437);
 
@@ -473,7 +568,7 @@ fn nothing_leaves_for_a_reserved_address_in_any_notation() {
         assert_eq!((ann.allocate(&mut net), bob.ask(&mut net, request)), (0, 0));
         for user in [&mut ann, &mut bob] {
             // Its own media is the one exception.
-            for text in REFUSED {
+            for text in refused() {
                 let peer = SocketAddr::new(text.parse().unwrap(), 7882);
                 assert_eq!(user.permit(&mut net, peer), 403, "{peer}");
                 assert_eq!(user.bind(&mut net, 0x4002, peer), 403, "{peer}");

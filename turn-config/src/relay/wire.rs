@@ -162,6 +162,11 @@ fn parse_message(datagram: &[u8]) -> Option<Incoming<'_>> {
 }
 
 impl<'a> Incoming<'a> {
+    /// Returns how long it is.
+    pub(crate) fn size_bytes(&self) -> usize {
+        self.datagram.len()
+    }
+
     /// Takes one attribute; `None` where its form is wrong.
     fn take(&mut self, typ: AttrType, value: &'a [u8]) -> Option<()> {
         match typ {

@@ -6,7 +6,12 @@ mod port;
 
 mod sockets;
 
+mod guests;
+
 mod stream;
+
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 use std::io;
@@ -97,6 +102,8 @@ impl Embedded {
             peers: config.peers.clone(),
             v4: paths.iter().any(|path| path.told.is_ipv4()),
             v6: paths.iter().any(|path| path.told.is_ipv6()),
+            // Where that cannot be told, nobody gets there.
+            is_ours: |address| path::is_ours(address).unwrap_or(true),
             limits: config.limits,
         };
         let relay = Relay::new(settings, Instant::now(), metrics.clone());

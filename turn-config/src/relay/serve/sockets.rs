@@ -39,6 +39,8 @@ struct Relayed {
     socket: Arc<UdpSocket>,
     /// Ends the task that takes what comes there.
     reading: AbortHandle,
+    /// The way to the media that its client took last; `None` before the first.
+    latest: Option<Path>,
 }
 
 impl Drop for Relayed {
@@ -130,7 +132,7 @@ impl Sockets {
                     relay.handle_opened(clock.now, allocation, relayed);
                 });
             }
-            Output::Close(allocation, _) => {
+            Output::Close(allocation) => {
                 locked(&self.relayed).remove(&allocation);
             }
         }
@@ -150,9 +152,10 @@ impl Sockets {
     fn send_to_peer(&self, allocation: AllocationId, peer: SocketAddr, bytes: &[u8]) {
         let path = self.paths.iter().find(|path| path.told == peer);
         let to = path.map_or(peer, |path| path.via);
-        let socket = locked(&self.relayed)
-            .get(&allocation)
-            .map(|relayed| Arc::clone(&relayed.socket));
+        let socket = locked(&self.relayed).get_mut(&allocation).map(|relayed| {
+            relayed.latest = path.copied().or(relayed.latest);
+            Arc::clone(&relayed.socket)
+        });
         if let Some(socket) = socket {
             self.send(&socket, bytes, to);
         }
@@ -178,7 +181,12 @@ impl Sockets {
         let port = socket.local_addr().ok()?.port();
         let reading = Arc::clone(self).take_from_peers(allocation, Arc::clone(&socket));
         let reading = tokio::spawn(reading).abort_handle();
-        locked(&self.relayed).insert(allocation, Relayed { socket, reading });
+        let relayed = Relayed {
+            socket,
+            reading,
+            latest: None,
+        };
+        locked(&self.relayed).insert(allocation, relayed);
         Some(SocketAddr::new(path.told.ip(), port))
     }
 
@@ -188,10 +196,20 @@ impl Sockets {
             let Some((data, from)) = receive(&socket, &mut buffer).await else {
                 continue;
             };
-            let path = self.paths.iter().find(|path| path.via == from);
-            let peer = path.map_or(from, |path| path.told);
+            let peer = self.told(allocation, from);
             self.with_relay(|relay, clock| relay.handle_peer(clock.now, allocation, peer, data));
         }
+    }
+
+    /// Returns the address under which a client knows who sent something. Behind a router with several addresses all of
+    /// them lead the same way, and the media answers at the one that it was sent to.
+    fn told(&self, allocation: AllocationId, from: SocketAddr) -> SocketAddr {
+        let latest = locked(&self.relayed)
+            .get(&allocation)
+            .and_then(|relayed| relayed.latest);
+        let paths = latest.iter().chain(&self.paths);
+        let path = paths.into_iter().find(|path| path.via == from);
+        path.map_or(from, |path| path.told)
     }
 }
 

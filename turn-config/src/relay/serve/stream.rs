@@ -1,12 +1,12 @@
 //! Clients that come by TCP, or by TLS on the same port.
 
-use std::collections::HashMap;
 use std::fmt::Debug;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use prometheus::IntGauge;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
@@ -14,6 +14,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, interval_at, timeout};
 use tracing::{debug, warn};
 
+use super::guests::{Guests, Room};
 use super::sockets::Sockets;
 use crate::relay::network::network;
 use crate::relay::{Client, Frames};
@@ -37,30 +38,14 @@ pub(super) struct Doors {
     tls: Option<Arc<dyn TlsAcceptor>>,
     /// Connections that there may be.
     limit: usize,
-    /// Those that there are, by the network that they come from; no zeros.
-    inside: Arc<Mutex<HashMap<IpAddr, usize>>>,
 }
 
-/// A place of one connection, free again with its drop.
-struct Place {
-    doors: Doors,
-    network: IpAddr,
-}
+/// A connection that is counted, until its drop.
+struct Place(IntGauge);
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let mut inside = self
-            .doors
-            .inside
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = inside.get_mut(&self.network) {
-            *count -= 1;
-            if *count == 0 {
-                inside.remove(&self.network);
-            }
-        }
-        self.doors.sockets.metrics.connections.dec();
+        self.0.dec();
     }
 }
 
@@ -74,25 +59,27 @@ impl Doors {
             sockets,
             tls,
             limit,
-            inside: Arc::default(),
         }
     }
 
     /// Takes connections until it is dropped, and they with it.
     pub(super) async fn take_connections(self, listener: TcpListener) {
+        let mut guests = Guests::new(self.limit);
         let mut connections = JoinSet::new();
         let mut number = 0;
         loop {
             tokio::select! {
                 accepted = listener.accept() => match accepted {
                     Ok((stream, remote)) => {
-                        let Some(place) = self.enter(network(remote.ip())) else {
-                            self.sockets.metrics.dropped("connection");
+                        if !self.make_room(&mut guests, network(remote.ip())) {
                             continue;
-                        };
+                        }
                         number += 1;
                         let client = Client { remote, connection: Some(number) };
-                        connections.spawn(self.clone().take(stream, client, place));
+                        self.sockets.metrics.connections.inc();
+                        let place = Place(self.sockets.metrics.connections.clone());
+                        let task = connections.spawn(self.clone().take(stream, client, place));
+                        guests.add(client, task);
                     }
                     Err(error) => {
                         // Out of descriptors, mostly: closing connections will free some.
@@ -105,17 +92,22 @@ impl Doors {
         }
     }
 
-    fn enter(&self, network: IpAddr) -> Option<Place> {
-        let mut inside = self.inside.lock().unwrap_or_else(PoisonError::into_inner);
-        let all: usize = inside.values().sum();
-        let here = inside.get(&network).copied().unwrap_or(0);
-        if all >= self.limit || here >= MAX_OF_NETWORK {
-            return None;
+    /// Returns whether another one of a network may come in, once whoever is in its place has gone.
+    fn make_room(&self, guests: &mut Guests, network: IpAddr) -> bool {
+        let sockets = &self.sockets;
+        let room = guests.room(network, |client| {
+            sockets.with_relay(|relay, _| relay.has_allocation(client))
+        });
+        match room {
+            Room::Free => return true,
+            Room::InPlaceOf(task) => task.abort(),
+            Room::None => {
+                self.sockets.metrics.dropped("connection");
+                return false;
+            }
         }
-        inside.insert(network, here + 1);
-        self.sockets.metrics.connections.inc();
-        let doors = self.clone();
-        Some(Place { doors, network })
+        self.sockets.metrics.dropped("displaced");
+        true
     }
 
     async fn take(self, stream: TcpStream, client: Client, _place: Place) {
@@ -203,9 +195,6 @@ async fn idle(sockets: &Arc<Sockets>, client: Client) {
 
 /// A message that comes to a connection waits with as many others at most; one more is dropped.
 const MAX_WAITING: usize = 128;
-
-/// Connections of one address: what many people behind one router need.
-const MAX_OF_NETWORK: usize = 200;
 
 const READ_BYTES: usize = 8 * 1024;
 const FIRST_BYTE: Duration = Duration::from_secs(10);
