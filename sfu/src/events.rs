@@ -82,6 +82,7 @@ impl Events {
 fn subject(event: &Event) -> (PeerId, Discriminant<Event>, bool) {
     let (peer, is_audio) = match event {
         Event::Connected { peer, .. }
+        | Event::TookOver { peer, .. }
         | Event::PublisherLayers { peer, .. }
         | Event::ViewerLayer { peer, .. }
         | Event::ViewerLimit { peer, .. }

@@ -38,3 +38,4 @@ mod path_metrics;
 pub use config::{Config, MAX_SHARDS, Offload, StartError, TcpListen};
 pub use handle::{Busy, Handle, Sfu};
 pub use klieg_sfu_core::command::*;
+pub use udp::SOCKET_BUFFER_BYTES;

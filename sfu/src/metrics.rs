@@ -112,6 +112,7 @@ impl Metrics {
                     .inc();
             }
             Event::PublisherMedia { .. }
+            | Event::TookOver { .. }
             | Event::PublisherLayers { .. }
             | Event::ViewerLayer { .. }
             | Event::ViewerLimit { .. }

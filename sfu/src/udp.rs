@@ -13,8 +13,9 @@ use tokio::net::UdpSocket;
 use crate::config::Offload;
 use crate::runs::{Runs, Trouble, trouble};
 
-/// Kernel buffers of a socket, in bytes. A keyframe to a thousand viewers is larger than the default.
-const BUFFER_BYTES: usize = 4 << 20;
+/// Kernel buffers that each media thread asks for, in bytes, of either direction. A keyframe to a thousand viewers is
+/// larger than the default.
+pub const SOCKET_BUFFER_BYTES: usize = 4 << 20;
 /// Largest datagram, in bytes.
 const MAX_DATAGRAM: usize = 65_535;
 
@@ -84,8 +85,8 @@ pub(crate) fn bind(listen: SocketAddr) -> io::Result<std::net::UdpSocket> {
     socket.set_nonblocking(true)?;
     socket.bind(&listen.into())?;
     // The kernel may grant less than asked for; that is not an error but seen as loss.
-    socket.set_send_buffer_size(BUFFER_BYTES)?;
-    socket.set_recv_buffer_size(BUFFER_BYTES)?;
+    socket.set_send_buffer_size(SOCKET_BUFFER_BYTES)?;
+    socket.set_recv_buffer_size(SOCKET_BUFFER_BYTES)?;
     Ok(socket.into())
 }
 

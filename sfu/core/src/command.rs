@@ -396,6 +396,9 @@ pub enum Command {
     SetPlayoutDelay(PeerId, PlayoutDelay),
     /// Shows a viewer a keyframe, as a Picture Loss Indication of its own would (RFC 4585, section 6.3.1).
     RequestKeyframe(PeerId),
+    /// Makes a connected publisher the one whose media counts. Without it a publisher takes over by itself with its
+    /// first keyframe, or with its first packet if it negotiated sound alone.
+    TakeOver(PeerId),
     /// Shows the peer out: DTLS `close_notify`, then silence.
     RemovePeer(PeerId),
 }

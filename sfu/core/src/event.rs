@@ -24,6 +24,14 @@ pub enum Event {
         /// What is coming.
         format: Format,
     },
+    /// A publisher's media counts from now on, and that of no other of its room does: it had its first keyframe, its
+    /// first packet if it negotiated sound alone, or was told to ([`Command::TakeOver`](crate::Command::TakeOver)).
+    TookOver {
+        /// Which peer.
+        peer: PeerId,
+        /// Which room.
+        room: RoomKey,
+    },
     /// The layers of a publisher's picture, one without simulcast: when one comes, pauses, returns or
     /// changes its size, at most once a second; when rates move by a tenth, every 5 s.
     PublisherLayers {

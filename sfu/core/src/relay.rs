@@ -174,13 +174,13 @@ pub struct SourceClock {
     pub received: Instant,
 }
 
-/// Who publishes in a room. Of several at once the one that connected last is heard, on every shard
+/// Who publishes in a room. Of several at once the one that took over last is heard, on every shard
 /// the same; the others stay silent also when it leaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Epoch {
-    /// When it connected.
+    /// When it took over.
     pub since: Instant,
-    /// Who it is; of two that connected at one moment the higher number counts.
+    /// Who it is; of two that took over at one moment the higher number counts.
     pub peer: PeerId,
 }
 

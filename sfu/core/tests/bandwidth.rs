@@ -140,6 +140,27 @@ fn jitter_does_not_sink_the_picture() {
 }
 
 #[test]
+fn a_way_that_becomes_longer_looks_like_a_queue_for_half_a_minute_at_most() {
+    for seed in 322..326 {
+        let mut bottleneck = Bottleneck::new(6000, 300);
+        bottleneck.jitter = Duration::from_millis(25);
+        let mut run = Run::simulcast(seed, Link::round_trip(40), bottleneck);
+        run.until(10);
+        let viewer = run.viewer;
+        run.stage.actors[viewer].link.delay += Duration::from_millis(120);
+        run.until(45);
+        println!("{:?} {:?}", run.layers(), run.limits());
+        assert_eq!(run.layer_at(41.0), Some(2));
+        assert!(
+            !run.limits()
+                .iter()
+                .any(|(_, limit)| *limit == Limit::Paused)
+        );
+        assert!(run.freeze(9, 45) <= Duration::from_millis(500));
+    }
+}
+
+#[test]
 fn a_deep_queue_is_not_left_to_fill() {
     let bottleneck = Bottleneck::new(5000, 400).then(12, 1000);
     let mut bottleneck = bottleneck;

@@ -12,6 +12,8 @@
 
 mod sim;
 
+mod takeover;
+
 mod transport;
 
 mod node;

@@ -254,7 +254,7 @@ fn no_number_goes_out_twice_where_a_join_from_the_cache_meets_what_comes_from_an
 fn a_keyframe_too_far_back_is_asked_for_instead() {
     let mut stage = Stage::new(22, 1);
     let publisher = stage.publish(1, Link::round_trip(20));
-    stage.run(9 * SECOND);
+    stage.run(12 * SECOND);
     let asked = stage.publishing(publisher).requests.len();
     let joined = stage.now;
     let viewer = stage.watch(2, Link::round_trip(30));

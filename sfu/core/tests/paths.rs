@@ -55,7 +55,8 @@ fn a_paused_picture_returns_where_sound_is_not_reported() {
 fn a_picture_that_was_paused_before_it_was_seen_is_asked_for_when_it_may_come() {
     let mut stage = Stage::new(502, 1);
     let publisher = stage.publish(1, Link::round_trip(20));
-    stage.run(9 * SECOND);
+    // The keyframe is too far back to join from.
+    stage.run(12 * SECOND);
     stage.publishing(publisher).is_answering = false;
     // After the handshake not even sound fits.
     let bottleneck = Bottleneck::new(3000, 300).then(10, 45).then(20, 3000);
@@ -213,7 +214,7 @@ fn a_viewer_that_fell_far_behind_goes_on_at_the_next_keyframe() {
 
 #[test]
 fn a_viewer_whose_place_went_out_of_the_cache_is_given_a_keyframe() {
-    let (mut stage, publisher, viewer) = unnumbered(509, 40);
+    let (mut stage, publisher, viewer) = unnumbered(509, 60);
     let before = stage.simulcasting(publisher).layers[0].requests.len();
     stage.actors[viewer].peer.send_rtcp(&own_estimate(100));
     stage.run(SECOND * 3 / 2);

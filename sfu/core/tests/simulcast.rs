@@ -387,7 +387,7 @@ fn a_join_starts_in_the_cache_of_its_layer_or_of_another_one_until_a_keyframe_co
     assert!(stage.watching(viewer).frames > 80);
     assert_eq!(asked(&mut stage, publisher), [0, 0, 0]);
     // Later the best layer's keyframe is too far back, the smallest one's is not.
-    stage.run(5 * SECOND);
+    stage.run(8 * SECOND);
     stage.simulcasting(publisher).layers[0].wants_keyframe = true;
     stage.run(SECOND);
     let joined = stage.now;

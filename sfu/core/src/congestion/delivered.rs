@@ -26,6 +26,8 @@ pub(super) struct Delivered {
     base_since: u64,
     /// How much longer than the shortest the way of the last message's packets was, at the least.
     queue_us: u64,
+    /// How much more that was than in the message before.
+    grown_us: u64,
     /// The shortest way in this message; `None` before its first packet.
     least: Option<i64>,
 }
@@ -61,6 +63,7 @@ impl Delivered {
             base: [i64::MAX; 2],
             base_since: 0,
             queue_us: 0,
+            grown_us: 0,
             least: None,
         }
     }
@@ -108,13 +111,20 @@ impl Delivered {
     pub(super) fn end_message(&mut self) {
         if let Some(least) = self.least.take() {
             let base = self.base.into_iter().min().unwrap_or(least);
+            let before = self.queue_us;
             self.queue_us = u64::try_from(least.saturating_sub(base)).unwrap_or(0);
+            self.grown_us = self.queue_us.saturating_sub(before);
         }
     }
 
     /// Returns how long packets wait on their way, in microseconds.
     pub(super) fn queue_us(&self) -> u64 {
         self.queue_us
+    }
+
+    /// Returns how much longer they wait than those of the message before, in microseconds; 0 where they wait no longer.
+    pub(super) fn grown_us(&self) -> u64 {
+        self.grown_us
     }
 
     /// Takes the queue as gone: nothing has left for so long that nothing can wait.

@@ -19,6 +19,10 @@ const PROOF_US: u64 = 100_000;
 const NO_QUEUE_US: u64 = 15_000;
 /// Packets that wait this long stand in a queue.
 const QUEUE_US: u64 = 50_000;
+/// Where all packets of a message wait this long, come slower than they left, and wait longer by [`GROWN_US`] than those of the
+/// message before, a queue grows, whatever the slope says. A way that has become longer once does not grow.
+const DEEP_US: u64 = 100_000;
+const GROWN_US: u64 = 10_000;
 /// How long a proof of what the path carries is good.
 const FRESH: Duration = Duration::from_secs(2);
 /// How long a viewer that has packets to report may be silent.
@@ -113,9 +117,17 @@ impl Path {
 
     /// Moves the estimate.
     fn control(&mut self, now: Instant) {
-        let usage = self.delay.usage();
-        let is_hindered = usage == Usage::Over || self.overflows;
         let short = self.delivered.window(SHORT_US);
+        let is_limited = short.arrival_us > short.departure_us + short.departure_us / 10 + 5_000;
+        // The slope goes through twenty groups, and a slow path makes few: thirty a second, of the frames of a picture.
+        let is_deep = self.delivered.queue_us() >= DEEP_US;
+        let grows = is_limited && is_deep && self.delivered.grown_us() >= GROWN_US;
+        let usage = if grows {
+            Usage::Over
+        } else {
+            self.delay.usage()
+        };
+        let is_hindered = usage == Usage::Over || self.overflows;
         let measured = Measured {
             usage,
             overflows: self.overflows,
@@ -124,7 +136,7 @@ impl Path {
             } else {
                 self.delivered.window(LONG_US).rate(SHORT_US)
             },
-            is_limited: short.arrival_us > short.departure_us + short.departure_us / 10 + 5_000,
+            is_limited,
             round_trip: self.round_trip,
         };
         let before = self.rate.estimate();

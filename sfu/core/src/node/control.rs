@@ -4,14 +4,13 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::command::{
-    Command, DisconnectReason, Event, IceCredentials, Media, PeerId, PlayoutDelay, Remote, RoomKey,
-    ShardIndex,
+    Command, DisconnectReason, Event, IceCredentials, Media, PeerId, PlayoutDelay, Remote,
 };
 use crate::node::Node;
 use crate::node::directory::Place;
 use crate::node::peers::{Peer, PeerIndex, Role};
 use crate::publisher::Publisher;
-use crate::relay::{Epoch, Past, ShardMessage};
+use crate::relay::ShardMessage;
 use crate::transport::TransportEvent;
 use crate::viewer::Viewer;
 
@@ -31,6 +30,7 @@ impl Node {
             Command::SelectLayer(peer, choice) => self.select_layer(now, peer, choice),
             Command::SetPlayoutDelay(peer, delay) => self.set_playout_delay(peer, delay),
             Command::RequestKeyframe(peer) => self.show_again(now, peer),
+            Command::TakeOver(peer) => self.let_take_over(now, peer),
             Command::RemovePeer(peer) => self.remove_announced(now, peer),
         }
     }
@@ -183,24 +183,9 @@ impl Node {
         });
         let key = peer.room;
         match &mut peer.role {
-            Role::Publisher(publisher) => {
-                publisher.request_keyframe(None);
-                let epoch = Epoch {
-                    since: now,
-                    peer: peer.id,
-                };
-                self.begin_publishing(key, index, epoch);
-            }
+            Role::Publisher(publisher) => publisher.request_keyframe(None),
             Role::Viewer(_) => self.enter_viewer(now, index, key),
             Role::Unknown => {}
-        }
-    }
-
-    fn begin_publishing(&mut self, key: RoomKey, index: PeerIndex, epoch: Epoch) {
-        let room = self.rooms.entry(key).or_default();
-        if room.begin_epoch(epoch) {
-            room.publisher = Some(index);
-            self.broadcast(&ShardMessage::Published(key, self.config.shard, epoch));
         }
     }
 
@@ -254,56 +239,5 @@ impl Node {
         if watched && !is_watched {
             self.broadcast(&ShardMessage::Unwanted(key, here));
         }
-    }
-
-    /// Another shard has a publisher: if it came later than ours, ours is silent from now on; ask for
-    /// its media if anybody watches here.
-    pub(super) fn handle_published(&mut self, key: RoomKey, shard: ShardIndex, epoch: Epoch) {
-        let Some(room) = self.rooms.get_mut(&key) else {
-            return;
-        };
-        let here = self.config.shard;
-        if !room.begin_epoch(epoch) {
-            // Both connected at once and ours counts; its shard may have had no room yet to note that.
-            if let Some(later) = room.epoch().filter(|_| room.publisher.is_some()) {
-                let published = ShardMessage::Published(key, here, later);
-                self.messages.push_back((shard, published));
-            }
-            return;
-        }
-        room.publisher = None;
-        room.wanted_by.clear();
-        if room.is_empty() {
-            self.rooms.remove(&key);
-        } else {
-            let wanted = ShardMessage::Wanted(key, here);
-            self.messages.push_back((shard, wanted));
-        }
-    }
-
-    /// Another shard has viewers: send it what our publisher sends, from the last keyframe on.
-    pub(super) fn handle_wanted(&mut self, now: Instant, key: RoomKey, shard: ShardIndex) {
-        let room = self.rooms.get_mut(&key);
-        let Some(room) = room.filter(|room| room.publisher.is_some()) else {
-            return;
-        };
-        let Some(epoch) = room.epoch() else {
-            return;
-        };
-        if !room.wanted_by.contains(&shard) {
-            room.wanted_by.push(shard);
-        }
-        let past = Past {
-            epoch,
-            layers: room.layers().to_vec(),
-            bursts: room.since_keyframes(now),
-        };
-        let past = ShardMessage::Past(key, past);
-        let clocks = room.clocks().map(|clock| ShardMessage::Clock(key, clock));
-        self.messages.extend(
-            std::iter::once(past)
-                .chain(clocks)
-                .map(|message| (shard, message)),
-        );
     }
 }

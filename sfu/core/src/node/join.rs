@@ -108,8 +108,28 @@ impl Node {
         };
         let waiting: Vec<_> = room.viewers.clone();
         for index in waiting {
+            self.leave_behind(now, index, key);
             self.show_waiting(now, index, key);
             self.settle_peer(now, index);
+        }
+    }
+
+    /// Takes a viewer that is shown what is not sent any more over to what is, from the cache: the keyframe with which
+    /// that began does not come again.
+    fn leave_behind(&mut self, now: Instant, index: PeerIndex, key: RoomKey) {
+        let (Some(room), Some((_, viewer))) = (self.rooms.get(&key), self.peers.viewer(index))
+        else {
+            return;
+        };
+        let is_over = |(source, _)| !room.sends(source);
+        if !viewer.shown().is_some_and(is_over) {
+            return;
+        }
+        let layer = viewer.target().unwrap_or(0);
+        let start = room.joinable(now, layer);
+        let start = start.or_else(|| room.joinable_instead(now, layer));
+        if let Some(start) = start {
+            viewer.go_over(now, room, start);
         }
     }
 

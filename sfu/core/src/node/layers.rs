@@ -18,6 +18,11 @@ impl Node {
         let Role::Publisher(role) = &mut peer.role else {
             return;
         };
+        let room = self.rooms.get(&key);
+        let Some(room) = room.filter(|room| room.publisher == Some(index)) else {
+            // It is told when the publisher takes over.
+            return;
+        };
         let (change, news) = (role.poll_layers(), role.poll_news());
         if change.is_none() && news.is_none() {
             return;
@@ -29,17 +34,14 @@ impl Node {
                 layers,
             });
         }
-        let room = self.rooms.get(&key);
-        let counts = room.filter(|room| room.publisher == Some(index));
-        if let (Some(room), Some(ranked)) = (counts, change) {
+        if let Some(ranked) = change {
             let layers = Layers {
                 publisher,
                 ranked,
                 begins,
             };
-            let wanted = room.wanted_by.iter();
             let message = |&shard| (shard, ShardMessage::Layers(key, layers.clone()));
-            self.messages.extend(wanted.map(message));
+            self.messages.extend(room.wanted_by.iter().map(message));
             self.set_layers(now, key, &layers);
         }
     }

@@ -7,7 +7,7 @@ use crate::command::{Event, Format, Kind, RoomKey};
 use crate::node::Node;
 use crate::node::peers::{PeerIndex, Peers, Role};
 use crate::publisher::{Arrived, CaptureTime, Unforwarded};
-use crate::relay::{Burst, MediaPacket, ShardMessage};
+use crate::relay::{Burst, MediaPacket, ShardMessage, SourceClock};
 use crate::room::{Begins, FanOut, Room};
 
 /// The largest payload that fits an Ethernet frame with all headers, the tag and a retransmission's
@@ -42,6 +42,9 @@ impl Node {
                 }
                 let begins = arrived.keyframe.then_some(arrived.layer);
                 let has_changed = publisher.has_layer_news();
+                if publisher.has_turn_with(&arrived) {
+                    self.take_over(now, index);
+                }
                 self.gather(now, room, &arrived);
                 if has_changed {
                     self.pass_layers(now, index, begins);
@@ -245,13 +248,7 @@ impl Node {
             Role::Unknown => {}
             Role::Publisher(publisher) => {
                 for clock in publisher.handle_rtcp(now, self.wall.as_ref(), compound) {
-                    if let Some(room) = self.rooms.get_mut(&key) {
-                        room.set_clock(clock);
-                        let wanted = room.wanted_by.iter();
-                        let message = ShardMessage::Clock(key, clock);
-                        self.messages
-                            .extend(wanted.map(|&shard| (shard, message.clone())));
-                    }
+                    self.pass_clock(key, clock);
                 }
             }
             Role::Viewer(viewer) => {
@@ -266,6 +263,17 @@ impl Node {
                 }
                 self.note_reception(now, index);
             }
+        }
+    }
+
+    /// Passes on where a source's timestamps stand.
+    pub(super) fn pass_clock(&mut self, key: RoomKey, clock: SourceClock) {
+        if let Some(room) = self.rooms.get_mut(&key) {
+            room.set_clock(clock);
+            let wanted = room.wanted_by.iter();
+            let message = ShardMessage::Clock(key, clock);
+            self.messages
+                .extend(wanted.map(|&shard| (shard, message.clone())));
         }
     }
 

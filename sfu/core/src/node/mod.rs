@@ -27,6 +27,8 @@ mod media;
 
 mod outlet;
 
+mod publishing;
+
 mod ready;
 
 mod still;
@@ -209,7 +211,7 @@ impl Node {
                 }
             }
             ShardMessage::Published(room, shard, epoch) => {
-                self.handle_published(room, shard, epoch);
+                self.handle_published(now, room, (shard, epoch));
             }
             ShardMessage::Wanted(room, shard) => self.handle_wanted(now, room, shard),
             ShardMessage::Unwanted(room, shard) => {

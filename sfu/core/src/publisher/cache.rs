@@ -7,14 +7,15 @@ use std::time::{Duration, Instant};
 use crate::relay::{Burst, MediaPacket, SourceId};
 use crate::rtp::seq::SeqNo;
 
-/// Packets kept of one layer at most: with 1200 bytes each, 1.8 MB.
-const CAPACITY: usize = 1536;
+/// Packets kept of one layer at most: with 1200 bytes each, 3 MB.
+const CAPACITY: usize = 2560;
 /// How long a packet is kept for those who miss it: a lost one is asked for again within this even far away.
 const KEPT: Duration = Duration::from_secs(3);
 
 /// What a viewer is given at once when it joins, at the most: packets, and age of the keyframe. Encoders that have
-/// keyframes of their own accord have one every ten seconds mostly, or more often.
-const MAX_REPLAY: u64 = 1000;
+/// keyframes of their own accord have one every ten seconds mostly, or more often; 1700 packets are two seconds of
+/// 8 Mbit/s.
+const MAX_REPLAY: u64 = 1700;
 const MAX_REPLAY_AGE: Duration = Duration::from_secs(11);
 /// The same of a layer that stands in for another one: it is to be live before a keyframe of that comes.
 const MAX_STAND_IN: u64 = 600;
@@ -67,11 +68,6 @@ impl Cache {
             self.note(burst.arrived, packet);
         }
         self.forget_old(burst.arrived);
-    }
-
-    /// Returns whose packets they are.
-    pub(crate) fn source(&self) -> Option<SourceId> {
-        self.source
     }
 
     /// Returns where a viewer can start now: at the newest keyframe, if that is not too far back and
@@ -306,14 +302,14 @@ mod tests {
     fn a_viewer_begins_at_a_keyframe_of_ten_seconds_ago_unless_it_would_be_given_too_much() {
         let start = Instant::now();
         let mut cache = Cache::default();
-        for frame in 0..1000 {
-            keep(&mut cache, (start, frame * 10), 70_000 + frame, frame == 0);
+        for frame in 0..1700 {
+            keep(&mut cache, (start, frame * 6), 70_000 + frame, frame == 0);
         }
         let at = |ms: u64| start + Duration::from_millis(ms);
-        assert_eq!(cache.joinable(at(9990)), Some((source(1), SeqNo(70_000))));
-        assert_eq!(cache.since_keyframe(at(9990)).len(), 1000);
-        keep(&mut cache, (start, 10_000), 71_000, false);
-        assert_eq!(cache.joinable(at(10_000)), None, "too many packets");
+        assert_eq!(cache.joinable(at(10_194)), Some((source(1), SeqNo(70_000))));
+        assert_eq!(cache.since_keyframe(at(10_194)).len(), 1700);
+        keep(&mut cache, (start, 10_200), 71_700, false);
+        assert_eq!(cache.joinable(at(10_200)), None, "too many packets");
 
         let mut cache = Cache::default();
         for frame in 0..111 {

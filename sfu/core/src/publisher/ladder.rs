@@ -157,6 +157,11 @@ impl Ladder {
         std::mem::take(&mut self.has_changed).then(|| self.infos().collect())
     }
 
+    /// Has the layers told again, to who knows those of another publisher. Where none has come there are none to tell.
+    pub(super) fn retell(&mut self) {
+        self.has_changed |= !self.rungs.is_empty();
+    }
+
     /// Returns whether there is a change or something to be told.
     pub(super) fn has_news(&self) -> bool {
         self.has_changed || self.news.is_some()

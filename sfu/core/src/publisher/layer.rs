@@ -275,6 +275,7 @@ impl Stream {
             timestamp,
             marker: packet.header.marker,
             keyframe,
+            is_late: self.is_late(seq),
             scale: None,
             payload,
             redundancy: packet.redundancy,

@@ -70,6 +70,8 @@ pub struct Arrived<'a> {
     pub marker: bool,
     /// A decoder can start here.
     pub keyframe: bool,
+    /// Whether one with a higher number came before it.
+    pub(crate) is_late: bool,
     /// Where it stands among the layers of its stream; `None` where that has none, or does not tell.
     pub scale: Option<Scale>,
     /// Without header, padding, retransmission header and redundancy.
@@ -142,6 +144,17 @@ pub struct Publisher {
     created: Instant,
     /// When the next receiver report is due; `None` before the first packet.
     next_report: Option<Instant>,
+    /// Whether it has taken over.
+    turn: Turn,
+}
+
+/// Whether a publisher has taken over the room, once.
+#[derive(Debug)]
+enum Turn {
+    /// Not yet. What the newest sender report of each stream tells is kept until then.
+    Awaited(Vec<SourceClock>),
+    /// It has.
+    Taken,
 }
 
 impl Publisher {
@@ -162,6 +175,7 @@ impl Publisher {
             next_source: SourceId { peer, number: 0 },
             created: now,
             next_report: None,
+            turn: Turn::Awaited(Vec::new()),
         }
     }
 
@@ -209,8 +223,8 @@ impl Publisher {
         })
     }
 
-    /// Takes a decrypted compound of RTCP packets and returns the clocks that it tells. `wall` is the server's clock;
-    /// without it clocks stay the publisher's own.
+    /// Takes a decrypted compound of RTCP packets and returns the clocks that it tells, once it has taken over. `wall` is
+    /// the server's clock; without it clocks stay the publisher's own.
     pub fn handle_rtcp(
         &mut self,
         now: Instant,
@@ -228,7 +242,40 @@ impl Publisher {
                 }));
             }
         }
-        clocks
+        let Turn::Awaited(kept) = &mut self.turn else {
+            return clocks;
+        };
+        for clock in clocks {
+            let place = |known: &SourceClock| (known.kind, known.layer);
+            kept.retain(|known| place(known) != place(&clock));
+            kept.push(clock);
+        }
+        Vec::new()
+    }
+
+    /// Returns whether it is to take over with a packet: the first keyframe, or, of a publisher that has nothing to
+    /// show, the first of all.
+    pub(crate) fn has_turn_with(&mut self, arrived: &Arrived<'_>) -> bool {
+        if matches!(self.turn, Turn::Taken) {
+            return false;
+        }
+        let shows = arrived.keyframe && arrived.format.codec.kind() == Kind::Video;
+        if shows && arrived.is_late {
+            // What followed it has gone by already, and nobody was shown it.
+            self.request_keyframe(Some(arrived.layer));
+            return false;
+        }
+        let mut tracks = self.tracks.iter();
+        shows || tracks.all(|track| track.kind() == Kind::Audio)
+    }
+
+    /// Notes that it takes over, and that its layers are to be told again; returns the clocks that were told before.
+    pub(crate) fn take_turn(&mut self) -> Vec<SourceClock> {
+        self.ladder.retell();
+        match std::mem::replace(&mut self.turn, Turn::Taken) {
+            Turn::Awaited(kept) => kept,
+            Turn::Taken => Vec::new(),
+        }
     }
 
     /// Asks for a keyframe on every video layer, or on one, soon and not too often. One that is

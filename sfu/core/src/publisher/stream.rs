@@ -125,6 +125,11 @@ impl Stream {
         Some((seq, self.times.peek(timestamp)))
     }
 
+    /// Returns whether one with a higher number has come.
+    pub(super) fn is_late(&self, seq: SeqNo) -> bool {
+        self.seqs.highest().is_some_and(|highest| seq < highest)
+    }
+
     /// Takes when a packet was captured, as it says itself; returns what viewers are told with it.
     pub(super) fn captured(
         &mut self,

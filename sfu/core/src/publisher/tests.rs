@@ -408,7 +408,12 @@ fn a_sender_report_tells_where_the_source_stands_on_the_wall_clock() {
     };
     rtcp::write_sender_report(&mut report, &info, 1, 1);
 
+    // Until its turn it is kept, once.
+    assert_eq!(publisher.handle_rtcp(start, None, &report), []);
+    assert_eq!(publisher.handle_rtcp(start, None, &report), []);
+    let kept = publisher.take_turn();
     let clocks = publisher.handle_rtcp(start, None, &report);
+    assert_eq!(kept, clocks);
 
     let timestamp = (1 << 32) + 3090;
     let kind = Kind::Video;

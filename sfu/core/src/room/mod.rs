@@ -83,12 +83,12 @@ impl Room {
         }
     }
 
-    /// Takes a publisher as the one that counts; `false` when one that connected later is known.
+    /// Takes a publisher as the one that counts; `false` when one that took over later is known.
     pub(crate) fn begin_epoch(&mut self, epoch: Epoch) -> bool {
         let counts = self.epoch.is_none_or(|known| known <= epoch);
         if counts {
             if self.epoch.is_none_or(|known| known.peer != epoch.peer) {
-                self.layers.clear();
+                self.forget_media();
             }
             self.epoch = Some(epoch);
         }
@@ -159,22 +159,14 @@ impl Room {
                 self.rhythm = Some((burst.arrived, span));
             }
         }
-        if begins != Begins::Nothing {
-            self.forget_others(kind, source);
-        }
         begins
     }
 
-    /// Forgets what other publishers sent: with layers of their own, perhaps, that there are no more.
-    fn forget_others(&mut self, kind: Kind, source: SourceId) {
-        let is_other = |known: SourceId| known.peer != source.peer;
-        for stream in self.streams_mut(kind) {
-            stream.source = stream.source.filter(|(known, _)| !is_other(*known));
-            stream.clock = stream.clock.filter(|clock| !is_other(clock.source));
-            if stream.cache.source().is_some_and(is_other) {
-                stream.cache = Cache::default();
-            }
-        }
+    /// Forgets what the publisher before sent: the next one may have other layers, or no picture at all.
+    fn forget_media(&mut self) {
+        self.layers.clear();
+        self.audio = Stream::default();
+        self.video = Default::default();
     }
 
     /// Notes where a source's timestamps stand. The report may come before the first packet: to a
@@ -227,10 +219,10 @@ impl Room {
         streams.any(|stream| stream.source.is_some())
     }
 
-    /// Returns whether a layer has been sent.
+    /// Returns whether the publisher that counts has sent a layer.
     pub(crate) fn has_layer(&self, kind: Kind, layer: u8) -> bool {
-        let stream = self.stream(kind, layer);
-        stream.is_some_and(|stream| stream.source.is_some())
+        let source = self.stream(kind, layer).and_then(|stream| stream.source);
+        source.is_some_and(|(source, _)| self.hears(source))
     }
 
     /// Returns what the sound is carried by.
@@ -368,19 +360,15 @@ impl Room {
         }
     }
 
-    fn streams_mut(&mut self, kind: Kind) -> &mut [Stream] {
-        match kind {
-            Kind::Audio => std::slice::from_mut(&mut self.audio),
-            Kind::Video => &mut self.video,
-        }
-    }
-
     fn stream(&self, kind: Kind, layer: u8) -> Option<&Stream> {
         self.streams(kind).get(usize::from(layer))
     }
 
     fn stream_mut(&mut self, kind: Kind, layer: u8) -> Option<&mut Stream> {
-        self.streams_mut(kind).get_mut(usize::from(layer))
+        match kind {
+            Kind::Audio => (layer == 0).then_some(&mut self.audio),
+            Kind::Video => self.video.get_mut(usize::from(layer)),
+        }
     }
 }
 

@@ -234,10 +234,14 @@ impl Track {
         self.rewrite.forget_old(now);
     }
 
-    /// Returns whether it can go over to a packet in the cache and time goes on.
+    /// Returns whether it can go over to a packet in the cache and time goes on, as it does for another publisher
+    /// whenever that began.
     pub(super) fn follows(&self, room: &Room, burst: &Burst, packet: &MediaPacket) -> bool {
         let meeting = self.meeting(room, burst);
-        self.plays(&burst.format) && self.rewrite.follows(burst, packet, meeting)
+        let is_another = |shown: SourceId| shown.peer != burst.source.peer;
+        let follows =
+            self.source().is_some_and(is_another) || self.rewrite.follows(burst, packet, meeting);
+        follows && self.plays(&burst.format)
     }
 
     /// Finds how the times of the source that is shown and of another layer meet, if both have told.

@@ -84,6 +84,8 @@ pub(crate) struct Publishing {
     pub(crate) is_answering: bool,
     /// Packets to be left out before the next frame, every other one of twice as many.
     pub(crate) gaps: u16,
+    /// Packets of the picture that are lost next, until they are asked for again.
+    pub(crate) losses: u16,
     /// Between two sender reports.
     pub(crate) report_interval: Duration,
     /// What its clock said at a moment, as NTP time; `None` for one that stands still.
@@ -95,7 +97,8 @@ pub(crate) struct Publishing {
     /// What the next packet says of when it was captured.
     captured_next: Option<u64>,
     frame: u32,
-    wants_keyframe: bool,
+    /// Whether the next frame is a keyframe; the first one is.
+    pub(crate) wants_keyframe: bool,
     next_video: Instant,
     next_audio: Instant,
     next_report: Instant,
@@ -123,6 +126,7 @@ impl Publishing {
             has_video: true,
             is_answering: true,
             gaps: 0,
+            losses: 0,
             report_interval: Duration::from_millis(500),
             wall: None,
             captured_before: None,
@@ -338,7 +342,11 @@ impl Publishing {
             }
         }
         packet.extend_from_slice(payload);
-        peer.send_rtp(&packet);
+        if payload_type == 96 && self.losses > 0 {
+            self.losses -= 1;
+        } else {
+            peer.send_rtp(&packet);
+        }
         packet
     }
 }

@@ -100,6 +100,8 @@ pub(crate) struct Stage {
     /// How often the shards have their turn: what comes meanwhile waits. Nothing: at once.
     pub(crate) turn: Duration,
     next_turn: Instant,
+    /// Who publishes as far as signaling knows, in each room: the first that came until another took over.
+    on_stage: HashMap<RoomKey, PeerId>,
     /// How often the shards took memory.
     pub(crate) spent: Spent,
     network: Network,
@@ -129,6 +131,7 @@ impl Stage {
             send_time: Duration::ZERO,
             turn: Duration::ZERO,
             next_turn: epoch(),
+            on_stage: HashMap::new(),
             spent: Spent::default(),
             network: Network::new(seed),
             _seed: Seed(seed),
@@ -335,6 +338,9 @@ impl Stage {
             claim: Claim::default(),
         };
         self.command(&Command::AddPeer(Arc::new(spec)));
+        if matches!(media, Media::Publish(_)) {
+            self.on_stage.entry(self.room).or_insert(id);
+        }
         let remote = Remote {
             ice: remote,
             fingerprints: vec![peer.fingerprint()],
@@ -591,9 +597,28 @@ impl Stage {
             moved = true;
         }
         while let Some(event) = self.nodes[shard].poll_event() {
+            moved |= self.take_note(&event);
             self.events.push((self.elapsed(), event));
         }
         moved
+    }
+
+    /// Does what signaling does when it hears of an event: whoever is to be heard at once is told to take over. Returns
+    /// whether it did something.
+    fn take_note(&mut self, event: &Event) -> bool {
+        if let Event::TookOver { peer, room } = *event {
+            self.on_stage.insert(room, peer);
+        } else if let Event::Disconnected { peer, .. } = *event {
+            self.on_stage.retain(|_, it| *it != peer);
+        } else if let Event::Connected { peer, .. } = *event
+            && self.on_stage.values().any(|&it| it == peer)
+        {
+            for node in &mut self.nodes {
+                node.handle_command(self.now, Command::TakeOver(peer));
+            }
+            return true;
+        }
+        false
     }
 
     /// Lets a datagram leave by UDP, or by the connection of its path if that is still there.
