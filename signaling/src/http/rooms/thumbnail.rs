@@ -30,12 +30,14 @@ pub(crate) struct ShowParameters {
     _version: Option<String>,
 }
 
-/// Shows a room in a picture: while it is on air what it shows, else what its owner gave it.
+/// Shows a room in a picture: while it is on air what it shows, else what its owner gave it. A room that was said to have one may have none
+/// by the time it is asked for, as when a publisher left: that is no error of whoever asks.
 #[utoipa::path(get, path = "/rooms/{id}/thumbnail", tag = "rooms", params(RoomInPath, ShowParameters,
         ("If-None-Match" = Option<String>, Header, description = "The ETag of the picture that is known")),
     responses(
         (status = 200, description = "The picture.", headers(("ETag" = String), ("Cache-Control" = String)),
             content((String = "image/webp"), (String = "image/jpeg"), (String = "image/png"))),
+        (status = 204, description = "The room has no picture at present."),
         (status = 304, description = "It is the one that is known.")),
     security((), ("bearer" = [])))]
 pub(crate) async fn show(
@@ -53,7 +55,9 @@ pub(crate) async fn show(
         Some(picture) => Some(picture.tag()),
         None => given_tag(&record),
     };
-    let tag = tag.ok_or_else(no_picture)?;
+    let Some(tag) = tag else {
+        return Ok(no_picture());
+    };
     let common = [
         (header::CACHE_CONTROL, caching(record.visibility)),
         (header::ETAG, tag.as_str()),
@@ -65,14 +69,17 @@ pub(crate) async fn show(
         Some(picture) => Some(picture),
         None => given(&app, &record).await?,
     };
-    let picture = picture.ok_or_else(no_picture)?;
+    let Some(picture) = picture else {
+        return Ok(no_picture());
+    };
     let kind = [(header::CONTENT_TYPE, picture.media_type())];
     Ok((common, kind, picture.bytes).into_response())
 }
 
-fn no_picture() -> ApiError {
-    let text = "The room has no picture at present.";
-    ApiError::new(Code::NotFound, text)
+fn no_picture() -> Response {
+    // There may be one in a moment.
+    let uncached = [(header::CACHE_CONTROL, "no-store")];
+    (StatusCode::NO_CONTENT, uncached).into_response()
 }
 
 #[derive(Deserialize, utoipa::IntoParams)]
