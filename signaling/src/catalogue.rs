@@ -1,26 +1,25 @@
-//! What a shop knows of its products: asked for where `catalogue_url` says, and remembered for a minute.
+//! What a shop knows of its products: asked for where `catalogue_url` says, and remembered for a minute; that it did not say
+//! anything is remembered for some seconds.
 
-use std::collections::HashMap;
-use std::fmt::Write;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use axum::http::StatusCode;
 use tokio::sync::Semaphore;
 use tracing::warn;
 
+use crate::answers::{Answer, Answers};
 use crate::error::{ApiError, Code};
-use crate::fetch::{FetchError, Fetcher, check_url};
+use crate::fetch::{FetchError, Fetcher, about};
 use crate::shop::{Described, NewProduct};
 
 /// The way to a shop's catalogue.
 #[derive(Debug)]
 pub(crate) struct Catalogue {
-    /// An address with [`PLACE`] in it; `None` where the server has no catalogue.
+    /// An address with the place of the id in it; `None` where the server has no catalogue.
     url: Option<String>,
     fetcher: Fetcher,
-    /// What it said within [`KEPT`], by the shop's id. At most [`MAX_KEPT`]: beyond, all of it is asked for anew.
-    kept: Mutex<HashMap<String, (Instant, Described)>>,
+    /// What it said, by the shop's id.
+    answers: Answers<Told>,
     /// How many may ask at once; those beyond are told that the server is busy.
     places: Semaphore,
 }
@@ -30,7 +29,7 @@ impl Catalogue {
         Self {
             url,
             fetcher,
-            kept: Mutex::default(),
+            answers: Answers::new(MAX_KEPT),
             places: Semaphore::new(MAX_ASKING),
         }
     }
@@ -43,63 +42,38 @@ impl Catalogue {
     /// Adds to a product what its host left out. What the host said stays.
     ///
     /// # Errors
-    /// `invalid_value` where the shop has no such product; `catalogue_away`; `busy`.
+    /// `invalid_value` where the shop has no such product, or has its price in another currency than the host says;
+    /// `catalogue_away`; `busy`.
     pub(crate) async fn complete(&self, new: NewProduct) -> Result<NewProduct, ApiError> {
         let (Some(url), Some(id)) = (&self.url, new.asks_about()) else {
             return Ok(new);
         };
-        if let Some(described) = self.known(id) {
-            return Ok(new.filled(described));
+        let place = self.answers.place(id);
+        let answer = place.get_or_try_init(|| self.ask(url, id)).await?;
+        match &answer.said {
+            Ok(described) => new.filled(described.clone()),
+            Err(refusal) => Err(refusal.again()),
         }
-        let asking = self.places.try_acquire().map_err(|_| ApiError::busy())?;
-        let told = self.fetcher.json::<Described>(&address(url, id)).await;
-        drop(asking);
-        let described = told.map_err(|error| refusal(&error))?;
-        let mut kept = self.kept();
-        if kept.len() >= MAX_KEPT {
-            kept.clear();
-        }
-        kept.insert(id.to_owned(), (Instant::now(), described.clone()));
-        drop(kept);
-        Ok(new.filled(described))
     }
 
-    fn known(&self, id: &str) -> Option<Described> {
-        let kept = self.kept();
-        let (at, described) = kept.get(id)?;
-        (at.elapsed() < KEPT).then(|| described.clone())
-    }
-
-    fn kept(&self) -> MutexGuard<'_, HashMap<String, (Instant, Described)>> {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    async fn ask(&self, url: &str, id: &str) -> Result<Answer<Told>, ApiError> {
+        let asking = self.places.try_acquire();
+        let _asking = asking.map_err(|_| ApiError::busy().with_nothing_begun())?;
+        let told = self.fetcher.json::<Described>(&about(url, id)).await;
+        let told = told.map_err(|error| refusal(&error));
+        Ok(answer(told, Instant::now()))
     }
 }
 
-/// Checks where a catalogue is asked.
-///
-/// # Errors
-/// What is wrong with the address.
-pub(crate) fn check_catalogue(url: &str) -> Result<(), String> {
-    let host = url.split('/').nth(2).unwrap_or_default();
-    if !url.contains(PLACE) || host.contains(PLACE) {
-        return Err(format!("has no {PLACE} in its path or query"));
-    }
-    let checked = check_url(&address(url, "1"));
-    checked.map(|_| ()).map_err(|error| error.to_string())
-}
+type Told = Result<Described, ApiError>;
 
-/// Writes the shop's id into the address, whatever it says as one part of a path (RFC 3986, section 2.1).
-fn address(url: &str, id: &str) -> String {
-    let mut escaped = String::with_capacity(id.len());
-    for byte in id.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-_~".contains(&byte) {
-            escaped.push(char::from(byte));
-        } else {
-            // Dots, too: `..` is no product.
-            let _ = write!(escaped, "%{byte:02X}");
-        }
+/// Returns what the shop said, and for how long that holds.
+fn answer(told: Told, now: Instant) -> Answer<Told> {
+    let kept = if told.is_ok() { KEPT } else { KEPT_REFUSAL };
+    Answer {
+        said: told,
+        until: now + kept,
     }
-    url.replace(PLACE, &escaped)
 }
 
 fn refusal(error: &FetchError) -> ApiError {
@@ -109,14 +83,14 @@ fn refusal(error: &FetchError) -> ApiError {
     }
     warn!(%error, "the catalogue of the shop cannot be asked");
     let text = format!("The catalogue of the shop cannot be asked: {error}.");
-    ApiError::new(Code::CatalogueAway, text)
+    ApiError::new(Code::CatalogueAway, text).with_nothing_begun()
 }
-
-/// Where the shop's id of a product goes.
-const PLACE: &str = "{id}";
 
 /// So long an answer is taken for true.
 const KEPT: Duration = Duration::from_secs(60);
+
+/// So long is not asked again what had no answer, or no product: a host who adds it to the shop meanwhile does not wait long.
+const KEPT_REFUSAL: Duration = Duration::from_secs(5);
 
 const MAX_KEPT: usize = 1024;
 
@@ -128,32 +102,38 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_id_is_one_part_of_the_address_whatever_it_says() {
-        let url = "https://shop.example/p/{id}?full";
-        for (id, expected) in [
-            ("sku-1", "sku-1"),
-            ("a b", "a%20b"),
-            ("../x?y#z", "%2E%2E%2Fx%3Fy%23z"),
-            ("đ", "%C4%91"),
-            ("{id}", "%7Bid%7D"),
+    fn what_the_shop_tells_holds_for_a_minute_and_that_it_does_not_for_seconds() {
+        let at = Instant::now();
+        for (told, holds) in [
+            (Ok(Described::default()), KEPT),
+            (Err(refusal(&FetchError::Deadline)), KEPT_REFUSAL),
+            (
+                Err(refusal(&FetchError::Status(StatusCode::NOT_FOUND))),
+                KEPT_REFUSAL,
+            ),
         ] {
-            let expected = format!("https://shop.example/p/{expected}?full");
-            assert_eq!(address(url, id), expected);
+            assert_eq!(answer(told, at).until, at + holds);
         }
     }
 
-    #[test]
-    fn a_catalogue_is_asked_by_https_and_has_a_place_for_the_id() {
-        for (url, fits) in [
-            ("https://shop.example/p/{id}", true),
-            ("https://shop.example/p?id={id}", true),
-            ("http://127.0.0.1:8081/{id}", true),
-            ("http://shop.example/p/{id}", false),
-            ("https://shop.example/p", false),
-            ("https://{id}.example/p", false),
-            ("{id}", false),
-        ] {
-            assert_eq!(check_catalogue(url).is_ok(), fits, "{url}");
-        }
+    #[tokio::test]
+    async fn one_who_finds_no_place_to_ask_has_begun_nothing_and_may_ask_again() {
+        let url = "http://127.0.0.1:9/{id}".to_owned();
+        let catalogue = Catalogue::new(Some(url), Fetcher::new().unwrap());
+        let add = async || {
+            let new = serde_json::from_str(r#"{"externalId":"1"}"#).unwrap();
+            catalogue.complete(new).await.unwrap_err()
+        };
+        let all = u32::try_from(MAX_ASKING).unwrap();
+        let taken = catalogue.places.try_acquire_many(all).unwrap();
+        let error = add().await;
+        assert_eq!(error.code, Code::Busy);
+        assert!(!error.is_failure(), "its Idempotency-Key is free again");
+        // Where the others are done it is asked, and not told what it was told before.
+        drop(taken);
+        let error = add().await;
+        assert_eq!(error.code, Code::CatalogueAway);
+        assert!(!error.is_failure());
+        assert!(!add().await.is_failure(), "what is remembered, too");
     }
 }

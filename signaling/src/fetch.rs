@@ -1,5 +1,6 @@
 //! Asks other servers for JSON: bounded in time and size, and by TLS wherever it leaves this machine.
 
+use std::fmt::Write;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -105,6 +106,33 @@ pub(crate) fn check_url(url: &str) -> Result<Uri, FetchError> {
     }
 }
 
+/// Checks an address that has a place for what is asked about.
+///
+/// # Errors
+/// What is wrong with it.
+pub(crate) fn check_place(url: &str) -> Result<(), String> {
+    let host = url.split('/').nth(2).unwrap_or_default();
+    if !url.contains(PLACE) || host.contains(PLACE) {
+        return Err(format!("has no {PLACE} in its path or query"));
+    }
+    let checked = check_url(&about(url, "1"));
+    checked.map(|_| ()).map_err(|error| error.to_string())
+}
+
+/// Writes an id into such an address, whatever it says as one part of a path (RFC 3986, section 2.1).
+pub(crate) fn about(url: &str, id: &str) -> String {
+    let mut escaped = String::with_capacity(id.len());
+    for byte in id.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-_~".contains(&byte) {
+            escaped.push(char::from(byte));
+        } else {
+            // Dots, too: `..` is no id.
+            let _ = write!(escaped, "%{byte:02X}");
+        }
+    }
+    url.replace(PLACE, &escaped)
+}
+
 /// Returns how other servers are talked to over TLS: by the certificates that the system trusts.
 ///
 /// # Errors
@@ -130,6 +158,9 @@ pub(crate) fn reason(error: &dyn std::error::Error) -> String {
     innermost.to_string()
 }
 
+/// Where the id of what is asked about goes.
+const PLACE: &str = "{id}";
+
 const DEADLINE: Duration = Duration::from_secs(5);
 const CONNECT: Duration = Duration::from_secs(3);
 const MAX_BYTES: usize = 256 * 1024;
@@ -151,6 +182,36 @@ mod tests {
             ("", false),
         ] {
             assert_eq!(check_url(url).is_ok(), fits, "{url}");
+        }
+    }
+
+    #[test]
+    fn an_id_is_one_part_of_the_address_whatever_it_says() {
+        let url = "https://shop.example/p/{id}?full";
+        for (id, expected) in [
+            ("sku-1", "sku-1"),
+            ("a b", "a%20b"),
+            ("../x?y#z", "%2E%2E%2Fx%3Fy%23z"),
+            ("đ", "%C4%91"),
+            ("{id}", "%7Bid%7D"),
+        ] {
+            let expected = format!("https://shop.example/p/{expected}?full");
+            assert_eq!(about(url, id), expected);
+        }
+    }
+
+    #[test]
+    fn an_address_about_something_is_https_and_has_a_place_for_the_id() {
+        for (url, fits) in [
+            ("https://shop.example/p/{id}", true),
+            ("https://shop.example/p?id={id}", true),
+            ("http://127.0.0.1:8081/{id}", true),
+            ("http://shop.example/p/{id}", false),
+            ("https://shop.example/p", false),
+            ("https://{id}.example/p", false),
+            ("{id}", false),
+        ] {
+            assert_eq!(check_place(url).is_ok(), fits, "{url}");
         }
     }
 }

@@ -111,23 +111,38 @@ impl NewProduct {
         id.filter(|id| !is_whole && is_name(id, MAX_ID))
     }
 
-    /// Takes what was left out from a catalogue. Its prices are of its own currency, and go together.
-    pub(crate) fn filled(self, described: Described) -> Self {
-        let (price, original_price, currency) = match self.price {
-            Some(price) => (Some(price), self.original_price, self.currency),
-            None => (described.price, described.original_price, None),
+    /// Takes what was left out from a catalogue. All prices are of one currency: what the host says is no rate of exchange.
+    ///
+    /// # Errors
+    /// The price is the catalogue's, and not in the currency that the host says.
+    pub(crate) fn filled(self, described: Described) -> Result<Self, ApiError> {
+        let other = |said: &String| {
+            let shops = described.currency.as_ref();
+            shops.is_some_and(|shops| shops != said)
         };
-        Self {
+        let (price, original_price) = match self.price {
+            // What the shop's cost before says nothing of what the host's did.
+            Some(price) => (Some(price), self.original_price),
+            None if self.currency.as_ref().is_some_and(other) => {
+                let why = "the price is that of the catalogue, which has it in another currency";
+                return Err(unusable("currency", why));
+            }
+            None => (
+                described.price,
+                self.original_price.or(described.original_price),
+            ),
+        };
+        Ok(Self {
             name: self.name.or(described.name),
             image_url: self.image_url.or(described.image_url),
             buy_url: self.buy_url.or(described.buy_url),
             price,
             original_price,
-            currency: currency.or(described.currency),
+            currency: self.currency.or(described.currency),
             stock: self.stock.or(described.stock),
             quantity_limit: self.quantity_limit.or(described.quantity_limit),
             external_id: self.external_id,
-        }
+        })
     }
 
     /// Makes a product of what was said.
@@ -177,7 +192,7 @@ impl ProductPatch {
     pub(crate) fn check(self) -> Result<Self, ApiError> {
         let name = self.name.map(|name| line("name", &name, MAX_NAME));
         let address = |field, url: Option<Option<String>>| {
-            let url = url.map(|url| url.map(|url| address(field, &url)).transpose());
+            let url = url.map(|url| url.map(|url| web_address(field, &url)).transpose());
             url.transpose()
         };
         let most = |field, value: Option<u64>, most| within(field, value, 0..=most);
@@ -281,7 +296,10 @@ pub(super) fn within(
 }
 
 /// Checks that browsers open an address over TLS, and that it says nothing of who opens it.
-fn address(field: &str, text: &str) -> Result<String, ApiError> {
+///
+/// # Errors
+/// `bad_message`; `invalid_value`.
+pub(crate) fn web_address(field: &str, text: &str) -> Result<String, ApiError> {
     let host = text.strip_prefix("https://");
     let web = host.is_some_and(|host| !host.is_empty() && !host.starts_with('/'));
     if text.chars().count() > MAX_URL || !web {
@@ -384,13 +402,19 @@ mod tests {
                 "EUR",
                 50,
             ),
-            // The host's word for the currency is no rate of exchange.
             (
-                r#"{"externalId":"1","currency":"VND"}"#,
+                r#"{"externalId":"1","currency":"EUR"}"#,
                 "Tea",
                 450,
                 "EUR",
                 50,
+            ),
+            (
+                r#"{"externalId":"1","originalPrice":600}"#,
+                "Tea",
+                450,
+                "EUR",
+                25,
             ),
             (r#"{"externalId":"1","price":400}"#, "Tea", 400, "EUR", 0),
             (
@@ -403,10 +427,18 @@ mod tests {
         ] {
             let new: NewProduct = serde_json::from_str(said).unwrap();
             assert_eq!(new.asks_about(), Some("1"), "{said}");
-            let made = new.filled(described()).check().unwrap();
+            let made = new.filled(described()).unwrap().check().unwrap();
             let shown = (made.name.as_str(), made.price, made.currency.as_str());
             assert_eq!(shown, (name, price, currency), "{said}");
             assert_eq!((made.discount_percent, made.stock), (percent, Some(3)));
+        }
+        for other in [
+            r#"{"externalId":"1","currency":"VND"}"#,
+            r#"{"externalId":"1","originalPrice":9000,"currency":"VND"}"#,
+        ] {
+            let new: NewProduct = serde_json::from_str(other).unwrap();
+            let refused = new.filled(described()).unwrap_err();
+            assert_eq!(refused.code, Code::InvalidValue, "{other}");
         }
         for whole in [
             r#"{"externalId":"1","name":"Tea","price":1,"currency":"EUR"}"#,

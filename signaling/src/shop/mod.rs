@@ -7,7 +7,7 @@ mod order;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-pub(crate) use fields::{Described, NewProduct, ProductPatch};
+pub(crate) use fields::{Described, NewProduct, ProductPatch, web_address};
 pub(crate) use order::{NewOrder, OrderBody, Revenue, Sale};
 
 /// A product, in the database and on the wire.

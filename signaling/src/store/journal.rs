@@ -314,17 +314,26 @@ fn is_false(value: &bool) -> bool {
 
 /// Who said something, as of then.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
 pub(crate) struct Author {
     /// Identity.
     pub id: String,
     /// Name.
     pub name: String,
+    /// Their picture, where the server's profiles have one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub avatar_url: Option<String>,
     /// Role in the room.
     pub role: Role,
 }
 
 /// A numbered event as it was sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly all are chat messages: to put each in a box would cost more than it saves"
+)]
 pub(crate) enum Event {
     /// A chat message.
     Chat(ChatMessage),

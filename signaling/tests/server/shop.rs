@@ -212,6 +212,55 @@ async fn what_a_host_leaves_out_of_a_product_comes_from_the_shops_catalogue() {
     server.server.stop().await;
 }
 
+#[tokio::test]
+async fn what_a_host_says_of_a_price_of_the_shops_is_taken_or_refused() {
+    let (address, _) = catalogue().await;
+    let server = TestServer::start_with(|config| {
+        config.catalogue_url = Some(format!("http://{address}/products/{{id}}"));
+    })
+    .await;
+    let token = server.token("Host").await;
+    let room = server.room(&token, json!({ "title": "R" })).await;
+    let shop = Seller::new(&server, &room, &token);
+    for (before, currency) in [(9000, "VND"), (449, "EUR")] {
+        let other = json!({ "externalId": "tea/1", "originalPrice": before, "currency": currency });
+        let refused = shop.ask("POST", "", other).await;
+        assert_eq!(
+            (refused.status, &refused.body["code"]),
+            (422, &json!("invalid_value"))
+        );
+    }
+    let before = json!({ "externalId": "tea/1", "originalPrice": 900, "currency": "EUR" });
+    assert_eq!(shop.add(before).await["discountPercent"], 50);
+    server.server.stop().await;
+}
+
+#[tokio::test]
+async fn a_product_that_the_shop_does_not_tell_of_is_asked_for_once_however_often_it_is_added() {
+    let (address, asked) = catalogue().await;
+    let server = TestServer::start_with(|config| {
+        config.catalogue_url = Some(format!("http://{address}/products/{{id}}"));
+    })
+    .await;
+    let token = server.token("Host").await;
+    let room = server.room(&token, json!({ "title": "R" })).await;
+    let shop = Seller::new(&server, &room, &token);
+    for (times, (id, status)) in (1..).zip([("none", 422), ("broken", 502)]) {
+        let since = Instant::now();
+        let add = || shop.ask("POST", "", json!({ "externalId": id }));
+        let mut replies = futures_util::future::join_all((0..8).map(|_| add())).await;
+        replies.push(add().await);
+        for reply in replies {
+            assert_eq!(reply.status, status, "{id}");
+        }
+        // It is asked again after five seconds, which a machine with more to do may take.
+        if since.elapsed() < Duration::from_secs(5) {
+            assert_eq!(asked.load(Ordering::Relaxed), times, "{id}");
+        }
+    }
+    server.server.stop().await;
+}
+
 /// The catalogue of a shop, and how often it was asked.
 async fn catalogue() -> (SocketAddr, Arc<AtomicU64>) {
     let asked = Arc::new(AtomicU64::new(0));

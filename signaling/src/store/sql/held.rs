@@ -8,7 +8,7 @@ use super::Connection;
 use super::deeds::quiet;
 use super::journal::Batch;
 use super::order::held_message;
-use super::row::{author, json_value, named};
+use super::row::{json_value, named, sender};
 use crate::store::{Done, Event, NewChat, NewHeld, NewReport, Outcome, Report, StoreError};
 
 impl Batch<'_> {
@@ -27,8 +27,8 @@ impl Batch<'_> {
         }
         let row = sqlx::query(
             "INSERT INTO held_messages (room_id, id, ts, kind, body, sender_id, sender_name, sender_role,
-                                        client_id, mentions, reply_to, product, reason)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
+                                        client_id, mentions, reply_to, product, reason, sender_avatar)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
              ON CONFLICT (room_id, sender_id, client_id) DO NOTHING RETURNING *",
         )
         .bind(self.room)
@@ -44,6 +44,7 @@ impl Batch<'_> {
         .bind(&chat.reply_to)
         .bind(chat.product.as_ref().map(|it| json!(it).to_string()))
         .bind(*reason)
+        .bind(&chat.from.avatar_url)
         .fetch_optional(&mut *connection)
         .await?;
         let held = row.as_ref().map(held_message).transpose()?;
@@ -79,7 +80,7 @@ impl Batch<'_> {
             client_id: row.try_get("client_id")?,
             kind: named(&row, "kind")?,
             text: row.try_get("body")?,
-            from: author(&row, "sender")?,
+            from: sender(&row)?,
             mentions: json_value("held_messages.mentions", row.try_get("mentions")?)?,
             reply_to: row.try_get("reply_to")?,
             product: product

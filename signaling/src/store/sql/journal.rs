@@ -267,8 +267,8 @@ impl Batch<'_> {
         let details = details.and_then(|it| serde_json::to_string(it).ok());
         sqlx::query(
             "INSERT INTO chat_messages (room_id, seq, id, ts, kind, body, sender_id, sender_name,
-                                        sender_role, client_id, details)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+                                        sender_role, client_id, details, sender_avatar)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
         )
         .bind(self.room)
         .bind(self.last_seq)
@@ -281,6 +281,7 @@ impl Batch<'_> {
         .bind(message.from.role.as_str())
         .bind(client_id)
         .bind(details)
+        .bind(&message.from.avatar_url)
         .execute(connection)
         .await?;
         Ok(())

@@ -6,7 +6,7 @@ use super::deeds::quiet;
 use super::journal::Batch;
 use super::limits::limit;
 use super::members;
-use super::row::{author, chat_message, count, json_value, named};
+use super::row::{author, chat_message, count, json_value, named, sender};
 use super::{Connection, Row, Store};
 use crate::auth::{AddressMark, Role};
 use crate::chat::{ChatSettings, SettingsPatch};
@@ -342,7 +342,7 @@ pub(super) fn held_message(row: &Row) -> Result<Held, StoreError> {
         held_id: row.try_get("id")?,
         ts: row.try_get("ts")?,
         text: row.try_get("body")?,
-        from: author(row, "sender")?,
+        from: sender(row)?,
         reason: row.try_get("reason")?,
     })
 }

@@ -4,7 +4,7 @@ use sqlx::Row as _;
 use uuid::Uuid;
 
 use super::journal::Batch;
-use super::row::{author, number};
+use super::row::{number, sender};
 use super::{Connection, Row, Store};
 use crate::id::RoomId;
 use crate::store::{
@@ -98,8 +98,9 @@ impl Batch<'_> {
             return Ok(Floor::Refused(Refused::Full));
         }
         let row = sqlx::query(
-            "INSERT INTO questions (room_id, id, ts, body, sender_id, sender_name, sender_role, client_id)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8) RETURNING *",
+            "INSERT INTO questions (room_id, id, ts, body, sender_id, sender_name, sender_role, client_id,
+                                    sender_avatar)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) RETURNING *",
         )
         .bind(self.room)
         .bind(Uuid::now_v7().to_string())
@@ -109,6 +110,7 @@ impl Batch<'_> {
         .bind(&from.name)
         .bind(from.role.as_str())
         .bind(client_id)
+        .bind(&from.avatar_url)
         .fetch_one(connection)
         .await?;
         Ok(Floor::Question(question(&row)?))
@@ -205,7 +207,7 @@ fn question(row: &Row) -> Result<Question, StoreError> {
         question_id: row.try_get("id")?,
         ts: row.try_get("ts")?,
         text: row.try_get("body")?,
-        from: author(row, "sender")?,
+        from: sender(row)?,
         votes: number(row.try_get("votes")?),
         answered: row.try_get("answered")?,
     })

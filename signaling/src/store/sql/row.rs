@@ -64,7 +64,7 @@ pub(super) fn chat_message(row: &Row) -> Result<ChatMessage, StoreError> {
         ts: row.try_get("ts")?,
         kind: named(row, "kind")?,
         text: row.try_get("body")?,
-        from: author(row, "sender")?,
+        from: sender(row)?,
         details: details.transpose()?.unwrap_or_default(),
         deleted: deleted_at.is_some(),
     })
@@ -77,7 +77,16 @@ pub(super) fn author(row: &Row, who: &'static str) -> Result<Author, StoreError>
     Ok(Author {
         id: row.try_get(column("id").as_str())?,
         name: row.try_get(column("name").as_str())?,
+        avatar_url: None,
         role: role.map_err(|_| StoreError::Unreadable(who))?,
+    })
+}
+
+/// Reads who said something: they have a picture, too.
+pub(super) fn sender(row: &Row) -> Result<Author, StoreError> {
+    Ok(Author {
+        avatar_url: row.try_get("sender_avatar")?,
+        ..author(row, "sender")?
     })
 }
 

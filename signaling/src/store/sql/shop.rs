@@ -292,6 +292,7 @@ impl Batch<'_> {
             from: Author {
                 id: buyer.to_owned(),
                 name: order.display_name.clone(),
+                avatar_url: None,
                 role: Role::Viewer,
             },
             details: Details {

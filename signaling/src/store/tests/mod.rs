@@ -278,6 +278,7 @@ fn bob() -> Author {
     Author {
         id: "bob".to_owned(),
         name: "Bob".to_owned(),
+        avatar_url: Some("https://id.example/bob.png".to_owned()),
         role: Role::Viewer,
     }
 }
