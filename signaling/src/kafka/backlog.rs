@@ -71,7 +71,7 @@ impl Waiting {
     }
 }
 
-/// What waits, at most [`MAX_WAITING`] orders and those that come when partitions change hands. What finds no room there is
+/// What waits, at most [`MAX_WAITING`] orders and one batch that finds the database away. What finds no room there is
 /// put off: nothing is kept of it but that Kafka is not to be told that it was read, so that it comes again.
 #[derive(Debug)]
 pub(super) struct Backlog {
@@ -88,6 +88,13 @@ pub(super) struct Backlog {
     told: BTreeMap<i32, i64>,
     /// New orders on disk: each shows that the server can write one.
     written: u64,
+    /// New orders that failed and found no room since one was written.
+    without_room: usize,
+    /// When the last of these shows the least; before, no more is read once there are [`MAX_WITHOUT_ROOM`] of them.
+    resumes_at: Instant,
+    /// How often the server had failed at what waited when all was forgotten, since that comes again. At most
+    /// [`MAX_WAITING`]: others begin anew. They go once Kafka is told of more than them.
+    known: BTreeMap<(i32, i64), u32>,
 }
 
 impl Backlog {
@@ -100,6 +107,9 @@ impl Backlog {
             read: BTreeMap::new(),
             told: BTreeMap::new(),
             written: 0,
+            without_room: 0,
+            resumes_at: now,
+            known: BTreeMap::new(),
         }
     }
 
@@ -113,15 +123,35 @@ impl Backlog {
         let very_many_wait = self.waiting.len() >= VERY_MANY;
         let is_put_off = self.rooms.puts_off(&order.room, very_many_wait);
         if is_put_off {
-            let first = self.put_off.entry(order.partition).or_insert(order.offset);
-            *first = order.offset.min(*first);
+            self.put_off(order);
         }
         is_put_off
+    }
+
+    /// Returns whether an order that failed for the first time is put off: as many wait as may. So others are read on, which
+    /// may be written, and then show of those that wait that it is them.
+    pub(super) fn has_no_room(&mut self, order: &Waiting, trouble: Trouble, now: Instant) -> bool {
+        let is_new = order.written.is_none();
+        // Where the database is away one has to wait for it, and nothing is read on.
+        if !is_new || trouble == Trouble::Away || self.waiting.len() < MAX_WAITING {
+            return false;
+        }
+        self.without_room += 1;
+        self.resumes_at = now + LAST_PAUSE;
+        self.rooms.handle_put_off(&order.placed.room);
+        self.put_off(&order.placed);
+        true
+    }
+
+    fn put_off(&mut self, order: &Placed) {
+        let first = self.put_off.entry(order.partition).or_insert(order.offset);
+        *first = order.offset.min(*first);
     }
 
     /// Takes note of a new order that is on disk.
     pub(super) fn handle_written(&mut self, room: &RoomId) {
         self.written += 1;
+        self.without_room = 0;
         self.rooms.handle_written(room);
     }
 
@@ -134,6 +164,10 @@ impl Backlog {
         trouble: Trouble,
         now: Instant,
     ) -> bool {
+        let place = (order.placed.partition, order.placed.offset);
+        if order.written.is_none() {
+            order.faults = self.known.remove(&place).unwrap_or(0);
+        }
         let others_go = order.written.is_some_and(|then| then < self.written);
         order.is_away = trouble == Trouble::Away;
         if trouble == Trouble::Fault && others_go {
@@ -155,7 +189,6 @@ impl Backlog {
             }
         }
         self.rooms.handle_waiting(&order.placed.room);
-        let place = (order.placed.partition, order.placed.offset);
         if let Some(before) = self.waiting.insert(place, order) {
             self.rooms.handle_tried(&before.placed.room);
         }
@@ -177,9 +210,11 @@ impl Backlog {
         self.waiting.values().map(|order| order.at).min()
     }
 
-    /// Returns whether messages that follow may be read: they tell a fault of the server from one of an order.
-    pub(super) fn takes_more(&self) -> bool {
-        self.waiting.len() < MAX_WAITING && !self.is_away()
+    /// Returns whether messages that follow may be read: they tell a fault of the server from one of an order. Where as many
+    /// wait as may and a whole batch went the same way, it is likely the server, and a batch now and then shows when it is not.
+    pub(super) fn takes_more(&self, now: Instant) -> bool {
+        let has_room = self.waiting.len() < MAX_WAITING || self.without_room < MAX_WITHOUT_ROOM;
+        (has_room || self.resumes_at <= now) && !self.is_away()
     }
 
     /// Returns from when on the topic is to be read again, for what was put off; `None` while there is nothing of that, or no
@@ -205,28 +240,41 @@ impl Backlog {
             let offset = [first, put_off].into_iter().flatten().fold(read, i64::min);
             if self.told.insert(partition, offset) != Some(offset) {
                 offsets.push((partition, offset));
+                let is_past = |place: &(i32, i64)| place.0 == partition && place.1 < offset;
+                self.known.retain(|place, _| !is_past(place));
             }
         }
         offsets
     }
 
-    /// Forgets all but which rooms were given up: after partitions changed hands, or to take what was put off, each is read
-    /// again from where Kafka was told.
+    /// Forgets all but which rooms were given up, and how often the server failed at which order: after partitions changed
+    /// hands, or to take what was put off, each is read again from where Kafka was told.
     pub(super) fn clear(&mut self, now: Instant) {
         let mut rooms = std::mem::take(&mut self.rooms);
         rooms.clear();
+        let mut known = std::mem::take(&mut self.known);
+        let failed = self.waiting.iter().filter(|(_, order)| order.faults > 0);
+        for (place, order) in failed {
+            if known.len() < MAX_WAITING {
+                known.insert(*place, order.faults);
+            }
+        }
         *self = Self {
             rooms,
+            known,
             ..Self::new(now)
         };
     }
 }
 
-/// Orders that wait while others are read: how many rooms in a row may fail before that shows that the server does.
+/// Orders that wait while others are read.
 const MAX_WAITING: usize = 2048;
 
 /// From so many on one of each room waits.
 const VERY_MANY: usize = 1024;
+
+/// Orders beyond these that may fail, and none be written, before that shows that the server fails: one batch.
+const MAX_WITHOUT_ROOM: usize = 64;
 
 /// How often the server fails at an order while others go: half a minute at least.
 const MAX_FAULTS: u32 = 8;
@@ -268,6 +316,20 @@ mod tests {
         backlog.handle_message(place.0, place.1);
         let order = Waiting::new(placed(place.0, place.1), now);
         assert!(backlog.handle_trouble(order, trouble, now));
+    }
+
+    /// Reads an order of a room of its own that fails, as the reader does.
+    fn read_and_fail(backlog: &mut Backlog, place: (i32, i64), now: Instant) {
+        backlog.handle_message(place.0, place.1);
+        let order = placed_in(&format!("room-{}", place.1), place.0, place.1);
+        assert!(!backlog.puts_off(&order));
+        settle(backlog, Waiting::new(order, now), now);
+    }
+
+    fn settle(backlog: &mut Backlog, order: Waiting, now: Instant) {
+        if !backlog.has_no_room(&order, Trouble::Fault, now) {
+            backlog.handle_trouble(order, Trouble::Fault, now);
+        }
     }
 
     /// Tries what waits until it is left behind; returns how often, and how long that took.
@@ -321,7 +383,7 @@ mod tests {
             fail(&mut backlog, (0, offset), Trouble::Fault, now);
         }
         assert!(backlog.poll_due(now).is_none());
-        assert!(backlog.poll_offsets() == [(0, 0)] && backlog.takes_more());
+        assert!(backlog.poll_offsets() == [(0, 0)] && backlog.takes_more(now));
         let now = now + FIRST_PAUSE;
         for offset in 0..64 {
             let order = backlog.poll_due(now).unwrap();
@@ -341,29 +403,107 @@ mod tests {
     fn nothing_more_is_read_while_the_database_is_away_or_too_many_wait() {
         let (mut backlog, now) = (Backlog::new(Instant::now()), Instant::now());
         fail(&mut backlog, (0, 1), Trouble::Fault, now);
-        assert!(backlog.takes_more());
+        assert!(backlog.takes_more(now));
         fail(&mut backlog, (1, 1), Trouble::Away, now + LAST_PAUSE);
-        assert!(!backlog.takes_more());
+        assert!(!backlog.takes_more(now));
         // To ask for each of them whether the database is back would take long.
         let again = now + LAST_PAUSE + FIRST_PAUSE;
         assert_eq!(backlog.next_at(), Some(again));
         for _ in 0..2 {
             backlog.poll_due(again).unwrap();
         }
-        assert!(backlog.takes_more() && backlog.next_at().is_none());
+        assert!(backlog.takes_more(now) && backlog.next_at().is_none());
 
+        let mut last = 0;
         for offset in 0.. {
-            if !backlog.takes_more() {
-                assert_eq!(offset, i64::try_from(MAX_WAITING).unwrap());
+            if !backlog.takes_more(now) {
+                last = offset;
                 break;
             }
-            fail(&mut backlog, (0, offset), Trouble::Fault, now);
+            read_and_fail(&mut backlog, (0, offset), now);
         }
+        let most = MAX_WAITING + MAX_WITHOUT_ROOM;
+        assert_eq!(
+            (last, backlog.waiting.len()),
+            (most.try_into().unwrap(), MAX_WAITING)
+        );
+        // Now and then some are read, and as soon as one is written they all are.
+        let now = now + LAST_PAUSE;
+        assert!(backlog.takes_more(now));
+        read_and_fail(&mut backlog, (0, last), now);
+        assert!(!backlog.takes_more(now));
+        backlog.handle_written(&room("other"));
+        assert!(backlog.takes_more(now));
+    }
+
+    #[test]
+    fn where_more_rooms_fail_than_may_wait_the_others_go_on_and_none_is_lost() {
+        let (mut backlog, begin) = (Backlog::new(Instant::now()), Instant::now());
+        // Each room has an order that never goes; every tenth of what comes is another's, and goes.
+        let (mut now, mut written) = (begin, 0);
+        for offset in 0..10_000 {
+            assert!(backlog.takes_more(now), "{offset}");
+            backlog.handle_message(0, offset);
+            if offset % 10 == 9 {
+                backlog.handle_written(&room("other"));
+                written += 1;
+                continue;
+            }
+            let order = placed_in(&format!("room-{offset}"), 0, offset);
+            if !backlog.puts_off(&order) {
+                settle(&mut backlog, Waiting::new(order, now), now);
+            }
+        }
+        assert_eq!((written, backlog.waiting.len()), (1_000, MAX_WAITING));
+        assert_eq!(backlog.poll_offsets(), [(0, 0)], "Kafka is told of none");
+        // Those that wait are left behind as others go, and there is room for what was put off.
+        while let Some(next) = backlog.next_at() {
+            now = next;
+            backlog.handle_written(&room("other"));
+            while let Some(order) = backlog.poll_due(now) {
+                settle(&mut backlog, order, now);
+            }
+        }
+        assert!(now - begin > Duration::from_secs(30));
+        assert!(backlog.again_at().is_some_and(|at| at <= now));
+        let [(0, offset)] = backlog.poll_offsets()[..] else {
+            panic!("one partition has news");
+        };
+        assert!(offset < 10_000, "what was put off comes again: {offset}");
+    }
+
+    #[test]
+    fn an_order_is_left_behind_though_the_topic_is_read_again_meanwhile() {
+        let (mut backlog, mut now) = (Backlog::new(Instant::now()), Instant::now());
+        let mut failures = 0;
+        'read: for reading in 0..100 {
+            backlog.handle_message(0, 7);
+            let mut order = Waiting::new(placed(0, 7), now);
+            // Two failures of its own in each reading, in the first of which no other was written since.
+            for _ in 0..2 {
+                failures += 1;
+                if !backlog.handle_trouble(order, Trouble::Fault, now) {
+                    assert_eq!(reading, MAX_FAULTS - 1);
+                    break 'read;
+                }
+                backlog.handle_written(&room("other"));
+                now = backlog.next_at().unwrap();
+                order = backlog.poll_due(now).unwrap();
+            }
+            assert!(backlog.handle_trouble(order, Trouble::Away, now));
+            backlog.clear(now);
+        }
+        assert_eq!(failures, 2 * MAX_FAULTS);
+        assert_eq!(backlog.poll_offsets(), [(0, 8)]);
+        backlog.handle_message(0, 8);
+        let _ = backlog.poll_offsets();
+        assert!(backlog.known.is_empty());
     }
 
     #[test]
     fn one_room_has_a_share_of_what_waits_and_others_go_on() {
-        let (mut backlog, begin) = (Backlog::new(Instant::now()), Instant::now());
+        let begin = Instant::now();
+        let mut backlog = Backlog::new(begin);
         for offset in 0..1_000_000 {
             backlog.handle_message(0, offset);
             let order = placed(0, offset);
@@ -373,7 +513,7 @@ mod tests {
             }
         }
         assert_eq!(backlog.waiting.len(), SHARE);
-        assert!(backlog.takes_more() && !backlog.puts_off(&placed_in("other", 0, 1)));
+        assert!(backlog.takes_more(begin) && !backlog.puts_off(&placed_in("other", 0, 1)));
         assert!(backlog.again_at().is_none(), "none of it finds room");
 
         // The room is well again. What waited is written, and Kafka is told of that alone.
@@ -393,7 +533,7 @@ mod tests {
         let (mut backlog, now) = (Backlog::new(Instant::now()), Instant::now());
         for offset in 0.. {
             let order = placed_in(&format!("room-{}", offset % 1_500), 0, offset);
-            if offset > 10_000 || !backlog.takes_more() {
+            if offset > 10_000 || !backlog.takes_more(now) {
                 break;
             }
             if !backlog.puts_off(&order) {
@@ -402,7 +542,7 @@ mod tests {
             }
         }
         assert_eq!(backlog.waiting.len(), 1_500);
-        assert!(backlog.takes_more());
+        assert!(backlog.takes_more(now));
     }
 
     #[test]
@@ -427,7 +567,7 @@ mod tests {
         let (mut backlog, begin) = (Backlog::new(Instant::now()), Instant::now());
         fail(&mut backlog, (0, 7), Trouble::Busy, begin);
         for _ in 0..100 {
-            assert!(backlog.takes_more());
+            assert!(backlog.takes_more(begin));
             backlog.handle_written(&room("other"));
             let now = backlog.next_at().unwrap();
             let order = backlog.poll_due(now).unwrap();

@@ -141,7 +141,7 @@ impl Reader {
             }
             if shares == group.context().shares() {
                 self.tell(group, backlog);
-                self.heed(rest.set(!backlog.takes_more()));
+                self.heed(rest.set(!backlog.takes_more(Instant::now())));
             }
             if backlog.again_at().is_some_and(|at| at <= Instant::now()) {
                 return self.heed(rest.end());
@@ -179,13 +179,17 @@ impl Reader {
     fn puts_off(&self, order: &Placed, backlog: &mut Backlog) -> bool {
         let is_put_off = backlog.puts_off(order);
         if is_put_off {
-            self.count("put_off");
-            if self.lines.may_write() {
-                let (partition, offset, room) = (order.partition, order.offset, &order.room);
-                warn!(partition, offset, %room, "an order from Kafka is put off");
-            }
+            self.tell_put_off(order);
         }
         is_put_off
+    }
+
+    fn tell_put_off(&self, order: &Placed) {
+        self.count("put_off");
+        if self.lines.may_write() {
+            let (partition, offset, room) = (order.partition, order.offset, &order.room);
+            warn!(partition, offset, %room, "an order from Kafka is put off");
+        }
     }
 
     /// Tries orders again whose time has come, one after the other: what is written together fails together. So many at a
@@ -248,6 +252,9 @@ impl Reader {
         let place = (order.placed.partition, order.placed.offset);
         let room = order.placed.room.clone();
         let trouble = Trouble::of(&error);
+        if trouble.is_some_and(|trouble| backlog.has_no_room(&order, trouble, Instant::now())) {
+            return self.tell_put_off(&order.placed);
+        }
         let waits =
             trouble.is_some_and(|trouble| backlog.handle_trouble(order, trouble, Instant::now()));
         if !waits {

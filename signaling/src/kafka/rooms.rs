@@ -53,9 +53,14 @@ impl Rooms {
         let share = if very_many_wait { 1 } else { SHARE };
         let is_full = self.waiting.get(room).is_some_and(|it| *it >= share);
         if is_full {
-            remember(&mut self.put_off, room);
+            self.handle_put_off(room);
         }
         is_full
+    }
+
+    /// Takes note of a room of which an order was put off.
+    pub(super) fn handle_put_off(&mut self, room: &RoomId) {
+        remember(&mut self.put_off, room);
     }
 
     /// Returns whether some that were put off would find room.
