@@ -20,6 +20,7 @@ use crate::id::{RoomId, SocketId};
 use crate::limit::Doors;
 use crate::media::Media;
 use crate::metrics::Metrics;
+use crate::profile::Profiles;
 use crate::room::{Rooms, Seat, Turns, raised};
 use crate::shop::NewOrder;
 use crate::store::{Membership, RoomRecord, Stores};
@@ -39,6 +40,7 @@ pub(crate) struct App {
     pub(crate) doors: Doors,
     pub(crate) fetcher: Fetcher,
     pub(crate) catalogue: Catalogue,
+    pub(crate) profiles: Profiles,
     /// What stream keys are made of that must be the same when they are asked for again.
     pub(crate) seed: Secret,
     pub(crate) stores: Stores,

@@ -68,8 +68,6 @@ pub(crate) enum Code {
     PreconditionRequired,
     /// The request is about another state.
     PreconditionFailed,
-    /// The room has a publisher.
-    PublisherExists,
     /// The text has no characters.
     TextEmpty,
     /// The text has too many characters.
@@ -133,7 +131,6 @@ impl Code {
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::NotJoined
             | Self::AlreadyJoined
-            | Self::PublisherExists
             | Self::RoomOver
             | Self::RoomState
             | Self::NameTaken => StatusCode::CONFLICT,
@@ -190,7 +187,6 @@ impl Code {
             Self::NotAcceptable => "Not acceptable",
             Self::PreconditionRequired => "If-Match is needed",
             Self::PreconditionFailed => "It has changed since",
-            Self::PublisherExists => "The room has a publisher",
             Self::TextEmpty => "The text is empty",
             Self::TextTooLong => "The text is too long",
             Self::Muted => "You may not write at present",
@@ -224,6 +220,8 @@ pub(crate) struct ApiError {
     pub message: Cow<'static, str>,
     /// When it may work; `None` when waiting does not help.
     pub retry_after: Option<Duration>,
+    /// Nothing was begun of what was asked for, so that the same may be asked again without a doubt.
+    is_before_all: bool,
     /// The cause, for the log alone.
     #[source]
     source: Option<Box<dyn Error + Send + Sync>>,
@@ -232,8 +230,7 @@ pub(crate) struct ApiError {
 impl ApiError {
     /// Returns whether the server could not do it, or does not know whether it did, rather than would not.
     pub(crate) fn is_failure(&self) -> bool {
-        // Where the shop's catalogue is away nothing was begun.
-        self.code.status().is_server_error() && self.code != Code::CatalogueAway
+        self.code.status().is_server_error() && !self.is_before_all
     }
 
     /// Says no with a sentence.
@@ -242,6 +239,7 @@ impl ApiError {
             code,
             message: message.into(),
             retry_after: None,
+            is_before_all: false,
             source: None,
         }
     }
@@ -296,7 +294,16 @@ impl ApiError {
             code: self.code,
             message: self.message.clone(),
             retry_after: self.retry_after,
+            is_before_all: self.is_before_all,
             source: None,
+        }
+    }
+
+    /// Adds that nothing was begun: whatever the server is at fault with, it did not do what was asked for.
+    pub(crate) fn with_nothing_begun(self) -> Self {
+        Self {
+            is_before_all: true,
+            ..self
         }
     }
 

@@ -66,11 +66,17 @@ mod limit;
 
 mod fetch;
 
+mod answers;
+
 mod catalogue;
+
+mod profile;
 
 mod metrics;
 
 mod process;
+
+mod machine;
 
 mod json;
 

@@ -13,7 +13,7 @@ use tokio::time::MissedTickBehavior;
 use crate::admission::{Admission, Place};
 use crate::error::ApiError;
 use crate::metrics::Metrics;
-use crate::room::RoomMessage;
+use crate::room::{RoomMessage, SessionRef};
 use crate::session::MediaConfig;
 
 /// The forwarding unit as rooms and sockets see it.
@@ -97,6 +97,23 @@ impl Media {
         Ok(())
     }
 
+    /// Has commands of a session carried out. One that its room has closed meanwhile is removed again: that it was to be
+    /// removed may have been said before the forwarding unit had heard of it.
+    ///
+    /// # Errors
+    /// As [`Self::carry_out`].
+    pub(crate) fn carry_out_for(
+        &self,
+        session: &SessionRef,
+        commands: Vec<Command>,
+    ) -> Result<(), ApiError> {
+        self.carry_out(commands)?;
+        if session.is_closed() {
+            self.remove(session.peer);
+        }
+        Ok(())
+    }
+
     /// Returns a copy of a room's last keyframe; `None` where there is none, or no answer in time.
     pub(crate) async fn still(&self, room: RoomKey, wish: StillWish) -> Option<Still> {
         let still = self.handle.still(room, wish);
@@ -140,6 +157,7 @@ impl Media {
                 (*peer, false)
             }
             Event::PublisherMedia { peer, .. }
+            | Event::TookOver { peer, .. }
             | Event::PublisherLayers { peer, .. }
             | Event::ViewerLayer { peer, .. }
             | Event::ViewerLimit { peer, .. }

@@ -35,6 +35,8 @@ pub(crate) struct Metrics {
     sign_ins: IntCounterVec,
     /// Times that the keys of an OpenID provider were fetched, by whether it worked.
     pub(crate) key_fetches: IntCounterVec,
+    /// Times that somebody's profile was asked for, by what became of it: `told`, `unknown`, `failed`, `busy`.
+    pub(crate) profiles: IntCounterVec,
     /// What is asked over HTTP.
     requests: Requests,
     /// Sessions made by WHIP and WHEP that are open.
@@ -176,6 +178,8 @@ pub(crate) struct Analytics {
     pub(crate) anonymised: IntCounter,
     /// Reports of clients, by whether they were heard: `heard`, or `ignored` from sessions that get no media.
     pub(crate) reports: IntCounterVec,
+    /// Times that clients said why they cannot watch, by reason.
+    pub(crate) troubles: IntCounterVec,
 }
 
 impl Metrics {
@@ -200,6 +204,7 @@ impl Metrics {
             )?,
             sign_ins: make.sign_ins()?,
             key_fetches: make.key_fetches()?,
+            profiles: make.profiles()?,
             requests: make.requests()?,
             http_sessions: make.gauge(
                 "klieg_http_sessions",
@@ -294,6 +299,11 @@ impl Maker<'_> {
     fn key_fetches(&self) -> Result<IntCounterVec, prometheus::Error> {
         let help = "Times that the keys of an OpenID provider were fetched, by whether it worked";
         self.counters_by("klieg_oidc_key_fetches_total", help, "outcome")
+    }
+
+    fn profiles(&self) -> Result<IntCounterVec, prometheus::Error> {
+        let help = "Times that somebody's profile was asked for, by what became of it";
+        self.counters_by("klieg_profiles_total", help, "outcome")
     }
 
     fn gauge(&self, name: &str, help: &str) -> Result<IntGauge, prometheus::Error> {
@@ -463,6 +473,11 @@ impl Maker<'_> {
                 "klieg_analytics_reports_total",
                 "Reports of what clients decoded, by whether they were heard",
                 "outcome",
+            )?,
+            troubles: self.counters_by(
+                "klieg_viewer_trouble_total",
+                "Times that clients said why they cannot watch, by reason",
+                "reason",
             )?,
         })
     }

@@ -55,12 +55,11 @@ impl Process {
             .unwrap_or_else(PoisonError::into_inner);
         counter.inc_by((cpu_seconds() - counter.get()).max(0.0));
         drop(counter);
-        let of = |file: &str| fs::read_to_string(format!("/proc/self/{file}")).unwrap_or_default();
-        if let Some(kib) = number_after(&of("status"), "VmRSS:") {
+        if let Some(kib) = number_after(&own("status"), "VmRSS:") {
             self.resident_bytes.set(kib.saturating_mul(1024));
         }
-        if let Some(most) = number_after(&of("limits"), "Max open files") {
-            self.max_files.set(most);
+        if let Some(most) = max_open_files() {
+            self.max_files.set(i64::try_from(most).unwrap_or(i64::MAX));
         }
         if let Ok(open) = fs::read_dir("/proc/self/fd") {
             // The folder itself is open while it is read.
@@ -76,6 +75,17 @@ fn register<T: Collector + Clone + 'static>(
 ) -> Result<T, prometheus::Error> {
     registry.register(Box::new(metric.clone()))?;
     Ok(metric)
+}
+
+/// Returns how many files this process may have open; `None` where that is without end, or not told.
+pub(crate) fn max_open_files() -> Option<u64> {
+    let most = number_after(&own("limits"), "Max open files")?;
+    u64::try_from(most).ok()
+}
+
+/// Reads a file of this process in `/proc`; empty where there is none.
+fn own(file: &str) -> String {
+    fs::read_to_string(format!("/proc/self/{file}")).unwrap_or_default()
 }
 
 fn cpu_seconds() -> f64 {

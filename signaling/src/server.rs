@@ -11,7 +11,7 @@ use klieg_turn::IceServers;
 use klieg_turn::relay::{self, Embedded};
 use prometheus::{IntGauge, Registry};
 use tokio::task::JoinHandle;
-use tracing::info;
+use tracing::{info, warn};
 
 use crate::analytics::{Desk, Recent, ViewerKey, take_old_names};
 use crate::app::{self, App, DEMO_KEY, DEMO_ROOM, Node};
@@ -26,8 +26,10 @@ use crate::id::RoomId;
 #[cfg(feature = "kafka")]
 use crate::kafka;
 use crate::limit::Doors;
+use crate::machine;
 use crate::media::Media;
 use crate::metrics::Metrics;
+use crate::profile::Profiles;
 use crate::room::{Context, Rooms, Turns, end_revoked, keep_up, watch_expelled};
 use crate::store::{self, RoomRecord, RoomStatus, StoreError, Stores, User};
 use crate::thumbnail::LivePictures;
@@ -122,8 +124,7 @@ impl Server {
         config.validate()?;
         let regions = config.regions()?;
         let folder = DataFolder::open(&config.data)?;
-        let own_secret = folder.signing_secret()?;
-        let seed = own_secret.clone();
+        let seed = folder.signing_secret()?;
         let stores = open_stores(&config).await?;
 
         let registry = Registry::new();
@@ -138,7 +139,7 @@ impl Server {
 
         let course = Course::new(metrics.draining.clone());
         let fetcher = Fetcher::new().map_err(|error| StartError::Tls(error.to_string()))?;
-        let authority = Arc::new(authority(own_secret, &config, &fetcher, &metrics));
+        let authority = Arc::new(authority(seed.clone(), &config, &fetcher, &metrics));
         let identities = Arc::clone(&stores.identities);
         tokio::spawn(authority.watch_ended(identities, course.watch()));
         let app = Arc::new(App {
@@ -148,6 +149,7 @@ impl Server {
             doors: Doors::new(&config.limits),
             live: RwLock::new(Arc::new(config.clone())),
             catalogue: Catalogue::new(config.catalogue_url.clone(), fetcher.clone()),
+            profiles: profiles(&config, &fetcher, &metrics),
             fetcher,
             resources: Arc::new(resources(&config, &metrics)),
             config,
@@ -167,6 +169,7 @@ impl Server {
         let telling = tell_others(&app)?;
         let serving = serve(&app, entrance);
         let candidates = sfu.candidates().to_vec();
+        look_at_machine(&app.config);
         info!(http = %serving.http, media = ?candidates, dev = app.config.dev, "server started");
         Ok(Self {
             media: candidates,
@@ -238,10 +241,10 @@ impl Server {
             .await
             .is_err()
         {
-            tracing::warn!("the forwarding unit did not stop in time");
+            warn!("the forwarding unit did not stop in time");
         }
         if let Err(error) = self.app.stores.upkeep.close().await {
-            tracing::warn!(%error, "the database was not closed");
+            warn!(%error, "the database was not closed");
         }
         info!("server stopped");
     }
@@ -336,6 +339,11 @@ fn write_figures(stores: &Stores, metrics: &Arc<Metrics>) -> Desk {
     desk
 }
 
+fn profiles(config: &Config, fetcher: &Fetcher, metrics: &Metrics) -> Profiles {
+    let asked = metrics.profiles.clone();
+    Profiles::new(config.profile_url.clone(), fetcher.clone(), asked)
+}
+
 fn authority(own: Secret, config: &Config, fetcher: &Fetcher, metrics: &Metrics) -> Authority {
     let others = app::others(config, &Providers::default(), fetcher, metrics);
     // The longest that a token holds which names a sign-in.
@@ -385,6 +393,17 @@ fn start_relay(
     let (media, tls) = (sfu.candidates(), entrance.handshakes());
     let relay = crate::relay::start(config, media, tls, &mut ice, registry)?;
     Ok((Arc::new(ice), relay))
+}
+
+/// Says what this machine grants less of than the settings ask for; who develops asks for little.
+fn look_at_machine(config: &Config) {
+    let looked = machine::look(config).into_iter();
+    for found in looked.filter_map(Result::err).filter(|_| !config.dev) {
+        warn!(
+            found,
+            "this machine is not set up for what the settings allow"
+        );
+    }
 }
 
 async fn create_demo(stores: &Stores) -> Result<(), StoreError> {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::Troubles;
 use super::minute::{Counts, LATENCY_UP_TO_MS, Lines};
 use crate::shop::Revenue;
 use crate::time::Timestamp;
@@ -49,6 +50,8 @@ pub(crate) struct Live<'a> {
     layers: BTreeMap<&'static str, u64>,
     /// Reports of the last minute by the age of the picture.
     latency: Vec<Classes>,
+    /// Viewers whose clients said that something kept them from watching, by what it was; each once for each reason.
+    troubles: &'a BTreeMap<&'static str, u64>,
     likes: u64,
     orders: u64,
     revenue: &'a Revenue,
@@ -58,6 +61,7 @@ pub(crate) struct Live<'a> {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Beside<'a> {
     pub(crate) at: Timestamp,
+    pub(crate) troubles: &'a Troubles,
     pub(crate) likes: u64,
     pub(crate) orders: u64,
     pub(crate) revenue: &'a Revenue,
@@ -115,6 +119,7 @@ impl Current {
                 .map(|(lines, sessions)| (lines.as_str(), sessions))
                 .collect(),
             latency: Classes::of(self.latency),
+            troubles: beside.troubles.by_reason(),
             likes: beside.likes,
             orders: beside.orders,
             revenue: beside.revenue,

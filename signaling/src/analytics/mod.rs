@@ -22,6 +22,8 @@ mod keeper;
 
 mod recent;
 
+mod trouble;
+
 #[cfg(test)]
 mod script;
 
@@ -39,6 +41,7 @@ pub(crate) use recent::Recent;
 pub(crate) use region::Regions;
 #[cfg(test)]
 pub(crate) use script::Script;
+pub(crate) use trouble::{Trouble, Troubles};
 pub(crate) use writer::Desk;
 
 use aws_lc_rs::hmac;

@@ -152,6 +152,7 @@ impl Claims {
         Ok(Identity {
             name: shown_name(&self.name, &self.sub),
             id: self.sub,
+            avatar_url: None,
             access,
             expires_at: Some(self.exp),
             granted_until,
@@ -182,6 +183,7 @@ impl Claims {
         Ok(Identity {
             name: shown_name(&self.name, name),
             id,
+            avatar_url: None,
             access: Access::Api(ApiGrants {
                 room: video.room.filter(|_| video.room_join),
                 publish: video.can_publish.unwrap_or(false),

@@ -177,6 +177,8 @@ pub(crate) struct Identity {
     pub(crate) id: String,
     /// For people.
     pub(crate) name: String,
+    /// Their picture; `None` where the operator's service told of none.
+    pub(crate) avatar_url: Option<String>,
     /// What the token is good for.
     pub(crate) access: Access,
     /// When the token ends, in seconds since 1970; `None` for who has none.
@@ -225,6 +227,7 @@ impl Identity {
         Self {
             id: format!("{GUEST_PREFIX}{}", crate::id::random()),
             name,
+            avatar_url: None,
             access: Access::Guest,
             expires_at: None,
             granted_until: None,
@@ -240,6 +243,7 @@ impl Identity {
         Self {
             id: room.owner.id.clone(),
             name: room.owner.name.clone(),
+            avatar_url: None,
             access: Access::Account(AccountRole::Host),
             expires_at: None,
             granted_until: None,
@@ -261,6 +265,7 @@ impl Identity {
         Author {
             id: self.id.clone(),
             name: self.name.clone(),
+            avatar_url: self.avatar_url.clone(),
             role,
         }
     }

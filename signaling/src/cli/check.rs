@@ -9,8 +9,10 @@ use clap::Args;
 use axum::http::Uri;
 
 use super::Settings;
+use super::outside::check_outside;
 use crate::config::{Config, OidcProvider, unknown_variables};
 use crate::fetch::Fetcher;
+use crate::machine;
 use crate::server::media_settings;
 use crate::store::{self, Standing};
 use crate::time::Timestamp;
@@ -23,6 +25,9 @@ use crate::tls::files::Files;
 pub struct CheckArguments {
     #[command(flatten)]
     settings: Settings,
+    /// A STUN server, outside of this network, that says how it sees this machine.
+    #[arg(long, value_name = "HOST:PORT")]
+    stun: Option<String>,
 }
 
 /// What was found.
@@ -37,15 +42,15 @@ pub struct Findings {
 }
 
 impl Findings {
-    fn good(&mut self, text: &str) {
+    pub(super) fn good(&mut self, text: &str) {
         let _ = writeln!(self.text, "ok       {text}");
     }
 
-    fn doubtful(&mut self, text: &str) {
+    pub(super) fn doubtful(&mut self, text: &str) {
         let _ = writeln!(self.text, "warning  {text}");
     }
 
-    fn bad(&mut self, text: &str) {
+    pub(super) fn bad(&mut self, text: &str) {
         self.problems += 1;
         let _ = writeln!(self.text, "PROBLEM  {text}");
     }
@@ -76,8 +81,17 @@ impl CheckArguments {
         check_folder(config, &mut found);
         check_database(config, &mut found).await;
         check_ports(config, &mut found);
+        for granted in machine::look(config) {
+            match granted {
+                Ok(text) => found.good(&text),
+                Err(text) => found.doubtful(&text),
+            }
+        }
         check_tls(config, &mut found).await;
         check_addresses(config, &mut found);
+        if let Some(server) = &self.stun {
+            check_outside(config, server, &mut found).await;
+        }
         for provider in &config.oidc {
             check_provider(provider, &mut found).await;
         }

@@ -11,6 +11,8 @@ mod user;
 
 mod check;
 
+mod outside;
+
 mod backup;
 
 use std::net::IpAddr;
@@ -71,7 +73,11 @@ pub enum Command {
     ///
     /// klieg user add ann --role host
     User(UserArguments),
-    /// Read the configuration as the server would, say what is set and where, and try the ports.
+    /// Read the configuration as the server would, say what is set and where, and try the ports and this machine.
+    ///
+    /// Asked of a STUN server, such as the relay of another Klieg, it also says how others see this machine. Example:
+    ///
+    /// klieg check --stun stun.example:3478
     Check(CheckArguments),
     /// Print the description of the REST API (OpenAPI 3.1).
     Openapi,

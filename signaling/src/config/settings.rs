@@ -209,6 +209,9 @@ settings! {
         /// where a shop tells of a product by its own id, with `{id}` for that, as JSON: what a host leaves out of a product
         /// comes from there ([protocol.md](protocol.md#products-and-orders)). `https://`, or `http://` on this machine
         pub catalogue_url: Option<String> = None,
+        /// where a service of yours tells how somebody appears to others, with `{id}` for who that is, as JSON: their name
+        /// and picture ([protocol.md](protocol.md#names-and-pictures)). `https://`, or `http://` on this machine
+        pub profile_url: Option<String> = None,
         /// brokers of Apache Kafka from which a shop's orders are read, each `host:port`, for servers that are built with
         /// the feature `kafka` ([kafka.md](kafka.md)); they are spoken to in plain text. Empty: none
         pub kafka_brokers: Vec<String> = Vec::new(),

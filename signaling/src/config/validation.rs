@@ -7,8 +7,7 @@ use axum::http::Uri;
 
 use super::{Config, ConfigError, OidcProvider, invalid};
 use crate::auth::{API_TTL, Secret};
-use crate::catalogue::check_catalogue;
-use crate::fetch::check_url;
+use crate::fetch::{check_place, check_url};
 
 impl Config {
     /// Checks everything that can be checked without a network.
@@ -31,8 +30,12 @@ impl Config {
         }
         self.validate_providers()
             .map_err(|reason| invalid("oidc", reason))?;
-        if let Some(url) = &self.catalogue_url {
-            check_catalogue(url).map_err(|reason| invalid("catalogue_url", reason))?;
+        for (name, url) in [
+            ("catalogue_url", &self.catalogue_url),
+            ("profile_url", &self.profile_url),
+        ] {
+            let checked = url.as_deref().map_or(Ok(()), check_place);
+            checked.map_err(|reason| invalid(name, reason))?;
         }
         self.validate_kafka()?;
         self.validate_tls()?;

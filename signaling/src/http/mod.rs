@@ -81,6 +81,7 @@ impl FromRequestParts<Arc<App>> for Bearer {
         match bearer_token(&parts.headers)? {
             Some(token) => {
                 let identity = app.authority.verify(token).await?;
+                let identity = app.profiles.complete(identity).await;
                 let ClientNetwork(client) = ClientNetwork::from_request_parts(parts, app).await?;
                 Ok(Self(Some(identity.coming_from(client))))
             }

@@ -9,11 +9,11 @@ use crate::id::SocketId;
 use crate::store::RoomRecord;
 use crate::ws::protocol::{Kicked, RoomUpdated, RoomView, SessionStage, message};
 
+use super::Departure;
 use super::journal::Author;
 use super::life::{Input, Moment};
 use super::member::Person;
 use super::news::Actor;
-use super::stage::Exit;
 use super::task::Room;
 
 impl Room {
@@ -22,10 +22,10 @@ impl Room {
         let was_live = self.stage.is_live();
         match self.stage.handle(input, Moment::now()) {
             Ok(changes) => {
+                self.note_live(was_live);
                 self.tell_to(changes, Some(actor));
-                let over = self.stage.status().is_over() || matches!(input, Input::End(_));
-                if over && self.stage.publisher().is_some() {
-                    self.show_out(was_live);
+                if self.stage.status().is_over() || matches!(input, Input::End(_)) {
+                    self.clear_stage();
                 }
             }
             Err(error) => {
@@ -34,20 +34,16 @@ impl Room {
         }
     }
 
-    /// Lets the publisher of an event go that is over.
-    fn show_out(&mut self, was_live: bool) {
+    /// Lets the publishers of an event go that is over.
+    pub(super) fn clear_stage(&mut self) {
+        if let Some(waited) = self.stage.dismiss(|_| true) {
+            self.show_out(&waited, "ended");
+        }
         if let Some(publisher) = self.stage.publisher() {
-            self.tell_state(
-                publisher.socket,
-                &publisher.session,
-                SessionStage::Closed,
-                Some("ended"),
-            );
+            let (socket, session) = (publisher.socket, &publisher.session);
+            self.tell_state(socket, session, SessionStage::Closed, Some("ended"));
+            self.publisher_gone(Departure::Lost);
         }
-        if was_live {
-            self.context.metrics.live_rooms.dec();
-        }
-        self.publisher_gone(Exit::Lost);
     }
 
     /// Takes what its owner wrote.
@@ -119,7 +115,7 @@ impl Room {
         let text = message("kicked", &Kicked { reason });
         for socket in sockets {
             let outbox = self.members.get(&socket).and_then(|it| it.outbox.clone());
-            self.leave(socket, super::Departure::Lost);
+            self.leave(socket, Departure::Lost);
             if let Some(outbox) = outbox {
                 outbox.send(text.clone());
                 outbox.kick();

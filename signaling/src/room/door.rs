@@ -12,7 +12,7 @@ use crate::ws::protocol::{self, Joined, RoomView};
 
 use super::audience::SWEEP_EVERY;
 use super::member::{Member, NewMember};
-use super::stage::Exit;
+use super::stage::Publisher;
 use super::task::Room;
 use super::{Departure, Entered};
 
@@ -108,16 +108,10 @@ impl Room {
         if let Some(viewing) = member.viewing.take() {
             self.viewer_gone(&viewing.session);
         }
-        if self
-            .stage
-            .publisher()
-            .is_some_and(|publisher| publisher.socket == socket)
-        {
-            let exit = match why {
-                Departure::Left => Exit::Closed,
-                Departure::Lost => Exit::Lost,
-            };
-            self.publisher_gone(exit);
+        let is_meant = |publisher: &Publisher| publisher.socket == socket;
+        self.dismiss(is_meant);
+        if self.stage.publisher().is_some_and(is_meant) {
+            self.publisher_gone(why);
         }
     }
 }

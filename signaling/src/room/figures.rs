@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 
 use klieg_sfu::{Limit, PeerId};
 use tokio::task::JoinSet;
-use tracing::warn;
+use tracing::{debug, warn};
 
 use crate::analytics::{
-    Audience, Beside, Counts, Earlier, Lines, Origin, Report, Rollup, ViewerKey,
+    Audience, Beside, Counts, Earlier, Lines, Origin, Report, Rollup, Trouble, Troubles, ViewerKey,
 };
 use crate::auth::Action;
 use crate::id::{RoomId, SocketId};
@@ -26,6 +26,8 @@ use super::task::Room;
 #[derive(Debug)]
 pub(super) struct Figures {
     audience: Audience,
+    /// What kept viewers of the event from watching; of this run alone, and empty again when the next begins.
+    troubles: Troubles,
     room: RoomId,
     names: ViewerKey,
     clock: Clock,
@@ -90,6 +92,7 @@ impl Figures {
     fn new(record: &RoomRecord, context: &Context) -> Self {
         Self {
             audience: Audience::default(),
+            troubles: Troubles::default(),
             room: record.id.clone(),
             names: context.viewer_key.clone(),
             clock: Clock {
@@ -162,6 +165,7 @@ impl Figures {
     fn begin(&mut self, started_at: u64, earlier: Option<Earlier>) {
         let run = crate::id::random();
         self.search = JoinSet::new();
+        self.troubles = Troubles::default();
         self.audience.begin(self.now(), started_at, run, earlier);
         self.write_due = Some(Instant::now() + WRITE_EVERY);
         self.tell_soon();
@@ -204,6 +208,22 @@ impl Room {
             if let Some(ms) = ms.filter(|_| heard) {
                 histogram.observe(Duration::from_millis(ms.into()).as_secs_f64());
             }
+        }
+    }
+
+    /// Takes note of what keeps somebody from watching.
+    pub(super) fn trouble_of(&mut self, socket: SocketId, trouble: Trouble) {
+        let Some(member) = self.members.get(&socket) else {
+            return;
+        };
+        let reason = trouble.as_str();
+        let troubles = &self.context.metrics.analytics.troubles;
+        troubles.with_label_values(&[reason]).inc();
+        debug!(socket = socket.0, reason, "somebody cannot watch");
+        let figures = &mut self.figures;
+        if figures.audience.started_at().is_some() {
+            let viewer = figures.names.name(&figures.room, &member.identity.id);
+            figures.troubles.note(viewer, trouble);
         }
     }
 
@@ -317,6 +337,7 @@ impl Room {
         }
         let beside = Beside {
             at: Timestamp::now(),
+            troubles: &self.figures.troubles,
             likes: self.tally.likes,
             orders: self.tally.orders,
             revenue: &self.tally.revenue,

@@ -274,6 +274,7 @@ mod tests {
         Author {
             id: id.to_owned(),
             name: id.to_owned(),
+            avatar_url: None,
             role,
         }
     }

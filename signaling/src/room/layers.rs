@@ -43,7 +43,8 @@ impl VideoLayers {
     /// Names what a publisher has offered.
     pub(crate) fn of(session: &Session) -> Self {
         let name = |rid: &str| VideoLayer {
-            name: rid.into(),
+            // By that name nobody could ask for it.
+            name: if rid == "auto" { "auto_" } else { rid }.into(),
             info: None,
         };
         match session.rids() {

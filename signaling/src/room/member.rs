@@ -123,9 +123,14 @@ impl Drop for Counted {
 
 /// Somebody who is in a room.
 #[derive(Clone, Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
 pub(crate) struct Person {
     pub(crate) id: String,
     pub(crate) name: String,
+    /// Their picture, where the server's profiles have one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub(crate) avatar_url: Option<String>,
     pub(crate) role: Role,
     /// Whether they have a viewing session.
     pub(crate) watching: bool,
@@ -184,6 +189,7 @@ impl Member {
         Person {
             id: self.identity.id.clone(),
             name: self.identity.name.clone(),
+            avatar_url: self.identity.avatar_url.clone(),
             role: self.seat.role(),
             watching: self.viewing.is_some(),
         }
@@ -193,6 +199,7 @@ impl Member {
         Author {
             id: self.identity.id.clone(),
             name: self.identity.name.clone(),
+            avatar_url: self.identity.avatar_url.clone(),
             role: self.seat.role(),
         }
     }

@@ -84,7 +84,7 @@ pub(crate) use turns::Turns;
 pub(crate) use upkeep::{Cleaned, Upkeep, end_revoked, keep_up};
 
 use crate::admission::Place;
-use crate::analytics::{Desk, Report, ViewerKey};
+use crate::analytics::{Desk, Report, Trouble, ViewerKey};
 use crate::auth::Addresses;
 use crate::chat::Said;
 use crate::error::ApiError;
@@ -178,7 +178,11 @@ pub(crate) enum RoomMessage {
         layer: WantedLayer,
     },
     /// Somebody closes one of their sessions.
-    CloseSession { socket: SocketId, peer: PeerId },
+    CloseSession {
+        socket: SocketId,
+        peer: PeerId,
+        why: Departure,
+    },
     /// The publisher mutes or unmutes; the reply says whether it was the publisher.
     Mute {
         socket: SocketId,
@@ -198,6 +202,8 @@ pub(crate) enum RoomMessage {
     },
     /// Somebody says what their viewing session counted.
     Report { peer: PeerId, report: Report },
+    /// Somebody says what keeps them from watching.
+    Trouble { socket: SocketId, trouble: Trouble },
     /// Somebody asks for the numbers; the room answers.
     Stats {
         socket: SocketId,
@@ -334,7 +340,7 @@ pub(crate) type Opened = Result<(), ApiError>;
 pub(crate) enum Departure {
     /// They said so.
     Left,
-    /// Their socket is gone.
+    /// Their socket is gone, or the server has no room for them.
     Lost,
 }
 
@@ -393,7 +399,7 @@ impl RoomHandle {
     }
 
     /// Puts a message that must arrive into the mailbox, as soon as there is room for it; nobody waits for that.
-    pub(super) fn tell_later(&self, message: RoomMessage) {
+    pub(crate) fn tell_later(&self, message: RoomMessage) {
         if let Err(TrySendError::Full(message)) = self.mailbox.try_send(message) {
             let room = self.clone();
             tokio::spawn(async move { room.tell_surely(message).await });

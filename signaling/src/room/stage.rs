@@ -1,4 +1,5 @@
-//! The place of a room's one publisher, and what its coming and going does to the room's life. No IO, no clock.
+//! The place of a room's one publisher, who may come to take it over, and what their coming and going does to the room's
+//! life. No IO, no clock.
 
 use std::time::Instant;
 
@@ -9,24 +10,28 @@ use crate::store::RoomStatus;
 use crate::time::Timestamp;
 use crate::ws::protocol::{PublisherState, PublisherView, codec_name};
 
-use super::SessionRef;
 use super::layers::{News, VideoLayers};
 use super::life::{Change, Input, Life, Moment, Reason};
+use super::{Departure, SessionRef};
 use crate::error::ApiError;
 
 /// Who publishes, and whether media comes.
 #[derive(Debug)]
 pub(super) struct Stage {
     life: Life,
-    /// `None` while nobody publishes.
+    /// Whose media the room is shown; `None` while nobody publishes.
     publisher: Option<Publisher>,
+    /// Who takes over once they have something to show; `None` while nobody publishes at all.
+    incoming: Option<Publisher>,
+    /// Whether who was shown last said goodbye, and nobody has come since.
+    said_goodbye: bool,
 }
 
-/// The one who publishes.
+/// One who publishes.
 #[derive(Debug)]
 pub(super) struct Publisher {
     pub(super) socket: SocketId,
-    /// Whose session it is: the same identity may replace it.
+    /// Whose session it is.
     pub(super) identity: String,
     pub(super) session: SessionRef,
     /// `None` until sound comes.
@@ -36,15 +41,6 @@ pub(super) struct Publisher {
     layers: VideoLayers,
     audio_muted: bool,
     video_muted: bool,
-}
-
-/// How a publisher goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Exit {
-    /// On purpose, by who may end the event with it.
-    Closed,
-    /// By accident, by somebody invited, or to make room for a new session of the same identity.
-    Lost,
 }
 
 /// What somebody must be told.
@@ -99,6 +95,8 @@ impl Stage {
         Self {
             life,
             publisher: None,
+            incoming: None,
+            said_goodbye: false,
         }
     }
 
@@ -120,6 +118,17 @@ impl Stage {
 
     pub(super) fn publisher(&self) -> Option<&Publisher> {
         self.publisher.as_ref()
+    }
+
+    /// Returns a publisher, whether the room is shown it or it is about to take over.
+    pub(super) fn find(&self, peer: PeerId) -> Option<&Publisher> {
+        let mut publishers = self.publisher.iter().chain(&self.incoming);
+        publishers.find(|it| it.session.peer == peer)
+    }
+
+    fn find_mut(&mut self, peer: PeerId) -> Option<&mut Publisher> {
+        let mut publishers = self.publisher.iter_mut().chain(&mut self.incoming);
+        publishers.find(|it| it.session.peer == peer)
     }
 
     pub(super) fn grace_ends(&self) -> Option<Instant> {
@@ -173,60 +182,115 @@ impl Stage {
         }
     }
 
-    /// Takes a publisher in. The place must be free: see [`Stage::leave`].
-    pub(super) fn enter(&mut self, publisher: Publisher) {
-        self.publisher = Some(publisher);
+    /// Takes a publisher in: where nobody publishes it has the place, else it waits beside who has it. Returns who waited
+    /// before and does not any more.
+    pub(super) fn enter(&mut self, publisher: Publisher) -> Option<Publisher> {
+        self.said_goodbye = false;
+        if self.publisher.is_none() {
+            self.publisher = Some(publisher);
+            return None;
+        }
+        self.incoming.replace(publisher)
     }
 
-    /// Takes note of media from the publisher.
+    /// Lets who waited have the place: their media is what the room is shown from now on. Returns who had it before;
+    /// `None` where nobody waits who is this peer.
+    pub(super) fn take_over(&mut self, peer: PeerId, at: Moment) -> Option<(Publisher, Changes)> {
+        let next = self.incoming.take_if(|it| it.session.peer == peer)?;
+        let before = self.publisher.replace(next)?;
+        Some((before, self.show_next(at)))
+    }
+
+    /// Returns who waits and is met by a condition; they wait no more.
+    pub(super) fn dismiss(
+        &mut self,
+        is_meant: impl FnOnce(&Publisher) -> bool,
+    ) -> Option<Publisher> {
+        self.incoming.take_if(|it| is_meant(it))
+    }
+
+    /// Takes note of media from a publisher. That of one who waits is shown to nobody yet.
     pub(super) fn handle_media(&mut self, peer: PeerId, format: Format, at: Moment) -> Changes {
-        let Some(publisher) = self.publisher.as_mut().filter(|it| it.session.peer == peer) else {
+        let Some(publisher) = self.find_mut(peer) else {
             return Changes::default();
         };
         match format.codec.kind() {
             Kind::Audio => publisher.audio = Some(format),
             Kind::Video => publisher.video = Some(format),
         }
+        let is_shown = self
+            .publisher
+            .as_ref()
+            .is_some_and(|it| it.session.peer == peer);
+        if is_shown {
+            self.show_next(at)
+        } else {
+            Changes::default()
+        }
+    }
+
+    /// Takes note that what there is to be shown is something else.
+    fn show_next(&mut self, at: Moment) -> Changes {
+        let is_live = self.publisher.as_ref().is_some_and(Publisher::is_live);
         // Media of what is over changes nothing; its publisher is on its way out.
-        let statuses = self.life.handle(Input::Media, at).unwrap_or_default();
+        let statuses = is_live.then(|| self.life.handle(Input::Media, at));
         Changes {
-            statuses,
+            statuses: statuses.and_then(Result::ok).unwrap_or_default(),
             publisher: true,
         }
     }
 
-    /// Takes note of what the layers of the publisher's video are.
+    /// Takes note of what the layers of a publisher's video are.
     pub(super) fn handle_layers(&mut self, peer: PeerId, report: &[LayerInfo]) -> News {
         let publisher = self.publisher.as_mut();
         let publisher = publisher.filter(|it| it.session.peer == peer);
         publisher.map_or(News::None, |publisher| publisher.layers.update(report))
     }
 
-    /// Takes note of what the publisher does not want to be heard or seen; `None` when it is somebody else.
+    /// Takes note of what a publisher does not want to be heard or seen; `None` when it is none.
     pub(super) fn mute(&mut self, socket: SocketId, kind: Kind, muted: bool) -> Option<Changes> {
-        let publisher = self.publisher.as_mut().filter(|it| it.socket == socket)?;
-        let flag = match kind {
-            Kind::Audio => &mut publisher.audio_muted,
-            Kind::Video => &mut publisher.video_muted,
-        };
-        let changed = std::mem::replace(flag, muted) != muted;
-        Some(Changes {
+        let (mut is_publisher, mut publisher) = (false, false);
+        let shown = self.publisher.as_mut().map(|it| (it, true));
+        let waits = self.incoming.as_mut().map(|it| (it, false));
+        for (it, is_shown) in shown.into_iter().chain(waits) {
+            if it.socket == socket {
+                let flag = match kind {
+                    Kind::Audio => &mut it.audio_muted,
+                    Kind::Video => &mut it.video_muted,
+                };
+                let changed = std::mem::replace(flag, muted) != muted;
+                is_publisher = true;
+                publisher |= changed && is_shown && it.is_live();
+            }
+        }
+        is_publisher.then(|| Changes {
             statuses: Vec::new(),
-            publisher: changed && publisher.is_live(),
+            publisher,
         })
     }
 
-    /// Lets the publisher go.
-    pub(super) fn leave(&mut self, exit: Exit, at: Moment) -> Changes {
+    /// Returns whether the publisher has sent nothing yet.
+    pub(super) fn is_silent(&self) -> bool {
+        let publisher = self.publisher.as_ref();
+        publisher.is_some_and(|publisher| !publisher.is_live())
+    }
+
+    /// Lets the publisher go; who waits has the place then. A goodbye to an event that goes on for who waits ends it when
+    /// that one goes, has shown nothing, and nobody came meanwhile.
+    pub(super) fn leave(&mut self, why: Departure, at: Moment) -> Changes {
         let Some(publisher) = self.publisher.take() else {
             return Changes::default();
         };
         let on_air = matches!(self.status(), RoomStatus::Live | RoomStatus::Interrupted);
-        let input = match exit {
-            Exit::Closed if on_air => Input::End(Reason::Publisher),
-            Exit::Lost if publisher.is_live() => Input::Lost(Reason::PublisherLost),
-            Exit::Closed | Exit::Lost => return Changes::default(),
+        self.publisher = self.incoming.take();
+        let said_goodbye = why == Departure::Left || (self.said_goodbye && !publisher.is_live());
+        let input = match &self.publisher {
+            Some(next) if next.is_live() => return self.show_next(at),
+            None if on_air && said_goodbye => Input::End(Reason::Publisher),
+            Some(_) | None if publisher.is_live() => Input::Lost(Reason::PublisherLost),
+            Some(_) | None => return Changes::default(),
         };
+        self.said_goodbye = said_goodbye;
         self.handle(input, at).unwrap_or_default()
     }
 
@@ -327,7 +391,7 @@ mod tests {
     fn a_publisher_that_returns_in_time_goes_on_with_the_same_event() {
         let mut stage = live();
         let started_at = stage.started_at();
-        let lost = stage.leave(Exit::Lost, at());
+        let lost = stage.leave(Departure::Lost, at());
         assert_eq!(statuses(&lost), [RoomStatus::Interrupted]);
         stage.enter(publisher(2, PeerId(8)));
         assert_eq!(stage.view().state, PublisherState::Interrupted);
@@ -340,7 +404,7 @@ mod tests {
     fn a_publisher_that_is_not_waited_for_any_more_ends_the_event() {
         let mut stage = live();
         let began = at();
-        stage.leave(Exit::Lost, began);
+        stage.leave(Departure::Lost, began);
         assert!(!stage.is_empty());
         let late = Moment {
             now: began.now + GRACE,
@@ -353,20 +417,129 @@ mod tests {
     #[test]
     fn a_publisher_that_says_goodbye_ends_the_event() {
         let mut stage = live();
-        let changes = stage.leave(Exit::Closed, at());
+        let changes = stage.leave(Departure::Left, at());
         assert_eq!(statuses(&changes), [RoomStatus::Ended]);
         assert_eq!(stage.view().state, PublisherState::None);
     }
 
     #[test]
     fn one_that_never_sent_anything_changes_nothing() {
-        for exit in [Exit::Lost, Exit::Closed] {
+        for why in [Departure::Lost, Departure::Left] {
             let mut stage = ready();
             stage.enter(publisher(1, PEER));
-            assert_eq!(stage.leave(exit, at()), Changes::default());
+            assert_eq!(stage.leave(why, at()), Changes::default());
             assert_eq!(stage.status(), RoomStatus::Ready);
             assert!(stage.is_empty());
         }
+    }
+
+    const NEXT: PeerId = PeerId(8);
+
+    /// A live stage beside whose publisher another one waits.
+    fn handed_over() -> Stage {
+        let mut stage = live();
+        assert!(stage.enter(publisher(2, NEXT)).is_none());
+        stage
+    }
+
+    fn shown(stage: &Stage) -> PeerId {
+        stage.publisher().unwrap().session.peer
+    }
+
+    #[test]
+    fn who_comes_second_waits_until_they_have_something_to_show() {
+        let mut stage = handed_over();
+        let media = stage.handle_media(NEXT, format(Codec::Vp9), at());
+        assert_eq!(media, Changes::default());
+        assert_eq!(
+            (shown(&stage), stage.view().video_codec),
+            (PEER, Some("vp8"))
+        );
+        assert!(stage.take_over(PEER, at()).is_none());
+
+        let (before, changes) = stage.take_over(NEXT, at()).unwrap();
+        assert_eq!(before.session.peer, PEER);
+        assert!(changes.publisher && changes.statuses.is_empty());
+        assert_eq!(
+            (shown(&stage), stage.view().video_codec),
+            (NEXT, Some("vp9"))
+        );
+        assert!(stage.take_over(NEXT, at()).is_none());
+    }
+
+    #[test]
+    fn who_waits_and_goes_or_makes_way_for_a_third_changes_nothing() {
+        let mut stage = handed_over();
+        assert!(stage.dismiss(|it| it.session.peer == PEER).is_none());
+        let third = stage.enter(publisher(3, PeerId(9))).unwrap();
+        assert_eq!(third.session.peer, NEXT);
+        assert!(stage.dismiss(|_| true).is_some());
+        assert_eq!((shown(&stage), stage.status()), (PEER, RoomStatus::Live));
+        assert_eq!(
+            statuses(&stage.leave(Departure::Left, at())),
+            [RoomStatus::Ended]
+        );
+    }
+
+    #[test]
+    fn who_waits_has_the_place_when_the_first_goes_and_the_event_goes_on() {
+        for why in [Departure::Lost, Departure::Left] {
+            let mut stage = handed_over();
+            let left = stage.leave(why, at());
+            assert_eq!(
+                (statuses(&left), shown(&stage)),
+                (vec![RoomStatus::Interrupted], NEXT)
+            );
+            let back = stage.handle_media(NEXT, format(Codec::Vp8), at());
+            assert_eq!(statuses(&back), [RoomStatus::Live]);
+
+            // What is heard already goes on without a break.
+            let mut stage = handed_over();
+            stage.handle_media(NEXT, format(Codec::Opus), at());
+            let left = stage.leave(why, at());
+            assert!(left.publisher && left.statuses.is_empty());
+            assert!(stage.view().audio && !stage.view().video);
+        }
+    }
+
+    #[test]
+    fn a_goodbye_holds_when_who_waited_goes_and_has_shown_nothing() {
+        let mut stage = handed_over();
+        stage.leave(Departure::Left, at());
+        assert_eq!(
+            statuses(&stage.leave(Departure::Lost, at())),
+            [RoomStatus::Ended]
+        );
+
+        // Who comes after it is waited for like anybody.
+        let mut stage = handed_over();
+        stage.leave(Departure::Left, at());
+        assert!(stage.enter(publisher(1, PeerId(9))).is_none());
+        for _ in 0..2 {
+            assert_eq!(stage.leave(Departure::Lost, at()), Changes::default());
+        }
+        assert_eq!(stage.status(), RoomStatus::Interrupted);
+
+        let mut stage = handed_over();
+        stage.leave(Departure::Left, at());
+        stage.handle_media(NEXT, format(Codec::Vp8), at());
+        assert_eq!(
+            statuses(&stage.leave(Departure::Lost, at())),
+            [RoomStatus::Interrupted]
+        );
+    }
+
+    #[test]
+    fn a_publisher_mutes_before_it_takes_over_too() {
+        let mut stage = handed_over();
+        assert_eq!(
+            stage.mute(SocketId(2), Kind::Video, true),
+            Some(Changes::default())
+        );
+        assert!(!stage.view().video_muted);
+        stage.take_over(NEXT, at());
+        stage.handle_media(NEXT, format(Codec::Vp8), at());
+        assert!(stage.view().video_muted);
     }
 
     #[test]

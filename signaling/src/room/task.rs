@@ -87,6 +87,8 @@ pub(super) struct Room {
     pub(super) shown: Arc<RoomRecord>,
     /// When the row is written that could not be; `None` while it is as it should be.
     pub(super) row_due: Option<Instant>,
+    /// When the forwarding unit is told again whose media counts, which it had no room to hear; `None` while it knows.
+    pub(super) stage_due: Option<Instant>,
     /// Whose peer is whose, of those who watch.
     pub(super) viewers: HashMap<PeerId, SocketId>,
     /// Since when nobody needs the room; `None` while somebody does.
@@ -147,6 +149,7 @@ impl Room {
             tally,
             figures,
             row_due: None,
+            stage_due: None,
             viewers: HashMap::new(),
             idle_since: Some(now),
             expected_until: now,
@@ -219,7 +222,9 @@ impl Room {
                 self.open_viewer(socket, session, layer);
             }
             RoomMessage::SelectLayer { socket, layer } => self.select_layer(socket, layer),
-            RoomMessage::CloseSession { socket, peer } => self.close_session(socket, peer),
+            RoomMessage::CloseSession { socket, peer, why } => {
+                self.close_session(socket, peer, why);
+            }
             RoomMessage::Mute {
                 socket,
                 mute,
@@ -230,6 +235,7 @@ impl Room {
             RoomMessage::Chat { socket, re, said } => self.say(socket, re, *said),
             RoomMessage::React { socket, emoji } => self.react(socket, emoji),
             RoomMessage::Report { peer, report } => self.report_of(peer, report),
+            RoomMessage::Trouble { socket, trouble } => self.trouble_of(socket, trouble),
             RoomMessage::Stats { socket, re } => {
                 let ack = Ack::from(self.current_stats());
                 self.acknowledge(socket, re.as_deref(), &ack);
@@ -323,13 +329,14 @@ impl Room {
         self.summarize();
     }
 
-    fn next_wake(&self) -> Option<Instant> {
+    pub(super) fn next_wake(&self) -> Option<Instant> {
         [
             self.stage.grace_ends(),
             self.post.due(),
             self.numbers.due(),
             self.presence.due(),
             self.row_due,
+            self.stage_due,
             self.figures.due(),
             self.idle_ends(),
         ]
@@ -338,7 +345,7 @@ impl Room {
         .min()
     }
 
-    fn handle_timeout(&mut self, now: Instant) {
+    pub(super) fn handle_timeout(&mut self, now: Instant) {
         if self.post.due().is_some_and(|due| due <= now) {
             self.flush();
         }
@@ -350,6 +357,12 @@ impl Room {
         let changes = self.stage.handle_timeout(Moment::now());
         if changes != Changes::default() {
             self.tell(changes);
+            if self.stage.status().is_over() {
+                self.clear_stage();
+            }
+        }
+        if self.stage_due.is_some_and(|due| due <= now) {
+            self.let_take_over();
         }
     }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use klieg_sfu::{Codec, DisconnectReason, Event, Format, LayerInfo, PeerId, RoomKey, Sfu};
+use klieg_sfu::{Codec, DisconnectReason, Event, Format, Handle, LayerInfo, PeerId, RoomKey, Sfu};
 use prometheus::Registry;
 use serde_json::{Value, json};
 use tokio::sync::{mpsc, watch};
@@ -31,6 +31,11 @@ use super::member::{NewMember, Seat};
 use super::task::Room;
 use super::{Context, Departure, RoomHandle, RoomMessage, RoomSummary, SessionRef};
 
+const OPUS: Format = Format {
+    codec: Codec::Opus,
+    profile: 0,
+    packetization_mode: 0,
+};
 const ANN: SocketId = SocketId(1);
 const BOB: SocketId = SocketId(2);
 const PUBLISHER: PeerId = PeerId(101);
@@ -83,6 +88,7 @@ async fn the_layer_of_a_publisher_before_is_nobodys() {
     let again = PeerId(103);
     scene.publish(again, FIREFOX_SIMULCAST);
     scene.sends(again, h264(0x42e0));
+    scene.takes_over(again);
     assert_eq!(scene.layers()["selected"], Value::Null);
     scene.shows(2);
     assert_eq!(scene.layers()["selected"], "q");
@@ -104,6 +110,21 @@ async fn a_choice_that_did_not_arrive_is_sent_again_with_the_next_report() {
 }
 
 #[tokio::test]
+async fn a_layer_that_is_called_as_no_choice_at_all_can_be_asked_for() {
+    let mut scene = Scene::open().await;
+    let offer = SIMULCAST
+        .replace("a=rid:q send", "a=rid:auto send")
+        .replace("send f;h;q", "send f;h;auto");
+    assert_ne!(offer, SIMULCAST);
+    scene.publish(PUBLISHER, &offer);
+    let wanted = WantedLayer::Named("auto_".into());
+    assert!(scene.room.stage.layers().check(&wanted).is_ok());
+    scene.room.select_layer(BOB, wanted);
+    let chosen = scene.room.viewing(BOB).unwrap().chosen;
+    assert_eq!(chosen, klieg_sfu::LayerChoice::Layer(2));
+}
+
+#[tokio::test]
 async fn a_start_that_failed_does_not_end_the_show_of_the_publisher_before() {
     for (why, status) in [
         (Departure::Lost, RoomStatus::Interrupted),
@@ -116,6 +137,131 @@ async fn a_start_that_failed_does_not_end_the_show_of_the_publisher_before() {
         scene.room.leave(ANN, why);
         assert_eq!(scene.room.stage.status(), status);
     }
+}
+
+#[tokio::test]
+async fn a_second_publisher_that_shows_nothing_costs_the_first_nothing() {
+    let mut scene = Scene::open().await;
+    scene.publish(PUBLISHER, SIMULCAST);
+    scene.sends(PUBLISHER, h264(0x42e0));
+    scene.shows(1);
+    let next = PeerId(103);
+    scene.publish(next, FIREFOX_SIMULCAST);
+    let lost = Event::Disconnected {
+        peer: next,
+        reason: DisconnectReason::HandshakeTimeout,
+    };
+    scene.room.handle_media(lost);
+    assert_eq!(scene.room.stage.status(), RoomStatus::Live);
+    assert_eq!(scene.shown(), PUBLISHER);
+    assert_eq!(scene.layers()["selected"], "h");
+    // It is heard of no more.
+    scene.takes_over(next);
+    assert_eq!(scene.shown(), PUBLISHER);
+}
+
+#[tokio::test]
+async fn of_two_who_sent_nothing_the_first_that_is_heard_has_the_place() {
+    let mut scene = Scene::open().await;
+    scene.publish(PUBLISHER, SIMULCAST);
+    let next = PeerId(103);
+    scene.publish(next, SIMULCAST);
+    scene.sends(next, OPUS);
+    assert_eq!(scene.shown(), next);
+    assert_eq!(scene.room.stage.status(), RoomStatus::Live);
+    // The first one comes too late: it was shown out.
+    scene.sends(PUBLISHER, h264(0x42e0));
+    assert_eq!(scene.shown(), next);
+    let [_, video] = scene.room.stage.formats();
+    assert_eq!(video, None);
+}
+
+#[tokio::test]
+async fn a_session_for_which_there_is_no_room_ends_no_event() {
+    let mut scene = Scene::open().await;
+    scene.publish(PUBLISHER, SIMULCAST);
+    scene.sends(PUBLISHER, h264(0x42e0));
+    let next = PeerId(103);
+    scene.publish(next, SIMULCAST);
+    scene.room.close_session(ANN, next, Departure::Lost);
+    assert_eq!(scene.shown(), PUBLISHER);
+    assert_eq!(scene.room.stage.status(), RoomStatus::Live);
+    // The same where the first one looks for another path.
+    scene.room.close_session(ANN, PUBLISHER, Departure::Lost);
+    assert_eq!(scene.room.stage.status(), RoomStatus::Interrupted);
+}
+
+#[tokio::test]
+async fn who_shows_nothing_until_the_grace_is_over_is_shown_out_with_the_event() {
+    let mut scene = Scene::waiting(Duration::ZERO).await;
+    scene.publish(PUBLISHER, SIMULCAST);
+    scene.sends(PUBLISHER, h264(0x42e0));
+    scene.room.close_session(ANN, PUBLISHER, Departure::Lost);
+    scene.publish(PeerId(103), SIMULCAST);
+    scene.room.handle_timeout(Instant::now());
+    assert_eq!(scene.room.stage.status(), RoomStatus::Ended);
+    assert!(scene.room.stage.publisher().is_none());
+}
+
+#[tokio::test]
+async fn who_was_shown_out_before_the_forwarding_unit_heard_of_them_is_there_no_more() {
+    let mut scene = Scene::open().await;
+    scene.publish(PUBLISHER, SIMULCAST);
+    let late = PeerId(103);
+    let (session, negotiated) =
+        Session::publish(&scene.media.config, late, RoomKey(1), SIMULCAST).unwrap();
+    let known_as = SessionRef::new(late);
+    let layers = VideoLayers::of(&session);
+    let opened = scene.room.open_publisher(ANN, known_as.clone(), layers);
+    opened.unwrap();
+    // Another one comes before its socket goes on.
+    scene.publish(PeerId(104), SIMULCAST);
+    scene
+        .media
+        .carry_out_for(&known_as, negotiated.commands)
+        .unwrap();
+    let is_meant =
+        |event: &Event| matches!(event, Event::Disconnected { peer, .. } if *peer == late);
+    let gone = async { while !scene.events.recv().await.is_some_and(|it| is_meant(&it)) {} };
+    tokio::time::timeout(Duration::from_secs(10), gone)
+        .await
+        .expect("it is removed");
+}
+
+#[tokio::test]
+async fn whose_media_counts_is_told_again_where_there_was_no_room_for_it() {
+    let mut scene = Scene::open().await;
+    scene.publish(PUBLISHER, SIMULCAST);
+    assert_eq!(scene.room.stage_due, None);
+    // One that has stopped takes as little as one that has too much to do.
+    scene.sfu.stop().await;
+    scene.publish(PeerId(103), SIMULCAST);
+    let due = scene.room.stage_due.unwrap();
+    assert!(scene.room.next_wake().is_some_and(|wake| wake <= due));
+    scene.room.handle_timeout(due);
+    assert!(scene.room.stage_due.is_some_and(|next| next != due));
+}
+
+#[tokio::test]
+async fn the_one_before_goes_when_the_next_takes_over_and_the_event_goes_on() {
+    let mut scene = Scene::open().await;
+    scene.publish(PUBLISHER, SIMULCAST);
+    scene.sends(PUBLISHER, h264(0x42e0));
+    let next = PeerId(103);
+    scene.publish(next, SIMULCAST);
+    scene.sends(next, h264(0x42e0));
+    scene.takes_over(next);
+    assert_eq!(scene.room.stage.status(), RoomStatus::Live);
+    let lost = Event::Disconnected {
+        peer: PUBLISHER,
+        reason: DisconnectReason::Removed,
+    };
+    scene.room.handle_media(lost);
+    assert_eq!(scene.room.stage.status(), RoomStatus::Live);
+    // Both came over one socket: with the second the page is done with the first, too.
+    scene.publish(PeerId(104), SIMULCAST);
+    scene.room.close_session(ANN, PeerId(104), Departure::Left);
+    assert_eq!(scene.room.stage.status(), RoomStatus::Ended);
 }
 
 #[tokio::test]
@@ -260,6 +406,8 @@ struct Scene {
     room: Room,
     summary: watch::Receiver<RoomSummary>,
     media: Arc<Media>,
+    sfu: Handle,
+    events: mpsc::Receiver<Event>,
     bob: OutboxReader,
     folder: std::path::PathBuf,
 }
@@ -271,27 +419,36 @@ fn new_folder() -> std::path::PathBuf {
     folder
 }
 
+/// Returns the settings of a forwarding unit of one thread.
+fn on_loopback() -> klieg_sfu::Config {
+    klieg_sfu::Config {
+        listen: ([127, 0, 0, 1], 0).into(),
+        tcp: klieg_sfu::TcpListen::Off,
+        shards: 1,
+        addresses: Vec::new(),
+        announce_loopback: true,
+        pin_threads: false,
+        hold: None,
+        offload: klieg_sfu::Offload::Auto,
+    }
+}
+
 impl Scene {
     async fn open() -> Self {
+        Self::waiting(Duration::from_secs(30)).await
+    }
+
+    /// Opens a room that waits so long for a publisher that is lost.
+    async fn waiting(grace: Duration) -> Self {
         let folder = new_folder();
         let record = record();
         let location = Location::Sqlite(folder.join("klieg.db"));
         let stores = store::open(&location).await.unwrap();
         stores.rooms.create(&record, "hash", None).await.unwrap();
         let registry = Registry::new();
-        let config = klieg_sfu::Config {
-            listen: ([127, 0, 0, 1], 0).into(),
-            tcp: klieg_sfu::TcpListen::Off,
-            shards: 1,
-            addresses: Vec::new(),
-            announce_loopback: true,
-            pin_threads: false,
-            hold: None,
-            offload: klieg_sfu::Offload::Auto,
-        };
         let metrics = Arc::new(Metrics::new(registry.clone()).unwrap());
-        let (sfu, _) = Sfu::start(config, &registry).unwrap();
-        let media = Arc::new(Media::new(sfu, 100, &metrics));
+        let (sfu, events) = Sfu::start(on_loopback(), &registry).unwrap();
+        let media = Arc::new(Media::new(sfu.clone(), 100, &metrics));
         let (figures, _) = Desk::new(stores.analytics.clone(), Arc::clone(&metrics));
         let context = Context {
             stores,
@@ -302,7 +459,7 @@ impl Scene {
             ice: Arc::new(klieg_turn::IceServers::new(klieg_turn::Config::default()).unwrap()),
             metrics,
             expelled: Arc::default(),
-            grace: Duration::from_secs(30),
+            grace,
             idle: Duration::from_secs(60),
         };
         let (shown, summary) = watch::channel(RoomSummary::empty());
@@ -312,6 +469,8 @@ impl Scene {
             room: room.unwrap().unwrap(),
             summary,
             media,
+            sfu,
+            events,
             bob: reader,
             folder,
         };
@@ -344,6 +503,16 @@ impl Scene {
         let room = RoomKey(1);
         self.room
             .handle_media(Event::PublisherMedia { peer, room, format });
+    }
+
+    fn takes_over(&mut self, peer: PeerId) {
+        let room = RoomKey(1);
+        self.room.handle_media(Event::TookOver { peer, room });
+    }
+
+    /// Returns who has the publisher's place.
+    fn shown(&self) -> PeerId {
+        self.room.stage.publisher().unwrap().session.peer
     }
 
     fn shows(&mut self, layer: u8) {

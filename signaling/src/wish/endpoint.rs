@@ -308,7 +308,11 @@ async fn open(
             })?;
         }
     }
-    app.media.carry_out(negotiated.commands)?;
+    app.media.carry_out_for(known_as, negotiated.commands)?;
+    if known_as.is_closed() {
+        let text = "The room ended this session while it began.";
+        return Err(ApiError::new(Code::RoomState, text));
+    }
     Ok((session, negotiated.sdp))
 }
 

@@ -1,6 +1,7 @@
 //! What each message does.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use crate::app::App;
 use crate::auth::{Action, Grants, Identity, Issued, Role};
@@ -30,6 +31,8 @@ pub(super) struct Conversation {
     identity: Option<Identity>,
     /// `None` while it is in no room.
     pub(super) place: Option<Place>,
+    /// When the client said last that it cannot watch, in whatever room; `None` before the first time.
+    pub(super) troubled_at: Option<Instant>,
 }
 
 /// Where a client is.
@@ -89,6 +92,7 @@ impl Conversation {
             visitor,
             identity,
             place: None,
+            troubled_at: None,
         }
     }
 
@@ -172,6 +176,7 @@ impl Conversation {
             ClientMessage::RtcCandidate(candidate) => self.candidate(&candidate),
             ClientMessage::RtcKeyframe(session) => self.keyframe(&session.session_id),
             ClientMessage::RtcReport(report) => self.take_report(&report),
+            ClientMessage::RtcTrouble(said) => self.take_trouble(said.reason),
             ClientMessage::RtcRestart(session) => self.restart(re, &session.session_id),
             ClientMessage::RtcMute(mute) => {
                 let socket = self.socket;
@@ -253,6 +258,7 @@ impl Conversation {
             return Err(ApiError::new(Code::AlreadyJoined, text));
         }
         let identity = self.app.authority.verify(&auth.token).await?;
+        let identity = self.app.profiles.complete(identity).await;
         let shown = Participant {
             id: identity.id.clone(),
             name: identity.name.clone(),

@@ -4,9 +4,10 @@ use std::time::{Duration, Instant};
 
 use klieg_sfu::Command;
 
+use crate::analytics::Trouble;
 use crate::auth::Action;
 use crate::error::{ApiError, Code};
-use crate::room::{RoomMessage, SessionRef, VideoLayers};
+use crate::room::{Departure, RoomMessage, SessionRef, VideoLayers};
 use crate::sdp::NegotiationError;
 use crate::session::{Negotiated, Session};
 
@@ -170,14 +171,18 @@ impl Conversation {
     pub(super) fn take_report(&mut self, said: &RtcReport) -> Result<Answer, ApiError> {
         let place = self.place()?;
         let open = place.sessions.find(&said.session_id)?;
-        let since = open.reported_at.map(|at| at.elapsed());
-        if let Some(wait) = since.and_then(|since| REPORT_EVERY.checked_sub(since)) {
-            let text = "Slow down: a report every five seconds.";
-            return Err(ApiError::new(Code::RateLimited, text).retry_after(wait));
-        }
-        open.reported_at = Some(Instant::now());
+        pace(&mut open.reported_at)?;
         let (peer, report) = (open.known_as.peer, said.report());
         place.room.tell(RoomMessage::Report { peer, report })?;
+        Ok(Ack::default().into())
+    }
+
+    /// Takes what a client says of why it cannot watch.
+    pub(super) fn take_trouble(&mut self, trouble: Trouble) -> Result<Answer, ApiError> {
+        let socket = self.socket;
+        let room = self.place()?.room.clone();
+        pace(&mut self.troubled_at)?;
+        room.tell(RoomMessage::Trouble { socket, trouble })?;
         Ok(Ack::default().into())
     }
 
@@ -206,7 +211,11 @@ impl Conversation {
         place.sessions.forget(id);
         place
             .room
-            .tell_surely(RoomMessage::CloseSession { socket, peer })
+            .tell_surely(RoomMessage::CloseSession {
+                socket,
+                peer,
+                why: Departure::Left,
+            })
             .await;
         Ok(Ack::default().into())
     }
@@ -231,21 +240,35 @@ impl Conversation {
     /// Has commands carried out. A session that the forwarding unit has no room for is closed: half of a
     /// negotiation is of no use to either end.
     fn carry_out(&mut self, session: &SessionRef, commands: Vec<Command>) -> Result<(), ApiError> {
-        let Err(error) = self.app.media.carry_out(commands) else {
+        let Err(error) = self.app.media.carry_out_for(session, commands) else {
             return Ok(());
         };
         let (socket, peer) = (self.socket, session.peer);
         self.app.media.remove(peer);
         let place = self.place()?;
         place.sessions.forget(&session.id);
-        place
-            .room
-            .tell(RoomMessage::CloseSession { socket, peer })?;
+        // The room must hear of it: no event will come of a peer that was removed.
+        place.room.tell_later(RoomMessage::CloseSession {
+            socket,
+            peer,
+            why: Departure::Lost,
+        });
         Err(error)
     }
 }
 
-/// Clients need not say more often what they received.
+/// Notes that something is said now, unless it was said so lately that it is refused.
+fn pace(last: &mut Option<Instant>) -> Result<(), ApiError> {
+    let since = last.map(|at| at.elapsed());
+    if let Some(wait) = since.and_then(|since| REPORT_EVERY.checked_sub(since)) {
+        let text = "Slow down: a report every five seconds.";
+        return Err(ApiError::new(Code::RateLimited, text).retry_after(wait));
+    }
+    *last = Some(Instant::now());
+    Ok(())
+}
+
+/// Clients need not say more often what they received, or why they do not.
 const REPORT_EVERY: Duration = Duration::from_secs(5);
 
 fn bad_sdp(error: NegotiationError) -> ApiError {

@@ -37,15 +37,14 @@ pub(super) async fn serve(app: Arc<App>, who: (Option<Identity>, Visitor), webso
         let mut reader = Reader::new(&app, conversation);
         // Neither half is dropped before its end: a message that is being carried out when the connection
         // breaks is carried out whole, or a room would keep somebody whom nobody shows out.
-        let reading = async {
-            let end = reader.read(&mut stream, &mut written_out).await;
-            let _ = ending.send(end);
-            end
-        };
         let writing = async {
             let _ = written.send(write(sink, queue, end).await);
         };
-        let (end, ()) = tokio::join!(reading, writing);
+        // A task of its own: what is said to thousands wakes their writers, and not what waits for each to say something.
+        let writing = tokio::spawn(writing.in_current_span());
+        let end = reader.read(&mut stream, &mut written_out).await;
+        let _ = ending.send(end);
+        let _ = writing.await;
         reader.conversation.close().await;
         if let Some((code, _)) = end.close() {
             app.metrics

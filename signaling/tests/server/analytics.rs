@@ -74,6 +74,59 @@ async fn who_receives_media_is_counted_and_nobody_else() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_host_sees_how_many_cannot_watch_and_why() {
+    let server = TestServer::start().await;
+    let ann = server.token("Ann").await;
+    let id = server.room(&ann, json!({ "title": "Show" })).await;
+    let (mut bob, _) = server.join("Bob", &id).await;
+    // Before the event it is the server's business alone.
+    let early = json!({ "reason": "unreachable" });
+    bob.ok("rtc.trouble", early).await;
+    let start = format!("/api/v1/rooms/{id}/start");
+    server.post(&start, Some(&ann), json!({})).await;
+    let mut host = enter(&server, &ann, &id, &[]).await;
+    let publisher = Publisher::go_live(&mut host).await;
+    let quiet = host.wait(|it| it["t"] == "analytics").await;
+    assert_eq!(quiet["d"]["troubles"], json!({}), "{quiet}");
+
+    let (mut carl, _) = server.join("Carl", &id).await;
+    let unknown = json!({ "reason": "moon_phase" });
+    assert_eq!(carl.refused("rtc.trouble", unknown).await, "bad_message");
+    let blocked = json!({ "reason": "blocked" });
+    carl.ok("rtc.trouble", blocked.clone()).await;
+    let again = carl.refused("rtc.trouble", blocked.clone()).await;
+    assert_eq!(again, "rate_limited");
+    carl.ok("leave", json!({})).await;
+    carl.ok("join", json!({ "roomId": id })).await;
+    let rejoined = carl.refused("rtc.trouble", blocked.clone()).await;
+    assert_eq!(rejoined, "rate_limited");
+    // Who comes back with another socket is counted once.
+    let mut carl = carl_again(&server, &id).await;
+    carl.ok("rtc.trouble", blocked).await;
+    let (mut dora, _) = server.join("Dora", &id).await;
+    dora.ok("rtc.trouble", json!({ "reason": "turn_refused" }))
+        .await;
+    let all = json!({ "blocked": 1, "turn_refused": 1 });
+    host.wait(|it| it["t"] == "analytics" && it["d"]["troubles"] == all)
+        .await;
+    assert!(!dora.has("analytics"));
+    let metrics = server.get("/metrics", None).await.body;
+    let metrics = metrics.as_str().unwrap();
+    for (reason, times) in [("blocked", 2), ("turn_refused", 1), ("unreachable", 1)] {
+        let line = format!("klieg_viewer_trouble_total{{reason=\"{reason}\"}} {times}\n");
+        assert!(metrics.contains(&line), "{line}");
+    }
+    publisher.end().await;
+    server.server.stop().await;
+}
+
+/// Enters as Carl, by another socket.
+async fn carl_again(server: &TestServer, id: &str) -> Client {
+    let token = server.token("Carl").await;
+    enter(server, &token, id, &[]).await
+}
+
 /// Finds what one viewer reported in the metrics.
 async fn check_metrics(server: &TestServer) {
     let metrics = server.get("/metrics", None).await.body;

@@ -33,6 +33,8 @@ mod refresh;
 
 mod relay;
 
+mod reflector;
+
 mod admin;
 
 mod drain;
@@ -50,6 +52,8 @@ mod moderation;
 mod addresses;
 
 mod shop;
+
+mod profiles;
 
 mod thumbnails;
 

@@ -392,7 +392,7 @@ const MESSAGES: &[(&str, Need)] = &[
 const LAST_MESSAGES: [&str; 2] = ["room.start", "room.end"];
 
 /// Messages that are about oneself: nobody is kept from them.
-const OWN: [&str; 12] = [
+const OWN: [&str; 13] = [
     "auth",
     "ping",
     "join",
@@ -402,6 +402,7 @@ const OWN: [&str; 12] = [
     "rtc.candidate",
     "rtc.keyframe",
     "rtc.report",
+    "rtc.trouble",
     "rtc.restart",
     "rtc.mute",
     "rtc.close",

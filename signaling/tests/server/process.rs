@@ -470,6 +470,65 @@ fn a_check_says_what_is_set_and_what_would_keep_the_server_from_starting() {
 }
 
 #[test]
+fn a_check_says_how_a_stun_server_sees_this_machine_and_what_the_machine_grants() {
+    let data = TempDir::new();
+    let server = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let at = server.local_addr().unwrap().to_string();
+    let check = |told: &str, stun: &str| {
+        check(&data, &|command| {
+            command.args(["--http", "127.0.0.1:0", "--media", "127.0.0.1:0"]);
+            command.args(["--media-address", told, "--stun", stun]);
+        })
+    };
+    std::thread::spawn(move || {
+        let mut buffer = [0; 1500];
+        while let Ok((length, from)) = server.recv_from(&mut buffer) {
+            assert_eq!(buffer[..4], [0, 1, 0, 0], "a Binding");
+            // It sees 203.0.113.7, and a port that is none of this machine's.
+            let mapped = [
+                0,
+                0x20,
+                0,
+                8,
+                0,
+                1,
+                0x21,
+                0x12,
+                203 ^ 0x21,
+                0x12,
+                113 ^ 0xa4,
+                7 ^ 0x42,
+            ];
+            let answer = [&[1, 1, 0, 12][..], &buffer[4..length], &mapped].concat();
+            server.send_to(&answer, from).unwrap();
+        }
+    });
+    let (code, text) = check("203.0.113.7", &at);
+    assert_eq!(code, Some(0), "{text}");
+    for said in [
+        "sees this machine at 203.0.113.7, as clients are told",
+        "became 0: a router",
+        "open files: ",
+        "socket buffers: ",
+        "ok       clock: 20",
+    ] {
+        assert!(text.contains(said), "{said} in {text}");
+    }
+    let (code, text) = check("198.51.100.9", &at);
+    assert_eq!(code, Some(1), "{text}");
+    let said = "PROBLEM  --stun";
+    assert!(
+        text.contains(said) && text.contains("media_addresses = [\"203.0.113.7\"]"),
+        "{text}"
+    );
+
+    let nobody = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let (code, text) = check("203.0.113.7", &nobody.local_addr().unwrap().to_string());
+    assert_eq!(code, Some(1), "{text}");
+    assert!(text.contains("no answer: have UDP let out"), "{text}");
+}
+
+#[test]
 fn a_variable_that_is_no_setting_ends_the_start_and_those_of_others_do_not() {
     let data = TempDir::new();
     let started = |name: &str| {

@@ -43,6 +43,7 @@ async fn a_viewers_conversation_is_as_documented() {
             "rtc.report",
             json!({ "sessionId": session, "framesDecoded": 30, "stalls": 0, "stalledMs": 0, "latencyMs": 250 }),
         ),
+        ("rtc.trouble", json!({ "reason": "blocked" })),
         ("rtc.restart", json!({ "sessionId": session })),
         ("rtc.close", json!({ "sessionId": session })),
         ("leave", json!({})),
@@ -117,25 +118,25 @@ async fn every_refusal_is_as_documented() {
 }
 
 #[tokio::test]
-async fn a_second_publisher_is_refused_and_the_same_one_again_replaces_itself() {
+async fn who_waits_to_publish_makes_way_for_the_next_and_has_the_place_when_the_first_goes() {
     let server = TestServer::start().await;
     let (mut ann, _) = server.join("Ann", "demo").await;
     let (mut bob, _) = server.join("Bob", "demo").await;
     let first = ann.ok("rtc.offer", json!({ "sdp": offer() })).await;
-    assert_eq!(
-        bob.refused("rtc.offer", json!({ "sdp": offer() })).await,
-        "publisher_exists"
-    );
+    let waits = bob.ok("rtc.offer", json!({ "sdp": offer() })).await;
 
     // Ann's page was loaded again; its old socket hangs.
     let (mut again, _) = server.join("Ann", "demo").await;
     again.ok("rtc.offer", json!({ "sdp": offer() })).await;
-    let state = ann.expect("rtc.state").await;
+    let state = bob.expect("rtc.state").await;
     insta::assert_json_snapshot!(masked(state.clone()));
-    assert_eq!(state["d"]["sessionId"], first["sessionId"]);
-    let old = json!({ "sessionId": first["sessionId"] });
-    assert_eq!(ann.refused("rtc.close", old).await, "not_found");
+    assert_eq!(state["d"]["sessionId"], waits["sessionId"]);
+    let old = json!({ "sessionId": waits["sessionId"] });
+    assert_eq!(bob.refused("rtc.close", old).await, "not_found");
 
+    // Nothing was shown yet, so that nothing ends; the place is free for the next each time.
+    let own = json!({ "sessionId": first["sessionId"] });
+    ann.ok("rtc.close", own).await;
     again.ok("leave", json!({})).await;
     bob.ok("rtc.offer", json!({ "sdp": offer() })).await;
     server.server.stop().await;

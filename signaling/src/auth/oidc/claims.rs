@@ -60,6 +60,7 @@ impl Claims {
         Ok(Identity {
             id,
             name,
+            avatar_url: None,
             access: Access::Account(role),
             expires_at: Some(self.exp),
             granted_until: Some(self.exp),

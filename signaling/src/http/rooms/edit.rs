@@ -186,6 +186,9 @@ fn new_record(identity: &Identity, new: NewRoom, start: bool) -> Result<RoomReco
     };
     let mut record = RoomRecord::new(RoomId::random(), String::new(), owner, Timestamp::now());
     new.apply(&mut record)?;
+    if record.host_avatar_url.is_none() {
+        record.host_avatar_url.clone_from(&identity.avatar_url);
+    }
     if start {
         record.status = RoomStatus::Ready;
     }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
-use crate::analytics::Report;
+use crate::analytics::{Report, Trouble};
 use crate::chat::Said;
 use crate::error::{ApiError, Code};
 use crate::json::{self, Strict, unfit};
@@ -32,6 +32,7 @@ pub(crate) enum ClientMessage {
     RtcCandidate(RtcCandidate),
     RtcKeyframe(SessionName),
     RtcReport(RtcReport),
+    RtcTrouble(RtcTrouble),
     RtcRestart(SessionName),
     RtcMute(RtcMute),
     RtcClose(SessionName),
@@ -251,6 +252,12 @@ impl RtcReport {
     }
 }
 
+/// `rtc.trouble`: what keeps a viewer from watching.
+#[derive(Clone, Copy, Debug, Deserialize, ToSchema)]
+pub(crate) struct RtcTrouble {
+    pub(crate) reason: Trouble,
+}
+
 /// `rtc.mute`.
 #[derive(Clone, Copy, Debug, Deserialize, ToSchema)]
 pub(crate) struct RtcMute {
@@ -330,6 +337,7 @@ fn content(t: &str, d: &str) -> Result<ClientMessage, ApiError> {
         "rtc.candidate" => ClientMessage::RtcCandidate(parse(d)?),
         "rtc.keyframe" => ClientMessage::RtcKeyframe(parse(d)?),
         "rtc.report" => ClientMessage::RtcReport(parse(d)?),
+        "rtc.trouble" => ClientMessage::RtcTrouble(parse(d)?),
         "rtc.restart" => ClientMessage::RtcRestart(parse(d)?),
         "rtc.mute" => ClientMessage::RtcMute(parse(d)?),
         "rtc.close" => ClientMessage::RtcClose(parse(d)?),

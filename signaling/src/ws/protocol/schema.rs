@@ -18,8 +18,8 @@ use super::{
     Ack, Attendance, Auth, ChatReport, Draining, HeldReviewed, Join, Joined, Kicked, Layers,
     OrderView, PollView, PublisherView, QuestionRemoved, ReactionBatch, ReactionSend,
     ReportResolved, Resume, RoomStatusView, RoomUpdated, RtcAnswer, RtcCandidate, RtcMute,
-    RtcOffer, RtcReport, RtcSubscribe, SUBPROTOCOL, SessionName, SessionSdp, SessionState,
-    ShelfView, Stats, TokenRefresh, You,
+    RtcOffer, RtcReport, RtcSubscribe, RtcTrouble, SUBPROTOCOL, SessionName, SessionSdp,
+    SessionState, ShelfView, Stats, TokenRefresh, You,
 };
 use crate::analytics::Live;
 use crate::chat::Said;
@@ -69,6 +69,7 @@ fn asked(side: Side) -> Side {
         .says::<RtcCandidate>("rtc.candidate")
         .says::<SessionName>("rtc.keyframe")
         .says::<RtcReport>("rtc.report")
+        .says::<RtcTrouble>("rtc.trouble")
         .says::<SessionName>("rtc.restart")
         .says::<RtcMute>("rtc.mute")
         .says::<SessionName>("rtc.close")
