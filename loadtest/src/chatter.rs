@@ -108,7 +108,7 @@ impl Chatter<'_> {
         loop {
             tokio::select! {
                 message = socket.next_or_refusal() => {
-                    self.handle(&message?)?;
+                    self.handle(&*message?)?;
                     self.handle_bytes(socket.take_received());
                 }
                 () = chat.tick() => socket.say(CHAT, talk.message()).await?,

@@ -7,6 +7,7 @@ use clap::{Parser, ValueEnum};
 use url::{Host, Url};
 
 use crate::light::pace::Pacing;
+use crate::light::sdp::Protocol;
 use crate::light::seen::Conduct;
 use crate::light::send::Plan;
 use crate::light::{LAYERS, light_frame_bits};
@@ -101,6 +102,10 @@ pub(crate) struct Options {
     /// Frames a second
     #[arg(long, value_name = "N", default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=120), help_heading = MEDIA)]
     pub(crate) fps: u32,
+
+    /// Viewers' media goes by TCP (ICE-TCP), each on a connection of its own
+    #[arg(long, help_heading = MEDIA)]
+    pub(crate) tcp: bool,
 
     /// Publish sound, too
     #[arg(long, help_heading = MEDIA)]
@@ -348,6 +353,15 @@ impl Options {
         match self.scenario {
             Scenario::ChatStorm => per_second,
             Scenario::Steady | Scenario::JoinStorm | Scenario::Stalled | Scenario::Reconnect => 0.0,
+        }
+    }
+
+    /// Returns how light viewers' media goes.
+    pub(crate) fn protocol(&self) -> Protocol {
+        if self.tcp {
+            Protocol::Tcp
+        } else {
+            Protocol::Udp
         }
     }
 

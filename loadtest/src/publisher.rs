@@ -14,7 +14,7 @@ use crate::base::Base;
 use crate::light::Credentials;
 use crate::light::accepted::Accepted;
 use crate::light::media::{Media, Outcome, Part, Setup};
-use crate::light::sdp::{self, Local, Streams};
+use crate::light::sdp::{self, Local, Protocol, Streams};
 use crate::light::sent::Sent;
 use crate::socket::Socket;
 
@@ -57,7 +57,7 @@ impl Publisher {
         };
         let connected = watch::Sender::default();
         let mut is_connected = connected.subscribe();
-        let remote = sdp::parse(&answer)?;
+        let remote = sdp::parse(&answer, Protocol::Udp)?;
         let accepted = Box::new(Accepted::of(&remote, streams)?);
         let setup = Setup {
             local: ice.clone(),

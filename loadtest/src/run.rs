@@ -192,8 +192,9 @@ pub(crate) async fn run(options: Options) -> anyhow::Result<Report> {
 
 /// Refuses more viewers than this process may have sockets for.
 fn check_open_files(options: &Options) -> anyhow::Result<()> {
-    // Of one viewer: a WebSocket, and beyond loopback a socket for media.
-    let each = u64::from(options.whep.is_none()) + u64::from(!options.watches_here());
+    // Of one viewer: a WebSocket, and by TCP or beyond loopback a socket for media.
+    let each =
+        u64::from(options.whep.is_none()) + u64::from(options.tcp || !options.watches_here());
     let chatters = u64::from(options.chatters);
     let complete = u64::from(options.conformance) * FILES_OF_COMPLETE;
     let needed = u64::from(options.viewers) * each + chatters + complete + SPARE_FILES;

@@ -168,7 +168,7 @@ impl Session<'_> {
         loop {
             tokio::select! {
                 message = socket.next_or_refusal() => {
-                    self.handle(&mut socket, &message?).await?;
+                    self.handle(&mut socket, &*message?).await?;
                     talk.handle_bytes(socket.take_received());
                 }
                 () = chat.tick() => socket.say(CHAT, talk.message()).await?,
@@ -233,7 +233,7 @@ impl Session<'_> {
 
     /// Hands the server's description to the media thread; a later one changes nothing there.
     async fn connect(&self, description: &str) -> anyhow::Result<sdp::Remote> {
-        let remote = sdp::parse(description)?;
+        let remote = sdp::parse(description, self.context.base.options.protocol())?;
         let setup = Setup {
             local: self.local.clone(),
             remote: remote.clone(),

@@ -1,6 +1,7 @@
 //! A participant's WebSocket, subprotocol `klieg.v1` (docs/protocol.md).
 
 use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context as _, bail};
 use futures_util::{SinkExt as _, StreamExt as _};
@@ -9,7 +10,9 @@ use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::error::ProtocolError;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, WebSocketConfig};
-use tokio_tungstenite::tungstenite::{ClientRequestBuilder, Error as WsError, Message as Frame};
+use tokio_tungstenite::tungstenite::{
+    ClientRequestBuilder, Error as WsError, Message as Frame, Utf8Bytes,
+};
 use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 use url::Url;
 
@@ -23,11 +26,18 @@ pub(crate) struct Socket {
     stream: WebSocketStream<Connection>,
     /// Counts requests: the `id` of the next one.
     next_id: u64,
-    /// Messages that came in one frame with others: as many as a frame holds.
-    waiting: VecDeque<Message>,
+    /// What came in the last frame, and how much of it was taken note of.
+    frame: (Messages, usize),
     /// Bytes of text that came and were not taken note of yet.
     received: u64,
 }
+
+/// The messages of one frame.
+type Messages = Arc<[Arc<Message>]>;
+
+/// The frames that came last by any socket, at most [`KEPT`], the newest last. A room tells all of its sockets the same: who
+/// reads that thousands of times measures itself.
+static RECENT: Mutex<VecDeque<(Utf8Bytes, Messages)>> = Mutex::new(VecDeque::new());
 
 /// One message of the server.
 #[derive(Debug, Deserialize)]
@@ -72,7 +82,7 @@ impl Socket {
         let mut socket = Self {
             stream,
             next_id: 1,
-            waiting: VecDeque::new(),
+            frame: (Arc::default(), 0),
             received: 0,
         };
         socket.send("auth", json!({ "token": token })).await?;
@@ -111,7 +121,7 @@ impl Socket {
     }
 
     /// Waits for the next message; `error` messages and a closed socket are errors.
-    pub(crate) async fn next(&mut self) -> anyhow::Result<Message> {
+    pub(crate) async fn next(&mut self) -> anyhow::Result<Arc<Message>> {
         let message = self.next_or_refusal().await?;
         if message.t == "error" {
             return Err(Refusal::of(&message.d).into());
@@ -120,10 +130,12 @@ impl Socket {
     }
 
     /// Waits for the next message of any kind.
-    pub(crate) async fn next_or_refusal(&mut self) -> anyhow::Result<Message> {
+    pub(crate) async fn next_or_refusal(&mut self) -> anyhow::Result<Arc<Message>> {
         loop {
-            if let Some(message) = self.waiting.pop_front() {
-                return Ok(message);
+            let (messages, taken) = &mut self.frame;
+            if let Some(message) = messages.get(*taken) {
+                *taken += 1;
+                return Ok(Arc::clone(message));
             }
             let frame = match self.stream.next().await {
                 None
@@ -136,12 +148,7 @@ impl Socket {
                 self.received += u64::try_from(text.len()).unwrap_or(0);
             }
             match frame {
-                Frame::Text(text) if text.starts_with('[') => {
-                    self.waiting = serde_json::from_str(&text)?;
-                }
-                Frame::Text(text) => {
-                    return Ok(serde_json::from_str(&text)?);
-                }
+                Frame::Text(text) => self.frame = (read(text)?, 0),
                 Frame::Close(frame) => {
                     let frame = frame.map(|it| (it.code.into(), it.reason.to_string()));
                     return Err(Closed { frame }.into());
@@ -167,6 +174,31 @@ impl Socket {
         self.stream.close(Some(frame)).await.ok();
     }
 }
+
+/// Reads a frame: one message, or a list of them.
+fn read(text: Utf8Bytes) -> anyhow::Result<Messages> {
+    let recent = || RECENT.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some((_, known)) = recent().iter().rev().find(|(known, _)| *known == text) {
+        return Ok(Arc::clone(known));
+    }
+    let messages: Messages = if text.starts_with('[') {
+        serde_json::from_str::<Vec<_>>(&text)?
+            .into_iter()
+            .map(Arc::new)
+            .collect()
+    } else {
+        [Arc::new(serde_json::from_str(&text)?)].into()
+    };
+    let mut recent = recent();
+    if recent.len() >= KEPT {
+        recent.pop_front();
+    }
+    recent.push_back((text, Arc::clone(&messages)));
+    Ok(messages)
+}
+
+/// More than differ among those that are under way to a room's sockets at once.
+const KEPT: usize = 16;
 
 /// Returns what the server said where it was not the other end of a WebSocket.
 fn refused(error: WsError) -> anyhow::Error {

@@ -8,7 +8,8 @@
     reason = "the helpers of tests are tests, too"
 )]
 
-use std::io::{BufRead as _, BufReader, Lines};
+use std::io::{BufRead as _, BufReader, Lines, Read as _, Write as _};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Command, Output, Stdio};
 
@@ -212,6 +213,33 @@ fn viewers_who_stall_take_nothing_from_the_others() {
         let delays = &stalled[part]["frameDelayUs"]["count"];
         assert!(delays.as_u64() > Some(0), "{stalled}");
     }
+}
+
+#[test]
+fn by_tcp_viewers_who_stall_take_nothing_from_the_others() {
+    let server = Server::start();
+    let report = server.passes(&[
+        "--viewers",
+        "30",
+        "--publishers",
+        "1",
+        "--audio",
+        "--tcp",
+        "--scenario",
+        "stalled",
+    ]);
+    assert_eq!(report["joins"]["watching"], 30);
+    let stalled = &report["stalled"];
+    assert_eq!(stalled["viewers"], 3, "{stalled}");
+    assert_eq!(stalled["after"]["connected"], 27, "{stalled}");
+    for part in ["before", "after"] {
+        assert_eq!(stalled[part]["lost"], 0, "{stalled}");
+    }
+    assert_eq!(report["audio"]["lost"], 0);
+    // By UDP went nothing but reports to the publisher.
+    let by_tcp = server.metric("klieg_sfu_tcp_bytes_sent_total");
+    let all = server.metric("klieg_sfu_bytes_sent_total");
+    assert!(by_tcp > 0.9 * all, "{by_tcp} of {all}");
 }
 
 #[test]
@@ -507,6 +535,18 @@ impl Server {
     fn report(&self) -> Value {
         let json = std::fs::read(self.data.path().join("report.json")).unwrap();
         serde_json::from_slice(&json).unwrap()
+    }
+
+    fn metric(&self, name: &str) -> f64 {
+        let mut stream = TcpStream::connect(self.url.trim_start_matches("http://")).unwrap();
+        stream
+            .write_all(b"GET /metrics HTTP/1.1\r\nhost: klieg\r\nconnection: close\r\n\r\n")
+            .unwrap();
+        let mut text = String::new();
+        stream.read_to_string(&mut text).unwrap();
+        let mut lines = text.lines().filter_map(|line| line.split_once(' '));
+        let (_, value) = lines.find(|(it, _)| *it == name).unwrap();
+        value.parse().unwrap()
     }
 
     /// Runs a test of this server that has to pass, and returns its report.

@@ -70,7 +70,7 @@ impl Extensions {
 mod tests {
     use super::*;
     use crate::light::Credentials;
-    use crate::light::sdp::{Local, parse};
+    use crate::light::sdp::{Local, Protocol, parse};
 
     /// What is made of an answer that takes everything, once `change` was done to it.
     fn accepted(layers: u32, change: impl Fn(String) -> String) -> Result<Accepted, String> {
@@ -85,7 +85,7 @@ mod tests {
         };
         let candidate = "a=candidate:1 1 udp 9 192.0.2.1 5000 typ host\r\n";
         let answer = change(local.offer_to_send(&streams) + candidate);
-        let answer = parse(&answer).map_err(|error| error.to_string())?;
+        let answer = parse(&answer, Protocol::Udp).map_err(|error| error.to_string())?;
         Accepted::of(&answer, streams).map_err(|error| error.to_string())
     }
 

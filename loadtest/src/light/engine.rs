@@ -1,17 +1,20 @@
 //! The light peers of one media thread: who gets a datagram, and whose turn it is.
 
 use std::collections::HashMap;
+use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::{Arc, PoisonError};
 use std::time::Instant;
 
 use super::BETWEEN_PUBLICATIONS;
+use super::connection::Connection;
 use super::dtls::Identity;
 use super::link::Link;
 use super::media::{Outcome, Part, Setup, Shared};
 use super::peer::{End, Path, Peer};
 use super::receive::Viewer;
+use super::sdp::Protocol;
 use super::send::Sender;
 use super::socket::{self, Socket};
 use super::tally::{Faults, Tally};
@@ -26,8 +29,8 @@ pub(super) struct Engine {
     /// Where the next slice begins.
     slice: usize,
     publishers: Vec<u32>,
-    /// Who wants a path to a candidate.
-    wanted: Vec<(u32, SocketAddr)>,
+    /// Who wants a path to a candidate, and by what.
+    wanted: Vec<(u32, SocketAddr, Protocol)>,
     buffers: Vec<u8>,
     /// Datagrams of the call under way.
     out: Vec<Vec<u8>>,
@@ -78,8 +81,13 @@ impl Engine {
                 End::Publisher(Box::new(Sender::new(plan, &accepted, now)), connected)
             }
         };
-        let paths = Vec::new();
-        self.peers.insert(id, Peer { link, end, paths });
+        let peer = Peer {
+            link,
+            end,
+            paths: Vec::new(),
+            protocol: remote.protocol,
+        };
+        self.peers.insert(id, peer);
         self.wake(id, now);
     }
 
@@ -109,7 +117,7 @@ impl Engine {
     }
 
     /// Returns who wants a path, and where to.
-    pub(super) fn take_wanted(&mut self) -> Vec<(u32, SocketAddr)> {
+    pub(super) fn take_wanted(&mut self) -> Vec<(u32, SocketAddr, Protocol)> {
         std::mem::take(&mut self.wanted)
     }
 
@@ -117,23 +125,22 @@ impl Engine {
     pub(super) fn own_socket(&self, id: u32, to: SocketAddr) -> Option<Rc<Socket>> {
         let mut paths = self.peers.get(&id)?.paths.iter();
         let path =
-            paths.find(|path| !shares_sockets(path.to) && path.to.is_ipv4() == to.is_ipv4())?;
-        Some(Rc::clone(&path.socket))
+            paths.find(|path| !shares_sockets(path.to()) && path.to().is_ipv4() == to.is_ipv4())?;
+        path.socket().map(Rc::clone)
     }
 
     /// Returns whether a peer still receives on a socket of its own.
     pub(super) fn uses(&self, id: u32, socket: &Rc<Socket>) -> bool {
         let paths = self.peers.get(&id).into_iter().flat_map(|peer| &peer.paths);
-        let mut sockets = paths.map(|path| &path.socket);
+        let mut sockets = paths.filter_map(Path::socket);
         sockets.any(|other| Rc::ptr_eq(other, socket))
     }
 
     /// Gives a peer the path it wanted.
-    pub(super) fn open_path(&mut self, id: u32, to: SocketAddr, socket: Rc<Socket>) {
+    pub(super) fn open_path(&mut self, id: u32, path: Path) {
         let now = Instant::now();
         if let Some(peer) = self.peers.get_mut(&id) {
-            let from = shares_sockets(to).then(|| socket::address(id).into());
-            peer.paths.push(Path { socket, from, to });
+            peer.paths.push(path);
             peer.link.handle_open_path(now);
         }
         self.wake(id, now);
@@ -170,6 +177,23 @@ impl Engine {
         self.buffers = buffers;
     }
 
+    /// Reads a connection of a peer's; returns whether there may be more on it. From who has fallen silent it stays unread.
+    pub(super) fn receive_frames(&mut self, id: u32, connection: &Rc<Connection>) -> bool {
+        let Some(peer) = self.peers.get_mut(&id).filter(|peer| peer.reads()) else {
+            return false;
+        };
+        let origin = (connection.remote(), Instant::now());
+        let (out, tally) = (&mut self.out, &mut self.tally);
+        let received = connection.receive(&mut self.buffers, |datagram| {
+            peer.handle(datagram, origin, out, tally);
+            peer.flush(out, tally);
+        });
+        match received {
+            Ok(()) => true,
+            Err(error) => error.kind() == io::ErrorKind::WouldBlock,
+        }
+    }
+
     /// Wakes whose turn it is, which was due then.
     pub(super) fn handle_tick(&mut self, due: Instant, now: Instant) {
         self.tally.turns.add(now.saturating_duration_since(due));
@@ -194,7 +218,7 @@ impl Engine {
             peer.handle_timeout(now, &mut self.out, &mut self.tally);
             peer.flush(&mut self.out, &mut self.tally);
             let wanted = peer.link.wanted_path(now);
-            self.wanted.extend(wanted.map(|to| (id, to)));
+            self.wanted.extend(wanted.map(|to| (id, to, peer.protocol)));
         }
     }
 

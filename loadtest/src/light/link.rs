@@ -283,7 +283,7 @@ const MAX_CHECKS: usize = 32;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::light::sdp::{Local, parse};
+    use crate::light::sdp::{Local, Protocol, parse};
 
     /// A link to a server with these candidates, and that server's credentials.
     fn link(candidates: &[&str], now: Instant) -> (Link, Credentials) {
@@ -297,7 +297,7 @@ mod tests {
         let lines: String = lines
             .map(|at| format!("a=candidate:1 1 udp 9 {at} typ host\r\n"))
             .collect();
-        let remote = parse(&(local.offer_to_watch() + &lines)).unwrap();
+        let remote = parse(&(local.offer_to_watch() + &lines), Protocol::Udp).unwrap();
         (
             Link::new(identity, Credentials::random(), &remote, now),
             theirs,

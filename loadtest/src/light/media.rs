@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -14,13 +14,15 @@ use tokio::time::{MissedTickBehavior, interval};
 use tracing::warn;
 
 use super::accepted::Accepted;
+use super::connection::Connection;
 use super::dtls::Identity;
 use super::engine::{Engine, shares_sockets};
-use super::sdp::Remote;
+use super::peer::Path;
+use super::sdp::{Protocol, Remote};
 use super::seen::{Conduct, Seen};
 use super::send::Plan;
 use super::sent::Sent;
-use super::socket::Socket;
+use super::socket::{self, Socket};
 use super::stun::Credentials;
 use super::tally::Tally;
 
@@ -171,9 +173,16 @@ impl Sockets {
     /// Gives a socket to every peer that wants to try a candidate.
     fn open_paths(&mut self) {
         let wanted = self.engine.borrow_mut().take_wanted();
-        for (id, to) in wanted {
-            match self.socket_for(id, to) {
-                Ok(socket) => self.engine.borrow_mut().open_path(id, to, socket),
+        for (id, to, protocol) in wanted {
+            let path = match protocol {
+                Protocol::Udp => self.socket_for(id, to).map(|socket| {
+                    let from = own_address(id, to);
+                    Path::Udp { socket, from, to }
+                }),
+                Protocol::Tcp => self.connect(id, to).map(Path::Tcp),
+            };
+            match path {
+                Ok(path) => self.engine.borrow_mut().open_path(id, path),
                 Err(error) => {
                     warn!(%error, %to, "no socket for a peer");
                     self.engine.borrow_mut().give_up(id);
@@ -194,6 +203,13 @@ impl Sockets {
         let place = usize::try_from(id).unwrap_or(0) % self.count;
         let socket = self.common.get(place).cloned();
         socket.ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+
+    fn connect(&self, id: u32, to: SocketAddr) -> io::Result<Rc<Connection>> {
+        let connection = Rc::new(Connection::open(own_address(id, to), to)?);
+        let engine = Rc::clone(&self.engine);
+        spawn_local(listen_to_frames(engine, Rc::clone(&connection), id));
+        Ok(connection)
     }
 
     fn bind(&self, to: SocketAddr, owner: Option<u32>) -> io::Result<Rc<Socket>> {
@@ -224,6 +240,25 @@ async fn listen(engine: Rc<RefCell<Engine>>, socket: Rc<Socket>, owner: Option<u
         // Others have their turn, however much there is to read.
         tokio::task::yield_now().await;
     }
+}
+
+/// Reads a connection for as long as it lasts, and its peer reads.
+async fn listen_to_frames(engine: Rc<RefCell<Engine>>, connection: Rc<Connection>, id: u32) {
+    if let Err(error) = connection.connected().await {
+        warn!(%error, to = %connection.remote(), "no connection for a peer");
+        return;
+    }
+    while connection.readable().await.is_ok() {
+        if !engine.borrow_mut().receive_frames(id, &connection) {
+            return;
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
+/// Returns the address of a peer's own from which it goes there, if it has one.
+fn own_address(id: u32, to: SocketAddr) -> Option<IpAddr> {
+    shares_sockets(to).then(|| socket::address(id).into())
 }
 
 const TICK: Duration = Duration::from_millis(1);

@@ -6,6 +6,8 @@ mod engine;
 
 mod socket;
 
+mod connection;
+
 mod peer;
 
 mod link;

@@ -6,9 +6,11 @@ use std::time::Instant;
 
 use tokio::sync::watch;
 
+use super::connection::Connection;
 use super::link::{Input, Link};
 use super::receive::Viewer;
 use super::rtp::Header;
+use super::sdp::Protocol;
 use super::send::Sender;
 use super::socket::Socket;
 use super::tally::Tally;
@@ -19,6 +21,7 @@ pub(super) struct Peer {
     pub(super) end: End,
     /// Those that were tried, in the order of the link's candidates.
     pub(super) paths: Vec<Path>,
+    pub(super) protocol: Protocol,
 }
 
 /// Which end it plays.
@@ -28,11 +31,14 @@ pub(super) enum End {
 }
 
 /// A way to one of the server's addresses.
-pub(super) struct Path {
-    pub(super) socket: Rc<Socket>,
-    /// Its own on loopback.
-    pub(super) from: Option<IpAddr>,
-    pub(super) to: SocketAddr,
+pub(super) enum Path {
+    Udp {
+        socket: Rc<Socket>,
+        /// Its own on loopback.
+        from: Option<IpAddr>,
+        to: SocketAddr,
+    },
+    Tcp(Rc<Connection>),
 }
 
 impl Peer {
@@ -56,7 +62,7 @@ impl Peer {
         }
         let mut paths = self.paths.iter();
         // Whoever knows the password may answer from elsewhere.
-        let path = paths.position(|path| path.to == remote);
+        let path = paths.position(|path| path.to() == remote);
         let path = path.unwrap_or(self.link.path);
         match (self.link.handle(datagram, path, now, out), &mut self.end) {
             (Input::Rtp(packet), End::Viewer(viewer)) => {
@@ -67,6 +73,14 @@ impl Peer {
                 sender.handle_rtcp(&mut self.link, &compound, now, out);
             }
             (Input::Rtp(_) | Input::Nothing, _) => {}
+        }
+    }
+
+    /// Returns whether it reads what comes.
+    pub(super) fn reads(&self) -> bool {
+        match &self.end {
+            End::Viewer(viewer) => !viewer.is_stalled,
+            End::Publisher(..) => true,
         }
     }
 
@@ -105,7 +119,26 @@ impl Peer {
 }
 
 impl Path {
+    /// Returns the address that it leads to.
+    pub(super) fn to(&self) -> SocketAddr {
+        match self {
+            Self::Udp { to, .. } => *to,
+            Self::Tcp(connection) => connection.remote(),
+        }
+    }
+
+    /// Returns its socket of UDP.
+    pub(super) fn socket(&self) -> Option<&Rc<Socket>> {
+        match self {
+            Self::Udp { socket, .. } => Some(socket),
+            Self::Tcp(_) => None,
+        }
+    }
+
     fn send(&self, datagram: &[u8]) -> bool {
-        self.socket.send(self.from, self.to, datagram).is_ok()
+        match self {
+            Self::Udp { socket, from, to } => socket.send(*from, *to, datagram).is_ok(),
+            Self::Tcp(connection) => connection.send(datagram).is_ok(),
+        }
     }
 }

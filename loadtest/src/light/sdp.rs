@@ -14,11 +14,20 @@ pub(crate) struct Remote {
     pub(crate) ice: Credentials,
     /// SHA-256, as text.
     pub(crate) fingerprint: String,
-    /// Where it may be reached by UDP, the likeliest first: one to [`MAX_CANDIDATES`].
+    /// Where it may be reached by the protocol wanted, the likeliest first: one to [`MAX_CANDIDATES`].
     pub(crate) candidates: Vec<SocketAddr>,
+    pub(crate) protocol: Protocol,
     /// Whether it takes the DTLS client's part, so that we are the server.
     pub(crate) is_active: bool,
     pub(crate) media: Vec<Media>,
+}
+
+/// How media goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Protocol {
+    Udp,
+    /// On a connection that the peer makes (RFC 6544).
+    Tcp,
 }
 
 /// One m-line.
@@ -44,8 +53,8 @@ pub(crate) struct Media {
     echo: Vec<String>,
 }
 
-/// Reads a description.
-pub(crate) fn parse(sdp: &str) -> anyhow::Result<Remote> {
+/// Reads a description, for media to go by this protocol.
+pub(crate) fn parse(sdp: &str, protocol: Protocol) -> anyhow::Result<Remote> {
     let mut media: Vec<Media> = Vec::new();
     let first = |name: &str| attribute(sdp, name).next();
     for line in sdp.lines().map(str::trim_end) {
@@ -59,10 +68,11 @@ pub(crate) fn parse(sdp: &str) -> anyhow::Result<Remote> {
     let fingerprint = attribute(sdp, "fingerprint")
         .find_map(|value| value.strip_prefix("sha-256 "))
         .context("no SHA-256 fingerprint")?;
-    let candidates = candidates(sdp);
+    let candidates = candidates(sdp, protocol);
     ensure!(
         !candidates.is_empty(),
-        "the description has no UDP candidate with an address"
+        "the description has no {} candidate with an address",
+        protocol.name().to_uppercase()
     );
     Ok(Remote {
         ice: Credentials {
@@ -71,9 +81,20 @@ pub(crate) fn parse(sdp: &str) -> anyhow::Result<Remote> {
         },
         fingerprint: fingerprint.trim().to_owned(),
         candidates,
+        protocol,
         is_active: first("setup") == Some("active"),
         media,
     })
+}
+
+impl Protocol {
+    /// Returns it as candidates have it, in either case.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Udp => "udp",
+            Self::Tcp => "tcp",
+        }
+    }
 }
 
 impl Remote {
@@ -293,9 +314,9 @@ fn attribute<'a>(sdp: &'a str, name: &str) -> impl Iterator<Item = &'a str> {
 }
 
 /// On this machine first, for there many viewers can share a socket; then as the server has them, without those that lead nowhere.
-fn candidates(sdp: &str) -> Vec<SocketAddr> {
+fn candidates(sdp: &str, protocol: Protocol) -> Vec<SocketAddr> {
     let mut list: Vec<SocketAddr> = Vec::new();
-    for found in attribute(sdp, "candidate").filter_map(candidate) {
+    for found in attribute(sdp, "candidate").filter_map(|it| candidate(it, protocol)) {
         let leads_nowhere = match found.ip() {
             IpAddr::V4(ip) => ip.is_unspecified(),
             // Of a link-local address nobody knows the link.
@@ -310,12 +331,12 @@ fn candidates(sdp: &str) -> Vec<SocketAddr> {
     list
 }
 
-fn candidate(value: &str) -> Option<SocketAddr> {
+fn candidate(value: &str, protocol: Protocol) -> Option<SocketAddr> {
     let words: Vec<_> = value.split_ascii_whitespace().collect();
     let &[_, component, transport, _, address, port, ..] = &words[..] else {
         return None;
     };
-    let fits = component == "1" && transport.eq_ignore_ascii_case("udp");
+    let fits = component == "1" && transport.eq_ignore_ascii_case(protocol.name());
     fits.then_some(SocketAddr::new(address.parse().ok()?, port.parse().ok()?))
 }
 
@@ -343,6 +364,10 @@ const PROTO: &str = "UDP/TLS/RTP/SAVPF";
 mod tests {
     use super::*;
 
+    fn parse(sdp: &str) -> anyhow::Result<Remote> {
+        super::parse(sdp, Protocol::Udp)
+    }
+
     fn local(ice: &Credentials) -> Local<'_> {
         Local {
             ice,
@@ -366,6 +391,8 @@ mod tests {
             remote.candidates,
             [SocketAddr::from(([127, 0, 0, 1], 5000))]
         );
+        let by_tcp = super::parse(&offer, Protocol::Tcp).unwrap().candidates;
+        assert_eq!(by_tcp, [SocketAddr::from(([127, 0, 0, 9], 9))]);
         assert_eq!(remote.media[1].vp8, [96]);
         assert_eq!(remote.media[1].rtx, [97]);
         assert_eq!(remote.media[1].transport_cc(), Some(3));
