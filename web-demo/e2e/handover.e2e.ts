@@ -3,12 +3,23 @@
 import { afterAll, beforeAll, expect, onTestFailed, test } from 'vitest';
 import { launchChromium, launchFirefox, until } from './browsers.js';
 import type { Browser, Tab } from './browsers.js';
-import { longestGapMs, publishStatus, received, watchGaps } from './probe.js';
+import { longestGapMs, publishStatus, received, statuses, watchGaps } from './probe.js';
 import { startServer } from './server.js';
 import type { Server } from './server.js';
 import { frames, goLive, listen, openStudio, prepareCamera, watch } from './visitors.js';
 
+declare global {
+  interface Window {
+    /** What a page began by WHIP, one after the other. */
+    kliegAttempts: { peer: RTCPeerConnection; answer: string }[];
+  }
+}
+
 const HAND_OVERS = 10;
+/** Four seconds of pictures: longer than any publisher takes to connect and to show something. */
+const QUIET_FRAMES = 120;
+/** A page that decodes thirty pictures a second on a busy machine; far less than what one that waits for a host would be without. */
+const STILL_MS = 1_000;
 /** What each of them sends, one after the other: the coding changes with the host, the stream and its numbers always do. */
 const CODECS = ['vp8', 'vp9'] as const;
 
@@ -57,6 +68,34 @@ test('ten hosts one after the other, each while the last one is live, cost no vi
   }
 }, 180_000);
 
+test('one who never connects, or connects and shows nothing, takes nobody from the host, and has the place with the first picture', async () => {
+  onTestFailed(() => console.log(server.log()));
+  const [encoder, next, watching] = await Promise.all(['an encoder', 'the next one', 'who watches both'].map((name) => chromium.visit(name)));
+  for (const tab of [encoder!, next!]) await tab.open(server.url);
+  await encoder!.look(offer);
+  await encoder!.look(connect);
+  await encoder!.look(draw, 'vp8');
+  await watch(watching!, server.url, 'demo');
+  const { peers } = await frames(watching!, 10);
+  await watching!.look(watchGaps);
+
+  await next!.look(offer);
+  await next!.look(offer);
+  await next!.look(connect);
+  await until('the next one is connected', () => next!.look(connections), (states) => states.at(-1) === 'connected');
+  const { frames: before } = await watching!.look(received);
+  expect((await frames(watching!, before + QUIET_FRAMES)).status).toBe('playing');
+  expect(await encoder!.look(connections)).toEqual(['connected']);
+
+  await next!.look(draw, 'vp9');
+  await shows(watching!, 'vp9');
+  await until('the first one is shown out', () => encoder!.look(connections), (states) => states.every((state) => state !== 'connected'));
+  expect((await watching!.look(received)).peers).toBe(peers);
+  expect(await watching!.look(longestGapMs)).toBeLessThan(STILL_MS);
+  expect(await watching!.look(statuses)).not.toContain('interrupted');
+  viewers.push(encoder!, next!, watching!);
+}, 60_000);
+
 test('no page reported an error', () => {
   expect([...studios, ...viewers].flatMap(({ errors }) => errors)).toEqual([]);
 });
@@ -67,4 +106,41 @@ async function shows(viewer: Tab, codec: string): Promise<{ peers: number }> {
     `${viewer.name} is shown ${codec}`, () => viewer.look(received), (seen) => seen.codec.toLowerCase() === codec,
   );
   return frames(viewer, before + 30);
+}
+
+/** Offers by WHIP to publish a picture that does not come yet. */
+async function offer(): Promise<void> {
+  const peer = new RTCPeerConnection();
+  peer.addTransceiver('video', { direction: 'sendonly' });
+  await peer.setLocalDescription();
+  const headers = { 'authorization': 'Bearer demo-key', 'content-type': 'application/sdp' };
+  const answer = await fetch('/whip/demo', { method: 'POST', headers, body: peer.localDescription!.sdp });
+  if (answer.status !== 201) throw new Error(`${answer.status}: ${await answer.text()}`);
+  (window.kliegAttempts ??= []).push({ peer, answer: await answer.text() });
+}
+
+/** Takes the answer to the last offer. */
+async function connect(): Promise<void> {
+  const { peer, answer } = window.kliegAttempts.at(-1)!;
+  await peer.setRemoteDescription({ type: 'answer', sdp: answer });
+}
+
+function connections(): string[] {
+  return window.kliegAttempts.map(({ peer }) => peer.connectionState);
+}
+
+/** Sends a drawing from now on. */
+async function draw(codec: string): Promise<void> {
+  const canvas = Object.assign(document.createElement('canvas'), { width: 320, height: 192 });
+  const brush = canvas.getContext('2d')!;
+  setInterval(() => {
+    brush.fillStyle = `hsl(${performance.now() / 20 % 360} 60% 40%)`;
+    brush.fillRect(Math.random() * 280, Math.random() * 150, 40, 40);
+  }, 1000 / 30);
+  const sender = window.kliegAttempts.at(-1)!.peer.getSenders()[0]!;
+  const parameters = sender.getParameters();
+  const codecs = parameters.codecs.filter(({ mimeType }) => mimeType.toLowerCase() === `video/${codec}`);
+  for (const encoding of parameters.encodings as (RTCRtpEncodingParameters & { codec?: unknown })[]) encoding.codec = codecs[0];
+  await sender.setParameters(parameters);
+  await sender.replaceTrack(canvas.captureStream(30).getVideoTracks()[0]!);
 }

@@ -11,6 +11,8 @@ const run = promisify(execFile);
 const LINK = join(import.meta.dirname, '../../loadtest/netlab/link.py');
 const SERVER = '10.77.0.1';
 const VISITOR = '10.77.0.2';
+const SERVER_V6 = 'fd77::1';
+const VISITOR_V6 = 'fd77::2';
 /** Ports behind which the visitor's router hides, one range after the other. */
 const RANGES = ['40000-40999', '41000-41999'];
 
@@ -38,6 +40,8 @@ export interface Counts {
 export interface Netlab {
   /** The server's address, seen from both sides. */
   host: string;
+  /** The visitor's. */
+  guest: string;
   /** Names of the namespaces. */
   server: string;
   visitor: string;
@@ -45,6 +49,8 @@ export interface Netlab {
   meet(down: Conditions, up?: Conditions): Promise<void>;
   /** Gives the visitor's router other ports, as a restart of it does. */
   rebind(): Promise<void>;
+  /** Gives both ends an address of IPv6, too. */
+  addIpv6(): Promise<{ server: string; visitor: string }>;
   /** Lets the visitor's network drop all UDP, or pass it again. */
   blockUdp(isBlocked: boolean): Promise<void>;
   /** Lets the visitor's network pass nothing but TCP to these ports. */
@@ -74,6 +80,7 @@ export async function startNetlab(): Promise<Netlab> {
     await rebind();
     return {
       host: SERVER,
+      guest: VISITOR,
       server,
       visitor,
       async meet(down, up = {}) {
@@ -81,6 +88,13 @@ export async function startNetlab(): Promise<Netlab> {
         await link.ask({ ...up, to: near });
       },
       rebind,
+      async addIpv6() {
+        for (const [namespace, device, own] of [[server, near, SERVER_V6], [visitor, far, VISITOR_V6]] as const) {
+          await run('ip', ['-n', namespace, 'addr', 'add', `${own}/64`, 'dev', device, 'nodad']);
+          await run('ip', ['-n', namespace, '-6', 'route', 'add', 'default', 'dev', device]);
+        }
+        return { server: SERVER_V6, visitor: VISITOR_V6 };
+      },
       async blockUdp(isBlocked) {
         const drop = (hook: string) => `add chain inet wall ${hook} { type filter hook ${hook} priority 0; }; add rule inet wall ${hook} meta l4proto udp drop; `;
         await within(visitor, 'nft', `add table inet wall; delete table inet wall; ${isBlocked ? `add table inet wall; ${drop('output')}${drop('input')}` : ''}`);

@@ -119,6 +119,8 @@ test('with 10 % lost at 500 ms, a visitor still gets in', async () => {
 
 test('a narrow network gets a smaller picture, and a wide one the largest again', async () => {
   const viewer = await visitor('a visitor on a narrow network', { rate: 3_000_000, delay: 25 }, { delay: 25 });
+  // What the join and the first probes have left in the queue is gone by then.
+  await frames(viewer, (await viewer.look(received)).frames + 90);
   await viewer.look(watchGaps);
   const narrowed = Date.now();
   await netlab.meet({ rate: 600_000, delay: 25 }, { delay: 25 });

@@ -29,6 +29,9 @@ const CASES: [codec: string, mode: string, layers: [name: string, width: number]
   ['AV1', 'L3T3_KEY', [['s0', 240], ['s2', 960], ['s1', 480], ['s2:0', 960]]],
   ['AV1', 'L2T2', [['s0', 240], ['s1', 480], ['s0:0', 240], ['s1', 480]]],
   ['VP8', 'simulcast', [['q', 240], ['f', 960], ['h', 480], ['f:0', 960]]],
+  ['H264', 'simulcast', [['q', 240], ['f', 960], ['h', 480], ['f', 960]]],
+  ['VP9', 'simulcast', [['q', 240], ['f', 960], ['h', 480], ['f', 960]]],
+  ['AV1', 'simulcast', [['q', 240], ['f', 960], ['h', 480], ['f', 960]]],
 ];
 
 let server: Server;

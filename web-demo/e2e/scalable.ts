@@ -29,7 +29,7 @@ export async function publishScalable(given: string): Promise<void> {
   // As small as Chromium makes so many sizes of.
   const size = isSimulcast || mode.startsWith('L3') ? { width: 960, height: 540 } : mode.startsWith('L2') ? { width: 480, height: 288 } : { width: 320, height: 192 };
   // Three sizes of AV1 at 30 a second are more than a processor makes beside what else goes on.
-  const rate = codec === 'AV1' && mode.startsWith('L3') ? 24 : 30;
+  const rate = codec === 'AV1' && (isSimulcast || mode.startsWith('L3')) ? 24 : 30;
   const canvas = Object.assign(document.createElement('canvas'), size);
   const brush = canvas.getContext('2d')!;
   // Plain enough that a keyframe each second fits the rate: an encoder that is over it leaves out frames, for up to 0.8 s seen with AV1.
@@ -42,7 +42,8 @@ export async function publishScalable(given: string): Promise<void> {
   }, 1000 / rate);
   const [drawing] = canvas.captureStream(rate).getVideoTracks();
   const peer = new RTCPeerConnection();
-  const temporal = codec === 'VP8' ? { scalabilityMode: 'L1T3' } : {};
+  // Said even where it is one layer: without it Chromium takes several encodings of VP9 and AV1 for spatial layers of one stream.
+  const temporal = { scalabilityMode: codec === 'VP8' ? 'L1T3' : 'L1T1' };
   // With much less the encoder leaves out frames for half a second behind each keyframe.
   const sendEncodings = isSimulcast
     ? [

@@ -34,6 +34,8 @@ export interface Place {
   /** A network namespace. */
   namespace: string;
   host: string;
+  /** Where media comes, if not to that address alone. */
+  media?: string;
 }
 
 /** Where the program listens. */
@@ -60,8 +62,8 @@ export function startServerForAccounts(settings: Record<string, string> = {}): P
 }
 
 /** Starts a server as operators do, in a network namespace. */
-export function startServerAt({ namespace, host }: Place, settings: Record<string, string>): Promise<Server> {
-  return startWith(['ip', 'netns', 'exec', namespace, binary], settings, { http: host, media: host });
+export function startServerAt({ namespace, host, media = host }: Place, settings: Record<string, string>): Promise<Server> {
+  return startWith(['ip', 'netns', 'exec', namespace, binary], settings, { http: host, media });
 }
 
 async function startWith(command: string[], settings: Record<string, string>, hosts = { http: '127.0.0.1', media: '0.0.0.0' }): Promise<Server> {

@@ -88,7 +88,7 @@ test('two studios of one person do not take turns: the first one stops and says 
   expect(await second.look(notice)).toBe('elsewhere');
   await goLive(second);
   await until('the first studio stops', () => host.look(publishStatus), (status) => status === 'refused');
-  const told = 'You went live in another window. This one has stopped.';
+  const told = 'This room is live from another window, an encoder or somebody else now. This one has stopped.';
   const words = await host.look(sentences);
   expect(words.split(told), 'it is said once').toHaveLength(2);
   await new Promise((resolve) => setTimeout(resolve, NO_TURNS_MS));

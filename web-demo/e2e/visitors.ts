@@ -9,11 +9,17 @@ import type { Tab } from './browsers.js';
 /** Far less than the time for which a lost host is waited for. */
 const ENDED_WITHIN_MS = 4_000;
 
-/** Signs in in the lobby, opens a room and enters its studio; returns the room's id. */
-export async function openStudio(host: Tab, server: string, name: string, title: string): Promise<string> {
+/** Signs in in the lobby, with a new account where `password` is given, opens a room and enters its studio; returns the room's id. */
+export async function openStudio(host: Tab, server: string, name: string, title: string, password?: string): Promise<string> {
   await host.open(`${server}/`);
   await host.click('[data-test=create-room]');
-  await host.enter('#sign-in-name', name);
+  if (password === undefined) {
+    await host.enter('#sign-in-name', name);
+  } else {
+    await host.click('[data-test=to-register]');
+    await host.fill('#sign-in-name', name);
+    await host.enter('#sign-in-password', password);
+  }
   await host.enter('#create-title', title);
   const address = await until(
     `${host.name} enters the studio`, () => host.look(() => location.pathname), (path) => path.startsWith('/studio/'),

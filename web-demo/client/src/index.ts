@@ -18,5 +18,5 @@ export { VIDEO_CODECS, sendableCodecs } from './codecs.js';
 export type { VideoCodec } from './codecs.js';
 export type { Layering, Split } from './layers.js';
 export type { PublisherStats, ViewerStats } from './stats.js';
-export { describeCodec, describeError, describeLayers, describePublisher, describeViewer, en, vi } from './words/index.js';
+export { describeCodec, describeError, describeLayers, describePublisher, describeRemedy, describeViewer, en, vi } from './words/index.js';
 export type { Words } from './words/index.js';

@@ -7,7 +7,7 @@ import { LOOK, button, element, icon } from './stage.js';
 import type { ViewerStats } from './stats.js';
 import { Viewer } from './viewer.js';
 import type { ViewerStatus } from './viewer.js';
-import { describeViewer, en, vi } from './words/index.js';
+import { describeRemedy, describeViewer, en, vi } from './words/index.js';
 import type { Words } from './words/index.js';
 
 /** What is there while a room is watched. */
@@ -149,7 +149,7 @@ export class KliegPlayer extends Base {
     const muted = this.#video.muted;
     const full = document.fullscreenElement === this;
     this.toggleAttribute('playing', playing);
-    this.#line.textContent = describeViewer(this.#status, this.#words);
+    this.#line.textContent = `${describeViewer(this.#status, this.#words)} ${describeRemedy(this.#status, this.#words)}`.trim();
     this.#large.hidden = !playing || (!muted && !this.#blocked);
     this.#large.textContent = this.#blocked ? player.play : player.unmute;
     icon(this.#sound, muted ? 'soundOff' : 'soundOn', muted ? player.soundOn : player.soundOff);

@@ -6,7 +6,7 @@ export type {
   AccountRole, AccountView as Account, Analytics, Attendance, ChatMessage, Classes as LatencyClass, ClientConfig as ServerConfig, CreatedRoom, Delivery, DeliveryStatus, ErrorCode, Grants, Held as HeldMessage, Ingest,
   JoinAnswer as JoinToken, Joined as Snapshot, LayerView as Layer, Layers, Likes, Limit, LiveAnalytics, NewProduct, NewRoom, NewWebhook, NodeView as ServerNode, OfMinute as AnalyticsMinute, OrderView as Order, OwnPoll,
   OwnQuestion, People as Audience, Person as Participant, PollView as Poll, Product, ProductPatch, PublisherView as PublisherState, Question, Report, Role, RoomPatch, RoomStatus, SessionSdp as Description,
-  SessionState, SettingsPatch as ChatSettingsPatch, SettingsView as ChatSettings, ChatSettings as ModeratorSettings, ShelfView as Products, SignedIn as SignIn, Stats as RoomStats, Summary as EventSummary, TimeSeries,
+  SessionState, SettingsPatch as ChatSettingsPatch, SettingsView as ChatSettings, ChatSettings as ModeratorSettings, ShelfView as Products, SignedIn as SignIn, Stats as RoomStats, Summary as EventSummary, TimeSeries, Trouble,
   User, Visibility, Webhook, You,
 } from './schema.js';
 

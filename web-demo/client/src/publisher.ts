@@ -16,8 +16,8 @@ import type { PublisherStats } from './stats.js';
 /** `disconnected` often heals by itself within a few seconds. */
 const RESTART_AFTER_MS = 3_000;
 const RENEW_AFTER_MS = 8_000;
-/** Our own lost session may hold the room for as long as the server's consent lasts. */
-const OWN_GHOST_MS = 45_000;
+/** How long a session goes on once the next one is connected, if the server does not end it before. */
+const FORMER_MS = 5_000;
 
 /** How long a session that is over waits for the server to know that it is. */
 const FAREWELL_MS = 1_000;
@@ -58,6 +58,8 @@ interface Session {
   /** The server's name of it; `undefined` until it answered. */
   id: string | undefined;
   pc: RTCPeerConnection;
+  /** Whether it was connected ever. */
+  hasConnected: boolean;
   meter: RateMeter;
   /** Runs while the connection is in doubt. */
   timer: ReturnType<typeof setTimeout> | undefined;
@@ -70,9 +72,11 @@ export class Publisher extends Emitter<PublisherEvents> {
   /** What is to be sent; `undefined` when nothing is. */
   #stream: MediaStream | undefined;
   #session: Session | undefined;
+  /** The one before, which the room is shown until the next one has a picture; `undefined` mostly. */
+  #former: Session | undefined;
+  /** What was told last of a session that was closed before the server's answer named it; `undefined` mostly. */
+  #early: SessionState | undefined;
   #status: PublisherStatus = { kind: 'idle' };
-  /** When the session in use was lost; 0 while none was. */
-  #lostAt = 0;
   #attempts = 0;
   #retry: ReturnType<typeof setTimeout> | undefined;
   #closed = false;
@@ -87,6 +91,10 @@ export class Publisher extends Emitter<PublisherEvents> {
       room.on('resumed', () => this.#return()),
       room.on('answer', (answer) => void this.#handleAnswer(answer)),
       room.on('session', (state) => this.#handleSession(state)),
+      room.on('publisher', ({ state }) => {
+        // Who took the place is gone, too.
+        if (state !== 'live' && this.#status.kind === 'refused' && this.#status.code === 'replaced') this.#change({ kind: 'idle' });
+      }),
       room.on('connection', ({ connection, error }) => {
         if (this.#stream === undefined) return;
         if (connection === 'reconnecting') this.#lose();
@@ -103,7 +111,6 @@ export class Publisher extends Emitter<PublisherEvents> {
     if (this.#closed) return;
     this.#options = { ...this.#options, ...options };
     this.#stream = stream;
-    this.#lostAt = 0;
     this.#attempts = 0;
     this.#change({ kind: 'connecting' });
     void this.#begin();
@@ -149,9 +156,9 @@ export class Publisher extends Emitter<PublisherEvents> {
     const stream = this.#stream;
     if (stream === undefined || this.#room.connection !== 'joined') return;
     clearTimeout(this.#retry);
-    this.#drop();
+    this.#putAside();
     const pc = new RTCPeerConnection({ iceServers: this.#room.iceServers, bundlePolicy: 'max-bundle' });
-    const session: Session = { id: undefined, pc, meter: new RateMeter(), timer: undefined };
+    const session: Session = { id: undefined, pc, hasConnected: false, meter: new RateMeter(), timer: undefined };
     this.#session = session;
     pc.addEventListener('connectionstatechange', () => this.#handleConnection(session));
     this.#addTracks(pc, stream);
@@ -160,7 +167,13 @@ export class Publisher extends Emitter<PublisherEvents> {
       // Sent before candidates are gathered: the server, which is ICE-lite, needs none.
       const { sessionId } = await this.#room.request('rtc.offer', { sdp: pc.localDescription?.sdp ?? '' });
       session.id = sessionId;
-      if (session !== this.#session) this.#dismiss(session); // Stopped before the server had named it.
+      if (session === this.#session) {
+        const early = this.#early;
+        if (early !== undefined && early.sessionId === sessionId) this.#handleSession(early);
+        return;
+      }
+      // Stopped before the server had named it. Where the next one is on its way no word of farewell may end the event.
+      if (this.#stream === undefined) this.#dismiss(session);
     } catch (thrown) {
       if (session === this.#session) this.#refuse(KliegError.from(thrown));
     }
@@ -203,7 +216,8 @@ export class Publisher extends Emitter<PublisherEvents> {
     switch (session.pc.connectionState) {
       case 'connected':
         this.#attempts = 0;
-        this.#lostAt = 0;
+        session.hasConnected = true;
+        if (this.#former !== undefined) this.#former.timer = setTimeout(() => this.#endFormer(), FORMER_MS);
         this.#tellMuted();
         this.#change({ kind: 'live' });
         break;
@@ -229,9 +243,12 @@ export class Publisher extends Emitter<PublisherEvents> {
       .catch(() => {}); // The timer replaces the session.
   }
 
-  #handleSession({ sessionId, state, reason }: SessionState): void {
+  #handleSession(told: SessionState): void {
+    const { sessionId, state, reason } = told;
+    if (state === 'closed' && this.#former?.id === sessionId) this.#endFormer();
+    if (state === 'closed' && this.#session !== undefined && this.#session.id === undefined) this.#early = told;
     if (state !== 'closed' || this.#session?.id !== sessionId || this.#stream === undefined) return;
-    // The same person went live elsewhere: two pages that each return would take turns without end.
+    // Somebody went live elsewhere: two pages that each return would take turns without end.
     if (reason === 'replaced') return this.#end({ kind: 'refused', code: 'replaced' });
     this.#lose();
     this.#again(backoff(this.#attempts++));
@@ -246,8 +263,7 @@ export class Publisher extends Emitter<PublisherEvents> {
   #refuse(error: KliegError): void {
     this.#drop();
     if (this.#stream === undefined || error.code === 'disconnected') return;
-    const ghost = error.code === 'publisher_exists' && this.#lostAt > 0 && Date.now() - this.#lostAt < OWN_GHOST_MS;
-    if (ghost || error.code === 'busy' || error.code === 'rate_limited' || error.code === 'timeout') {
+    if (error.code === 'busy' || error.code === 'rate_limited' || error.code === 'timeout') {
       this.#again(error.retryAfterMs ?? backoff(this.#attempts++));
     } else {
       this.#end({ kind: 'refused', code: error.code });
@@ -266,7 +282,6 @@ export class Publisher extends Emitter<PublisherEvents> {
   }
 
   #lose(): void {
-    if (this.#lostAt === 0) this.#lostAt = Date.now();
     this.#change({ kind: 'reconnecting' });
   }
 
@@ -280,7 +295,25 @@ export class Publisher extends Emitter<PublisherEvents> {
     this.#stream = undefined;
     clearTimeout(this.#retry);
     this.#drop();
+    this.#endFormer();
     this.#change(status);
+  }
+
+  /** Makes room for the next session. What this one sends is shown until that has a picture; no word of farewell may end the event. */
+  #putAside(): void {
+    const session = this.#session;
+    if (session === undefined) return;
+    this.#session = undefined;
+    clearTimeout(session.timer);
+    if (!session.hasConnected) return session.pc.close(); // The room is shown the one before still, if there is one.
+    this.#endFormer();
+    this.#former = session;
+  }
+
+  #endFormer(): void {
+    clearTimeout(this.#former?.timer);
+    this.#former?.pc.close();
+    this.#former = undefined;
   }
 
   #drop(): void {

@@ -7,7 +7,7 @@ import { KliegError } from './error.js';
 import { SUBPROTOCOL } from './protocol.js';
 import type {
   Ack, Attendance, Captured, ChatMessage, ChatSettings, ClientMessages, Description, HeldMessage, Layers, LiveAnalytics, Order, Poll, Product, Products, PublisherState, Question, Report, RoomInfo, RoomStats, ServerMessages,
-  SessionState, Snapshot, You,
+  SessionState, Snapshot, Trouble, You,
 } from './protocol.js';
 import { Timeline } from './timeline.js';
 import type { Kind } from './timeline.js';
@@ -22,6 +22,9 @@ const FORMER_MS = 5_000;
 
 /** A token that the server sent is not used in its last moments: it has to hold when it arrives. */
 const ARRIVES_WITHIN_MS = 5_000;
+
+/** One failure proves nothing: as many in a row are told as trouble. */
+const FAILURES = 2;
 
 /** Answers that no further attempt can change. */
 const FINAL_CODES = new Set(['banned', 'not_found', 'forbidden', 'unauthenticated', 'token_invalid', 'token_expired']);
@@ -117,6 +120,11 @@ export class Room extends Emitter<RoomEvents> {
   /** Losses since the connection was last stable. */
   #losses = 0;
   #joinedAt = 0;
+  /** What keeps us out; `undefined` once joined, and until it has failed for some times. */
+  #trouble: Trouble | undefined;
+  /** Sockets in a row that did not open, and joins in a row for which there was no room. */
+  #unopened = 0;
+  #crowded = 0;
   /** When the server that is about to stop wants us back. */
   #drainMs: number | undefined;
   /** The token was refused once: the next is asked for anew. */
@@ -136,6 +144,8 @@ export class Room extends Emitter<RoomEvents> {
   get publisher(): PublisherState | undefined { return this.#snapshot?.publisher; }
   get stats(): RoomStats | undefined { return this.#snapshot?.stats; }
   get you(): You | undefined { return this.#snapshot?.you; }
+  /** What keeps us out at present, as far as is known. */
+  get trouble(): Trouble | undefined { return this.#trouble; }
   /** Whether a show was on since we came and is over, or was over before. */
   get ended(): boolean { return this.#ended || isOver(this.#snapshot?.room.status); }
   get iceServers(): RTCIceServer[] { return this.#snapshot?.iceServers ?? []; }
@@ -176,6 +186,7 @@ export class Room extends Emitter<RoomEvents> {
     this.#lastSeq = undefined;
     this.#renew = false;
     this.#sent = undefined;
+    this.#trouble = undefined;
     this.#change(joined ? 'rejoining' : this.#snapshot === undefined ? 'connecting' : 'reconnecting');
     this.#connect();
   }
@@ -209,10 +220,12 @@ export class Room extends Emitter<RoomEvents> {
     const wire = new Wire(socket(url, SUBPROTOCOL), this.clock);
     this.#wire = wire;
     const opened = new Promise<void>((resolve) => wire.on('open', resolve));
+    let hasOpened = false;
+    wire.on('open', () => { hasOpened = true; });
     wire.on('message', (message) => {
       if (wire === this.#wire) this.#handle(message);
     });
-    wire.on('closed', () => this.#lose(wire));
+    wire.on('closed', () => this.#lose(wire, hasOpened));
     // The token is fetched while the socket opens.
     Promise.all([this.#token(), opened])
       .then(([value]) => this.#enter(wire, value))
@@ -238,6 +251,8 @@ export class Room extends Emitter<RoomEvents> {
     const [, { seq }] = await answers;
     if (wire !== this.#wire) return;
     this.#renew = false;
+    this.#trouble = undefined;
+    this.#crowded = 0;
     this.#joinedAt = Date.now();
     this.#drainMs = undefined;
     if (this.#connection !== 'joined') this.#change('joined');
@@ -259,20 +274,26 @@ export class Room extends Emitter<RoomEvents> {
   #refuse(wire: Wire, error: KliegError): void {
     if (wire !== this.#wire) return;
     const tokenRefused = error.code === 'token_expired' || error.code === 'token_invalid';
+    if (error.code === 'busy' && ++this.#crowded >= FAILURES) this.#trouble = 'full';
     if (tokenRefused && !this.#renew) {
       // What the server sent is not what the source has: that may be as good as ever.
       this.#renew = this.#sent === undefined;
       this.#sent = undefined;
       wire.close();
     } else if (FINAL_CODES.has(error.code)) {
+      if (tokenRefused) this.#trouble = 'token';
       this.#end(error);
     } else {
       wire.close();
     }
   }
 
-  #lose(wire: Wire): void {
+  #lose(wire: Wire, hasOpened: boolean): void {
     if (wire !== this.#wire) return;
+    // Without any network it is neither the server nor the way to it.
+    this.#unopened = hasOpened || globalThis.navigator?.onLine === false ? 0 : this.#unopened + 1;
+    if (this.#unopened >= FAILURES) this.#trouble = 'unreachable';
+    else if (this.#trouble === 'unreachable') this.#trouble = undefined;
     this.#wire = undefined;
     if (this.#joinedAt > 0 && Date.now() - this.#joinedAt > STABLE_AFTER_MS) this.#losses = 0;
     this.#joinedAt = 0;

@@ -138,6 +138,8 @@ interface components {
     };
     /** Who said something, as of then. */
     Author: {
+      /** Their picture, where the server's profiles have one. */
+      avatarUrl?: string;
       /** Identity. */
       id: string;
       /** Name. */
@@ -314,6 +316,12 @@ interface components {
       id?: string;
       /** @constant */
       t: "rtc.report";
+    } | {
+      d: components["schemas"]["RtcTrouble"];
+      /** The answer names it in `re`; without one there is none. */
+      id?: string;
+      /** @constant */
+      t: "rtc.trouble";
     } | {
       d: components["schemas"]["SessionName"];
       /** The answer names it in `re`; without one there is none. */
@@ -571,7 +579,7 @@ interface components {
      * What went wrong, as programs read it. The names on the wire are those of docs/protocol.md.
      * @enum {string}
      */
-    ErrorCode: "bad_json" | "bad_message" | "unknown_type" | "too_large" | "unauthenticated" | "token_invalid" | "token_expired" | "signature_invalid" | "not_configured" | "credentials_wrong" | "name_taken" | "password_refused" | "forbidden" | "not_found" | "method_not_allowed" | "not_joined" | "already_joined" | "bad_sdp" | "sdp_unusable" | "no_common_codec" | "codec_mismatch" | "layer_unknown" | "unsupported_media_type" | "not_acceptable" | "precondition_required" | "precondition_failed" | "publisher_exists" | "text_empty" | "text_too_long" | "muted" | "banned" | "slow_mode" | "audience_only" | "link_refused" | "word_refused" | "emoji_unknown" | "rate_limited" | "timed_out" | "busy" | "draining" | "unavailable" | "catalogue_away" | "room_over" | "address_refused" | "room_state" | "invalid_value" | "internal";
+    ErrorCode: "bad_json" | "bad_message" | "unknown_type" | "too_large" | "unauthenticated" | "token_invalid" | "token_expired" | "signature_invalid" | "not_configured" | "credentials_wrong" | "name_taken" | "password_refused" | "forbidden" | "not_found" | "method_not_allowed" | "not_joined" | "already_joined" | "bad_sdp" | "sdp_unusable" | "no_common_codec" | "codec_mismatch" | "layer_unknown" | "unsupported_media_type" | "not_acceptable" | "precondition_required" | "precondition_failed" | "text_empty" | "text_too_long" | "muted" | "banned" | "slow_mode" | "audience_only" | "link_refused" | "word_refused" | "emoji_unknown" | "rate_limited" | "timed_out" | "busy" | "draining" | "unavailable" | "catalogue_away" | "room_over" | "address_refused" | "room_state" | "invalid_value" | "internal";
     /** The same event elsewhere. */
     ExternalLink: {
       /** What it is called for people. */
@@ -752,6 +760,10 @@ interface components {
       revenue: components["schemas"]["Revenue"];
       stallsPerHour?: number;
       startedAt: string;
+      /** Viewers whose clients said that something kept them from watching, by what it was; each once for each reason. */
+      troubles: {
+        [key: string]: number;
+      };
       uniqueViewers: number;
       visits: number;
       watchTimeSec: number;
@@ -1084,6 +1096,8 @@ interface components {
     };
     /** Somebody who is in a room. */
     Person: {
+      /** Their picture, where the server's profiles have one. */
+      avatarUrl?: string;
       id: string;
       name: string;
       role: components["schemas"]["Role"];
@@ -1543,6 +1557,10 @@ interface components {
       /** `auto`, the name of a layer, or that with `:0` to `:3` behind it. */
       layer?: string;
     };
+    /** `rtc.trouble`: what keeps a viewer from watching. */
+    RtcTrouble: {
+      reason: components["schemas"]["Trouble"];
+    };
     /** What somebody wants to say. */
     Said: {
       /** `chat` where it is left out. */
@@ -1995,6 +2013,11 @@ interface components {
       /** What all of them watched, together. */
       watchTimeSec: number;
     };
+    /**
+     * Why somebody cannot watch, as their client found out.
+     * @enum {string}
+     */
+    Trouble: "no_udp" | "blocked" | "turn_refused" | "ice_failed" | "dtls_failed" | "codec" | "token" | "full" | "unreachable";
     /** One who signed in. */
     User: {
       /** A UUID that rises with time. */
@@ -2231,6 +2254,7 @@ export type RtcMute = components['schemas']['RtcMute'];
 export type RtcOffer = components['schemas']['RtcOffer'];
 export type RtcReport = components['schemas']['RtcReport'];
 export type RtcSubscribe = components['schemas']['RtcSubscribe'];
+export type RtcTrouble = components['schemas']['RtcTrouble'];
 export type Said = components['schemas']['Said'];
 export type SaidKind = components['schemas']['SaidKind'];
 export type ServerMessage = components['schemas']['ServerMessage'];
@@ -2251,6 +2275,7 @@ export type Summary = components['schemas']['Summary'];
 export type TimeSeries = components['schemas']['TimeSeries'];
 export type TokenRefresh = components['schemas']['TokenRefresh'];
 export type Totals = components['schemas']['Totals'];
+export type Trouble = components['schemas']['Trouble'];
 export type User = components['schemas']['User'];
 export type Visibility = components['schemas']['Visibility'];
 export type Vote = components['schemas']['Vote'];

@@ -17,7 +17,8 @@ export interface ViewerStats {
   roundTripMs: number | undefined;
   /**
    * How old the picture is that is shown: from its capture, by the server's clock, until now. The way from the publisher to the server is not in it.
-   * `undefined` where the browser or the publisher does not tell.
+   * Where the browser does not tell that (Firefox; Chromium without sound), a viewer's is its way from the server and its wait here. `undefined` where
+   * neither is known.
    */
   latencyMs: number | undefined;
   /** Mean wait of a frame before it is shown. */

@@ -3,11 +3,12 @@
 import { backoff } from './backoff.js';
 import { Emitter } from './emitter.js';
 import { KliegError } from './error.js';
-import type { Description, Layers, SessionState } from './protocol.js';
+import type { Description, Layers, SessionState, Trouble } from './protocol.js';
 import { PlayoutDelay } from './playout.js';
 import type { Connection, Room } from './room.js';
 import { PictureAge, RateMeter, reception, repairs, viewerStats } from './stats.js';
 import type { ViewerStats } from './stats.js';
+import { Complaints, WayFinder } from './trouble.js';
 import { Watchdog } from './watchdog.js';
 
 const SAMPLE_EVERY_MS = 1_000;
@@ -24,6 +25,10 @@ const MOVING_MS = 1_500;
 const STEADY_FRAMES = 10;
 /** More than the server takes is as good as never. */
 const LONGEST_FIRST_MS = 65_535;
+/** Sessions in a row for which there was no room, until that is told as trouble: one proves nothing. */
+const CROWDED = 2;
+/** A session that was asked for so lately may still be on its way: nothing is wrong with that yet. */
+const UNDER_WAY_MS = 5_000;
 /** Until the first frame, so that the picture is announced when it is there. */
 const SAMPLE_FIRST_MS = 100;
 
@@ -40,12 +45,14 @@ export type ViewerStatus =
   | { kind: 'playing' }
   /** The publisher was lost; the last picture stays. */
   | { kind: 'interrupted' }
+  /** The host is there and sends no picture; the last one stays. */
+  | { kind: 'unsent' }
   /** The network carries no picture; sound goes on, and the picture returns by itself. */
   | { kind: 'paused' }
-  /** Frames are missing; a repair is under way. */
-  | { kind: 'stalled' }
-  /** The socket was lost; what still comes is shown. */
-  | { kind: 'reconnecting' }
+  /** Frames are missing; a repair is under way. `trouble` says what is in the way, once that is known. */
+  | { kind: 'stalled'; trouble?: Trouble }
+  /** The socket was lost; what still comes is shown. `trouble` is there when it does not come back soon. */
+  | { kind: 'reconnecting'; trouble?: Trouble }
   /** This browser has no decoder for what is sent. */
   | { kind: 'unplayable'; codec: string }
   /** It is over; `code` says why, where something failed. */
@@ -70,6 +77,7 @@ interface Session {
   meter: RateMeter;
   playout: PlayoutDelay;
   age: PictureAge;
+  way: WayFinder;
   /** As it was at the last sample; `undefined` where nobody can tell. */
   ageMs: number | undefined;
   /** Frames decoded at the last sample. */
@@ -95,6 +103,11 @@ export class Viewer extends Emitter<ViewerEvents> {
   #status: ViewerStatus = { kind: 'connecting' };
   #error: KliegError | undefined;
   #watchdog = new Watchdog();
+  /** What keeps the picture away although the room is joined; `undefined` until that is known, and once frames come. */
+  #trouble: Trouble | undefined;
+  #complaints = new Complaints();
+  /** Sessions in a row for which the server had no room. */
+  #crowded = 0;
   #video: HTMLVideoElement | undefined;
   #askedAt = 0;
   /** When the server is told next what was received. */
@@ -118,7 +131,7 @@ export class Viewer extends Emitter<ViewerEvents> {
       room.on('layers', (layers) => this.#handleLayers(layers)),
       room.on('publisher', () => this.#judge()),
       room.on('info', () => this.#judge()),
-      room.on('connection', ({ error }) => { this.#error = error; this.#judge(); }),
+      room.on('connection', ({ error }) => this.#handleConnection(error)),
       room.follow(() => this.shownAt),
     ];
     if (room.connection === 'joined') this.#subscribe();
@@ -152,7 +165,9 @@ export class Viewer extends Emitter<ViewerEvents> {
   /** Reads the numbers of the picture and sound that are shown. */
   async stats(): Promise<ViewerStats | undefined> {
     const session = this.#session;
-    return session && viewerStats(await session.pc.getStats() as unknown as Map<string, unknown>, session.meter, this.#room.clock.now());
+    if (session === undefined) return undefined;
+    const stats = viewerStats(await session.pc.getStats() as unknown as Map<string, unknown>, session.meter, this.#room.clock.now());
+    return { ...stats, latencyMs: stats.latencyMs ?? session.ageMs };
   }
 
   /**
@@ -190,10 +205,13 @@ export class Viewer extends Emitter<ViewerEvents> {
     this.#room.request('rtc.subscribe', { layer }).then(
       ({ sessionId }) => {
         this.#wanted = sessionId;
+        this.#crowded = 0;
+        if (this.#trouble === 'full') this.#trouble = undefined;
         // Chosen while the answer was on its way.
         if (this.#choice !== layer) this.choose(this.#choice).catch(() => {});
       },
       (error: KliegError) => {
+        if (error.code === 'busy' && ++this.#crowded >= CROWDED) this.#suffer('full');
         // Another publisher came meanwhile: rather another layer than no picture.
         if (error.code === 'layer_unknown') this.#choice = 'auto';
         // After a loss the next `open` subscribes.
@@ -226,7 +244,7 @@ export class Viewer extends Emitter<ViewerEvents> {
   async #answer(offer: Description): Promise<void> {
     const { sessionId, sdp } = offer;
     if (this.#closed || (this.#wanted !== undefined && this.#wanted !== sessionId)) return;
-    const { pc } = [this.#session, this.#next].find((session) => session?.id === sessionId) ?? this.#begin(sessionId);
+    const { pc } = this.#find(sessionId) ?? this.#begin(sessionId);
     await pc.setRemoteDescription({ type: 'offer', sdp });
     await pc.setLocalDescription();
     // Sent before candidates are gathered: the server, which is ICE-lite, learns them from our checks.
@@ -234,14 +252,22 @@ export class Viewer extends Emitter<ViewerEvents> {
       .catch((thrown: unknown) => this.#despair(offer, thrown));
   }
 
+  #find(id: string): Session | undefined {
+    return [this.#session, this.#next].find((session) => session?.id === id);
+  }
+
   #begin(id: string): Session {
     const pc = new RTCPeerConnection({ iceServers: this.#room.iceServers, bundlePolicy: 'max-bundle' });
     const session: Session = {
-      id, pc, stream: new MediaStream(), meter: new RateMeter(), playout: new PlayoutDelay(), age: new PictureAge(), ageMs: undefined, frames: 0, movedAt: undefined, firstFrameMs: undefined,
+      id, pc, stream: new MediaStream(), meter: new RateMeter(), playout: new PlayoutDelay(), age: new PictureAge(), way: new WayFinder(pc), ageMs: undefined, frames: 0, movedAt: undefined, firstFrameMs: undefined,
     };
     pc.addEventListener('track', ({ track }) => session.stream.addTrack(track));
     pc.addEventListener('connectionstatechange', () => {
-      if (pc.connectionState === 'failed') this.#restart(session);
+      if (session.id !== this.#wanted) return;
+      if (pc.connectionState === 'connected') this.#trouble = undefined;
+      if (pc.connectionState !== 'failed') return;
+      this.#blame(session);
+      this.#restart(session);
     });
     this.#next?.pc.close();
     this.#next = session;
@@ -267,15 +293,24 @@ export class Viewer extends Emitter<ViewerEvents> {
     this.#room.request('rtc.restart', { sessionId: session.id }).catch(() => {}); // A new session is next.
   }
 
+  #handleConnection(error: KliegError | undefined): void {
+    this.#error = error;
+    const { trouble } = this.#room;
+    if (trouble !== undefined) this.#complaints.add(trouble);
+    this.#judge();
+  }
+
   #handleLayers(layers: Layers): void {
     this.#layers = layers;
     this.emit('layers', layers);
     this.#judge();
   }
 
-  #handleSession({ sessionId, state }: SessionState): void {
+  #handleSession({ sessionId, state, reason }: SessionState): void {
     if (state !== 'closed' || sessionId !== this.#wanted) return;
     this.#wanted = undefined;
+    if (reason === 'handshake_failed' || reason === 'fingerprint_mismatch') this.#suffer('dtls_failed');
+    if (reason === 'handshake_timeout') this.#blame(this.#find(sessionId));
     this.#later(backoff(this.#attempts++), () => {
       if (this.#wanted === undefined && this.#room.connection === 'joined') this.#subscribe();
     });
@@ -292,16 +327,45 @@ export class Viewer extends Emitter<ViewerEvents> {
     if (remedy === 'keyframe' && current !== undefined) this.#room.request('rtc.keyframe', { sessionId: current.id }).catch(() => {}); // A restart is next.
     if (remedy === 'restart' && current !== undefined) this.#restart(current);
     if (remedy === 'renew') {
+      if (performance.now() - this.#askedAt >= UNDER_WAY_MS) this.#blame(current);
       await this.#reportFreeze().catch(() => {}); // Closed meanwhile.
       if (this.#closed) return;
       this.#renew();
     }
     await this.#report().catch(() => {}); // Closed meanwhile.
     if (this.#closed) return;
+    this.#tellTrouble();
     this.#judge();
     const pending = this.#status.kind === 'connecting' || this.#status.kind === 'starting' || this.#next !== undefined;
     const isYoung = performance.now() - this.#askedAt < YOUNG_MS;
     this.#sampleIn(pending ? SAMPLE_FIRST_MS : isYoung ? SAMPLE_YOUNG_MS : SAMPLE_EVERY_MS);
+  }
+
+  /**
+   * Finds out what is wrong with a session's way, if anything. It counts once the server answers by the socket: where that
+   * is gone as well, the server is, or the whole network, or this device slept.
+   */
+  #blame(session: Session | undefined): void {
+    const trouble = session?.way.diagnose();
+    if (trouble === undefined) return;
+    this.#room.request('ping', {}).then(() => this.#suffer(trouble), () => {}); // Nothing is known then.
+  }
+
+  /** Takes note of what keeps the picture away. */
+  #suffer(trouble: Trouble): void {
+    this.#trouble = trouble;
+    this.#complaints.add(trouble);
+    this.#judge();
+  }
+
+  /** Tells the server why nothing is seen, once there is a way to. */
+  #tellTrouble(): void {
+    if (this.#room.connection !== 'joined') return;
+    const reason = this.#complaints.next(performance.now());
+    if (reason === undefined) return;
+    this.#room.request('rtc.trouble', { reason }).catch((error: KliegError) => {
+      if (['disconnected', 'timeout', 'rate_limited'].includes(error.code)) this.#complaints.putBack(reason);
+    });
   }
 
   /** Tells the server what was received, for its figures. */
@@ -334,6 +398,7 @@ export class Viewer extends Emitter<ViewerEvents> {
     const roundTripMs = counted.roundTripMs ?? this.#room.clock.roundTripMs;
     session.ageMs = session.age.read(report, this.#room.clock.now(), roundTripMs);
     this.#wait(session, session.playout.sample(performance.now(), { ...counted, roundTripMs }));
+    session.way.read(report);
     for (const entry of report.values()) {
       if (entry['type'] !== 'inbound-rtp' || entry['kind'] !== 'video') continue;
       const frames = Number(entry['framesDecoded'] ?? 0);
@@ -343,7 +408,11 @@ export class Viewer extends Emitter<ViewerEvents> {
         session.firstFrameMs = Math.min(Math.round(afterMs), LONGEST_FIRST_MS);
         this.emit('firstFrame', { afterMs });
       }
-      if (frames > session.frames) session.movedAt = performance.now();
+      if (frames > session.frames) {
+        session.movedAt = performance.now();
+        this.#trouble = undefined;
+        this.#complaints.forget();
+      }
       session.frames = frames;
     }
   }
@@ -360,12 +429,14 @@ export class Viewer extends Emitter<ViewerEvents> {
   #framesExpected(): boolean {
     const publisher = this.#room.publisher;
     return this.#room.connection === 'joined' && publisher?.state === 'live' && publisher.video
-      && !publisher.videoMuted && !mismatched(this.#layers) && !paused(this.#layers);
+      && !publisher.videoMuted && !mismatched(this.#layers) && !paused(this.#layers) && !unsent(this.#layers);
   }
 
   /** Whether a session can be shown: it has a picture, or there is none to wait for. */
   #ready({ frames, pc }: Session): boolean {
     if (frames > 0) return !this.#moves() || frames >= STEADY_FRAMES;
+    // The last picture stays until the host sends another one.
+    if (unsent(this.#layers) && (this.#session?.frames ?? 0) > 0) return false;
     return this.#room.connection === 'joined' && !this.#framesExpected() && pc.connectionState === 'connected';
   }
 
@@ -388,9 +459,12 @@ export class Viewer extends Emitter<ViewerEvents> {
       ended: this.#room.ended,
       layers: this.#layers,
       frames: this.#framesShown(),
+      moves: this.#moves(),
       stalled: this.#watchdog.stalled,
       error: this.#error,
+      trouble: this.#room.connection === 'reconnecting' ? this.#room.trouble : this.#trouble,
     });
+    if (status.kind === 'unplayable') this.#complaints.add('codec');
     if (JSON.stringify(status) === JSON.stringify(this.#status)) return;
     this.#status = status;
     this.emit('status', status);
@@ -423,20 +497,27 @@ export interface Evidence {
   layers: Layers | undefined;
   /** Decoded in the present session. */
   frames: number;
+  /** Whether the picture goes on. */
+  moves: boolean;
   stalled: boolean;
   error: KliegError | undefined;
+  /** What keeps the socket or the picture away, as far as is known. */
+  trouble?: Trouble | undefined;
 }
 
 /** Says what a viewer sees. */
-export function judge({ connection, publisher, ended, layers, frames, stalled, error }: Evidence): ViewerStatus {
+export function judge({ connection, publisher, ended, layers, frames, moves, stalled, error, trouble }: Evidence): ViewerStatus {
   if (connection === 'closed') return error === undefined ? { kind: 'closed' } : { kind: 'closed', code: error.code };
-  if (connection === 'reconnecting') return { kind: 'reconnecting' };
+  const because = trouble !== undefined && { trouble };
+  if (connection === 'reconnecting') return { kind: 'reconnecting', ...because };
   if ((connection !== 'joined' && connection !== 'rejoining') || publisher === undefined) return { kind: 'connecting' };
   if (publisher.state === 'none') return { kind: ended ? 'ended' : 'waiting' };
   if (publisher.state === 'interrupted') return { kind: 'interrupted' };
   if (mismatched(layers)) return { kind: 'unplayable', codec: layers?.codec ?? publisher.videoCodec ?? '' };
   if (paused(layers)) return { kind: 'paused' };
-  if (stalled) return { kind: 'stalled' };
+  // That it comes again is told a little later than it does.
+  if (publisher.video && !publisher.videoMuted && unsent(layers) && !moves) return { kind: 'unsent' };
+  if (stalled) return { kind: 'stalled', ...because };
   const pictureComes = publisher.video && !publisher.videoMuted;
   return frames === 0 && pictureComes ? { kind: 'starting' } : { kind: 'playing' };
 }
@@ -447,4 +528,9 @@ function mismatched(layers: Layers | undefined): boolean {
 
 function paused(layers: Layers | undefined): boolean {
   return layers?.reason === 'bandwidth' && layers.selected === null;
+}
+
+/** Nothing has come from the publisher for two seconds: no other session would get more. */
+function unsent(layers: Layers | undefined): boolean {
+  return layers !== undefined && layers.available.length > 0 && layers.available.every(({ active }) => !active);
 }

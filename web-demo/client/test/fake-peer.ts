@@ -9,6 +9,8 @@ export class FakePeer extends EventTarget {
   remote: { type: string; sdp: string }[] = [];
   closed = false;
   frames = 0;
+  /** Pairs of candidates whose checks get no answer, by protocol; the one that works is there where this is empty. */
+  unanswered: string[] = [];
   /** Packets that came because they were asked for again. */
   repaired = 0;
   /** When the frame was captured that is shown, in milliseconds since 1970; `undefined` where the browser does not tell. */
@@ -64,10 +66,18 @@ export class FakePeer extends EventTarget {
   }
 
   async getStats(): Promise<Map<string, unknown>> {
+    if (this.unanswered.length > 0) return this.#checks();
     return new Map<string, unknown>([
       ['v', { type: 'inbound-rtp', kind: 'video', id: 'v', timestamp: 0, framesDecoded: this.frames, packetsReceived: this.frames * 4, retransmittedPacketsReceived: this.repaired, jitterBufferEmittedCount: this.frames, jitterBufferDelay: this.frames * this.waitMs / 1000, ...this.shownAt !== undefined && { estimatedPlayoutTimestamp: this.shownAt() + 2_208_988_800_000 } }],
       ['p', { type: 'candidate-pair', id: 'p', timestamp: 0, nominated: true, state: 'succeeded', currentRoundTripTime: 0.1 }],
     ]);
+  }
+
+  #checks(): Map<string, unknown> {
+    return new Map<string, unknown>(this.unanswered.flatMap((protocol) => [
+      [`l${protocol}`, { type: 'local-candidate', id: `l${protocol}`, timestamp: 0, protocol, candidateType: 'host' }],
+      [`p${protocol}`, { type: 'candidate-pair', id: `p${protocol}`, timestamp: 0, state: 'in-progress', localCandidateId: `l${protocol}`, responsesReceived: 0 }],
+    ]));
   }
 
   become(state: string): void {

@@ -2,7 +2,7 @@ import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { Publisher } from '../src/index.js';
 import { FakePeer, camera, fakeWebRtc } from './fake-peer.js';
 import type { FakeSocket } from './fake-socket.js';
-import { join, joinedRoom, openRoom, settle } from './joined-room.js';
+import { join, joinedRoom, openRoom, settle, snapshot } from './joined-room.js';
 
 beforeEach(() => {
   vi.useFakeTimers();
@@ -47,27 +47,46 @@ test('publishing before the room is joined begins with the join', async () => {
   expect(publisher.status).toEqual({ kind: 'live' });
 });
 
-test('a second publisher is refused at once', async () => {
+test('one who may not publish is refused at once', async () => {
   const { room, socket } = await joinedRoom();
   const publisher = new Publisher(room);
   publisher.publish(camera());
   await settle();
-  socket.refuse('rtc.offer', 'publisher_exists');
+  socket.refuse('rtc.offer', 'forbidden');
   await settle();
-  expect(publisher.status).toEqual({ kind: 'refused', code: 'publisher_exists' });
+  expect(publisher.status).toEqual({ kind: 'refused', code: 'forbidden' });
   expect(FakePeer.last().closed).toBe(true);
 });
 
-test('after a loss, a room held by our own ghost is tried again', async () => {
-  const { sockets, socket, publisher } = await livePublisher();
-  socket.drop();
-  expect(publisher.status).toEqual({ kind: 'reconnecting' });
+test('one whose place somebody else took stays away', async () => {
+  const { socket, publisher } = await livePublisher();
+  socket.receive({ t: 'rtc.state', d: { sessionId: 's1', state: 'closed', reason: 'replaced' } });
+  await vi.advanceTimersByTimeAsync(20_000);
+  expect(publisher.status).toEqual({ kind: 'refused', code: 'replaced' });
+  expect(FakePeer.made).toHaveLength(1);
+});
+
+test('one whose place was taken may go live when it is free again', async () => {
+  const { socket, publisher } = await livePublisher();
+  socket.receive({ t: 'rtc.state', d: { sessionId: 's1', state: 'closed', reason: 'replaced' } });
+  socket.receive({ t: 'rtc.publisher', seq: 11, d: { ...snapshot().publisher } });
+  await settle();
+  expect(publisher.status).toEqual({ kind: 'refused', code: 'replaced' });
+  socket.receive({ t: 'rtc.publisher', seq: 12, d: { ...snapshot().publisher, state: 'interrupted' } });
   await vi.advanceTimersByTimeAsync(1000);
-  await join2(sockets[1]!);
-  sockets[1]!.refuse('rtc.offer', 'publisher_exists');
-  await vi.advanceTimersByTimeAsync(1000);
-  await accept(sockets[1]!, 's2');
-  expect(publisher.status).toEqual({ kind: 'live' });
+  expect(publisher.status).toEqual({ kind: 'idle' });
+});
+
+test('one whose place is taken before the server has named its session stays away', async () => {
+  const { room, socket } = await joinedRoom();
+  const publisher = new Publisher(room);
+  publisher.publish(camera());
+  await settle();
+  socket.receive({ t: 'rtc.state', d: { sessionId: 's1', state: 'closed', reason: 'replaced' } });
+  expect(publisher.status).toEqual({ kind: 'connecting' });
+  socket.ack('rtc.offer', { sessionId: 's1' });
+  await settle();
+  expect(publisher.status).toEqual({ kind: 'refused', code: 'replaced' });
 });
 
 test('a path that fails is restarted, and replaced when that does not help', async () => {
@@ -78,11 +97,61 @@ test('a path that fails is restarted, and replaced when that does not help', asy
   expect(publisher.status).toEqual({ kind: 'reconnecting' });
   await vi.advanceTimersByTimeAsync(8000);
   expect(FakePeer.made).toHaveLength(2);
-  socket.ack('rtc.close');
-  await settle();
-  expect(FakePeer.made[0]!.closed).toBe(true);
   await accept(socket, 's2');
   expect(publisher.status).toEqual({ kind: 'live' });
+  // The room is shown the first until the second has a picture, and nothing may end the event.
+  expect(FakePeer.made[0]!).toMatchObject({ sending: true, closed: false });
+  socket.receive({ t: 'rtc.state', d: { sessionId: 's1', state: 'closed', reason: 'replaced' } });
+  expect(FakePeer.made[0]!.closed).toBe(true);
+  expect(publisher.status).toEqual({ kind: 'live' });
+  expect(socket.types()).not.toContain('rtc.close');
+});
+
+test('a session that the server says nothing of any more ends a while after the next is there', async () => {
+  const { sockets, socket, publisher } = await livePublisher();
+  socket.drop();
+  expect(publisher.status).toEqual({ kind: 'reconnecting' });
+  await vi.advanceTimersByTimeAsync(1000);
+  await join2(sockets[1]!);
+  await accept(sockets[1]!, 's2');
+  expect(publisher.status).toEqual({ kind: 'live' });
+  expect(FakePeer.made[0]!.closed).toBe(false);
+  await vi.advanceTimersByTimeAsync(5000);
+  expect(FakePeer.made.map(({ closed }) => closed)).toEqual([true, false]);
+});
+
+test('sessions that never connect cost the room nothing of the one before', async () => {
+  const { room, socket, publisher } = await livePublisher();
+  FakePeer.last().become('failed');
+  await vi.advanceTimersByTimeAsync(8000);
+  socket.ack('rtc.offer', { sessionId: 's2' });
+  await settle();
+  socket.receive({ t: 'rtc.state', d: { sessionId: 's2', state: 'closed', reason: 'handshake_timeout' } });
+  await vi.advanceTimersByTimeAsync(3000);
+  expect(FakePeer.made).toHaveLength(3);
+  expect(FakePeer.made.map(({ closed }) => closed)).toEqual([false, true, false]);
+  // The next begins before the server has named this one.
+  publisher.publish(camera());
+  await settle();
+  expect(FakePeer.made.map(({ closed }) => closed)).toEqual([false, true, true, false]);
+  socket.ack('rtc.offer', { sessionId: 's3' });
+  await settle();
+  expect(socket.types()).not.toContain('rtc.close');
+  room.close();
+});
+
+test('who stops while the next session begins ends both', async () => {
+  const { socket, publisher } = await livePublisher();
+  FakePeer.last().become('failed');
+  await settle();
+  await vi.advanceTimersByTimeAsync(8000);
+  socket.ack('rtc.offer', { sessionId: 's2' });
+  await settle();
+  publisher.close();
+  expect(FakePeer.made[0]!.closed).toBe(true);
+  expect(socket.last('rtc.close').d).toEqual({ sessionId: 's2' });
+  await vi.advanceTimersByTimeAsync(1000);
+  expect(FakePeer.made[1]!.closed).toBe(true);
 });
 
 test('a path that heals by itself is left alone', async () => {

@@ -21,6 +21,16 @@ async function offer(socket: FakeSocket, sessionId: string, sdp = 'offer'): Prom
   await settle();
 }
 
+/** Lets a socket go on where the one before was lost. */
+async function resume(socket: FakeSocket): Promise<void> {
+  socket.answersPings = true;
+  socket.open();
+  await settle();
+  socket.ack('auth');
+  socket.ack('resume', { seq: 10 });
+  await settle();
+}
+
 /** Shows as many frames a second as a camera, for so long. */
 async function play(ms: number, peer = FakePeer.last()): Promise<void> {
   for (let passed = 0; passed < ms; passed += 100) {
@@ -75,6 +85,28 @@ test('an interrupted publisher changes the words and nothing else', async () => 
   expect(viewer.status).toEqual({ kind: 'playing' });
   expect(FakePeer.made).toHaveLength(1);
   expect(socket.types()).not.toContain('rtc.restart');
+});
+
+test('a picture that the host does not send is waited for, and the connection stays', async () => {
+  const { socket, viewer } = await playingViewer();
+  const layers = (active: boolean) => socket.receive({
+    t: 'rtc.layers', d: { available: [{ layer: 'full', active, width: 640, height: 360, bitrate: 0 }], selected: 'full', reason: 'auto' },
+  });
+  layers(true);
+  await vi.advanceTimersByTimeAsync(2_500);
+  expect(viewer.status).toEqual({ kind: 'stalled' });
+  layers(false);
+  expect(viewer.status).toEqual({ kind: 'unsent' });
+  await vi.advanceTimersByTimeAsync(60_000);
+  expect(viewer.status).toEqual({ kind: 'unsent' });
+  expect(FakePeer.made).toHaveLength(1);
+  expect(socket.types()).not.toContain('rtc.restart');
+  // The picture is there before the word of it.
+  await play(1500);
+  expect(viewer.status).toEqual({ kind: 'playing' });
+  layers(true);
+  await play(1500);
+  expect(viewer.status).toEqual({ kind: 'playing' });
 });
 
 test('a picture that stands still gets a keyframe, is restarted, then renewed; the old one stays until the new one moves', async () => {
@@ -137,6 +169,27 @@ test('a new session is shown without a picture where none is to come', async () 
   expect(streams).toHaveLength(1);
   FakePeer.last().become('connected');
   await vi.advanceTimersByTimeAsync(200);
+  expect(streams).toHaveLength(2);
+});
+
+test('the last picture of a host who sends none stays where the socket was lost meanwhile', async () => {
+  const { sockets, socket, viewer, streams } = await playingViewer();
+  socket.receive({
+    t: 'rtc.layers', d: { available: [{ layer: 'full', active: false, width: 640, height: 360, bitrate: 0 }], selected: 'full', reason: 'auto' },
+  });
+  socket.drop();
+  await vi.advanceTimersByTimeAsync(2000);
+  sockets[1]!.open();
+  await settle();
+  sockets[1]!.ack('auth');
+  sockets[1]!.ack('resume', { seq: 10 });
+  await offer(sockets[1]!, 's2');
+  FakePeer.last().become('connected');
+  await vi.advanceTimersByTimeAsync(5000);
+  expect(viewer.status).toEqual({ kind: 'unsent' });
+  expect(streams).toHaveLength(1);
+  expect(FakePeer.made[0]!.closed).toBe(false);
+  await play(1000);
   expect(streams).toHaveLength(2);
 });
 
@@ -258,6 +311,7 @@ test('a picture whose age the browser does not tell is as old as it was on its w
   peer.shownAt = undefined;
   peer.waitMs = 2000;
   await play(2000);
+  expect((await viewer.stats())!.latencyMs).toBeCloseTo(2050, -1);
   socket.receive({ t: 'products', d: { list: [tea], featuredId: 'p', capturedAt: capturedAt + 2000 } });
   await play(1900);
   expect(told).toEqual([]);
@@ -327,5 +381,149 @@ test('a layer that is refused leaves the choice before, and one that a later pub
   await vi.advanceTimersByTimeAsync(2_000);
   expect(socket.last('rtc.subscribe').d).toEqual({ layer: 'auto' });
   expect(viewer.choice).toBe('auto');
+  viewer.close();
+});
+
+test('a viewer whose network lets nothing through reads why, and the host is told once', async () => {
+  const { room, sockets } = openRoom();
+  const viewer = new Viewer(room);
+  const socket = sockets[0]!;
+  socket.answersPings = true;
+  await join(socket);
+  await offer(socket, 's1');
+  FakePeer.last().unanswered = ['udp', 'tcp'];
+  await vi.advanceTimersByTimeAsync(7_000);
+  expect(viewer.status).toEqual({ kind: 'stalled' });
+  expect(socket.types()).not.toContain('rtc.trouble');
+  await vi.advanceTimersByTimeAsync(2_000);
+  expect(viewer.status).toEqual({ kind: 'stalled', trouble: 'blocked' });
+  expect(socket.last('rtc.trouble').d).toEqual({ reason: 'blocked' });
+  // Somebody else on the page has just said something by this socket.
+  socket.refuse('rtc.trouble', 'rate_limited');
+  await vi.advanceTimersByTimeAsync(7_000);
+  expect(socket.types().filter((type) => type === 'rtc.trouble')).toHaveLength(2);
+  socket.ack('rtc.trouble');
+  expect(socket.last('rtc.close').d).toEqual({ sessionId: 's1' });
+  await offer(socket, 's2');
+  FakePeer.last().unanswered = ['udp', 'tcp'];
+  await vi.advanceTimersByTimeAsync(20_000);
+  expect(socket.types().filter((type) => type === 'rtc.trouble')).toHaveLength(2);
+  await offer(socket, 's3');
+  await play(1_500);
+  expect(viewer.status).toEqual({ kind: 'playing' });
+});
+
+test('nothing is said of the way while the server is silent on the socket as well: it may be starting anew', async () => {
+  const { room, sockets } = openRoom();
+  const viewer = new Viewer(room);
+  await join(sockets[0]!);
+  await offer(sockets[0]!, 's1');
+  FakePeer.last().unanswered = ['udp', 'tcp'];
+  await vi.advanceTimersByTimeAsync(20_000);
+  expect(viewer.status).toEqual({ kind: 'stalled' });
+  sockets[0]!.drop();
+  expect(viewer.status).toEqual({ kind: 'reconnecting' });
+  await vi.advanceTimersByTimeAsync(5_000);
+  await resume(sockets[1]!);
+  await offer(sockets[1]!, 's2');
+  await play(10_000);
+  expect(viewer.status).toEqual({ kind: 'playing' });
+  expect(sockets.flatMap((socket) => socket.types())).not.toContain('rtc.trouble');
+  viewer.close();
+});
+
+test('a session that fails when another one is on its way tells nothing of that', async () => {
+  const { sockets, socket, viewer } = await playingViewer();
+  socket.drop();
+  await vi.advanceTimersByTimeAsync(5_000);
+  await resume(sockets[1]!);
+  await offer(sockets[1]!, 's2');
+  FakePeer.made[0]!.become('failed');
+  await vi.advanceTimersByTimeAsync(1_000);
+  await play(2_000);
+  expect(viewer.status).toEqual({ kind: 'playing' });
+  expect(sockets[1]!.types()).not.toContain('rtc.trouble');
+  viewer.close();
+});
+
+test('who waits for a host reads of nothing else, and no more of a way that is free by then', async () => {
+  const { room, sockets } = openRoom();
+  const viewer = new Viewer(room);
+  const socket = sockets[0]!;
+  socket.answersPings = true;
+  await join(socket);
+  const { publisher } = snapshot();
+  socket.receive({ t: 'rtc.publisher', seq: 11, d: { ...publisher, state: 'none' } });
+  await offer(socket, 's1');
+  socket.ack('rtc.answer');
+  const peer = FakePeer.last();
+  peer.unanswered = ['udp', 'tcp'];
+  await vi.advanceTimersByTimeAsync(30_000);
+  expect(socket.types()).not.toContain('rtc.trouble');
+  peer.become('failed');
+  await vi.advanceTimersByTimeAsync(1_500);
+  expect(viewer.status).toEqual({ kind: 'waiting' });
+  expect(socket.last('rtc.trouble').d).toEqual({ reason: 'blocked' });
+  peer.become('connected');
+  socket.receive({ t: 'rtc.publisher', seq: 12, d: publisher });
+  await vi.advanceTimersByTimeAsync(5_000);
+  expect(viewer.status).toEqual({ kind: 'stalled' });
+  viewer.close();
+});
+
+test('a socket that does not open is told of once it does, and one failure proves nothing', async () => {
+  const { room, sockets } = openRoom();
+  const viewer = new Viewer(room);
+  sockets[0]!.drop();
+  expect(viewer.status).toEqual({ kind: 'reconnecting' });
+  await vi.advanceTimersByTimeAsync(5_000);
+  sockets[1]!.drop();
+  expect(viewer.status).toEqual({ kind: 'reconnecting', trouble: 'unreachable' });
+  await vi.advanceTimersByTimeAsync(9_000);
+  const socket = sockets[2]!;
+  socket.open();
+  socket.drop();
+  expect(viewer.status, 'it was reached').toEqual({ kind: 'reconnecting' });
+  while (sockets.length < 4) await vi.advanceTimersByTimeAsync(100);
+  const last = sockets[3]!;
+  await join(last);
+  await vi.advanceTimersByTimeAsync(1_500);
+  expect(last.last('rtc.trouble').d).toEqual({ reason: 'unreachable' });
+  expect(room.trouble).toBeUndefined();
+  viewer.close();
+});
+
+test('a server that is full says so the second time, and the picture begins where it is no more', async () => {
+  const { room, sockets } = openRoom();
+  const viewer = new Viewer(room);
+  const socket = sockets[0]!;
+  await join(socket);
+  socket.refuse('rtc.subscribe', 'busy', { retryAfterMs: 1_000 });
+  await vi.advanceTimersByTimeAsync(1_100);
+  expect(socket.types()).not.toContain('rtc.trouble');
+  socket.refuse('rtc.subscribe', 'busy', { retryAfterMs: 1_000 });
+  await vi.advanceTimersByTimeAsync(1_100);
+  expect(socket.last('rtc.trouble').d).toEqual({ reason: 'full' });
+  expect(viewer.status).toEqual({ kind: 'stalled', trouble: 'full' });
+  await offer(socket, 's1');
+  await play(500);
+  expect(viewer.status).toEqual({ kind: 'playing' });
+});
+
+test('a token that was refused is told of once another one is taken', async () => {
+  const { room, sockets } = openRoom();
+  const viewer = new Viewer(room);
+  for (const attempt of [0, 1]) {
+    sockets[attempt]!.open();
+    await settle();
+    sockets[attempt]!.refuse('auth', 'token_invalid');
+    await vi.advanceTimersByTimeAsync(5_000);
+  }
+  expect(viewer.status).toEqual({ kind: 'closed', code: 'token_invalid' });
+  room.rejoin();
+  expect(room.trouble).toBeUndefined();
+  await join(sockets[2]!);
+  await vi.advanceTimersByTimeAsync(1_500);
+  expect(sockets[2]!.last('rtc.trouble').d).toEqual({ reason: 'token' });
   viewer.close();
 });

@@ -1,12 +1,12 @@
 import { expect, test } from 'vitest';
-import { KliegError, describeCodec, describeError, describeLayers, describePublisher, describeViewer } from '../src/index.js';
+import { KliegError, describeCodec, describeError, describeLayers, describePublisher, describeRemedy, describeViewer } from '../src/index.js';
 import type { Layers } from '../src/index.js';
 import { judge } from '../src/viewer.js';
 import type { Evidence } from '../src/viewer.js';
 import { snapshot } from './joined-room.js';
 
 const playing: Evidence = {
-  connection: 'joined', publisher: snapshot().publisher, ended: false, layers: undefined, frames: 10, stalled: false, error: undefined,
+  connection: 'joined', publisher: snapshot().publisher, ended: false, layers: undefined, frames: 10, moves: false, stalled: false, error: undefined,
 };
 
 test.each<[string, Partial<Evidence>, string]>([
@@ -19,7 +19,11 @@ test.each<[string, Partial<Evidence>, string]>([
   ['without a camera', { frames: 0, publisher: { ...snapshot().publisher, video: false } }, 'Live'],
   ['on a network that carries no picture', { layers: { available: [], selected: null, reason: 'bandwidth' } },
     'Your network carries no picture just now. The sound goes on.'],
+  ['of a host whose network is away', { layers: { available: [{ layer: 'full', active: false, width: 640, height: 360, bitrate: 0 }], selected: 'full', reason: 'auto' } },
+    'The host’s picture does not come just now. It goes on by itself.'],
   ['when stuck', { stalled: true }, 'The picture does not come through. Trying again…'],
+  ['whose network lets nothing through', { stalled: true, trouble: 'blocked' }, 'Your network or a firewall lets no video through.'],
+  ['who cannot reach the server', { connection: 'reconnecting', trouble: 'unreachable' }, 'The server cannot be reached.'],
   ['without the socket', { connection: 'reconnecting' }, 'Connection lost. Reconnecting…'],
   ['without a decoder', { layers: { available: [], selected: null, reason: 'codec_mismatch', codec: 'h264' } },
     'The host sends H.264, which this browser cannot play. Another browser may.'],
@@ -44,7 +48,7 @@ test.each<[Partial<Layers>, string, string]>([
 });
 
 test('a refused publisher reads why', () => {
-  expect(describePublisher({ kind: 'refused', code: 'publisher_exists' })).toBe('Somebody else is live in this room. You can go live when they have stopped.');
+  expect(describePublisher({ kind: 'refused', code: 'replaced' })).toBe('This room is live from another window, an encoder or somebody else now. This one has stopped.');
 });
 
 test('a code nobody has heard of is named', () => {
@@ -56,4 +60,9 @@ test('a codec nobody has heard of keeps its name', () => {
   expect(describeCodec('AV1')).toBe('AV1');
   expect(describeCodec('h266')).toBe('h266');
   expect(describeCodec('')).toBe('a format');
+});
+
+test('a viewer in trouble reads what to do, and nobody else does', () => {
+  expect(describeRemedy({ kind: 'stalled', trouble: 'full' })).toBe('You get in by yourself as soon as there is room.');
+  expect(describeRemedy({ kind: 'stalled' })).toBe('');
 });

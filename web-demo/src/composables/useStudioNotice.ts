@@ -15,7 +15,6 @@ export interface Notice {
 /** Says who publishes or waits in the room while this page is `idle`, and nothing otherwise. */
 export function useStudioNotice(
   publisher: Readonly<Ref<PublisherState | undefined>>, stats: Readonly<Ref<RoomStats | undefined>>, idle: Readonly<Ref<boolean>>,
-  owns: Readonly<Ref<boolean>>,
 ) {
   /** The page has just stopped, and the room has not heard of it: the publisher is this page itself. */
   const leaving = ref(false);
@@ -23,15 +22,11 @@ export function useStudioNotice(
   watch(publisher, (state) => {
     if (state?.state !== 'live') leaving.value = false;
   }, { flush: 'sync' });
-  return computed(() => idle.value && !leaving.value ? noticeOf(publisher.value, stats.value?.viewerCount ?? 0, owns.value) : undefined);
+  return computed(() => idle.value && !leaving.value ? noticeOf(publisher.value, stats.value?.viewerCount ?? 0) : undefined);
 }
 
-/**
- * Words the state of a room that nobody publishes into from here. Only of a room that one `owns` it is likely that one
- * publishes oneself: the server does not tell who does.
- */
-export function noticeOf(publisher: PublisherState | undefined, viewers: number, owns: boolean): Notice | undefined {
-  if (publisher?.state === 'live' && !owns) return { kind: 'elsewhere', heading: t.studio.occupied, lead: t.studio.occupiedLead };
+/** Words the state of a room that nobody publishes into from here. The server does not tell who does. */
+export function noticeOf(publisher: PublisherState | undefined, viewers: number): Notice | undefined {
   if (publisher?.state === 'live') return { kind: 'elsewhere', heading: t.studio.elsewhere, lead: t.studio.elsewhereLead };
   if (publisher?.state === 'interrupted') return { kind: 'held', heading: t.studio.held(viewers), lead: t.studio.heldLead };
   if (viewers > 0) return { kind: 'waiting', heading: t.studio.waiting(viewers), lead: t.studio.waitingLead };

@@ -23,6 +23,7 @@ export const language: Language = spoken;
 export const messages: Messages = catalogue;
 
 export const describeViewer = (status: ViewerStatus) => client.describeViewer(status, words);
+export const describeRemedy = (status: ViewerStatus) => client.describeRemedy(status, words);
 export const describeLayers = (layers: Layers, choice: string) => client.describeLayers(layers, choice, words);
 export const describePublisher = (status: PublisherStatus) => client.describePublisher(status, words);
 export const describeError = (error: KliegError) => client.describeError(error, words);
