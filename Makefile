@@ -35,7 +35,7 @@ test-kafka: ## lets a server read a shop's orders from a real broker of Apache K
 	@scripts/kafka.sh $(ARGS)
 
 netlab: ## puts Chromium behind bad networks, as root; NETLAB_SECONDS=60 watches each longer
-	@scripts/setup.sh build pages browsers network
+	@scripts/setup.sh build pages browsers turn network
 	@scripts/pages.sh
 	@cargo build --locked --package klieg-signaling --bin klieg
 	@scripts/check.sh netlab
