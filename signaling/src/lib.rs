@@ -44,6 +44,8 @@ mod thumbnail;
 
 mod media;
 
+mod discovery;
+
 mod relay;
 
 mod admission;

@@ -1,7 +1,8 @@
 //! The way to the forwarding unit and back: commands out, events to the rooms they belong to.
 
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use dashmap::DashMap;
@@ -20,8 +21,8 @@ use crate::session::MediaConfig;
 #[derive(Debug)]
 pub(crate) struct Media {
     handle: Handle,
-    /// What every session description says.
-    pub(crate) config: MediaConfig,
+    /// What every session description says; another one once the machine's address has changed.
+    config: RwLock<Arc<MediaConfig>>,
     /// The next peer's id; they are never reused.
     next_peer: AtomicU64,
     /// The peers that are there.
@@ -51,13 +52,34 @@ impl Media {
         };
         Self {
             handle,
-            config,
+            config: RwLock::new(Arc::new(config)),
             next_peer: AtomicU64::new(1),
             routes: DashMap::new(),
             admission: Admission::new(max_handshakes, metrics),
             leaving: Mutex::new(Vec::new()),
             busy: metrics.media_busy.clone(),
         }
+    }
+
+    /// Returns what session descriptions say.
+    pub(crate) fn config(&self) -> Arc<MediaConfig> {
+        let config = self.config.read().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(&config)
+    }
+
+    /// Has those who come from now on told other addresses, with the ports as they are.
+    pub(crate) fn tell(&self, addresses: &[IpAddr]) {
+        let at = |known: &[SocketAddr]| {
+            let port = known.first().map(SocketAddr::port);
+            let told = port.map(|port| addresses.iter().map(move |&ip| SocketAddr::new(ip, port)));
+            told.into_iter().flatten().collect()
+        };
+        let mut config = self.config.write().unwrap_or_else(PoisonError::into_inner);
+        *config = Arc::new(MediaConfig {
+            fingerprint: config.fingerprint,
+            candidates: at(&config.candidates),
+            tcp_candidates: at(&config.tcp_candidates),
+        });
     }
 
     /// Returns how much of its time the busiest forwarding thread worked lately, from 0 to 1.

@@ -19,6 +19,7 @@ use crate::auth::{Addresses, Authority, Ended, Lifetimes, Providers, Secret, Sig
 use crate::catalogue::Catalogue;
 use crate::config::{Config, ConfigError, MediaGso};
 use crate::data::{DataError, DataFolder};
+use crate::discovery::{self, Outside};
 use crate::drain::{Course, Phase};
 use crate::entrance::{Entrance, Served};
 use crate::fetch::Fetcher;
@@ -130,8 +131,9 @@ impl Server {
         let registry = Registry::new();
         let metrics = Arc::new(Metrics::new(registry.clone())?);
         let entrance = Entrance::open(&config, &metrics)?;
-        let (sfu, media) = start_media(&config, &registry, &metrics)?;
-        let (ice, relay) = start_relay(&config, &sfu, &entrance, &registry)?;
+        let (outside, settled) = look_outside(&config).await;
+        let (sfu, media) = start_media(&settled, &registry, &metrics)?;
+        let (ice, relay) = start_relay(&settled, &sfu, &entrance, &registry)?;
         let rooms = context(&config, &stores, (&media, &ice), &metrics, &seed);
         let figures = rooms.figures.clone();
         let rooms = Arc::new(Rooms::new(rooms));
@@ -170,6 +172,7 @@ impl Server {
         let serving = serve(&app, entrance);
         let candidates = sfu.candidates().to_vec();
         look_at_machine(&app.config);
+        keep_address(&app, outside);
         info!(http = %serving.http, media = ?candidates, dev = app.config.dev, "server started");
         Ok(Self {
             media: candidates,
@@ -393,6 +396,20 @@ fn start_relay(
     let (media, tls) = (sfu.candidates(), entrance.handshakes());
     let relay = crate::relay::start(config, media, tls, &mut ice, registry)?;
     Ok((Arc::new(ice), relay))
+}
+
+/// Asks how others see this machine, where that is allowed, and returns the settings that this makes.
+async fn look_outside(config: &Config) -> (Outside, Config) {
+    let outside = Outside::look(config).await;
+    outside.log();
+    let settled = outside.settle(config);
+    (outside, settled)
+}
+
+/// Has clients told the machine's address as it changes.
+fn keep_address(app: &Arc<App>, outside: Outside) {
+    let phase = app.course.watch();
+    tokio::spawn(discovery::keep(Arc::clone(app), outside, phase));
 }
 
 /// Says what this machine grants less of than the settings ask for; who develops asks for little.

@@ -13,6 +13,8 @@ const SERVER = '10.77.0.1';
 const VISITOR = '10.77.0.2';
 const SERVER_V6 = 'fd77::1';
 const VISITOR_V6 = 'fd77::2';
+const HOME = '192.168.77.2';
+const HOME_ROUTER = '192.168.77.1';
 /** Ports behind which the visitor's router hides, one range after the other. */
 const RANGES = ['40000-40999', '41000-41999'];
 
@@ -51,6 +53,10 @@ export interface Netlab {
   rebind(): Promise<void>;
   /** Gives both ends an address of IPv6, too. */
   addIpv6(): Promise<{ server: string; visitor: string }>;
+  /** Takes the addresses of one family from both ends, or from the visitor alone. */
+  removeFamily(family: 4 | 6, from?: 'visitor'): Promise<void>;
+  /** Puts a network of its own behind the server's end, which becomes a router that has one public address for one machine there. */
+  addHome(): Promise<Home>;
   /** Lets the visitor's network drop all UDP, or pass it again. */
   blockUdp(isBlocked: boolean): Promise<void>;
   /** Lets the visitor's network pass nothing but TCP to these ports. */
@@ -59,13 +65,20 @@ export interface Netlab {
   close(): Promise<void>;
 }
 
+/** A machine with a private address alone, behind a router that leads everything to it that comes to the public one. */
+export interface Home {
+  namespace: string;
+  host: string;
+}
+
 export async function startNetlab(): Promise<Netlab> {
   if (process.getuid?.() !== 0) throw new Error('network namespaces and their link need root');
   const [server, visitor, near, far] = ['s', 'v', 'n', 'f'].map((letter) => `klieg-${letter}-${process.pid}`) as [string, string, string, string];
   const link = await startLink(near, far);
+  const home = `klieg-h-${process.pid}`;
   const close = async () => {
     await link.close();
-    await Promise.allSettled([server, visitor].map((name) => run('ip', ['netns', 'del', name])));
+    await Promise.allSettled([server, visitor, home].map((name) => run('ip', ['netns', 'del', name])));
   };
   try {
     await connect(server, near, SERVER, VISITOR);
@@ -95,6 +108,12 @@ export async function startNetlab(): Promise<Netlab> {
         }
         return { server: SERVER_V6, visitor: VISITOR_V6 };
       },
+      async removeFamily(family, from) {
+        const ends = [[visitor, far], [server, near]] as const;
+        await Promise.all(ends.slice(0, from === 'visitor' ? 1 : 2).map(([namespace, device]) =>
+          run('ip', ['-n', namespace, `-${family}`, 'addr', 'flush', 'dev', device, 'scope', 'global'])));
+      },
+      addHome: () => connectHome(home, server, near),
       async blockUdp(isBlocked) {
         const drop = (hook: string) => `add chain inet wall ${hook} { type filter hook ${hook} priority 0; }; add rule inet wall ${hook} meta l4proto udp drop; `;
         await within(visitor, 'nft', `add table inet wall; delete table inet wall; ${isBlocked ? `add table inet wall; ${drop('output')}${drop('input')}` : ''}`);
@@ -129,6 +148,24 @@ async function connect(namespace: string, device: string, own: string, other: st
   await inside('addr', 'add', own, 'peer', other, 'dev', device);
   await inside('link', 'set', device, 'up');
   await inside('route', 'add', 'default', 'dev', device);
+}
+
+/** One public address for one machine (NAT 1:1), as clouds have it; nothing gets in that was not sent to that. */
+async function connectHome(home: string, router: string, outside: string): Promise<Home> {
+  const inside = `i-${process.pid}`;
+  await run('ip', ['netns', 'add', home]);
+  await run('ip', ['-n', router, 'link', 'add', inside, 'type', 'veth', 'peer', 'name', 'eth0', 'netns', home]);
+  for (const [namespace, device, address] of [[router, inside, HOME_ROUTER], [home, 'eth0', HOME], [home, 'lo', '127.0.0.1']] as const) {
+    if (device !== 'lo') await run('ip', ['-n', namespace, 'addr', 'add', `${address}/24`, 'dev', device]);
+    await run('ip', ['-n', namespace, 'link', 'set', device, 'up']);
+  }
+  await run('ip', ['-n', home, 'route', 'add', 'default', 'via', HOME_ROUTER]);
+  await within(router, 'sysctl', '-qw', 'net.ipv4.ip_forward=1');
+  await within(router, 'nft', `add table ip home; add chain ip home in { type nat hook prerouting priority -100; }; add chain ip home out { type nat hook postrouting priority 100; }; `
+    + `add chain ip home through { type filter hook forward priority 0; policy drop; }; add rule ip home in iifname "${outside}" ip daddr ${SERVER} dnat to ${HOME}; `
+    + `add rule ip home out oifname "${outside}" ip saddr ${HOME} snat to ${SERVER}; add rule ip home through ct status dnat accept; `
+    + `add rule ip home through ct state established,related accept; add rule ip home through iifname "${inside}" accept`);
+  return { namespace: home, host: HOME };
 }
 
 async function startLink(...devices: string[]) {

@@ -150,6 +150,17 @@ export async function protocol(): Promise<string> {
   return String(entries.get(String(pair?.['remoteCandidateId']))?.['protocol'] ?? '');
 }
 
+/** Where the newest peer connection sends to, and which addresses it was told. */
+export async function addresses(): Promise<{ goes: string; told: string[] }> {
+  const report = await window.kliegPeers.at(-1)?.getStats() as unknown as Map<string, Record<string, unknown>> | undefined;
+  const entries = new Map(report ?? []);
+  const transport = [...entries.values()].find((entry) => entry['type'] === 'transport');
+  const pair = entries.get(String(transport?.['selectedCandidatePairId']));
+  const address = (entry: Record<string, unknown> | undefined) => String(entry?.['address'] ?? '').replace(/[[\]]/g, '');
+  const told = [...entries.values()].filter((entry) => entry['type'] === 'remote-candidate').map(address);
+  return { goes: address(entries.get(String(pair?.['remoteCandidateId']))), told: [...new Set(told)].sort() };
+}
+
 /** By which kind of candidate of its own the newest peer connection goes, and how it reaches the relay where it is one. */
 export async function way(): Promise<string> {
   const report = await window.kliegPeers.at(-1)?.getStats() as unknown as Map<string, Record<string, unknown>> | undefined;

@@ -11,6 +11,7 @@ use axum::http::Uri;
 use super::Settings;
 use super::outside::check_outside;
 use crate::config::{Config, OidcProvider, unknown_variables};
+use crate::discovery::Outside;
 use crate::fetch::Fetcher;
 use crate::machine;
 use crate::server::media_settings;
@@ -88,7 +89,7 @@ impl CheckArguments {
             }
         }
         check_tls(config, &mut found).await;
-        check_addresses(config, &mut found);
+        check_addresses(config, &mut found).await;
         if let Some(server) = &self.stun {
             check_outside(config, server, &mut found).await;
         }
@@ -279,13 +280,17 @@ fn host_of(url: &str) -> Option<String> {
 const HTTPS: u16 = 443;
 
 /// Says what clients will be told. Whether the internet reaches it is seen from the internet alone.
-fn check_addresses(config: &Config, found: &mut Findings) {
-    let told = media_settings(config).candidates(config.media);
+async fn check_addresses(config: &Config, found: &mut Findings) {
+    let outside = Outside::look(config).await;
+    let told = media_settings(&outside.settle(config)).candidates(config.media);
     let text: Vec<String> = told.iter().map(ToString::to_string).collect();
     found.good(&format!(
         "clients are told to send media to {}",
         text.join(", ")
     ));
+    for doubt in &outside.doubts {
+        found.doubtful(doubt);
+    }
     if !config.dev && !told.iter().any(|it| is_public(it.ip())) {
         found.doubtful("media_addresses: none of these is public: only this network reaches them");
     }

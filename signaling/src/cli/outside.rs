@@ -1,11 +1,12 @@
 //! How others see this machine, as a STUN server tells it.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 
-use tokio::net::{UdpSocket, lookup_host};
+use tokio::net::lookup_host;
 
 use super::Findings;
 use crate::config::Config;
+use crate::discovery::bind;
 use crate::server::media_settings;
 
 /// Asks a STUN server, by each family that both have, from where it sees what comes from the media port.
@@ -61,24 +62,5 @@ async fn ask(config: &Config, server: SocketAddr, told: &[IpAddr], found: &mut F
             "--stun {server}: on the way port {from} became {}: a router stands between; have it lead the media ports, UDP and TCP, to the same numbers of this machine",
             seen.port()
         ));
-    }
-}
-
-/// Takes the media port, or, where a server that runs has it, any other.
-async fn bind(config: &Config, server: SocketAddr) -> std::io::Result<UdpSocket> {
-    let any: IpAddr = if server.is_ipv6() {
-        Ipv6Addr::UNSPECIFIED.into()
-    } else {
-        Ipv4Addr::UNSPECIFIED.into()
-    };
-    let own = config.media.ip();
-    let ip = if own.is_unspecified() || own.is_ipv6() != server.is_ipv6() {
-        any
-    } else {
-        own
-    };
-    match UdpSocket::bind((ip, config.media.port())).await {
-        Ok(socket) => Ok(socket),
-        Err(_) => UdpSocket::bind((ip, 0)).await,
     }
 }

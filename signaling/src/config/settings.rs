@@ -152,6 +152,12 @@ settings! {
         /// NAT: the public address
         ["--media-address IP"]
         pub media_addresses: Vec<IpAddr> = Vec::new(),
+        /// STUN servers that may be asked under which address others see this machine, where that changes or is not known:
+        /// `stun.example:3478`; three at most, instead of `media_addresses`. What they say is told clients before the addresses of
+        /// the interfaces. Empty: nobody is asked
+        pub stun_discovery: Vec<String> = Vec::new(),
+        /// after how long they are asked again, so that newcomers are told an address that has changed; 1 to 86400
+        pub stun_discovery_s: u64 = 300,
         /// threads that forward media, 64 at most; 0: one per core
         ["--media-shards COUNT"]
         pub media_shards: usize = 0,

@@ -60,7 +60,25 @@ impl Config {
                 "0.0.0.0 and :: are no addresses to send to",
             ));
         }
+        self.validate_discovery()?;
         self.validate_counts()
+    }
+
+    fn validate_discovery(&self) -> Result<(), ConfigError> {
+        let servers = &self.stun_discovery;
+        let refuse = |reason: String| Err(invalid("stun_discovery", reason));
+        if !servers.is_empty() && !self.media_addresses.is_empty() {
+            return refuse("`media_addresses` is set, too: one of them is enough".to_owned());
+        }
+        if servers.len() > MAX_STUN_SERVERS {
+            return refuse(format!("has more than {MAX_STUN_SERVERS} servers"));
+        }
+        match servers.iter().find(|it| !is_host_and_port(it)) {
+            Some(server) => refuse(format!(
+                "{server:?}: expected host:port, as in stun.example:3478"
+            )),
+            None => Ok(()),
+        }
     }
 
     fn validate_kafka(&self) -> Result<(), ConfigError> {
@@ -82,7 +100,7 @@ impl Config {
         }
         for broker in brokers {
             needs_kafka("kafka_brokers")?;
-            if !is_broker(broker) {
+            if !is_host_and_port(broker) {
                 let reason = format!("{broker:?}: expected host:port, as in kafka.example:9092");
                 return Err(invalid("kafka_brokers", reason));
             }
@@ -264,6 +282,7 @@ impl Config {
                 1..=YEAR_S,
             ),
             ("ready_room_ttl_s", self.ready_room_ttl_s, 1..=YEAR_S),
+            ("stun_discovery_s", self.stun_discovery_s, 1..=86_400),
             ("hsts_max_age_s", self.hsts_max_age_s, 0..=2 * YEAR_S),
             (
                 "analytics.viewers_kept_s",
@@ -315,7 +334,7 @@ impl Config {
 }
 
 /// Returns whether it is a host, of which an address of IPv6 stands in brackets, and a port.
-fn is_broker(text: &str) -> bool {
+fn is_host_and_port(text: &str) -> bool {
     let Some((host, port)) = text.rsplit_once(':') else {
         return false;
     };
@@ -397,6 +416,9 @@ fn origin_of(text: &str) -> Result<(), String> {
 const HOUR_MS: u64 = 60 * 60 * 1000;
 
 const YEAR_S: u64 = 366 * 24 * 60 * 60;
+
+/// They are asked one after the other, while the start waits.
+const MAX_STUN_SERVERS: usize = 3;
 
 /// As many as the best-known authority puts into one certificate.
 const MAX_DOMAINS: usize = 100;
@@ -493,7 +515,7 @@ mod tests {
             "[::1]:9092",
             "kafka_1:65535",
         ] {
-            assert!(is_broker(good), "{good}");
+            assert!(is_host_and_port(good), "{good}");
         }
         for bad in [
             "",
@@ -511,7 +533,7 @@ mod tests {
             "a:9092,b:9092",
             "kafka example:9092",
         ] {
-            assert!(!is_broker(bad), "{bad}");
+            assert!(!is_host_and_port(bad), "{bad}");
         }
     }
 

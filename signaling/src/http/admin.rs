@@ -58,7 +58,7 @@ impl NodeView {
             live_rooms: count(&metrics.live_rooms),
             participants: count(&metrics.participants),
             viewers: count(&metrics.viewers),
-            media_addresses: app.media.config.candidates.clone(),
+            media_addresses: app.media.config().candidates.clone(),
             load: app.media.load(),
         }
     }

@@ -209,7 +209,7 @@ async fn who_was_shown_out_before_the_forwarding_unit_heard_of_them_is_there_no_
     scene.publish(PUBLISHER, SIMULCAST);
     let late = PeerId(103);
     let (session, negotiated) =
-        Session::publish(&scene.media.config, late, RoomKey(1), SIMULCAST).unwrap();
+        Session::publish(&scene.media.config(), late, RoomKey(1), SIMULCAST).unwrap();
     let known_as = SessionRef::new(late);
     let layers = VideoLayers::of(&session);
     let opened = scene.room.open_publisher(ANN, known_as.clone(), layers);
@@ -492,7 +492,7 @@ impl Scene {
     }
 
     fn publish(&mut self, peer: PeerId, offer: &str) {
-        let config = &self.media.config;
+        let config = &self.media.config();
         let (session, _) = Session::publish(config, peer, RoomKey(1), offer).unwrap();
         let layers = VideoLayers::of(&session);
         let session = SessionRef::new(peer);

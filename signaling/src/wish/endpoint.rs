@@ -284,7 +284,7 @@ async fn open(
         Protocol::Whep => Session::watch,
     };
     let (session, negotiated) =
-        start(&app.media.config, known_as.peer, room.key, offer).map_err(refusal)?;
+        start(&app.media.config(), known_as.peer, room.key, offer).map_err(refusal)?;
     session.check_whole().map_err(refusal)?;
     match protocol {
         Protocol::Whip => {

@@ -54,7 +54,7 @@ fn take_fragment(
     // Changed only once the forwarding unit has taken it, so that the client may try again.
     let mut session = state.session.clone();
     let negotiated = session
-        .handle_fragment(&app.media.config, &text(body)?)
+        .handle_fragment(&app.media.config(), &text(body)?)
         .map_err(refusal)?;
     let Some(negotiated) = negotiated else {
         return Ok(StatusCode::NO_CONTENT.into_response());

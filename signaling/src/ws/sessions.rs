@@ -96,7 +96,8 @@ impl Conversation {
             app.media.remove(known_as.peer);
             return Err(error);
         }
-        let (session, negotiated) = Session::view(&app.media.config, known_as.peer, place.room.key);
+        let (session, negotiated) =
+            Session::view(&app.media.config(), known_as.peer, place.room.key);
         self.carry_out(&known_as, negotiated.commands)?;
         let place = self.place()?;
         place.sessions.viewing = Some(Open::new(session, known_as.clone()));
@@ -114,7 +115,7 @@ impl Conversation {
         let room = place.room.clone();
         let known_as = room.new_session(&app.media, app.media.take_place()?);
         let negotiated =
-            Session::publish(&app.media.config, known_as.peer, room.key, offer).map_err(bad_sdp);
+            Session::publish(&app.media.config(), known_as.peer, room.key, offer).map_err(bad_sdp);
         let opened = match negotiated {
             Ok((session, negotiated)) => room
                 .ask(|reply| RoomMessage::OpenPublisher {
@@ -153,7 +154,7 @@ impl Conversation {
         let open = self.place()?.sessions.find(id)?;
         let negotiated = open
             .session
-            .handle_offer(&app.media.config, offer)
+            .handle_offer(&app.media.config(), offer)
             .map_err(bad_sdp)?;
         let known_as = open.known_as.clone();
         self.carry_out(&known_as, negotiated.commands)?;
@@ -190,7 +191,7 @@ impl Conversation {
         let app = self.app.clone();
         let open = self.place()?.sessions.find(id)?;
         let Negotiated { sdp, commands } =
-            open.session.restart(&app.media.config).map_err(bad_sdp)?;
+            open.session.restart(&app.media.config()).map_err(bad_sdp)?;
         let known_as = open.known_as.clone();
         self.carry_out(&known_as, commands)?;
         Ok(self.describe(re, "rtc.offer", &known_as, &sdp))

@@ -37,6 +37,8 @@ mod reflector;
 
 mod admin;
 
+mod discovery;
+
 mod drain;
 
 mod several;

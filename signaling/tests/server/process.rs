@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
+use crate::discovery::StunServer;
 use crate::harness::{Client, TempDir, call};
 use crate::postgres;
 
@@ -472,37 +473,13 @@ fn a_check_says_what_is_set_and_what_would_keep_the_server_from_starting() {
 #[test]
 fn a_check_says_how_a_stun_server_sees_this_machine_and_what_the_machine_grants() {
     let data = TempDir::new();
-    let server = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
-    let at = server.local_addr().unwrap().to_string();
+    let at = StunServer::start([203, 0, 113, 7]).at.to_string();
     let check = |told: &str, stun: &str| {
         check(&data, &|command| {
             command.args(["--http", "127.0.0.1:0", "--media", "127.0.0.1:0"]);
             command.args(["--media-address", told, "--stun", stun]);
         })
     };
-    std::thread::spawn(move || {
-        let mut buffer = [0; 1500];
-        while let Ok((length, from)) = server.recv_from(&mut buffer) {
-            assert_eq!(buffer[..4], [0, 1, 0, 0], "a Binding");
-            // It sees 203.0.113.7, and a port that is none of this machine's.
-            let mapped = [
-                0,
-                0x20,
-                0,
-                8,
-                0,
-                1,
-                0x21,
-                0x12,
-                203 ^ 0x21,
-                0x12,
-                113 ^ 0xa4,
-                7 ^ 0x42,
-            ];
-            let answer = [&[1, 1, 0, 12][..], &buffer[4..length], &mapped].concat();
-            server.send_to(&answer, from).unwrap();
-        }
-    });
     let (code, text) = check("203.0.113.7", &at);
     assert_eq!(code, Some(0), "{text}");
     for said in [
