@@ -90,8 +90,8 @@ pub use cli::{
     UserArguments,
 };
 pub use config::{
-    Config, ConfigError, Limits, LogFormat, MediaGso, MediaTcp, OidcProvider, Relay, RelayPeers,
-    SigningAlgorithm, Webhooks,
+    Config, ConfigError, Ice, IceRegion, Limits, LogFormat, MediaGso, MediaTcp, OidcProvider,
+    Relay, RelayPeers, SigningAlgorithm, Webhooks,
 };
 pub use data::DataError;
 pub use log::Log;

@@ -1,5 +1,6 @@
 //! What an operator says about STUN and TURN, and the limits of it.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::ops::RangeInclusive;
 
@@ -18,8 +19,22 @@ pub struct Config {
     pub turn_urls: Vec<String>,
     /// What coturn calls `static-auth-secret`.
     pub turn_secret: Secret,
+    /// Servers of some countries; clients there are told these instead of the two lists above.
+    pub regions: Vec<RegionServers>,
     /// How long credentials hold, in seconds. An allocation outlives them only until its next refresh.
     pub turn_credential_ttl_s: u64,
+}
+
+/// The servers of some countries.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RegionServers {
+    /// Two letters each (ISO 3166-1).
+    pub countries: Vec<String>,
+    /// As [`Config::stun_urls`].
+    pub stun_urls: Vec<String>,
+    /// As [`Config::turn_urls`]; they know the same secret.
+    pub turn_urls: Vec<String>,
 }
 
 impl Default for Config {
@@ -28,6 +43,7 @@ impl Default for Config {
             stun_urls: Vec::new(),
             turn_urls: Vec::new(),
             turn_secret: Secret::default(),
+            regions: Vec::new(),
             turn_credential_ttl_s: 12 * 60 * 60,
         }
     }
@@ -41,13 +57,45 @@ impl Config {
         if !TTL_RANGE_S.contains(&self.turn_credential_ttl_s) {
             return Err(ConfigError::Ttl(self.turn_credential_ttl_s));
         }
+        self.validate_regions()?;
         let secret_bytes = self.turn_secret.as_bytes().len();
+        let mut turn = self.regions.iter().map(|region| &region.turn_urls);
+        let has_turn = !self.turn_urls.is_empty() || turn.any(|urls| !urls.is_empty());
         match secret_bytes {
-            0 if self.turn_urls.is_empty() => Ok(()),
+            0 if !has_turn => Ok(()),
             0 => Err(ConfigError::MissingSecret),
             1..MIN_SECRET_BYTES => Err(ConfigError::ShortSecret(secret_bytes)),
             MIN_SECRET_BYTES.. => Ok(()),
         }
+    }
+}
+
+impl Config {
+    fn validate_regions(&self) -> Result<(), ConfigError> {
+        let count = self.regions.len();
+        if count > MAX_REGIONS {
+            return Err(ConfigError::TooManyRegions(count));
+        }
+        let mut known = BTreeSet::new();
+        for region in &self.regions {
+            let (stun, turn) = (&region.stun_urls, &region.turn_urls);
+            validate_list("regions.stun_urls", stun, &[Scheme::Stun, Scheme::Stuns])?;
+            validate_list("regions.turn_urls", turn, &[Scheme::Turn, Scheme::Turns])?;
+            if region.countries.is_empty() || stun.is_empty() && turn.is_empty() {
+                return Err(ConfigError::EmptyRegion);
+            }
+            for country in &region.countries {
+                let is_country =
+                    country.len() == 2 && country.bytes().all(|it| it.is_ascii_uppercase());
+                if !is_country {
+                    return Err(ConfigError::Country(country.clone()));
+                }
+                if !known.insert(country) {
+                    return Err(ConfigError::CountryTwice(country.clone()));
+                }
+            }
+        }
+        Ok(())
     }
 }
 
@@ -102,6 +150,9 @@ impl fmt::Debug for Secret {
 /// Firefox warns from five URLs on; browsers gather candidates through every one of them.
 const MAX_URLS: usize = 8;
 
+/// As many as there are countries, and no more than a person keeps in order.
+pub(crate) const MAX_REGIONS: usize = 64;
+
 /// A password is an HMAC of known text: a short secret can be found by trying.
 pub(crate) const MIN_SECRET_BYTES: usize = 16;
 
@@ -153,6 +204,52 @@ mod tests {
         };
         let error = config.validate().unwrap_err().to_string();
         assert_eq!(error, "stun_urls: 9 entries, at most 8 are allowed");
+    }
+
+    #[test]
+    fn a_country_is_in_one_region_which_names_servers() {
+        let refused = |regions: &[(&[&str], &str)]| {
+            let region = |(countries, url): &(&[&str], &str)| RegionServers {
+                countries: countries.iter().map(|&it| it.to_owned()).collect(),
+                turn_urls: Some(*url)
+                    .filter(|it| !it.is_empty())
+                    .map(str::to_owned)
+                    .into_iter()
+                    .collect(),
+                ..RegionServers::default()
+            };
+            let config = Config {
+                turn_secret: Secret::new("sixteen bytes..."),
+                regions: regions.iter().map(region).collect(),
+                ..Config::default()
+            };
+            config.validate().map_err(|error| error.to_string())
+        };
+        let (hanoi, paris): (&[&str], &[&str]) = (&["VN", "TH"], &["FR"]);
+        let url = "turn:t.example";
+        assert_eq!(refused(&[(hanoi, url), (paris, url)]), Ok(()));
+        let cases: [(&[(&[&str], &str)], &str); 7] = [
+            (&[(hanoi, url), (&["TH"], url)], "TH stands in two"),
+            (&[(&["vn"], url)], "\"vn\" is no country"),
+            (&[(&["VNM"], url)], "\"VNM\" is no country"),
+            (&[(&[], url)], "names no country"),
+            (&[(hanoi, "")], "no server"),
+            (&[(hanoi, "stun:s.example")], "regions.turn_urls: "),
+            (&[(hanoi, url); 65], "65 entries"),
+        ];
+        for (regions, said) in cases {
+            let text = refused(regions).unwrap_err();
+            assert!(text.contains(said), "{text}");
+        }
+        let config = Config {
+            regions: vec![RegionServers {
+                countries: vec!["VN".into()],
+                turn_urls: vec![url.into()],
+                ..RegionServers::default()
+            }],
+            ..Config::default()
+        };
+        assert_eq!(config.validate(), Err(ConfigError::MissingSecret));
     }
 
     #[test]

@@ -17,7 +17,7 @@ pub mod relay;
 
 mod discover;
 
-pub use config::{Config, Secret};
+pub use config::{Config, RegionServers, Secret};
 pub use credential::Credential;
 pub use discover::{DiscoverError, seen_address};
 pub(crate) use relay::REALM;
@@ -47,6 +47,18 @@ pub enum ConfigError {
         /// How many there may be.
         max: usize,
     },
+    /// More regions than anybody keeps in order.
+    #[error("regions: {0} entries, at most {max} are allowed", max = config::MAX_REGIONS)]
+    TooManyRegions(usize),
+    /// A region for nobody, or without servers.
+    #[error("regions: one of them names no country, or no server")]
+    EmptyRegion,
+    /// What no country has as its letters.
+    #[error("regions: {0:?} is no country: two capital letters are expected, as in VN")]
+    Country(String),
+    /// A country whose clients would be told either.
+    #[error("regions: {0} stands in two of them")]
+    CountryTwice(String),
     /// TURN servers without the secret that their credentials are made from.
     #[error("turn_urls is set, but turn_secret is empty: no credentials can be made")]
     MissingSecret,

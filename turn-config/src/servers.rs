@@ -64,24 +64,32 @@ impl IceServers {
         if has_none { random } else { &self.secret }.clone()
     }
 
-    /// Returns the list for one client, with TURN credentials that hold from `now` for the configured time.
-    pub fn for_identity(&self, identity: &str, now: SystemTime) -> Vec<IceServer> {
+    /// Returns the list for one client, with TURN credentials that hold from `now` for the configured time. In a country (ISO
+    /// 3166-1) that has servers of its own a client is told those instead of the others, and Klieg's relay.
+    pub fn for_client(&self, identity: &str, country: &str, now: SystemTime) -> Vec<IceServer> {
+        let config = &self.config;
+        let mut regions = config.regions.iter();
+        let region = regions.find(|region| region.countries.iter().any(|it| it == country));
+        let (stun_urls, turn_urls) = region
+            .map_or((&config.stun_urls, &config.turn_urls), |region| {
+                (&region.stun_urls, &region.turn_urls)
+            });
         let mut list = Vec::with_capacity(2);
-        if !self.config.stun_urls.is_empty() {
-            let urls = self.config.stun_urls.clone();
+        if !stun_urls.is_empty() {
+            let urls = stun_urls.clone();
             list.push(IceServer {
                 urls,
                 username: None,
                 credential: None,
             });
         }
-        let turn = self.config.turn_urls.iter().chain(&self.relay);
+        let turn = turn_urls.iter().chain(&self.relay);
         let urls: Vec<String> = turn.cloned().collect();
         if !urls.is_empty() {
             let Credential { username, password } = Credential::new(
                 &self.secret,
                 identity,
-                expiry_s(now, self.config.turn_credential_ttl_s),
+                expiry_s(now, config.turn_credential_ttl_s),
             );
             list.push(IceServer {
                 urls,
@@ -107,17 +115,18 @@ fn expiry_s(now: SystemTime, ttl_s: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::RegionServers;
 
     #[test]
     fn nothing_configured_is_an_empty_list() {
         let servers = IceServers::new(Config::default()).unwrap();
-        assert_eq!(servers.for_identity("ann", UNIX_EPOCH), Vec::new());
+        assert_eq!(servers.for_client("ann", "ZZ", UNIX_EPOCH), Vec::new());
     }
 
     #[test]
     fn the_list_is_what_a_browser_takes() {
         let servers = IceServers::new(config()).unwrap();
-        let list = servers.for_identity("ann", UNIX_EPOCH + Duration::from_millis(1_000_900));
+        let list = servers.for_client("ann", "ZZ", UNIX_EPOCH + Duration::from_millis(1_000_900));
         assert_eq!(
             serde_json::to_value(&list).unwrap(),
             serde_json::json!([
@@ -138,7 +147,7 @@ mod tests {
         let list = |config: Config| {
             let mut servers = IceServers::new(config).unwrap();
             servers.add_relay(urls.clone(), &random);
-            servers.for_identity("ann", UNIX_EPOCH).pop().unwrap()
+            servers.for_client("ann", "ZZ", UNIX_EPOCH).pop().unwrap()
         };
         let both = list(config());
         assert_eq!(both.urls.len(), 3);
@@ -149,6 +158,36 @@ mod tests {
         assert_eq!(alone.urls, urls);
         let own = Credential::new(&random, "ann", 43_200);
         assert_eq!(alone.credential, Some(own.password));
+    }
+
+    #[test]
+    fn clients_of_a_country_are_told_its_servers_and_the_relay_and_the_others_all_else() {
+        let vietnam = RegionServers {
+            countries: vec!["VN".into(), "TH".into()],
+            stun_urls: Vec::new(),
+            turn_urls: vec!["turn:hanoi.example".into()],
+        };
+        let config = Config {
+            regions: vec![vietnam],
+            ..config()
+        };
+        let mut servers = IceServers::new(config).unwrap();
+        let relay = vec!["turn:r.example".to_owned()];
+        servers.add_relay(relay, &Secret::new("a secret of this start"));
+        let told = |country: &str| {
+            let list = servers.for_client("ann", country, UNIX_EPOCH).into_iter();
+            let urls: Vec<String> = list.flat_map(|it| it.urls).collect();
+            urls.join(" ")
+        };
+        for country in ["VN", "TH"] {
+            assert_eq!(told(country), "turn:hanoi.example turn:r.example");
+        }
+        for country in ["FR", "ZZ"] {
+            assert_eq!(
+                told(country),
+                "stun:s.example turn:t.example:3478?transport=udp turns:t.example:443 turn:r.example"
+            );
+        }
     }
 
     #[test]
@@ -163,7 +202,7 @@ mod tests {
     #[test]
     fn a_clock_before_1970_does_no_harm() {
         let servers = IceServers::new(config()).unwrap();
-        let list = servers.for_identity("ann", UNIX_EPOCH - Duration::from_secs(1));
+        let list = servers.for_client("ann", "ZZ", UNIX_EPOCH - Duration::from_secs(1));
         assert_eq!(list[1].username.as_deref(), Some("0:ann"));
     }
 
@@ -176,6 +215,7 @@ mod tests {
             ],
             turn_secret: Secret::new("a secret of some length"),
             turn_credential_ttl_s: 600,
+            ..Config::default()
         }
     }
 }

@@ -1,7 +1,10 @@
 //! Keeps the tables of docs/configuration.md as the code has them.
 
-use super::settings::{Analytics, Config, Ice, Limits, OidcProvider, Relay, Setting, Webhooks};
+use super::settings::{
+    Analytics, Config, Ice, IceRegion, Limits, OidcProvider, Relay, Setting, Webhooks,
+};
 use super::{names, report};
+use serde::Serialize;
 
 /// Writes one table; what is in a table of the file has its name before it.
 fn table(before: &str, settings: &[Setting], built_in: &serde_json::Value) -> String {
@@ -39,10 +42,11 @@ fn tables() -> String {
     .concat()
 }
 
-fn providers() -> String {
+/// Writes the table of what stands in a list of tables.
+fn entries<T: Default + Serialize>(settings: &[Setting]) -> String {
     let head = "| setting | built in | meaning |\n| --- | --- | --- |\n";
-    let built_in = serde_json::to_value(OidcProvider::default()).unwrap();
-    let rows = OidcProvider::SETTINGS.iter().map(|setting| {
+    let built_in = serde_json::to_value(T::default()).unwrap();
+    let rows = settings.iter().map(|setting| {
         let (name, meaning) = (setting.name, setting.meaning.trim());
         format!("| `{name}` | {} | {meaning} |\n", shown(&built_in[name]))
     });
@@ -72,7 +76,16 @@ fn the_page_on_configuration_is_as_the_code_has_it() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/configuration.md");
     let page = std::fs::read_to_string(path).unwrap();
     let expected = replaced(&page, "settings", &tables());
-    let expected = replaced(&expected, "providers", &providers());
+    let expected = replaced(
+        &expected,
+        "providers",
+        &entries::<OidcProvider>(OidcProvider::SETTINGS),
+    );
+    let expected = replaced(
+        &expected,
+        "regions",
+        &entries::<IceRegion>(IceRegion::SETTINGS),
+    );
     if std::env::var_os("KLIEG_WRITE_DOCS").is_some() {
         std::fs::write(path, &expected).unwrap();
     } else {

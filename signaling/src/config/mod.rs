@@ -39,8 +39,8 @@ pub use media_tcp::MediaTcp;
 pub(crate) use names::unknown_variables;
 pub(crate) use network::Network;
 pub use settings::{
-    Config, Limits, LogFormat, MediaGso, OidcProvider, Relay, RelayPeers, SigningAlgorithm,
-    Webhooks,
+    Config, Ice, IceRegion, Limits, LogFormat, MediaGso, OidcProvider, Relay, RelayPeers,
+    SigningAlgorithm, Webhooks,
 };
 
 /// Why the settings cannot be used; one line.

@@ -1,6 +1,8 @@
 //! The names of settings: all of them, in the environment, and the nearest to one that there is not.
 
-use super::settings::{Analytics, Config, Ice, Limits, OidcProvider, Relay, Setting, Webhooks};
+use super::settings::{
+    Analytics, Config, Ice, IceRegion, Limits, OidcProvider, Relay, Setting, Webhooks,
+};
 
 /// Every setting by its name in `--set`, tables by those that are in them.
 pub(super) fn all() -> impl Iterator<Item = (String, &'static Setting)> {
@@ -60,9 +62,11 @@ pub(super) fn nearest(unknown: &str) -> Option<String> {
     let unknown = parts.join(".");
     let own = parts.last().copied().unwrap_or_default();
     let providers = OidcProvider::SETTINGS.iter();
+    let regions = IceRegion::SETTINGS.iter();
     let names = all()
         .map(|(name, _)| name)
         .chain(providers.map(|setting| format!("oidc.{}", setting.name)))
+        .chain(regions.map(|setting| format!("ice.regions.{}", setting.name)))
         .chain(TABLES.map(str::to_owned));
     let distance = |name: &str| {
         let last = name.rsplit('.').next().unwrap_or_default();

@@ -297,6 +297,20 @@ settings! {
         pub turn_secret_file: Option<PathBuf> = None,
         /// how long TURN credentials hold, 60 to 604800
         pub turn_credential_ttl_s: u64 = 12 * 60 * 60,
+        /// STUN and TURN servers for clients in some countries, see [below](#servers-by-country)
+        pub regions: Vec<IceRegion> = Vec::new(),
+    }
+}
+
+settings! {
+    /// STUN and TURN servers for clients in some countries.
+    pub struct IceRegion {
+        /// which, two letters each (ISO 3166-1): `VN`. A country stands in one region alone
+        pub countries: Vec<String> = Vec::new(),
+        /// STUN servers for clients there, instead of `ice.stun_urls`
+        pub stun_urls: Vec<String> = Vec::new(),
+        /// TURN servers for clients there, instead of `ice.turn_urls`; they know the same `ice.turn_secret`
+        pub turn_urls: Vec<String> = Vec::new(),
     }
 }
 
@@ -449,7 +463,18 @@ impl Ice {
             stun_urls: self.stun_urls.clone(),
             turn_urls: self.turn_urls.clone(),
             turn_secret: klieg_turn::Secret::new(secret),
+            regions: self.regions.iter().map(IceRegion::servers).collect(),
             turn_credential_ttl_s: self.turn_credential_ttl_s,
+        }
+    }
+}
+
+impl IceRegion {
+    fn servers(&self) -> klieg_turn::RegionServers {
+        klieg_turn::RegionServers {
+            countries: self.countries.clone(),
+            stun_urls: self.stun_urls.clone(),
+            turn_urls: self.turn_urls.clone(),
         }
     }
 }

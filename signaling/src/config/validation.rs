@@ -61,6 +61,12 @@ impl Config {
             ));
         }
         self.validate_discovery()?;
+        let analytics = &self.analytics;
+        let knows_countries = analytics.geoip_file.is_some() || analytics.region_header.is_some();
+        if !self.ice.regions.is_empty() && !knows_countries {
+            let reason = "nothing says in which country clients are: set `analytics.geoip_file` or `analytics.region_header`";
+            return Err(invalid("ice.regions", reason));
+        }
         self.validate_counts()
     }
 

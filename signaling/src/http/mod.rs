@@ -53,12 +53,14 @@ use axum::extract::{FromRequestParts, Path};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
 
+use crate::analytics::Region;
 use crate::app::App;
 use crate::auth::Identity;
 use crate::error::{ApiError, Code};
 use crate::limit::Who;
 pub(crate) use body::Body;
-use remote::{ClientNetwork, RemoteNetwork};
+use remote::ClientNetwork;
+use visitor::Visitor;
 
 /// Who asks, by the token of the `Authorization` header; `None` without one.
 pub(crate) struct Bearer(pub(crate) Option<Identity>);
@@ -97,6 +99,8 @@ pub(crate) struct Caller {
     from: IpAddr,
     /// The same; `None` where no more is known than a proxy of this server's.
     pub(crate) client: Option<IpAddr>,
+    /// The country they are in.
+    pub(crate) region: Region,
 }
 
 impl Caller {
@@ -113,13 +117,13 @@ impl FromRequestParts<Arc<App>> for Caller {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, ApiError> {
-        let RemoteNetwork(from) = RemoteNetwork::from_request_parts(parts, app).await?;
-        let ClientNetwork(client) = ClientNetwork::from_request_parts(parts, app).await?;
+        let visitor = Visitor::from_request_parts(parts, app).await?;
         let Bearer(identity) = Bearer::from_request_parts(parts, app).await?;
         Ok(Self {
             identity,
-            from,
-            client,
+            from: visitor.network,
+            client: visitor.client,
+            region: visitor.origin.region,
         })
     }
 }

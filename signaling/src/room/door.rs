@@ -72,6 +72,7 @@ impl Room {
             room.summary = Some(&end.summary);
         }
         let now = std::time::SystemTime::now();
+        let country = member.origin.region.as_str();
         let joined = Joined {
             room,
             publisher: self.stage.view(),
@@ -85,7 +86,10 @@ impl Room {
             },
             products: &self.shelf,
             poll: self.podium.poll.as_ref(),
-            ice_servers: self.context.ice.for_identity(&member.identity.id, now),
+            ice_servers: self
+                .context
+                .ice
+                .for_client(&member.identity.id, country, now),
             you: self.you(&member.identity.id, &member.identity.name, &member.seat),
         };
         protocol::message("joined", &joined)

@@ -11,6 +11,7 @@ use axum::response::{IntoResponse, Response};
 use klieg_sfu::{Format, PeerId, RoomKey};
 use tracing::info;
 
+use crate::analytics::Region;
 use crate::app::{Admitted, App};
 use crate::auth::{Action, Grants, Identity, Role, Secret};
 use crate::error::{ApiError, Code};
@@ -160,7 +161,7 @@ async fn create(app: &Arc<App>, offered: Offered) -> Result<Response, ApiError> 
         app.resources.end(resource, Departure::Lost).await;
         return Err(ApiError::new(Code::TokenExpired, "The sign-in has ended."));
     }
-    Ok(created(app, &resource, sdp))
+    Ok(created(app, &resource, origin.region, sdp))
 }
 
 /// Lets those in who may come. How often others may ask is limited, and guests are others, too: their tokens
@@ -326,7 +327,7 @@ fn check_plays(session: &Session, sent: &Format) -> Result<(), ApiError> {
     Err(ApiError::new(Code::CodecMismatch, text))
 }
 
-fn created(app: &App, resource: &Resource, sdp: String) -> Response {
+fn created(app: &App, resource: &Resource, region: Region, sdp: String) -> Response {
     let mut response = (StatusCode::CREATED, sdp).into_response();
     let headers = response.headers_mut();
     headers.remove(header::CONTENT_TYPE);
@@ -338,9 +339,10 @@ fn created(app: &App, resource: &Resource, sdp: String) -> Response {
         header::ETAG,
         &entity_tag(&resource.state().session),
     );
+    let country = region.as_str();
     let servers = app
         .ice
-        .for_identity(&resource.identity.id, SystemTime::now());
+        .for_client(&resource.identity.id, country, SystemTime::now());
     add_ice_servers(headers, &servers);
     if resource.protocol == Protocol::Whep {
         let (rel, events) = (events::RELATION, events::NAMES.join(","));

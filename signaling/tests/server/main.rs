@@ -35,6 +35,8 @@ mod relay;
 
 mod reflector;
 
+mod regions;
+
 mod admin;
 
 mod discovery;

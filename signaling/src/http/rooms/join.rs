@@ -80,13 +80,14 @@ pub(crate) async fn join(
         .join(&identity, admitted.opening(), app.join_ttl())?;
     app.rooms.expect(&record.id, issued.expires_at).await;
     let base = base_url(&app, &headers);
+    let country = caller.region.as_str();
     Ok(Json(JoinAnswer {
         token: issued.token,
         expires_at: issued.expires_at,
         // http → ws, https → wss.
         ws_url: format!("ws{}/ws", base.trim_start_matches("http")),
         whep_url: format!("{base}/whep/{}", record.id),
-        ice_servers: app.ice.for_identity(&identity.id, SystemTime::now()),
+        ice_servers: app.ice.for_client(&identity.id, country, SystemTime::now()),
         role,
         grants,
     }))
