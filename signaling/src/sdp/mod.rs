@@ -222,4 +222,13 @@ mod tests {
             assert_eq!(check_candidate(bad).unwrap_err().code(), "bad_sdp", "{bad}");
         }
     }
+
+    #[test]
+    fn a_description_that_ends_too_early_is_said_to() {
+        let error = Description::parse("v=0\r\n").unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "not a session description: it ends too early"
+        );
+    }
 }

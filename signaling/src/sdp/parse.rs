@@ -403,6 +403,10 @@ fn is_token_byte(byte: u8) -> bool {
 /// Cuts what a peer wrote to a length that fits into an error message.
 fn shorten(text: &str) -> String {
     const MAX_CHARS: usize = 60;
+    // The parser names what it stumbled over: where the text ends too early that is nothing.
+    if text.ends_with(": ") {
+        return "it ends too early".to_owned();
+    }
     if text.chars().nth(MAX_CHARS).is_none() {
         return text.to_owned();
     }

@@ -94,10 +94,13 @@ export function viewerStats(report: Iterable<readonly [string, unknown]>, meter:
   };
 }
 
-/** Reads what a viewer's browser counted, as the server is told it, and adds a freeze that goes on since so long. */
-export function reception(report: Iterable<readonly [string, unknown]>, serverNow?: number, frozenMs?: number): Reception {
+/**
+ * Reads what a viewer's browser counted, as the server is told it, and adds a freeze that goes on since so long. `ageMs` is how old the picture is where
+ * the browser does not tell ({@link PictureAge}).
+ */
+export function reception(report: Iterable<readonly [string, unknown]>, serverNow?: number, frozenMs?: number, ageMs?: number): Reception {
   const video = read(report).find((entry) => entry.type === 'inbound-rtp' && entry['kind'] === 'video');
-  const latencyMs = latency(video?.['estimatedPlayoutTimestamp'], serverNow);
+  const latencyMs = latency(video?.['estimatedPlayoutTimestamp'], serverNow) ?? ageMs;
   return {
     framesDecoded: number(video?.['framesDecoded']),
     stalls: number(video?.['freezeCount']) + (frozenMs === undefined ? 0 : 1),

@@ -385,7 +385,7 @@ export class Viewer extends Emitter<ViewerEvents> {
   async #tell(session: Session, frozenMs?: number): Promise<void> {
     this.#reportAt = performance.now() + REPORT_EVERY_MS;
     const report = await session.pc.getStats() as unknown as Map<string, unknown>;
-    const counted = reception(report, this.#room.clock.now(), frozenMs);
+    const counted = reception(report, this.#room.clock.now(), frozenMs, session.ageMs);
     const { firstFrameMs } = session;
     session.firstFrameMs = undefined;
     this.#room.request('rtc.report', { sessionId: session.id, ...counted, ...firstFrameMs !== undefined && { firstFrameMs } }).catch(() => {}); // Only figures.

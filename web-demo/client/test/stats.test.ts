@@ -58,6 +58,9 @@ test('what is told to the server is whole numbers, and no age where none is know
   expect(reception(report(video))).toEqual({ framesDecoded: 120, stalls: 2, stalledMs: 750 });
   const shown = { ...video, estimatedPlayoutTimestamp: 2_208_988_800_000 + 1_000_000 };
   expect(reception(report(shown), 1_000_250.4)).toEqual({ framesDecoded: 120, stalls: 2, stalledMs: 750, latencyMs: 250 });
+  // What the browser tells counts more than what is made of it.
+  expect(reception(report(shown), 1_000_250.4, undefined, 90.2)).toMatchObject({ latencyMs: 250 });
+  expect(reception(report(video), 1_000_250.4, undefined, 90.2)).toMatchObject({ latencyMs: 90 });
   expect(reception(report())).toEqual({ framesDecoded: 0, stalls: 0, stalledMs: 0 });
   expect(reception(report(video), undefined, 8_000.4)).toEqual({ framesDecoded: 120, stalls: 3, stalledMs: 8_751 });
 });
