@@ -47,6 +47,9 @@ pub enum TcpListen {
     WithUdp,
     /// There; port 0 takes a free one.
     At(SocketAddr),
+    /// There, where somebody else listens and hands the connections over that are for media
+    /// ([`Handle::take_connection`](crate::Handle::take_connection)).
+    HandedOver(SocketAddr),
 }
 
 /// Why the forwarding unit did not start.

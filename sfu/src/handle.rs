@@ -1,6 +1,6 @@
 //! The door: commands in, events out, both bounded.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -11,7 +11,7 @@ use klieg_sfu_core::node::{Node, NodeConfig};
 use klieg_sfu_core::publisher::WallTime;
 use klieg_sfu_core::transport::Identity;
 use klieg_sfu_core::{Command, Event, Fingerprint, RoomKey, ShardIndex, Still, StillWish};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot};
 
 use crate::config::{Config, Offload, StartError};
 use crate::cores;
@@ -20,7 +20,7 @@ use crate::kernel::ReceiveDrops;
 use crate::load::Loads;
 use crate::metrics::Metrics;
 use crate::shard::{INBOX, Input, Shard, Wiring};
-use crate::tcp::{self, Lobby};
+use crate::tcp::{self, Arrival, Lobby, Reception};
 use crate::udp::{self, ShardSocket};
 
 /// Events that wait for signaling. Beyond it they wait in the shards.
@@ -47,8 +47,8 @@ pub struct Handle {
     ended: Arc<tokio::sync::Mutex<Vec<oneshot::Receiver<()>>>>,
     candidates: Arc<[SocketAddr]>,
     tcp_candidates: Arc<[SocketAddr]>,
-    /// Ends the thread where connections wait; `None` without TCP.
-    lobby: Option<Arc<watch::Sender<()>>>,
+    /// The way to the thread where connections wait; `None` without TCP.
+    lobby: Option<Arc<Reception>>,
     fingerprint: Fingerprint,
     loads: Loads,
 }
@@ -148,6 +148,26 @@ impl Handle {
         answers.recv().await
     }
 
+    /// Takes a connection that another listener took, with what was read of it: a frame that begins with a check, as far as
+    /// that shows. Never blocks.
+    ///
+    /// # Errors
+    /// When too many arrive at once, or none is taken by TCP.
+    pub fn take_connection(
+        &self,
+        stream: TcpStream,
+        remote: SocketAddr,
+        received: Vec<u8>,
+    ) -> Result<(), Busy> {
+        let lobby = self.lobby.as_ref().ok_or(Busy)?;
+        let arrival = Arrival {
+            stream,
+            remote,
+            received,
+        };
+        lobby.arrivals.try_send(arrival).map_err(|_| Busy)
+    }
+
     /// Returns the addresses that peers are to send to.
     pub fn candidates(&self) -> &[SocketAddr] {
         &self.candidates
@@ -172,7 +192,7 @@ impl Handle {
     pub async fn stop(&self) {
         if let Some(lobby) = &self.lobby {
             // Fails only where it has ended already.
-            let _ = lobby.send(());
+            let _ = lobby.stop.send(());
         }
         let all = async {
             for shard in &self.shards {

@@ -38,4 +38,5 @@ mod path_metrics;
 pub use config::{Config, MAX_SHARDS, Offload, StartError, TcpListen};
 pub use handle::{Busy, Handle, Sfu};
 pub use klieg_sfu_core::command::*;
+pub use klieg_sfu_core::framed::MAX_FRAME;
 pub use udp::SOCKET_BUFFER_BYTES;

@@ -14,6 +14,7 @@ use crate::http::redirect::{self, Destination};
 use crate::metrics::Metrics;
 use crate::router::router;
 use crate::server::StartError;
+use crate::shared_port::{self, Lodgers};
 use crate::tls::front::Front;
 use crate::tls::handshake::Handshakes;
 
@@ -61,13 +62,18 @@ impl Entrance {
         })
     }
 
+    /// Returns where HTTP will be served.
+    pub(crate) fn http(&self) -> SocketAddr {
+        self.http.at
+    }
+
     /// Returns what takes handshakes of TLS; `None` where it is not spoken.
     pub(crate) fn handshakes(&self) -> Option<Arc<Handshakes>> {
         self.front.as_ref().map(Front::handshakes)
     }
 
-    /// Lets clients in.
-    pub(crate) fn serve(self, app: &Arc<App>) -> Served {
+    /// Lets clients in, and those of others who share the port.
+    pub(crate) fn serve(self, app: &Arc<App>, lodgers: Lodgers) -> Served {
         let handshakes = self.handshakes();
         let Self {
             http,
@@ -101,9 +107,29 @@ impl Entrance {
             http: at,
             redirect,
             front,
-            task: tokio::spawn(listen::serve(listener, site, app.config.max_sockets)),
+            task: serve_port(listener, site, lodgers, app),
         }
     }
+}
+
+/// Serves HTTP, and what else is spoken at its port.
+fn serve_port(
+    listener: TcpListener,
+    site: Site,
+    lodgers: Lodgers,
+    app: &Arc<App>,
+) -> JoinHandle<()> {
+    let limit = app.config.max_sockets;
+    if lodgers.is_empty() {
+        return tokio::spawn(listen::serve(listener, site, limit));
+    }
+    let metrics = app.metrics.shared_port.clone();
+    tokio::spawn(shared_port::serve(
+        listener,
+        site,
+        lodgers,
+        (limit, metrics),
+    ))
 }
 
 impl Served {

@@ -48,6 +48,8 @@ mod discovery;
 
 mod relay;
 
+mod shared_port;
+
 mod admission;
 
 mod auth;
@@ -129,6 +131,15 @@ pub fn webhook_target(url: &str) -> Option<String> {
 #[doc(hidden)]
 pub fn takes_cursor(query: &str) -> bool {
     http::rooms::lists::read_hostile(query)
+}
+
+/// Tells what is spoken on a stream that begins so; `None` while that takes more bytes: the door through which fuzzing reaches what
+/// tells it.
+#[doc(hidden)]
+pub fn spoken_on(first_bytes: &[u8]) -> Option<String> {
+    use shared_port::first_bytes::{Verdict, told_by};
+    let verdict = told_by(first_bytes);
+    (verdict != Verdict::More).then(|| format!("{verdict:?}"))
 }
 
 /// Tells whether a text frame holds a message of `klieg.v1`: the door through which fuzzing reaches its reader.

@@ -76,6 +76,8 @@ pub(crate) struct Metrics {
     pub(crate) media_busy: IntCounter,
     /// What becomes of TLS.
     pub(crate) tls: Tls,
+    /// Who comes to a port that several share.
+    pub(crate) shared_port: SharedPort,
     /// Sessions that are connecting.
     pub(crate) handshakes: IntGauge,
     /// Sessions refused because too many were connecting.
@@ -93,6 +95,27 @@ pub(crate) struct Tls {
     pub(crate) expires: IntGauge,
     /// Certificates asked of an authority, by whether they came: `done`, `failed`.
     pub(crate) orders: IntCounterVec,
+}
+
+/// Who comes to a port that several share; the field docs are the help texts.
+#[derive(Clone, Debug)]
+pub(crate) struct SharedPort {
+    /// Connections to the shared port, by what is spoken on them: `http`, `https`, `ice_tcp`, `turn`, `turns`.
+    connections: IntCounterVec,
+    /// Connections to the shared port that nobody served, by reason.
+    refused: IntCounterVec,
+}
+
+impl SharedPort {
+    /// Counts one of which it is told what is spoken.
+    pub(crate) fn count(&self, protocol: &str) {
+        self.connections.with_label_values(&[protocol]).inc();
+    }
+
+    /// Counts one that nobody serves.
+    pub(crate) fn refuse(&self, reason: &str) {
+        self.refused.with_label_values(&[reason]).inc();
+    }
 }
 
 /// What is asked over HTTP; the field docs are the help texts.
@@ -237,6 +260,7 @@ impl Metrics {
             reactions: make.counter("klieg_reactions_total", "Reactions that were sent")?,
             media_busy: make.media_busy()?,
             tls: make.tls()?,
+            shared_port: make.shared_port()?,
             handshakes: make.gauge("klieg_handshakes", "Sessions that are connecting")?,
             handshakes_refused: make.handshakes_refused()?,
             process: Arc::new(Process::new(&registry)?),
@@ -405,6 +429,21 @@ impl Maker<'_> {
                 "klieg_acme_orders_total",
                 "Certificates asked of an authority, by whether they came",
                 "outcome",
+            )?,
+        })
+    }
+
+    fn shared_port(&self) -> Result<SharedPort, prometheus::Error> {
+        Ok(SharedPort {
+            connections: self.counters_by(
+                "klieg_shared_port_connections_total",
+                "Connections to the shared port, by what is spoken on them",
+                "protocol",
+            )?,
+            refused: self.counters_by(
+                "klieg_shared_port_refused_total",
+                "Connections to the shared port that nobody served, by reason",
+                "reason",
             )?,
         })
     }

@@ -32,7 +32,8 @@ pub(crate) fn start(
     let random = Secret::new(crate::id::random());
     let tls = handshakes.map(|it| it as Arc<dyn TlsAcceptor>);
     let settings = settings(config, listen, media, ice.shared_secret(&random));
-    let relay = Embedded::start(settings, tls, registry)?;
+    let own = config.relay_own();
+    let relay = Embedded::start_sharing(settings, own, tls, registry)?;
     let urls = relay.urls(&hosts(config, listen, media), tls_host(config).as_deref());
     info!(at = %relay.at(), ?urls, "relay started");
     ice.add_relay(urls, &random);

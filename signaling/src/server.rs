@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
-use klieg_sfu::{Handle, Sfu};
+use klieg_sfu::{Handle, Sfu, TcpListen};
 use klieg_turn::IceServers;
 use klieg_turn::relay::{self, Embedded};
 use prometheus::{IntGauge, Registry};
@@ -32,6 +32,7 @@ use crate::media::Media;
 use crate::metrics::Metrics;
 use crate::profile::Profiles;
 use crate::room::{Context, Rooms, Turns, end_revoked, keep_up, watch_expelled};
+use crate::shared_port::Lodgers;
 use crate::store::{self, RoomRecord, RoomStatus, StoreError, Stores, User};
 use crate::thumbnail::LivePictures;
 use crate::time::Timestamp;
@@ -132,7 +133,7 @@ impl Server {
         let metrics = Arc::new(Metrics::new(registry.clone())?);
         let entrance = Entrance::open(&config, &metrics)?;
         let (outside, settled) = look_outside(&config).await;
-        let (sfu, media) = start_media(&settled, &registry, &metrics)?;
+        let (sfu, media) = start_media(&settled, &entrance, &registry, &metrics)?;
         let (ice, relay) = start_relay(&settled, &sfu, &entrance, &registry)?;
         let rooms = context(&config, &stores, (&media, &ice), &metrics, &seed);
         let figures = rooms.figures.clone();
@@ -169,7 +170,7 @@ impl Server {
             next_socket: AtomicU64::new(1),
         });
         let telling = tell_others(&app)?;
-        let serving = serve(&app, entrance);
+        let serving = serve(&app, entrance, lodgers(&app.config, &sfu, relay.as_ref()));
         let candidates = sfu.candidates().to_vec();
         look_at_machine(&app.config);
         keep_address(&app, outside);
@@ -261,7 +262,7 @@ impl Drop for Server {
 }
 
 /// Starts what clients reach, and what cleans up behind them.
-fn serve(app: &Arc<App>, entrance: Entrance) -> Served {
+fn serve(app: &Arc<App>, entrance: Entrance, lodgers: Lodgers) -> Served {
     let phase = app.course.watch();
     let (rooms, upkeep) = (Arc::clone(&app.rooms), app.config.upkeep());
     tokio::spawn(end_revoked(Arc::clone(&rooms), phase.clone()));
@@ -278,7 +279,7 @@ fn serve(app: &Arc<App>, entrance: Entrance) -> Served {
         Arc::clone(&app.metrics),
         phase,
     ));
-    entrance.serve(app)
+    entrance.serve(app, lodgers)
 }
 
 /// Starts what tells others of what happens in rooms.
@@ -376,10 +377,15 @@ fn resources(config: &Config, metrics: &Metrics) -> Resources {
 /// Starts the forwarding unit and what hands its events on.
 fn start_media(
     config: &Config,
+    entrance: &Entrance,
     registry: &Registry,
     metrics: &Metrics,
 ) -> Result<(Handle, Arc<Media>), StartError> {
-    let (sfu, events) = Sfu::start(media_settings(config), registry)?;
+    let mut settings = media_settings(config);
+    if config.shared().media {
+        settings.tcp = TcpListen::HandedOver(entrance.http());
+    }
+    let (sfu, events) = Sfu::start(settings, registry)?;
     let media = Arc::new(Media::new(sfu.clone(), config.max_handshakes, metrics));
     tokio::spawn(Arc::clone(&media).route(events));
     Ok((sfu, media))
@@ -410,6 +416,18 @@ async fn look_outside(config: &Config) -> (Outside, Config) {
 fn keep_address(app: &Arc<App>, outside: Outside) {
     let phase = app.course.watch();
     tokio::spawn(discovery::keep(Arc::clone(app), outside, phase));
+}
+
+/// Returns who shares the port of HTTP.
+fn lodgers(config: &Config, sfu: &Handle, relay: Option<&Embedded>) -> Lodgers {
+    let shared = config.shared();
+    if let Some(protocols) = config.shared_protocols() {
+        info!(at = %config.http, protocols, "one TCP port answers several protocols");
+    }
+    Lodgers {
+        media: shared.media.then(|| sfu.clone()),
+        relay: relay.filter(|_| shared.relay.is_some()).map(Embedded::door),
+    }
 }
 
 /// Says what this machine grants less of than the settings ask for; who develops asks for little.

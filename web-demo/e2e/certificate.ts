@@ -1,4 +1,4 @@
-/** A certificate for 127.0.0.1, of nobody's authority. */
+/** A certificate for an address, of nobody's authority. */
 
 import { execFile } from 'node:child_process';
 import { X509Certificate, createHash } from 'node:crypto';
@@ -15,12 +15,12 @@ export interface Certificate {
   remove(): Promise<void>;
 }
 
-export async function makeCertificate(): Promise<Certificate> {
+export async function makeCertificate(address = '127.0.0.1'): Promise<Certificate> {
   const folder = await mkdtemp(join(tmpdir(), 'klieg-tls-'));
   const [file, key] = [join(folder, 'cert.pem'), join(folder, 'key.pem')] as const;
   await promisify(execFile)('openssl', [
     'req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '7',
-    '-subj', '/CN=live.example', '-addext', 'subjectAltName=IP:127.0.0.1', '-keyout', key, '-out', file,
+    '-subj', '/CN=live.example', '-addext', `subjectAltName=IP:${address}`, '-keyout', key, '-out', file,
   ]);
   const { publicKey } = new X509Certificate(await readFile(file));
   const hash = createHash('sha256').update(publicKey.export({ type: 'spki', format: 'der' })).digest('base64');

@@ -11,6 +11,8 @@ const run = promisify(execFile);
 const LINK = join(import.meta.dirname, '../../loadtest/netlab/link.py');
 const SERVER = '10.77.0.1';
 const VISITOR = '10.77.0.2';
+/** For documentation (RFC 5737), and nobody's network. */
+const SERVER_PUBLIC = '203.0.113.1';
 const SERVER_V6 = 'fd77::1';
 const VISITOR_V6 = 'fd77::2';
 const HOME = '192.168.77.2';
@@ -57,10 +59,14 @@ export interface Netlab {
   removeFamily(family: 4 | 6, from?: 'visitor'): Promise<void>;
   /** Puts a network of its own behind the server's end, which becomes a router that has one public address for one machine there. */
   addHome(): Promise<Home>;
+  /** Gives the server an address of no private network, too: Chromium takes no candidate of port 443 with another. */
+  addPublic(): Promise<string>;
   /** Lets the visitor's network drop all UDP, or pass it again. */
   blockUdp(isBlocked: boolean): Promise<void>;
   /** Lets the visitor's network pass nothing but TCP to these ports. */
   passOnlyTcp(ports: number[]): Promise<void>;
+  /** Lets the visitor's network pass nothing but TCP to this port, and of that only connections that begin with a handshake of TLS. */
+  passOnlyTls(port: number): Promise<void>;
   counts(): Promise<{ down: Counts; up: Counts }>;
   close(): Promise<void>;
 }
@@ -114,14 +120,25 @@ export async function startNetlab(): Promise<Netlab> {
           run('ip', ['-n', namespace, `-${family}`, 'addr', 'flush', 'dev', device, 'scope', 'global'])));
       },
       addHome: () => connectHome(home, server, near),
+      async addPublic() {
+        await run('ip', ['-n', server, 'addr', 'add', `${SERVER_PUBLIC}/32`, 'dev', near]);
+        return SERVER_PUBLIC;
+      },
       async blockUdp(isBlocked) {
         const drop = (hook: string) => `add chain inet wall ${hook} { type filter hook ${hook} priority 0; }; add rule inet wall ${hook} meta l4proto udp drop; `;
         await within(visitor, 'nft', `add table inet wall; delete table inet wall; ${isBlocked ? `add table inet wall; ${drop('output')}${drop('input')}` : ''}`);
       },
-      async passOnlyTcp(ports) {
-        const rules = `oifname "lo" accept; tcp dport { ${ports.join(', ')} } accept; drop`;
-        await within(visitor, 'nft', 'add table inet wall; delete table inet wall; add table inet wall; '
-          + `add chain inet wall output { type filter hook output priority 0; }; ${rules.split('; ').map((rule) => `add rule inet wall output ${rule}; `).join('')}`);
+      passOnlyTcp(ports) {
+        return wall(visitor, [`tcp dport { ${ports.join(', ')} } accept`]);
+      },
+      passOnlyTls(port) {
+        // What is said first has a content type and a version, or it does not leave.
+        return wall(visitor, [
+          'ct mark 1 accept',
+          `tcp dport ${port} @ih,0,16 0x1603 ct mark set 1 accept`,
+          `tcp dport ${port} tcp flags & psh == psh counter drop`,
+          `tcp dport ${port} accept`,
+        ]);
       },
       async counts() {
         const counts = await link.ask({});
@@ -133,6 +150,13 @@ export async function startNetlab(): Promise<Netlab> {
     await close();
     throw error;
   }
+}
+
+/** Lets a network pass what these rules accept, and nothing else. */
+async function wall(namespace: string, rules: string[]): Promise<void> {
+  const all = ['oifname "lo" accept', ...rules, 'drop'].map((rule) => `add rule inet wall output ${rule}; `).join('');
+  await within(namespace, 'nft', 'add table inet wall; delete table inet wall; add table inet wall; '
+    + `add chain inet wall output { type filter hook output priority 0; }; ${all}`);
 }
 
 function within(namespace: string, command: string, ...args: string[]): Promise<unknown> {

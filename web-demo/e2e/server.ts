@@ -36,6 +36,8 @@ export interface Place {
   host: string;
   /** Where media comes, if not to that address alone. */
   media?: string;
+  /** The one port of everything, if not any that are free. */
+  port?: number;
 }
 
 /** Where the program listens. */
@@ -62,17 +64,17 @@ export function startServerForAccounts(settings: Record<string, string> = {}): P
 }
 
 /** Starts a server as operators do, in a network namespace. */
-export function startServerAt({ namespace, host, media = host }: Place, settings: Record<string, string>): Promise<Server> {
-  return startWith(['ip', 'netns', 'exec', namespace, binary], settings, { http: host, media });
+export function startServerAt({ namespace, host, media = host, port = 0 }: Place, settings: Record<string, string>): Promise<Server> {
+  return startWith(['ip', 'netns', 'exec', namespace, binary], settings, { http: host, media, port });
 }
 
-async function startWith(command: string[], settings: Record<string, string>, hosts = { http: '127.0.0.1', media: '0.0.0.0' }): Promise<Server> {
+async function startWith(command: string[], settings: Record<string, string>, hosts = { http: '127.0.0.1', media: '0.0.0.0', port: 0 }): Promise<Server> {
   if (!existsSync(binary)) throw new Error(`no server at ${binary}: build it first, or name it in KLIEG_BIN`);
   const data = await mkdtemp(join(tmpdir(), 'klieg-e2e-'));
   const lines: string[] = [];
   // Media on every interface, as by default: an ordinary Firefox reaches none on loopback.
   const starting = (http: string, media: string) => start([...command, '--http', http, '--media', media, '--data', data], settings, lines);
-  let run = await starting(`${hosts.http}:0`, `${hosts.media}:0`);
+  let run = await starting(`${hosts.http}:${hosts.port}`, `${hosts.media}:${hosts.port}`);
   return {
     url: `${run.scheme}://${run.http}`,
     log: () => lines.join('\n'),

@@ -17,13 +17,15 @@ const UNSENT_BYTES: u32 = 32 << 10;
 /// What the kernel keeps of what came, in bytes: 20 Mb/s from a publisher at 100 ms.
 const RECEIVE_BUFFER_BYTES: usize = 256 << 10;
 
-/// Binds the listener that the configuration asks for; `udp` is where datagrams come.
+/// Binds the listener that the configuration asks for, and returns it with its address; `udp` is where datagrams come. There
+/// is an address without one where another listens there.
 pub(crate) fn bind(
     config: &Config,
     udp: SocketAddr,
-) -> Result<Option<(TcpListener, SocketAddr)>, StartError> {
+) -> Result<Option<(Option<TcpListener>, SocketAddr)>, StartError> {
     let (listen, may_move) = match config.tcp {
         TcpListen::Off => return Ok(None),
+        TcpListen::HandedOver(at) => return Ok(Some((None, at))),
         // Any free port was asked for, and what UDP was given may be taken.
         TcpListen::WithUdp => (udp, config.listen.port() == 0),
         TcpListen::At(listen) => (listen, false),
@@ -35,7 +37,7 @@ pub(crate) fn bind(
     };
     let at = |listener: TcpListener| {
         let at = listener.local_addr()?;
-        Ok((listener, at))
+        Ok((Some(listener), at))
     };
     let bound = bound.and_then(at);
     bound
@@ -58,6 +60,13 @@ fn open(listen: SocketAddr) -> io::Result<TcpListener> {
     socket.bind(&listen.into())?;
     socket.listen(BACKLOG)?;
     Ok(socket.into())
+}
+
+/// Has a connection that another listener took receive as one of ours does.
+pub(super) fn adopt(stream: &TcpStream) {
+    if let Err(error) = SockRef::from(stream).set_recv_buffer_size(RECEIVE_BUFFER_BYTES) {
+        tracing::debug!(%error, "a connection keeps the buffer that it has");
+    }
 }
 
 /// Prepares the socket of a connection.
@@ -91,7 +100,8 @@ pub(super) mod tests {
             let at = udp.local_addr().unwrap();
             (at, bind(&config, at).unwrap().unwrap())
         });
-        let is_the_same = |(udp, bound): &(SocketAddr, (TcpListener, SocketAddr))| *udp == bound.1;
+        let is_the_same =
+            |(udp, bound): &(SocketAddr, (Option<TcpListener>, SocketAddr))| *udp == bound.1;
         let (udp, with_udp) = ports.find(is_the_same).unwrap();
         let again = bind(&config, with_udp.1).unwrap().unwrap();
         assert_ne!(again.1, udp, "taken, and any port will do");
@@ -102,6 +112,10 @@ pub(super) mod tests {
         ));
         config.tcp = TcpListen::At(SocketAddr::from(([127, 0, 0, 1], 0)));
         assert!(bind(&config, udp).unwrap().is_some());
+        config.tcp = TcpListen::HandedOver(udp);
+        let (listener, at) = bind(&config, udp).unwrap().unwrap();
+        assert!(listener.is_none(), "another listens");
+        assert_eq!(at, udp);
         config.tcp = TcpListen::Off;
         assert!(bind(&config, udp).unwrap().is_none());
     }

@@ -18,6 +18,7 @@ use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::task::AbortHandle;
 
+use super::listen;
 use super::metrics::{Refused, TcpMetrics};
 use crate::shard::Input;
 
@@ -32,8 +33,27 @@ const MAX_OF_ADDRESS: usize = 64;
 /// Connections that one shard was given and has not looked at: what is more finds it busy, so that they never take the
 /// room of commands and media between shards.
 const MAX_HANDED: usize = 64;
+/// Connections that were handed over and are not in the lobby yet; one more is refused.
+const MAX_ARRIVING: usize = 64;
 /// Until it is tried again to accept, when the process has no more descriptors, say.
 const PAUSE: Duration = Duration::from_millis(100);
+
+/// A connection that another listener took.
+#[derive(Debug)]
+pub(crate) struct Arrival {
+    pub(crate) stream: std::net::TcpStream,
+    pub(crate) remote: SocketAddr,
+    /// What has been read of it.
+    pub(crate) received: Vec<u8>,
+}
+
+/// The way to a lobby that runs; it ends with the last of them.
+#[derive(Debug)]
+pub(crate) struct Reception {
+    pub(crate) arrivals: mpsc::Sender<Arrival>,
+    /// Ends the lobby when it sends.
+    pub(crate) stop: watch::Sender<()>,
+}
 
 /// A connection whose first frame has come.
 #[derive(Debug)]
@@ -88,43 +108,52 @@ impl Lobby {
         }
     }
 
-    /// Starts the thread; it ends when the sender that is returned is dropped, or sends.
+    /// Starts the thread; it takes the connections that are handed over, and those of a listener where it has one.
     ///
     /// # Errors
     /// A thread cannot be had.
-    pub(crate) fn start(self, listener: std::net::TcpListener) -> io::Result<watch::Sender<()>> {
+    pub(crate) fn start(self, listener: Option<std::net::TcpListener>) -> io::Result<Reception> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
         let listener = {
             let _within = runtime.enter();
-            TcpListener::from_std(listener)?
+            listener.map(TcpListener::from_std).transpose()?
         };
         let (stop, stopped) = watch::channel(());
+        let (arrivals, arriving) = mpsc::channel(MAX_ARRIVING);
         let thread = std::thread::Builder::new().name("klieg-lobby".to_owned());
         thread.spawn(move || {
-            let run = || runtime.block_on(Arc::new(self).welcome(listener, stopped));
+            let run = || runtime.block_on(Arc::new(self).welcome((listener, arriving), stopped));
             if catch_unwind(AssertUnwindSafe(run)).is_err() {
                 // As for a shard: nobody would be let in by TCP, and nobody be told.
                 tracing::error!("the thread of new connections panicked; the process ends");
                 std::process::abort();
             }
         })?;
-        Ok(stop)
+        Ok(Reception { arrivals, stop })
     }
 
-    async fn welcome(self: Arc<Self>, listener: TcpListener, mut stopped: watch::Receiver<()>) {
+    async fn welcome(
+        self: Arc<Self>,
+        (listener, mut arriving): (Option<TcpListener>, mpsc::Receiver<Arrival>),
+        mut stopped: watch::Receiver<()>,
+    ) {
         let mut waiting = Waiting::default();
         let mut fails = false;
         loop {
             let accepted = tokio::select! {
-                accepted = listener.accept() => accepted,
+                accepted = accept(listener.as_ref()) => accepted,
+                Some(arrival) = arriving.recv() => {
+                    self.adopt(&mut waiting, arrival);
+                    continue;
+                }
                 _ = stopped.changed() => return,
             };
             match accepted {
                 Ok((stream, remote)) => {
                     fails = false;
-                    self.admit(&mut waiting, stream, remote);
+                    self.admit(&mut waiting, stream, (remote, Vec::new()));
                 }
                 Err(error) => {
                     self.metrics.fail();
@@ -137,8 +166,27 @@ impl Lobby {
         }
     }
 
-    /// Lets a connection wait.
-    fn admit(self: &Arc<Self>, waiting: &mut Waiting, stream: TcpStream, remote: SocketAddr) {
+    /// Takes over a connection of another listener.
+    fn adopt(self: &Arc<Self>, waiting: &mut Waiting, arrival: Arrival) {
+        let Arrival {
+            stream,
+            remote,
+            received,
+        } = arrival;
+        listen::adopt(&stream);
+        match TcpStream::from_std(stream) {
+            Ok(stream) => self.admit(waiting, stream, (remote, received)),
+            Err(_) => self.metrics.refuse(Refused::Failed),
+        }
+    }
+
+    /// Lets a connection wait, of which something may have come.
+    fn admit(
+        self: &Arc<Self>,
+        waiting: &mut Waiting,
+        stream: TcpStream,
+        (remote, received): (SocketAddr, Vec<u8>),
+    ) {
         self.metrics.accept();
         let network = network(remote.ip().to_canonical());
         if let Some(reason) = waiting.make_room(network) {
@@ -146,7 +194,8 @@ impl Lobby {
         }
         let lobby = Arc::clone(self);
         let task = tokio::spawn(async move {
-            let received = tokio::time::timeout(lobby.patience, receive(stream, remote)).await;
+            let received = receive(stream, remote, &received);
+            let received = tokio::time::timeout(lobby.patience, received).await;
             let incoming = received.unwrap_or(Err(Refused::Late));
             if let Err(reason) = incoming.and_then(|incoming| lobby.hand_over(incoming)) {
                 tracing::debug!(%remote, ?reason, "connection refused");
@@ -213,24 +262,34 @@ impl Waiting {
     }
 }
 
-/// Reads until the first frame has come.
-async fn receive(stream: TcpStream, remote: SocketAddr) -> Result<Incoming, Refused> {
+/// Accepts the next one; without a listener there is none.
+async fn accept(listener: Option<&TcpListener>) -> io::Result<(TcpStream, SocketAddr)> {
+    match listener {
+        Some(listener) => listener.accept().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Reads until the first frame has come, of which `begun` has.
+async fn receive(stream: TcpStream, remote: SocketAddr, begun: &[u8]) -> Result<Incoming, Refused> {
     let remote = SocketAddr::new(remote.ip().to_canonical(), remote.port());
     let local = stream.local_addr().map_err(|_| Refused::Gone)?;
     // A frame is complete, or too long, before this is full.
-    let (mut buffer, mut len) = ([0; 2 + MAX_FRAME], 0);
+    let (mut buffer, mut len) = ([0; 2 + MAX_FRAME], begun.len());
+    let first = buffer.get_mut(..len).ok_or(Refused::Oversized)?;
+    first.copy_from_slice(begun);
     let received = loop {
+        let received = buffer.get(..len).unwrap_or_default();
+        if let Some(first) = first_frame(received).map_err(|_| Refused::Oversized)? {
+            local_ufrag(first).ok_or(Refused::NoCheck)?;
+            break received.to_vec();
+        }
         stream.readable().await.map_err(|_| Refused::Gone)?;
         match stream.try_read(buffer.get_mut(len..).unwrap_or_default()) {
             Ok(0) => return Err(Refused::Gone),
             Ok(read) => len += read,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             Err(_) => return Err(Refused::Gone),
-        }
-        let received = buffer.get(..len).unwrap_or_default();
-        if let Some(first) = first_frame(received).map_err(|_| Refused::Oversized)? {
-            local_ufrag(first).ok_or(Refused::NoCheck)?;
-            break received.to_vec();
         }
     };
     let path = Path {
@@ -288,8 +347,50 @@ mod tests {
         listener.set_nonblocking(true).unwrap();
         let at = listener.local_addr().unwrap();
         // Goes on until the test ends.
-        std::mem::forget(lobby.start(listener).unwrap());
+        std::mem::forget(lobby.start(Some(listener)).unwrap());
         (at, metrics, inbox)
+    }
+
+    #[tokio::test]
+    async fn who_is_handed_over_goes_on_where_its_first_bytes_were_read() {
+        let metrics = Arc::new(TcpMetrics::register(&Registry::new()).unwrap());
+        let (shard, mut inbox) = mpsc::channel(1);
+        let lobby = Lobby::new(vec![shard], Arc::clone(&metrics));
+        let reception = lobby.start(None).unwrap();
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let at = listener.local_addr().unwrap();
+        let (word, mut arrived) = (first_word(), Vec::new());
+        // All of it was read by the other, some, or nothing.
+        for read in [word.len(), 10, 0] {
+            let mut stream = std::net::TcpStream::connect(at).unwrap();
+            let (ours, remote) = listener.accept().unwrap();
+            ours.set_nonblocking(true).unwrap();
+            let (received, rest) = word.split_at(read);
+            let arrival = Arrival {
+                stream: ours,
+                remote,
+                received: received.to_vec(),
+            };
+            reception.arrivals.send(arrival).await.unwrap();
+            io::Write::write_all(&mut stream, rest).unwrap();
+            let handed = tokio::time::timeout(DEADLINE, inbox.recv()).await.unwrap();
+            let Some(Input::Connection(incoming)) = handed else {
+                panic!("something else was handed over");
+            };
+            assert_eq!(incoming.received, word);
+            assert_eq!(incoming.path.remote, stream.local_addr().unwrap());
+            arrived.push(stream);
+        }
+        let _client = std::net::TcpStream::connect(at).unwrap();
+        let (stream, remote) = listener.accept().unwrap();
+        stream.set_nonblocking(true).unwrap();
+        let too_much = Arrival {
+            stream,
+            remote,
+            received: vec![0xff; 3],
+        };
+        reception.arrivals.send(too_much).await.unwrap();
+        refused(&metrics, Refused::Oversized, 1).await;
     }
 
     async fn refused(metrics: &TcpMetrics, reason: Refused, count: u64) {

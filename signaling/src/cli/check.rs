@@ -7,6 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 use clap::Args;
 
 use axum::http::Uri;
+use klieg_turn::relay::Own;
 
 use super::Settings;
 use super::outside::check_outside;
@@ -159,7 +160,11 @@ async fn check_database(config: &Config, found: &mut Findings) {
 fn check_ports(config: &Config, found: &mut Findings) {
     let taken = "; a server that runs has it, or choose another";
     match TcpListener::bind(config.http) {
-        Ok(_) => found.good(&format!("http: TCP {} is free", config.http)),
+        Ok(_) => found.good(&format!(
+            "http: TCP {} is free{}",
+            config.http,
+            answers(config)
+        )),
         Err(error) => found.bad(&format!("http: TCP {}: {error}{taken}", config.http)),
     }
     if let Some(address) = config.http_redirect {
@@ -173,19 +178,35 @@ fn check_ports(config: &Config, found: &mut Findings) {
         Err(error) => found.bad(&format!("media: UDP {}: {error}{taken}", config.media)),
     }
     if let Some(address) = config.relay.listen {
-        let bound = UdpSocket::bind(address).and_then(|_| TcpListener::bind(address));
+        let tcp = |_| TcpListener::bind(address).map(|_| "is free, UDP and TCP");
+        let bound = match config.relay_own() {
+            Own::UdpAndTcp => UdpSocket::bind(address).and_then(tcp),
+            Own::Udp => {
+                UdpSocket::bind(address).map(|_| "is free for UDP, and TCP is that of http")
+            }
+            Own::Nothing => Ok("is that of http for TCP; its UDP is media's, and not the relay's"),
+        };
         match bound {
-            Ok(_) => found.good(&format!("relay.listen: {address} is free, UDP and TCP")),
+            Ok(text) => found.good(&format!("relay.listen: {address} {text}")),
             Err(error) => found.bad(&format!("relay.listen: {address}: {error}{taken}")),
         }
     }
     let Some(tcp) = config.media_tcp.beside(config.media) else {
         return found.doubtful("media_tcp is off: who has no UDP needs a TURN server");
     };
+    if config.shared().media {
+        return found.good(&format!("media_tcp: TCP {tcp} is that of http"));
+    }
     match TcpListener::bind(tcp) {
         Ok(_) => found.good(&format!("media_tcp: TCP {tcp} is free")),
         Err(error) => found.bad(&format!("media_tcp: TCP {tcp}: {error}{taken}")),
     }
+}
+
+/// Says what is answered at the port of `http`, where that is more than HTTP.
+fn answers(config: &Config) -> String {
+    let protocols = config.shared_protocols();
+    protocols.map_or_else(String::new, |it| format!(", and answers {it}"))
 }
 
 async fn check_tls(config: &Config, found: &mut Findings) {

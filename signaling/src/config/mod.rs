@@ -5,6 +5,8 @@ mod settings;
 
 mod media_tcp;
 
+mod shared;
+
 mod network;
 
 mod names;

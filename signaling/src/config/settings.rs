@@ -114,7 +114,8 @@ settings! {
         pub database_url: Option<Secret> = None,
         /// the file that holds it
         pub database_url_file: Option<PathBuf> = None,
-        /// where pages, REST and WebSockets are served (TCP)
+        /// where pages, REST and WebSockets are served (TCP). Media by TCP (`media_tcp`) and the relay (`relay.listen`) share the port
+        /// where they have the same address: `0.0.0.0:443`
         ["--http ADDRESS:PORT"]
         pub http: SocketAddr = SocketAddr::from((Ipv4Addr::UNSPECIFIED, HTTP_PORT)),
         /// the certificate that clients are shown, and after it those that lead to an authority they know (PEM). With it HTTPS is
@@ -146,7 +147,8 @@ settings! {
         ["--media ADDRESS:PORT"]
         pub media: SocketAddr = SocketAddr::from((Ipv4Addr::UNSPECIFIED, MEDIA_PORT)),
         /// where media comes and goes by TCP (ICE-TCP), for clients whose network lets no UDP pass: `auto`, on the address and
-        /// the port's number of `media`; `off`; or `ADDRESS:PORT`. A port forwarded by a router has to be the same outside
+        /// the port's number of `media`; `off`; or `ADDRESS:PORT`, which may be that of `http`. A port forwarded by a router has to
+        /// be the same outside
         pub media_tcp: MediaTcp = MediaTcp::Auto,
         /// addresses that clients are told for media. Empty: those from which the machine reaches others. Behind
         /// NAT: the public address
@@ -318,7 +320,8 @@ settings! {
     /// The server's own TURN relay.
     pub struct Relay {
         /// where clients come to the relay, by UDP and by TCP, and where the server has a certificate by TLS on the same port:
-        /// `0.0.0.0:3478`. With it the relay runs, and clients are told of it. Left out: there is none
+        /// `0.0.0.0:3478`. It may be the address of `http`; where `media` has that port, too, UDP there is media's, and nobody comes to
+        /// the relay by it. With it the relay runs, and clients are told of it. Left out: there is none
         pub listen: Option<SocketAddr> = None,
         /// the name or the address by which clients reach it. Left out: `media_addresses`, otherwise the address of `listen`,
         /// otherwise those that clients are told for media; by TLS the first of `acme_domains`, otherwise the host of `public_url`

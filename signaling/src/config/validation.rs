@@ -40,6 +40,7 @@ impl Config {
         self.validate_kafka()?;
         self.validate_tls()?;
         self.validate_relay()?;
+        self.validate_ports()?;
         let token = self.metrics_token.as_ref();
         if token.is_some_and(|token| token.expose().len() < 16) {
             return Err(invalid("metrics_token", "shorter than 16 characters"));

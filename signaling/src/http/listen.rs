@@ -16,6 +16,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
+use tokio_rustls::server::TlsStream;
 use tracing::debug;
 
 use super::pace::{Pace, Paced};
@@ -77,12 +78,18 @@ async fn accept(
     listener: &TcpListener,
     places: &Arc<Semaphore>,
 ) -> (TcpStream, SocketAddr, tokio::sync::OwnedSemaphorePermit) {
+    let Ok(place) = Arc::clone(places).acquire_owned().await else {
+        std::future::pending().await
+    };
+    let (stream, remote) = accepted(listener).await;
+    (stream, remote, place)
+}
+
+/// Accepts the next one.
+pub(crate) async fn accepted(listener: &TcpListener) -> (TcpStream, SocketAddr) {
     loop {
-        let Ok(place) = Arc::clone(places).acquire_owned().await else {
-            std::future::pending().await
-        };
         match listener.accept().await {
-            Ok((stream, remote)) => return (stream, remote, place),
+            Ok(accepted) => return accepted,
             Err(error) => {
                 // Out of descriptors, mostly: closing connections will free some.
                 tracing::warn!(%error, "a connection was not accepted");
@@ -93,25 +100,30 @@ async fn accept(
 }
 
 impl Site {
-    async fn take(mut self, stream: TcpStream, remote: SocketAddr) {
-        // Messages are small and wait for nobody.
-        let _ = stream.set_nodelay(true);
-        give_up_after(&stream, UNREAD_TIMEOUT);
-        // Beneath TLS: what that has taken and could not write is not taken by the client.
-        let stream = Paced::new(stream, PACE);
-        let Some(handshakes) = self.handshakes.take() else {
+    async fn take(self, stream: TcpStream, remote: SocketAddr) {
+        let stream = prepare(stream);
+        if self.handshakes.is_none() {
             return self.serve(stream, remote).await;
-        };
-        let shaken = tokio::select! {
-            shaken = handshakes.accept(stream) => shaken,
-            () = closed(&mut self.phase) => None,
-        };
-        if let Some(stream) = shaken {
+        }
+        if let Some(stream) = self.shake(stream).await {
             self.serve(stream, remote).await;
         }
     }
 
-    async fn serve<S>(self, stream: S, remote: SocketAddr)
+    /// Takes a handshake; `None` where nothing is left to be served, or TLS is not spoken.
+    pub(crate) async fn shake<S>(&self, stream: S) -> Option<TlsStream<S>>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let mut phase = self.phase.clone();
+        tokio::select! {
+            shaken = self.handshakes.as_ref()?.accept(stream) => shaken,
+            () = closed(&mut phase) => None,
+        }
+    }
+
+    /// Serves HTTP until the client goes, or the server closes.
+    pub(crate) async fn serve<S>(self, stream: S, remote: SocketAddr)
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
@@ -142,6 +154,17 @@ impl Site {
     }
 }
 
+/// Prepares a connection for what is served on it.
+pub(crate) fn prepare(
+    stream: TcpStream,
+) -> impl AsyncRead + AsyncWrite + Send + Unpin + use<> + 'static {
+    // Messages are small and wait for nobody.
+    let _ = stream.set_nodelay(true);
+    give_up_after(&stream, UNREAD_TIMEOUT);
+    // Beneath TLS: what that has taken and could not write is not taken by the client.
+    Paced::new(stream, PACE)
+}
+
 /// Breaks the connection when what was sent is neither read nor acknowledged for so long. Whoever asks and never
 /// reads would otherwise hold a place for ever: keepalives are answered by the client's kernel.
 fn give_up_after(stream: &TcpStream, unread: Duration) {
@@ -151,7 +174,7 @@ fn give_up_after(stream: &TcpStream, unread: Duration) {
 }
 
 /// Waits until the server closes what is open.
-async fn closed(phase: &mut watch::Receiver<Phase>) {
+pub(crate) async fn closed(phase: &mut watch::Receiver<Phase>) {
     // An error means that the server itself is gone.
     let _ = phase.wait_for(|phase| *phase == Phase::Closing).await;
 }
@@ -169,7 +192,7 @@ const MAX_HEADER_BYTES: usize = 64 * 1024;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// What a request may take once the server stops.
-const FINISH: Duration = Duration::from_secs(3);
+pub(crate) const FINISH: Duration = Duration::from_secs(3);
 
 #[cfg(test)]
 mod tests {

@@ -151,7 +151,7 @@ fn config(key: Arc<CertifiedKey>, protocols: &[&[u8]]) -> Result<ServerConfig, r
 const HTTP: &[u8] = b"http/1.1";
 
 /// What the relay's clients say that they speak, where they say anything (RFC 7443).
-const TURN: &[u8] = b"stun.turn";
+pub(crate) const TURN: &[u8] = b"stun.turn";
 
 /// What authorities speak (RFC 8737).
 const CHALLENGE: &[u8] = b"acme-tls/1";

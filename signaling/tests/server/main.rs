@@ -83,6 +83,8 @@ mod process;
 
 mod tls;
 
+mod shared_port;
+
 mod media;
 
 mod wish;

@@ -104,7 +104,8 @@ fn datagrams(ufrag: &str) -> Vec<Vec<u8>> {
     all
 }
 
-fn stun(typ: u16, attributes: &[(u16, Vec<u8>)]) -> Vec<u8> {
+/// Writes a message of STUN.
+pub(crate) fn stun(typ: u16, attributes: &[(u16, Vec<u8>)]) -> Vec<u8> {
     let mut body = Vec::new();
     for (typ, value) in attributes {
         body.extend(typ.to_be_bytes());

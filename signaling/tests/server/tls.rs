@@ -31,13 +31,13 @@ use crate::pebble::Pebble;
 use crate::process::{check, klieg};
 
 /// A certificate that signs itself, with its key, in PEM.
-struct Made {
+pub(crate) struct Made {
     certificate: String,
     key: String,
 }
 
 impl Made {
-    fn new(name: &str) -> Self {
+    pub(crate) fn new(name: &str) -> Self {
         let made = rcgen::generate_simple_self_signed([name.to_owned()]).unwrap();
         Self {
             certificate: made.cert.pem(),
@@ -62,18 +62,21 @@ impl Made {
         }
     }
 
-    fn der(&self) -> CertificateDer<'static> {
+    pub(crate) fn der(&self) -> CertificateDer<'static> {
         CertificateDer::from_pem_slice(self.certificate.as_bytes()).unwrap()
     }
 
-    fn write(&self, folder: &Path) {
+    pub(crate) fn write(&self, folder: &Path) {
         fs::write(folder.join("cert.pem"), &self.certificate).unwrap();
         fs::write(folder.join("key.pem"), &self.key).unwrap();
     }
 }
 
 /// Starts a server that shows what stands in a folder.
-async fn serve(folder: &Path, change: impl FnOnce(&mut klieg_signaling::Config)) -> TestServer {
+pub(crate) async fn serve(
+    folder: &Path,
+    change: impl FnOnce(&mut klieg_signaling::Config),
+) -> TestServer {
     TestServer::start_with(|config| {
         config.tls_cert = Some(folder.join("cert.pem"));
         config.tls_key = Some(folder.join("key.pem"));
@@ -86,7 +89,7 @@ async fn serve(folder: &Path, change: impl FnOnce(&mut klieg_signaling::Config))
 }
 
 /// Trusts one certificate and none other.
-fn trusting(certificate: CertificateDer<'static>) -> ClientConfig {
+pub(crate) fn trusting(certificate: CertificateDer<'static>) -> ClientConfig {
     let mut roots = RootCertStore::empty();
     roots.add(certificate).unwrap();
     ClientConfig::builder_with_provider(Arc::new(default_provider()))
@@ -96,7 +99,7 @@ fn trusting(certificate: CertificateDer<'static>) -> ClientConfig {
         .with_no_client_auth()
 }
 
-async fn connect(
+pub(crate) async fn connect(
     server: SocketAddr,
     config: ClientConfig,
     name: &str,
@@ -108,7 +111,7 @@ async fn connect(
 }
 
 /// Asks by HTTPS.
-async fn ask(stream: TlsStream<TcpStream>, request: Request<Full<Bytes>>) -> Reply {
+pub(crate) async fn ask(stream: TlsStream<TcpStream>, request: Request<Full<Bytes>>) -> Reply {
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
         .await
         .unwrap();
@@ -125,13 +128,13 @@ async fn ask(stream: TlsStream<TcpStream>, request: Request<Full<Bytes>>) -> Rep
     }
 }
 
-async fn get(server: &TestServer, made: &Made, path: &str) -> Reply {
+pub(crate) async fn get(server: &TestServer, made: &Made, path: &str) -> Reply {
     let stream = connect(server.http(), trusting(made.der()), "localhost").await;
     let request = Request::get(path).header("host", "localhost");
     ask(stream.unwrap(), request.body(Full::default()).unwrap()).await
 }
 
-async fn post(server: &TestServer, made: &Made, path: &str, body: Value) -> Reply {
+pub(crate) async fn post(server: &TestServer, made: &Made, path: &str, body: Value) -> Reply {
     let stream = connect(server.http(), trusting(made.der()), "localhost").await;
     let request = Request::post(path)
         .header("host", "localhost")
@@ -155,9 +158,9 @@ async fn handshakes(server: &TestServer, made: &Made, outcome: &str) -> u64 {
     line.map_or(0, |value| value.parse().unwrap())
 }
 
-type Socket = WebSocketStream<TlsStream<TcpStream>>;
+pub(crate) type Socket = WebSocketStream<TlsStream<TcpStream>>;
 
-async fn socket(server: &TestServer, made: &Made) -> Socket {
+pub(crate) async fn socket(server: &TestServer, made: &Made) -> Socket {
     let stream = connect(server.http(), trusting(made.der()), "localhost").await;
     let request = harness::request(server.http(), &[]);
     let opened = tokio_tungstenite::client_async(request, stream.unwrap()).await;
@@ -165,7 +168,7 @@ async fn socket(server: &TestServer, made: &Made) -> Socket {
 }
 
 /// Shows a token that is none, and waits to be told so: whoever is answered is connected.
-async fn is_answered(socket: &mut Socket) -> bool {
+pub(crate) async fn is_answered(socket: &mut Socket) -> bool {
     let message = json!({ "t": "auth", "id": "a", "d": { "token": "none" } }).to_string();
     if socket.send(Message::text(message)).await.is_err() {
         return false;
@@ -342,7 +345,7 @@ async fn who_begins_a_handshake_and_does_not_go_on_is_cut_off_and_holds_nobody_u
 }
 
 /// Returns whether the server ends a connection in time.
-async fn ended(stream: &mut TcpStream, within: Duration) -> bool {
+pub(crate) async fn ended(stream: &mut TcpStream, within: Duration) -> bool {
     let mut rest = [0; 64];
     let end = async { while stream.read(&mut rest).await.is_ok_and(|read| read > 0) {} };
     tokio::time::timeout(within, end).await.is_ok()

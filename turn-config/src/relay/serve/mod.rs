@@ -29,7 +29,7 @@ use crate::Secret;
 
 use self::path::Path;
 use self::sockets::Sockets;
-pub use self::stream::{Stream, TlsAcceptor};
+pub use self::stream::{Door, Stream, TlsAcceptor};
 
 /// Where the relay listens, whom it relays to, and how much.
 #[derive(Clone, Debug)]
@@ -48,6 +48,17 @@ pub struct RelayConfig {
     pub limits: Limits,
     /// Connections by TCP and TLS at once.
     pub max_connections: usize,
+}
+
+/// What a relay listens to by itself on its port; for the rest another does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Own {
+    /// All of it.
+    UdpAndTcp,
+    /// UDP: connections are handed over ([`Embedded::door`]).
+    Udp,
+    /// Nothing: connections are handed over, and by UDP nobody comes.
+    Nothing,
 }
 
 /// Why the relay does not start; one line.
@@ -74,6 +85,8 @@ pub enum StartError {
 /// A relay that runs; it ends with its drop.
 pub struct Embedded {
     at: SocketAddr,
+    own: Own,
+    door: Door,
     has_tls: bool,
     sockets: Arc<Sockets>,
     tasks: Vec<JoinHandle<()>>,
@@ -89,13 +102,21 @@ impl Embedded {
         tls: Option<Arc<dyn TlsAcceptor>>,
         registry: &Registry,
     ) -> Result<Self, StartError> {
+        Self::start_sharing(config, Own::UdpAndTcp, tls, registry)
+    }
+
+    /// Does the same with what is the relay's own of the port. What is handed over has its TLS behind it.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub fn start_sharing(
+        config: RelayConfig,
+        own: Own,
+        tls: Option<Arc<dyn TlsAcceptor>>,
+        registry: &Registry,
+    ) -> Result<Self, StartError> {
         let metrics = Metrics::register(registry)?;
-        let (udp, tcp) = port::bind(config.listen)?;
-        let at = udp.local_addr().map_err(|source| StartError::Bind {
-            listen: config.listen,
-            protocol: "UDP",
-            source,
-        })?;
+        let port::Port { udp, tcp, at } = port::bind(config.listen, own)?;
         let paths = Path::all(&config.peers.media, config.media_listen);
         let settings = Settings {
             secret: config.secret.clone(),
@@ -110,21 +131,29 @@ impl Embedded {
         let relay = relay.map_err(|_| StartError::Randomness)?;
         let has_tls = tls.is_some();
         let sockets = Arc::new(Sockets::new(relay, udp, paths, &config, metrics));
+        let (door, handed_over) = Door::new(sockets.metrics.clone());
         let doors = stream::Doors::new(Arc::clone(&sockets), tls, config.max_connections);
         let tasks = vec![
             tokio::spawn(Arc::clone(&sockets).take_datagrams()),
-            tokio::spawn(doors.take_connections(tcp)),
+            tokio::spawn(doors.take_connections(tcp, handed_over)),
             tokio::spawn(end_what_ran_out(Arc::clone(&sockets))),
         ];
         Ok(Self {
             at,
+            own,
+            door,
             has_tls,
             sockets,
             tasks,
         })
     }
 
-    /// Returns where it listens.
+    /// Returns where connections are handed over that another listener took.
+    pub fn door(&self) -> Door {
+        self.door.clone()
+    }
+
+    /// Returns where clients come to it.
     pub fn at(&self) -> SocketAddr {
         self.at
     }
@@ -133,8 +162,13 @@ impl Embedded {
     /// certificate is for.
     pub fn urls(&self, hosts: &[String], tls_host: Option<&str>) -> Vec<String> {
         let port = self.at.port();
+        let protocols: &[&str] = match self.own {
+            Own::UdpAndTcp | Own::Udp => &["udp", "tcp"],
+            Own::Nothing => &["tcp"],
+        };
         let plain = hosts.iter().flat_map(|host| {
-            ["udp", "tcp"].map(|protocol| format!("turn:{host}:{port}?transport={protocol}"))
+            let url = move |protocol| format!("turn:{host}:{port}?transport={protocol}");
+            protocols.iter().map(url)
         });
         let tls_host = tls_host.filter(|_| self.has_tls);
         let tls = tls_host.map(|host| format!("turns:{host}:{port}?transport=tcp"));

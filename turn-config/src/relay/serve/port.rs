@@ -6,13 +6,30 @@ use std::net::SocketAddr;
 use socket2::SockRef;
 use tokio::net::{TcpListener, TcpSocket, UdpSocket};
 
-use super::StartError;
+use super::{Own, StartError};
 
-/// Binds both.
+/// What is bound of it.
+#[derive(Debug)]
+pub(super) struct Port {
+    /// `None` where that is another's.
+    pub(super) udp: Option<UdpSocket>,
+    /// `None` where that is another's.
+    pub(super) tcp: Option<TcpListener>,
+    pub(super) at: SocketAddr,
+}
+
+/// Binds what is the relay's own.
 ///
 /// # Errors
-/// One of them is taken, or not ours to take.
-pub(super) fn bind(listen: SocketAddr) -> Result<(UdpSocket, TcpListener), StartError> {
+/// Some of it is taken, or not ours to take.
+pub(super) fn bind(listen: SocketAddr, own: Own) -> Result<Port, StartError> {
+    if own == Own::Nothing {
+        return Ok(Port {
+            udp: None,
+            tcp: None,
+            at: listen,
+        });
+    }
     // A number that the system chose for UDP may be taken for TCP.
     let attempts = if listen.port() == 0 { ATTEMPTS } else { 1 };
     let failed = |protocol, source| StartError::Bind {
@@ -24,8 +41,12 @@ pub(super) fn bind(listen: SocketAddr) -> Result<(UdpSocket, TcpListener), Start
     loop {
         let udp = bind_udp(listen).map_err(|source| failed("UDP", source))?;
         let at = udp.local_addr().map_err(|source| failed("UDP", source))?;
-        match bind_tcp(at) {
-            Ok(tcp) => return Ok((udp, tcp)),
+        let bound = (own == Own::UdpAndTcp).then(|| bind_tcp(at)).transpose();
+        match bound {
+            Ok(tcp) => {
+                let udp = Some(udp);
+                return Ok(Port { udp, tcp, at });
+            }
             Err(source) if attempt == attempts => return Err(failed("TCP", source)),
             Err(_) => attempt += 1,
         }

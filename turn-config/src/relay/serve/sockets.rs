@@ -20,8 +20,8 @@ use crate::relay::{AllocationId, Client, Clock, Output, Relay, Wanted};
 #[derive(Debug)]
 pub(super) struct Sockets {
     relay: Mutex<Relay>,
-    /// Where clients come by UDP.
-    udp: UdpSocket,
+    /// Where clients come by UDP; `None` where nobody does.
+    udp: Option<UdpSocket>,
     /// As many as there are allocations.
     relayed: Mutex<HashMap<AllocationId, Relayed>>,
     /// The way to each connection's writer, by its number; as many as there are connections.
@@ -52,7 +52,7 @@ impl Drop for Relayed {
 impl Sockets {
     pub(super) fn new(
         relay: Relay,
-        udp: UdpSocket,
+        udp: Option<UdpSocket>,
         paths: Vec<Path>,
         config: &RelayConfig,
         metrics: Metrics,
@@ -93,9 +93,10 @@ impl Sockets {
 
     /// Takes what clients send by UDP.
     pub(super) async fn take_datagrams(self: Arc<Self>) {
+        let Some(udp) = &self.udp else { return };
         let mut buffer = vec![0; MAX_DATAGRAM];
         loop {
-            let Some((data, remote)) = receive(&self.udp, &mut buffer).await else {
+            let Some((data, remote)) = receive(udp, &mut buffer).await else {
                 continue;
             };
             let connection = None;
@@ -140,7 +141,8 @@ impl Sockets {
 
     fn send_to_client(&self, client: Client, bytes: Vec<u8>) {
         let Some(connection) = client.connection else {
-            return self.send(&self.udp, &bytes, client.remote);
+            let Some(udp) = &self.udp else { return };
+            return self.send(udp, &bytes, client.remote);
         };
         let writer = locked(&self.writers).get(&connection).cloned();
         // Who does not read loses what comes meanwhile, as on a path without room.

@@ -1,6 +1,7 @@
 //! Clients that come by TCP, or by TLS on the same port.
 
 use std::fmt::Debug;
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +18,7 @@ use tracing::{debug, warn};
 use super::guests::{Guests, Room};
 use super::sockets::Sockets;
 use crate::relay::network::network;
-use crate::relay::{Client, Frames};
+use crate::relay::{Client, Frames, Metrics};
 
 /// What is read from and written to.
 pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -29,6 +30,44 @@ impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 pub trait TlsAcceptor: Debug + Send + Sync {
     /// Returns what is within; `None` where nothing is left to be served.
     async fn accept(&self, stream: TcpStream) -> Option<Box<dyn Stream>>;
+}
+
+/// Where connections are handed over that another listener took. Each is bounded and counted as those of the relay's own.
+#[derive(Clone, Debug)]
+pub struct Door {
+    arrivals: mpsc::Sender<Arrival>,
+    metrics: Metrics,
+}
+
+/// A connection that another listener took: a client of TURN speaks on it, within TLS or without.
+struct Arrival {
+    stream: Box<dyn Stream>,
+    remote: SocketAddr,
+}
+
+impl Door {
+    pub(super) fn new(metrics: Metrics) -> (Self, Arrivals) {
+        let (arrivals, arriving) = mpsc::channel(MAX_ARRIVING);
+        (Self { arrivals, metrics }, Arrivals(arriving))
+    }
+
+    /// Hands one over, unless too many arrive at once. Never blocks.
+    pub fn take(&self, stream: Box<dyn Stream>, remote: SocketAddr) {
+        if self.arrivals.try_send(Arrival { stream, remote }).is_err() {
+            self.metrics.dropped("connection");
+        }
+    }
+}
+
+/// The other side of the door.
+pub(super) struct Arrivals(mpsc::Receiver<Arrival>);
+
+/// A connection as it came.
+enum Came {
+    /// To the relay's own port: what is spoken on it is not known.
+    Here(TcpStream),
+    /// To another, where TURN is spoken on it.
+    HandedOver(Box<dyn Stream>),
 }
 
 /// Lets connections in, no more than there is room for.
@@ -62,33 +101,42 @@ impl Doors {
         }
     }
 
-    /// Takes connections until it is dropped, and they with it.
-    pub(super) async fn take_connections(self, listener: TcpListener) {
+    /// Takes connections, of the listener where there is one and those that are handed over, until it is dropped, and they
+    /// with it.
+    pub(super) async fn take_connections(
+        self,
+        listener: Option<TcpListener>,
+        mut handed_over: Arrivals,
+    ) {
         let mut guests = Guests::new(self.limit);
         let mut connections = JoinSet::new();
         let mut number = 0;
         loop {
-            tokio::select! {
-                accepted = listener.accept() => match accepted {
-                    Ok((stream, remote)) => {
-                        if !self.make_room(&mut guests, network(remote.ip())) {
-                            continue;
-                        }
-                        number += 1;
-                        let client = Client { remote, connection: Some(number) };
-                        self.sockets.metrics.connections.inc();
-                        let place = Place(self.sockets.metrics.connections.clone());
-                        let task = connections.spawn(self.clone().take(stream, client, place));
-                        guests.add(client, task);
-                    }
+            let (came, remote) = tokio::select! {
+                accepted = accept(listener.as_ref()) => match accepted {
+                    Ok((stream, remote)) => (Came::Here(stream), remote),
                     Err(error) => {
                         // Out of descriptors, mostly: closing connections will free some.
                         warn!(%error, "a connection to the relay was not accepted");
                         tokio::time::sleep(ACCEPT_PAUSE).await;
+                        continue;
                     }
                 },
-                Some(_) = connections.join_next() => {}
+                Some(Arrival { stream, remote }) = handed_over.0.recv() => {
+                    (Came::HandedOver(stream), remote)
+                }
+                Some(_) = connections.join_next() => continue,
+            };
+            if !self.make_room(&mut guests, network(remote.ip())) {
+                continue;
             }
+            number += 1;
+            let connection = Some(number);
+            let client = Client { remote, connection };
+            self.sockets.metrics.connections.inc();
+            let place = Place(self.sockets.metrics.connections.clone());
+            let task = connections.spawn(self.clone().take(came, client, place));
+            guests.add(client, task);
         }
     }
 
@@ -110,7 +158,11 @@ impl Doors {
         true
     }
 
-    async fn take(self, stream: TcpStream, client: Client, _place: Place) {
+    async fn take(self, came: Came, client: Client, _place: Place) {
+        let stream = match came {
+            Came::Here(stream) => stream,
+            Came::HandedOver(stream) => return serve(&self.sockets, stream, client).await,
+        };
         let _ = stream.set_nodelay(true);
         let mut first = [0];
         let Ok(Ok(1)) = timeout(FIRST_BYTE, stream.peek(&mut first)).await else {
@@ -125,6 +177,14 @@ impl Doors {
             }
             _ => serve(&self.sockets, stream, client).await,
         }
+    }
+}
+
+/// Accepts the next one; without a listener there is none.
+async fn accept(listener: Option<&TcpListener>) -> io::Result<(TcpStream, SocketAddr)> {
+    match listener {
+        Some(listener) => listener.accept().await,
+        None => std::future::pending().await,
     }
 }
 
@@ -195,6 +255,9 @@ async fn idle(sockets: &Arc<Sockets>, client: Client) {
 
 /// A message that comes to a connection waits with as many others at most; one more is dropped.
 const MAX_WAITING: usize = 128;
+
+/// Connections that were handed over and that nobody has looked at; one more is dropped.
+const MAX_ARRIVING: usize = 64;
 
 const READ_BYTES: usize = 8 * 1024;
 const FIRST_BYTE: Duration = Duration::from_secs(10);

@@ -12,7 +12,7 @@ use stun::xoraddr::XorMappedAddress;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UdpSocket};
 
-use super::{Embedded, RelayConfig};
+use super::{Embedded, Own, RelayConfig};
 use crate::relay::wire::{self, Kind, Outgoing};
 use crate::relay::{Frames, Limits, Peers, REALM};
 use crate::{Credential, Secret};
@@ -28,8 +28,12 @@ struct Guest {
 
 impl Guest {
     async fn come(to: SocketAddr) -> Self {
+        Self::on(TcpStream::connect(to).await.unwrap()).await
+    }
+
+    async fn on(stream: TcpStream) -> Self {
         let mut guest = Self {
-            stream: TcpStream::connect(to).await.unwrap(),
+            stream,
             frames: Frames::default(),
             nonce: Vec::new(),
         };
@@ -88,6 +92,10 @@ impl Guest {
 }
 
 fn start(media: Vec<SocketAddr>, max_connections: usize) -> Embedded {
+    start_with(Own::UdpAndTcp, media, max_connections)
+}
+
+fn start_with(own: Own, media: Vec<SocketAddr>, max_connections: usize) -> Embedded {
     let config = RelayConfig {
         listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
         ports: 49_160..=49_959,
@@ -104,7 +112,7 @@ fn start(media: Vec<SocketAddr>, max_connections: usize) -> Embedded {
         },
         max_connections,
     };
-    Embedded::start(config, None, &Registry::new()).unwrap()
+    Embedded::start_sharing(config, own, None, &Registry::new()).unwrap()
 }
 
 #[tokio::test]
@@ -137,4 +145,28 @@ async fn whoever_holds_every_connection_and_says_nothing_is_hung_up_on_for_a_new
     let said = silent[0].read(&mut byte).await;
     assert!(matches!(said, Ok(0) | Err(_)), "the oldest of them");
     assert!(silent[1].try_read(&mut byte).is_err(), "and no other");
+}
+
+#[tokio::test]
+async fn who_comes_to_another_port_is_served_as_those_who_come_here() {
+    let media = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+    let told = media.local_addr().unwrap();
+    tokio::spawn(async move {
+        let mut buffer = [0; 2048];
+        while let Ok((length, from)) = media.recv_from(&mut buffer).await {
+            let _ = media.send_to(&buffer[..length], from).await;
+        }
+    });
+    let other = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
+    let other = other.await.unwrap();
+    let at = other.local_addr().unwrap();
+    for own in [Own::Nothing, Own::Udp, Own::UdpAndTcp] {
+        let relay = start_with(own, vec![told], 10);
+        let coming = TcpStream::connect(at).await.unwrap();
+        let (stream, remote) = other.accept().await.unwrap();
+        relay.door().take(Box::new(stream), remote);
+        assert_eq!(Guest::on(coming).await.echo(told).await, told);
+        let urls = relay.urls(&["a".to_owned()], Some("b")).join(" ");
+        assert_eq!(urls.contains("udp"), own != Own::Nothing, "{urls}");
+    }
 }
