@@ -124,7 +124,6 @@ impl Server {
     /// The first part that does not start; those before it are stopped.
     pub async fn start(config: Config) -> Result<Self, StartError> {
         config.validate()?;
-        let regions = config.regions()?;
         let folder = DataFolder::open(&config.data)?;
         let seed = folder.signing_secret()?;
         let stores = open_stores(&config).await?;
@@ -141,11 +140,11 @@ impl Server {
         rooms.recover().await?;
 
         let course = Course::new(metrics.draining.clone());
-        let fetcher = Fetcher::new().map_err(|error| StartError::Tls(error.to_string()))?;
+        let fetcher = fetcher()?;
         let authority = Arc::new(authority(seed.clone(), &config, &fetcher, &metrics));
-        let identities = Arc::clone(&stores.identities);
-        tokio::spawn(authority.watch_ended(identities, course.watch()));
+        watch_ended(&authority, &stores, &course);
         let app = Arc::new(App {
+            regions: config.regions()?,
             seed,
             sign_ins: sign_ins(&config, &stores, &authority, &metrics),
             authority,
@@ -162,7 +161,6 @@ impl Server {
             media,
             pictures: LivePictures::default(),
             ice,
-            regions,
             metrics,
             course,
             editors: Turns::default(),
@@ -259,6 +257,16 @@ impl Drop for Server {
     fn drop(&mut self) {
         self.app.course.advance(Phase::Closing);
     }
+}
+
+fn fetcher() -> Result<Fetcher, StartError> {
+    Fetcher::new().map_err(|error| StartError::Tls(error.to_string()))
+}
+
+/// Has the authority know of sessions that end.
+fn watch_ended(authority: &Authority, stores: &Stores, course: &Course) {
+    let identities = Arc::clone(&stores.identities);
+    tokio::spawn(authority.watch_ended(identities, course.watch()));
 }
 
 /// Starts what clients reach, and what cleans up behind them.

@@ -1,7 +1,9 @@
 //! What the types of settings do not say.
 
 use std::collections::BTreeSet;
+use std::fmt::Display;
 use std::net::{IpAddr, Ipv6Addr};
+use std::ops::RangeInclusive;
 
 use axum::http::Uri;
 
@@ -131,13 +133,11 @@ impl Config {
             let reason = format!("{peer}: nobody is reached at port 0");
             return Err(invalid("relay.allow_peers", reason));
         }
-        let rate = BYTES_PER_SECOND;
-        if !rate.contains(&relay.bytes_per_second) {
-            let (given, (least, most)) = (relay.bytes_per_second, rate.into_inner());
-            let reason = format!("{given} is out of range: expected {least} to {most}");
-            return Err(invalid("relay.bytes_per_second", reason));
-        }
-        Ok(())
+        check_range(
+            "relay.bytes_per_second",
+            relay.bytes_per_second,
+            BYTES_PER_SECOND,
+        )
     }
 
     fn validate_tls(&self) -> Result<(), ConfigError> {
@@ -235,11 +235,7 @@ impl Config {
                 0..=MAX_CONNECTIONS,
             ),
         ] {
-            if !range.contains(&value) {
-                let (least, most) = range.into_inner();
-                let reason = format!("{value} is out of range: expected {least} to {most}");
-                return Err(invalid(setting, reason));
-            }
+            check_range(setting, value, range)?;
         }
         Ok(())
     }
@@ -300,11 +296,7 @@ impl Config {
         .into_iter()
         .chain(times)
         {
-            if !range.contains(&value) {
-                let (least, most) = range.into_inner();
-                let reason = format!("{value} is out of range: expected {least} to {most}");
-                return Err(invalid(setting, reason));
-            }
+            check_range(setting, value, range)?;
         }
         Ok(())
     }
@@ -341,6 +333,22 @@ impl Config {
 }
 
 /// Returns whether it is a host, of which an address of IPv6 stands in brackets, and a port.
+fn check_range<T>(
+    setting: &'static str,
+    value: T,
+    range: RangeInclusive<T>,
+) -> Result<(), ConfigError>
+where
+    T: PartialOrd + Display,
+{
+    if range.contains(&value) {
+        return Ok(());
+    }
+    let (least, most) = range.into_inner();
+    let reason = format!("{value} is out of range: expected {least} to {most}");
+    Err(invalid(setting, reason))
+}
+
 fn is_host_and_port(text: &str) -> bool {
     let Some((host, port)) = text.rsplit_once(':') else {
         return false;
@@ -431,7 +439,7 @@ const MAX_STUN_SERVERS: usize = 3;
 const MAX_DOMAINS: usize = 100;
 
 /// From what sound needs to what no browser sends.
-const BYTES_PER_SECOND: std::ops::RangeInclusive<u64> = 10_000..=1_000_000_000;
+const BYTES_PER_SECOND: RangeInclusive<u64> = 10_000..=1_000_000_000;
 
 /// More than the ports and the open files of one machine allow.
 const MAX_CONNECTIONS: usize = 1_000_000;
