@@ -10,17 +10,23 @@ use tokio::sync::OnceCell;
 #[derive(Debug)]
 pub(crate) struct Answers<T> {
     /// At most `most`: beyond, all is asked for anew.
-    kept: Mutex<HashMap<String, Place<T>>>,
+    kept: Mutex<HashMap<String, Arc<Place<T>>>>,
     most: usize,
 }
 
-/// Where an answer is, or is going to be: those who ask for the same meanwhile wait for one.
-pub(crate) type Place<T> = Arc<OnceCell<Answer<T>>>;
+/// Where an answer is, or is going to be.
+#[derive(Debug)]
+pub(crate) struct Place<T> {
+    /// Those who ask for the same meanwhile wait for one.
+    pub(crate) answer: OnceCell<Answer<T>>,
+    /// What was said before, and holds no more.
+    pub(crate) before: Option<Arc<T>>,
+}
 
 /// An answer.
 #[derive(Debug)]
 pub(crate) struct Answer<T> {
-    pub(crate) said: T,
+    pub(crate) said: Arc<T>,
     /// When it holds no more.
     pub(crate) until: Instant,
 }
@@ -34,21 +40,27 @@ impl<T> Answers<T> {
     }
 
     /// Returns the place of the answer about something: an empty one where none holds.
-    pub(crate) fn place(&self, about: &str) -> Place<T> {
+    pub(crate) fn place(&self, about: &str) -> Arc<Place<T>> {
         self.place_at(about, Instant::now())
     }
 
-    fn place_at(&self, about: &str, now: Instant) -> Place<T> {
+    fn place_at(&self, about: &str, now: Instant) -> Arc<Place<T>> {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(place) = kept.get(about)
-            && place.get().is_none_or(|answer| now < answer.until)
+        let last = kept.get(about);
+        if let Some(place) = last
+            && place.answer.get().is_none_or(|answer| now < answer.until)
         {
             return Arc::clone(place);
         }
+        let before = last.and_then(|place| place.answer.get());
+        let before = before.map(|answer| Arc::clone(&answer.said));
         if kept.len() >= self.most {
             kept.clear();
         }
-        let place = Arc::default();
+        let place = Arc::new(Place {
+            answer: OnceCell::new(),
+            before,
+        });
         kept.insert(about.to_owned(), Arc::clone(&place));
         place
     }
@@ -67,10 +79,13 @@ mod tests {
         let first = answers.place_at("1", now);
         let same = answers.place_at("1", now + Duration::from_secs(60));
         assert!(Arc::ptr_eq(&first, &same), "who asks waits for it");
-        first.set(Answer { said: "yes", until }).unwrap();
+        let said = Arc::new("yes");
+        first.answer.set(Answer { said, until }).unwrap();
         let just = answers.place_at("1", until - Duration::from_millis(1));
-        assert_eq!(just.get().map(|it| it.said), Some("yes"));
-        assert!(answers.place_at("1", until).get().is_none());
+        assert_eq!(just.answer.get().map(|it| *it.said), Some("yes"));
+        let next = answers.place_at("1", until);
+        assert!(next.answer.get().is_none());
+        assert_eq!(next.before.as_deref(), Some(&"yes"));
         for about in ["1", "2", "3", "4", "5"] {
             answers.place_at(about, until);
             assert!(answers.kept.lock().unwrap().len() <= 2);

@@ -1,6 +1,7 @@
 //! What a shop knows of its products: asked for where `catalogue_url` says, and remembered for a minute; that it did not say
 //! anything is remembered for some seconds.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::http::StatusCode;
@@ -49,8 +50,8 @@ impl Catalogue {
             return Ok(new);
         };
         let place = self.answers.place(id);
-        let answer = place.get_or_try_init(|| self.ask(url, id)).await?;
-        match &answer.said {
+        let answer = place.answer.get_or_try_init(|| self.ask(url, id)).await?;
+        match &*answer.said {
             Ok(described) => new.filled(described.clone()),
             Err(refusal) => Err(refusal.again()),
         }
@@ -71,7 +72,7 @@ type Told = Result<Described, ApiError>;
 fn answer(told: Told, now: Instant) -> Answer<Told> {
     let kept = if told.is_ok() { KEPT } else { KEPT_REFUSAL };
     Answer {
-        said: told,
+        said: Arc::new(told),
         until: now + kept,
     }
 }

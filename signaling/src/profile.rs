@@ -33,6 +33,8 @@ struct Service {
     places: Semaphore,
     /// It did not answer the last time.
     is_away: AtomicBool,
+    /// Whether was said that an answer of it cannot be read.
+    said_unreadable: AtomicBool,
     /// Times that it was asked, by what became of it: `told`, `unknown`, `failed`, `busy`.
     asked: IntCounterVec,
 }
@@ -54,6 +56,7 @@ impl Profiles {
                 answers: Answers::new(MAX_KEPT),
                 places: Semaphore::new(MAX_ASKING),
                 is_away: AtomicBool::new(false),
+                said_unreadable: AtomicBool::new(false),
                 asked,
             })
         }))
@@ -80,26 +83,30 @@ impl Profiles {
 impl Service {
     async fn find(self: &Arc<Self>, id: &str) -> Option<Profile> {
         let place = self.answers.place(id);
-        if !place.initialized() {
+        if !place.answer.initialized() {
             let (service, id, place) = (Arc::clone(self), id.to_owned(), Arc::clone(&place));
             // It goes on where nobody waits any more, so that the answer is there the next time.
             let asking = tokio::spawn(async move {
-                place.get_or_init(|| service.ask(&id)).await;
+                let ask = || service.ask(&id, place.before.as_deref());
+                place.answer.get_or_init(ask).await;
             });
             // Of a service that is away everybody would wait for nothing.
             if !self.is_away.load(Ordering::Relaxed) {
                 let _ = timeout(PATIENCE, asking).await;
             }
         }
-        place.get().and_then(|answer| answer.said.clone())
+        let said = place.answer.get().map(|answer| &answer.said);
+        let said = said.or(place.before.as_ref());
+        said.and_then(|said| Option::clone(said))
     }
 
-    /// Asks for a profile.
-    async fn ask(&self, id: &str) -> Answer<Option<Profile>> {
+    /// Asks for a profile. What was told before stays where nothing is told now.
+    async fn ask(&self, id: &str, before: Option<&Option<Profile>>) -> Answer<Option<Profile>> {
+        let before = || before.cloned().flatten();
         let Ok(_asking) = self.places.try_acquire() else {
             self.count("busy");
-            let until = Instant::now() + KEPT_BUSY;
-            return Answer { said: None, until };
+            let (said, until) = (Arc::new(before()), Instant::now() + KEPT_BUSY);
+            return Answer { said, until };
         };
         let told = self.fetcher.json::<Profile>(&about(&self.url, id)).await;
         let (said, kept) = match told {
@@ -113,10 +120,10 @@ impl Service {
             }
             Err(error) => {
                 self.handle_failure(&error);
-                (None, KEPT_FAILURE)
+                (before(), KEPT_FAILURE)
             }
         };
-        let until = Instant::now() + kept;
+        let (said, until) = (Arc::new(said), Instant::now() + kept);
         Answer { said, until }
     }
 
@@ -127,8 +134,15 @@ impl Service {
         }
     }
 
-    /// Says once that it is away, however many ask.
+    /// Says once that it is away, however many ask. What cannot be read is of one person: others may well be told of.
     fn handle_failure(&self, error: &FetchError) {
+        if matches!(error, FetchError::Unreadable(_)) {
+            self.handle_answer("failed");
+            if !self.said_unreadable.swap(true, Ordering::Relaxed) {
+                warn!(%error, "the service of profiles says what cannot be read: see klieg_profiles_total for how often");
+            }
+            return;
+        }
         self.count("failed");
         if !self.is_away.swap(true, Ordering::Relaxed) {
             warn!(%error, "the service of profiles cannot be asked: people appear as their tokens say");
@@ -189,6 +203,25 @@ const MAX_AVATAR_URL: usize = 512;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn who_is_known_stays_so_while_nobody_can_be_asked() {
+        let asked = IntCounterVec::new(prometheus::Opts::new("asked", "-"), &["outcome"]).unwrap();
+        let url = Some("http://127.0.0.1:1/{id}".to_owned());
+        let profiles = Profiles::new(url, Fetcher::new().unwrap(), asked);
+        let service = profiles.0.unwrap();
+        let ann = Some(Profile {
+            name: Some("Ann".to_owned()),
+            avatar_url: None,
+        });
+        // Nobody listens at that port; then there is no place to ask at all.
+        for outcome in ["failed", "busy"] {
+            assert_eq!(*service.ask("1", None).await.said, None);
+            assert_eq!(*service.ask("1", Some(&ann)).await.said, ann);
+            assert_eq!(service.asked.with_label_values(&[outcome]).get(), 2);
+            service.places.close();
+        }
+    }
 
     fn checked(profile: &str) -> (Option<String>, Option<String>) {
         let profile: Profile = serde_json::from_str(profile).unwrap();

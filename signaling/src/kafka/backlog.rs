@@ -252,11 +252,14 @@ impl Backlog {
     pub(super) fn clear(&mut self, now: Instant) {
         let mut rooms = std::mem::take(&mut self.rooms);
         rooms.clear();
-        let mut known = std::mem::take(&mut self.known);
+        // Those of partitions that are another server's now are never told of, and give way.
         let failed = self.waiting.iter().filter(|(_, order)| order.faults > 0);
-        for (place, order) in failed {
+        let mut known: BTreeMap<_, _> = failed
+            .map(|(place, order)| (*place, order.faults))
+            .collect();
+        for (place, faults) in std::mem::take(&mut self.known) {
             if known.len() < MAX_WAITING {
-                known.insert(*place, order.faults);
+                known.entry(place).or_insert(faults);
             }
         }
         *self = Self {
@@ -498,6 +501,26 @@ mod tests {
         backlog.handle_message(0, 8);
         let _ = backlog.poll_offsets();
         assert!(backlog.known.is_empty());
+    }
+
+    #[test]
+    fn failures_of_what_others_read_now_leave_room_for_those_of_what_is_read_here() {
+        let (mut backlog, now) = (Backlog::new(Instant::now()), Instant::now());
+        // Of one partition after the other, which then goes to another server.
+        for partition in 0..3 {
+            for offset in 0..1_500 {
+                backlog.handle_message(partition, offset);
+                let order = placed_in(&format!("room-{offset}"), partition, offset);
+                let mut order = Waiting::new(order, now);
+                order.faults = 1;
+                order.written = Some(0);
+                assert!(backlog.handle_trouble(order, Trouble::Fault, now));
+            }
+            backlog.clear(now);
+            assert!(backlog.known.len() <= MAX_WAITING);
+            let here = backlog.known.keys().filter(|place| place.0 == partition);
+            assert_eq!(here.count(), 1_500, "of partition {partition}");
+        }
     }
 
     #[test]
