@@ -55,7 +55,7 @@ fn check_kind(headers: &HeaderMap) -> Result<(), ApiError> {
         return Ok(());
     }
     let text = "The body must be application/json.";
-    Err(ApiError::new(Code::BadMessage, text))
+    Err(ApiError::new(Code::UnsupportedMediaType, text))
 }
 
 async fn read_whole<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, ApiError> {

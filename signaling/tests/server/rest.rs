@@ -7,6 +7,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::harness::{TestServer, call, masked, send};
+use crate::wish::{check, row};
 
 #[tokio::test]
 async fn the_answers_are_as_documented() {
@@ -79,6 +80,30 @@ async fn every_error_is_a_problem_with_a_code() {
         problems.push(json!([method, path, reply.body]));
     }
     insta::assert_json_snapshot!(Value::Array(problems));
+    server.server.stop().await;
+}
+
+#[tokio::test]
+async fn a_body_of_another_kind_is_refused_before_it_is_read() {
+    let server = TestServer::start().await;
+    let (path, refused) = ("/api/v1/auth/login", (415, "unsupported_media_type"));
+    let body = r#"{"username":"Ann"}"#;
+    let says = |kind, status| {
+        row(
+            kind,
+            ("POST", path),
+            &[("content-type", kind)],
+            body,
+            status,
+        )
+    };
+    let rows = vec![
+        row("of no kind", ("POST", path), &[], body, refused),
+        says("text/plain", refused),
+        says("application/x-www-form-urlencoded", refused),
+        says("application/json; charset=utf-8", (200, "")),
+    ];
+    check(&server, rows).await;
     server.server.stop().await;
 }
 
@@ -435,7 +460,7 @@ async fn who_has_nothing_to_say_needs_no_body() {
     for (path, status) in [
         (format!("/api/v1/rooms/{room}/join"), 200),
         (format!("/api/v1/rooms/{room}/ingest/rotate"), 200),
-        ("/api/v1/rooms".to_owned(), 400),
+        ("/api/v1/rooms".to_owned(), 415),
         ("/api/v1/auth/logout".to_owned(), 204),
     ] {
         let reply = call(server.http(), "POST", &path, Some(&token), None).await;
