@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use klieg_turn::relay::Ways;
 use tokio::net::{UdpSocket, lookup_host};
 use tokio::sync::watch;
 use tokio::time::timeout;
@@ -115,7 +116,12 @@ impl Outside {
 
 /// Asks again every now and then until the server stops, so that an address that changes needs no new start: newcomers are told
 /// the new one.
-pub(crate) async fn keep(app: Arc<App>, mut outside: Outside, mut phase: watch::Receiver<Phase>) {
+pub(crate) async fn keep(
+    app: Arc<App>,
+    mut outside: Outside,
+    relay: Option<Ways>,
+    mut phase: watch::Receiver<Phase>,
+) {
     let config = &app.config;
     if config.stun_discovery.is_empty() {
         return;
@@ -136,11 +142,14 @@ pub(crate) async fn keep(app: Arc<App>, mut outside: Outside, mut phase: watch::
             debug!(doubt, "asked again");
         }
         outside.renew(now);
-        let settled = outside.settle(config).media_addresses;
-        if settled != told {
+        let settled = outside.settle(config);
+        if settled.media_addresses != told {
             info!(seen = ?outside.seen, "another address of this machine is seen: newcomers are told it");
-            app.media.tell(&settled);
-            told = settled;
+            app.media.tell(&settled.media_addresses);
+            if let Some(ways) = relay {
+                crate::relay::tell(&settled, ways, &app.ice);
+            }
+            told = settled.media_addresses;
         }
     }
 }

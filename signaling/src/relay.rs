@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use axum::http::Uri;
-use klieg_turn::relay::{Embedded, Limits, Peers, RelayConfig, StartError, Stream, TlsAcceptor};
+use klieg_turn::relay::{
+    Embedded, Limits, Peers, RelayConfig, StartError, Stream, TlsAcceptor, Ways,
+};
 use klieg_turn::{IceServers, Secret};
 use prometheus::Registry;
 use tokio::net::TcpStream;
@@ -34,7 +36,8 @@ pub(crate) fn start(
     let settings = settings(config, listen, media, ice.shared_secret(&random));
     let own = config.relay_own();
     let relay = Embedded::start_sharing(settings, own, tls, registry)?;
-    let urls = relay.urls(&hosts(config, listen, media), tls_host(config).as_deref());
+    let media: Vec<IpAddr> = media.iter().map(SocketAddr::ip).collect();
+    let urls = urls(config, relay.ways(), listen, &media);
     info!(at = %relay.at(), ?urls, "relay started");
     ice.add_relay(urls, &random);
     Ok(Some(relay))
@@ -74,8 +77,22 @@ fn settings(
     }
 }
 
+/// Has those who come from now on told of the relay at the addresses of the settings.
+pub(crate) fn tell(config: &Config, ways: Ways, ice: &IceServers) {
+    if let Some(listen) = config.relay.listen {
+        let urls = urls(config, ways, listen, &config.media_addresses);
+        info!(?urls, "newcomers are told where the relay is now");
+        ice.tell_relay(urls);
+    }
+}
+
+fn urls(config: &Config, ways: Ways, listen: SocketAddr, media: &[IpAddr]) -> Vec<String> {
+    let hosts = hosts(config, listen, media);
+    ways.urls(&hosts, tls_host(config).as_deref())
+}
+
 /// Returns the hosts under which clients are told of the relay: an address of each family, where it is no name.
-fn hosts(config: &Config, listen: SocketAddr, media: &[SocketAddr]) -> Vec<String> {
+fn hosts(config: &Config, listen: SocketAddr, media: &[IpAddr]) -> Vec<String> {
     if let Some(host) = &config.relay.host {
         return vec![host.clone()];
     }
@@ -83,7 +100,7 @@ fn hosts(config: &Config, listen: SocketAddr, media: &[SocketAddr]) -> Vec<Strin
         if config.media_addresses.is_empty() && !listen.ip().is_unspecified() {
             vec![listen.ip()]
         } else {
-            media.iter().map(SocketAddr::ip).collect()
+            media.to_vec()
         };
     // A socket of IPv4 hears nothing of IPv6.
     let v6 = addresses.iter().find(|it| it.is_ipv6());
@@ -114,7 +131,7 @@ mod tests {
 
     #[test]
     fn clients_are_told_a_name_or_an_address_of_each_family_that_is_heard() {
-        let media: Vec<SocketAddr> = ["10.0.0.7:1", "127.0.0.1:1", "[2001:db8::7]:1"]
+        let media: Vec<IpAddr> = ["10.0.0.7", "127.0.0.1", "2001:db8::7"]
             .iter()
             .map(|it| it.parse().unwrap())
             .collect();

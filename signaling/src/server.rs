@@ -171,7 +171,7 @@ impl Server {
         let serving = serve(&app, entrance, lodgers(&app.config, &sfu, relay.as_ref()));
         let candidates = sfu.candidates().to_vec();
         look_at_machine(&app.config);
-        keep_address(&app, outside);
+        keep_address(&app, outside, relay.as_ref());
         info!(http = %serving.http, media = ?candidates, dev = app.config.dev, "server started");
         Ok(Self {
             media: candidates,
@@ -421,9 +421,9 @@ async fn look_outside(config: &Config) -> (Outside, Config) {
 }
 
 /// Has clients told the machine's address as it changes.
-fn keep_address(app: &Arc<App>, outside: Outside) {
-    let phase = app.course.watch();
-    tokio::spawn(discovery::keep(Arc::clone(app), outside, phase));
+fn keep_address(app: &Arc<App>, outside: Outside, relay: Option<&Embedded>) {
+    let (phase, ways) = (app.course.watch(), relay.map(Embedded::ways));
+    tokio::spawn(discovery::keep(Arc::clone(app), outside, ways, phase));
 }
 
 /// Returns who shares the port of HTTP.

@@ -1,5 +1,6 @@
 //! The list of servers that a client gets when it joins.
 
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
@@ -33,7 +34,7 @@ impl std::fmt::Debug for IceServer {
 pub struct IceServers {
     config: Config,
     /// The URLs of Klieg's own relay; empty where it does not run.
-    relay: Vec<String>,
+    relay: Arc<RwLock<Vec<String>>>,
     /// What the relay's credentials are made from, and those of `turn_urls`.
     secret: Secret,
 }
@@ -48,14 +49,19 @@ impl IceServers {
         Ok(Self {
             secret: config.turn_secret.clone(),
             config,
-            relay: Vec::new(),
+            relay: Arc::default(),
         })
     }
 
     /// Adds Klieg's own relay under these URLs. It shares the secret of the other servers; where there is none, `random` is it.
     pub fn add_relay(&mut self, urls: Vec<String>, random: &Secret) {
-        self.relay = urls;
+        self.tell_relay(urls);
         self.secret = self.shared_secret(random);
+    }
+
+    /// Has those who come from now on told other URLs of Klieg's relay.
+    pub fn tell_relay(&self, urls: Vec<String>) {
+        *self.relay.write().unwrap_or_else(PoisonError::into_inner) = urls;
     }
 
     /// Returns the secret of the other servers, or where there is none, `random`.
@@ -83,8 +89,8 @@ impl IceServers {
                 credential: None,
             });
         }
-        let turn = turn_urls.iter().chain(&self.relay);
-        let urls: Vec<String> = turn.cloned().collect();
+        let mut urls = turn_urls.clone();
+        urls.extend_from_slice(&self.relay.read().unwrap_or_else(PoisonError::into_inner));
         if !urls.is_empty() {
             let Credential { username, password } = Credential::new(
                 &self.secret,
@@ -158,6 +164,16 @@ mod tests {
         assert_eq!(alone.urls, urls);
         let own = Credential::new(&random, "ann", 43_200);
         assert_eq!(alone.credential, Some(own.password));
+    }
+
+    #[test]
+    fn who_comes_after_the_relay_has_moved_is_told_where_it_is() {
+        let mut servers = IceServers::new(Config::default()).unwrap();
+        servers.add_relay(vec!["turn:192.0.2.1".to_owned()], &Secret::new("a secret"));
+        let told = servers.clone();
+        servers.tell_relay(vec!["turn:192.0.2.2".to_owned()]);
+        let list = told.for_client("ann", "ZZ", UNIX_EPOCH);
+        assert_eq!(list[0].urls, ["turn:192.0.2.2"]);
     }
 
     #[test]

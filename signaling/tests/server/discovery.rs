@@ -4,7 +4,7 @@ use std::net::{SocketAddr, UdpSocket};
 use std::sync::{Arc, Mutex};
 
 use klieg_signaling::Config;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::admin::admin;
 use crate::harness::{PATIENCE, TestServer, offer};
@@ -50,7 +50,19 @@ fn hosts(told: &[SocketAddr]) -> Vec<String> {
 #[tokio::test]
 async fn clients_are_told_what_a_stun_server_sees_and_newcomers_an_address_that_changed() {
     let stun = StunServer::start([203, 0, 113, 7]);
-    let server = TestServer::start_with(|config| asks(config, stun.at)).await;
+    let server = TestServer::start_with(|config| {
+        asks(config, stun.at);
+        config.relay.listen = Some(([127, 0, 0, 1], 0).into());
+    })
+    .await;
+    let relay = server.server.relay().unwrap().port();
+    let relay_at = async |address: &str| {
+        let name = json!({ "name": "Gus" });
+        let joined = server.post("/api/v1/rooms/demo/join", None, name).await;
+        let urls = ["udp", "tcp"].map(|it| format!("turn:{address}:{relay}?transport={it}"));
+        assert_eq!(joined.body["iceServers"][0]["urls"], json!(urls));
+    };
+    relay_at("203.0.113.7").await;
     let told = server.server.media();
     assert_eq!(hosts(told), ["203.0.113.7", "127.0.0.1"]);
     let port = told[0].port();
@@ -80,6 +92,7 @@ async fn clients_are_told_what_a_stun_server_sees_and_newcomers_an_address_that_
     let answer = offered().await;
     assert!(answer.contains(&format!("198.51.100.9 {port}")), "{answer}");
     assert!(!answer.contains("203.0.113.7"), "{answer}");
+    relay_at("198.51.100.9").await;
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::extract::State;
+use axum::extract::{FromRequest, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use klieg_sfu::Codec;
@@ -100,9 +100,11 @@ pub(crate) async fn send(
     bearer: Bearer,
     RoomInPath(room): RoomInPath,
     Parameters(SendParameters { live }): Parameters<SendParameters>,
-    Upload(bytes): Upload,
+    request: Request,
 ) -> Result<StatusCode, ApiError> {
     let record = manage(&app, &bearer.required()?, &room).await?;
+    // Nothing is read from those who may not.
+    let Upload(bytes) = Upload::from_request(request, &app).await?;
     let picture = Picture::sent(bytes)?;
     if live {
         if !shown(&app, &record.id).is_some_and(|now| now.status.is_on_air()) {

@@ -84,10 +84,8 @@ pub enum StartError {
 
 /// A relay that runs; it ends with its drop.
 pub struct Embedded {
-    at: SocketAddr,
-    own: Own,
+    ways: Ways,
     door: Door,
-    has_tls: bool,
     sockets: Arc<Sockets>,
     tasks: Vec<JoinHandle<()>>,
 }
@@ -130,6 +128,7 @@ impl Embedded {
         let relay = Relay::new(settings, Instant::now(), metrics.clone());
         let relay = relay.map_err(|_| StartError::Randomness)?;
         let has_tls = tls.is_some();
+        let ways = Ways { at, own, has_tls };
         let sockets = Arc::new(Sockets::new(relay, udp, paths, &config, metrics));
         let (door, handed_over) = Door::new(sockets.metrics.clone());
         let doors = stream::Doors::new(Arc::clone(&sockets), tls, config.max_connections);
@@ -139,10 +138,8 @@ impl Embedded {
             tokio::spawn(end_what_ran_out(Arc::clone(&sockets))),
         ];
         Ok(Self {
-            at,
-            own,
+            ways,
             door,
-            has_tls,
             sockets,
             tasks,
         })
@@ -155,9 +152,24 @@ impl Embedded {
 
     /// Returns where clients come to it.
     pub fn at(&self) -> SocketAddr {
-        self.at
+        self.ways.at
     }
 
+    /// Returns by which ways they come.
+    pub fn ways(&self) -> Ways {
+        self.ways
+    }
+}
+
+/// The ways by which clients come to a relay.
+#[derive(Clone, Copy, Debug)]
+pub struct Ways {
+    at: SocketAddr,
+    own: Own,
+    has_tls: bool,
+}
+
+impl Ways {
     /// Returns the URLs by which clients reach it: under these names or addresses, and by TLS under the name that the
     /// certificate is for.
     pub fn urls(&self, hosts: &[String], tls_host: Option<&str>) -> Vec<String> {
@@ -179,7 +191,7 @@ impl Embedded {
 impl fmt::Debug for Embedded {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut it = f.debug_struct("Embedded");
-        it.field("at", &self.at).finish_non_exhaustive()
+        it.field("at", &self.ways.at).finish_non_exhaustive()
     }
 }
 

@@ -166,7 +166,7 @@ async fn who_comes_to_another_port_is_served_as_those_who_come_here() {
         let (stream, remote) = other.accept().await.unwrap();
         relay.door().take(Box::new(stream), remote);
         assert_eq!(Guest::on(coming).await.echo(told).await, told);
-        let urls = relay.urls(&["a".to_owned()], Some("b")).join(" ");
+        let urls = relay.ways().urls(&["a".to_owned()], Some("b")).join(" ");
         assert_eq!(urls.contains("udp"), own != Own::Nothing, "{urls}");
     }
 }
