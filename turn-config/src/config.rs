@@ -132,6 +132,11 @@ impl Secret {
         Self(text.into())
     }
 
+    /// Returns whether nobody has set it.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     pub(crate) fn as_bytes(&self) -> &[u8] {
         self.0.as_bytes()
     }

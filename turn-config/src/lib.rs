@@ -17,9 +17,12 @@ pub mod relay;
 
 mod discover;
 
+mod reach;
+
 pub use config::{Config, RegionServers, Secret};
 pub use credential::Credential;
 pub use discover::{DiscoverError, seen_address};
+pub use reach::{Outpost, ReachError, reached_from};
 pub(crate) use relay::REALM;
 pub use servers::{IceServer, IceServers};
 pub use url::UrlError;

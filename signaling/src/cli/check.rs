@@ -10,7 +10,7 @@ use axum::http::Uri;
 use klieg_turn::relay::Own;
 
 use super::Settings;
-use super::outside::check_outside;
+use super::outside::{Login, check_outside, check_reach};
 use crate::config::{Config, OidcProvider, unknown_variables};
 use crate::discovery::Outside;
 use crate::fetch::Fetcher;
@@ -30,6 +30,18 @@ pub struct CheckArguments {
     /// A STUN server, outside of this network, that says how it sees this machine.
     #[arg(long, value_name = "HOST:PORT")]
     stun: Option<String>,
+    /// A TURN server, outside of this network, that tries to reach the media port of this machine, while no server runs here.
+    #[arg(long, value_name = "HOST:PORT")]
+    turn: Option<String>,
+    /// How it lets us in; without it as its clients are, by the secret of the settings.
+    #[arg(
+        long,
+        value_name = "USER:PASSWORD",
+        env = "TURN_LOGIN",
+        hide_env_values = true,
+        requires = "turn"
+    )]
+    turn_login: Option<Login>,
 }
 
 /// What was found.
@@ -91,6 +103,9 @@ impl CheckArguments {
         }
         check_tls(config, &mut found).await;
         check_addresses(config, &mut found).await;
+        if let Some(server) = &self.turn {
+            check_reach(config, server, self.turn_login.as_ref(), &mut found).await;
+        }
         if let Some(server) = &self.stun {
             check_outside(config, server, &mut found).await;
         }

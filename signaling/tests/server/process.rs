@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use crate::discovery::StunServer;
-use crate::harness::{Client, TempDir, call};
+use crate::harness::{Client, TempDir, TestServer, call};
 use crate::postgres;
 
 pub(crate) fn klieg(data: &Path) -> Command {
@@ -503,6 +503,48 @@ fn a_check_says_how_a_stun_server_sees_this_machine_and_what_the_machine_grants(
     let (code, text) = check("203.0.113.7", &nobody.local_addr().unwrap().to_string());
     assert_eq!(code, Some(1), "{text}");
     assert!(text.contains("no answer: have UDP let out"), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_check_has_a_turn_server_try_to_reach_the_media_port() {
+    let data = TempDir::new();
+    let media = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let at = media.local_addr().unwrap();
+    let secret = "a secret of some length";
+    let outside = TestServer::start_with(|config| {
+        config.relay.listen = Some(([127, 0, 0, 1], 0).into());
+        config.relay.allow_peers = vec![at];
+        config.ice.turn_secret = Some(klieg_signaling::Secret::new(secret));
+    })
+    .await;
+    let turn = outside.server.relay().unwrap().to_string();
+    let check = |address: &str, login: Option<&str>| {
+        check(&data, &|command| {
+            command.args(["--http", "127.0.0.1:0", "--media", &at.to_string()]);
+            command.args(["--media-address", address, "--turn", &turn]);
+            command.env("KLIEG_TURN_SECRET", secret);
+            command.args(login.map(|login| format!("--turn-login={login}")));
+        })
+    };
+    tokio::task::block_in_place(|| {
+        let (code, text) = check("127.0.0.1", None);
+        assert!(text.contains(" is taken"), "{text}");
+        assert_eq!(code, Some(1), "its own media port is, too: {text}");
+        drop(media);
+        let (code, text) = check("127.0.0.1", None);
+        assert_eq!(code, Some(0), "{text}");
+        let reached = format!("ok       --turn {turn}: reaches {at} by UDP, from 127.0.0.1:");
+        assert!(text.contains(&reached), "{text}");
+        for (address, login) in [("127.0.0.1", Some("ann:wrong")), ("192.0.2.1", None)] {
+            let (code, text) = check(address, login);
+            assert_eq!(code, Some(1), "{text}");
+            assert!(text.contains("refused: "), "{text}");
+        }
+        let (code, text) = check("127.0.0.1", Some("ann"));
+        assert!(text.contains("expected USER:PASSWORD"), "{text}");
+        assert_ne!(code, Some(0));
+    });
+    outside.server.stop().await;
 }
 
 #[test]
