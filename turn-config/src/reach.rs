@@ -195,7 +195,10 @@ impl Asking {
                     self.is_permitted = true;
                     self.send(now)?;
                 }
-                _ => {}
+                Event::BindingResponse(..)
+                | Event::BindingError(..)
+                | Event::DataIndicationOrChannelData(..)
+                | _ => {}
             }
         }
         Ok(())

@@ -1,17 +1,23 @@
 /** Which addresses the server tells, and that Chromium watches by them: IPv6 alone, behind NAT 1:1, and where one family goes away. Needs root. */
 
+import { execFile } from 'node:child_process';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { afterEach, expect, onTestFailed, test } from 'vitest';
 import { launchChromium, until } from './browsers.js';
 import type { Browser, ChromiumTab, Tab } from './browsers.js';
 import { startNetlab } from './netlab.js';
 import type { Netlab } from './netlab.js';
 import { addresses, framesSent, makeRoom, publishLayers, received } from './probe.js';
-import { startServerAt } from './server.js';
+import { binary, startServerAt } from './server.js';
 import type { Place, Server } from './server.js';
 import { frames, watch } from './visitors.js';
 
 const SETTINGS = { KLIEG_NEW_ACCOUNT_ROLE: 'host' };
 const STUN_PORT = 3478;
+const MEDIA_PORT = 7900;
 
 /** What ends after a test, the last that began first. */
 const open: { close(): Promise<void> }[] = [];
@@ -49,6 +55,18 @@ test('behind NAT 1:1 the server finds the public address by asking a STUN server
   expect(await viewer.look(addresses)).toEqual({ goes: netlab.host, told: [netlab.host, home.host] });
 });
 
+test('behind NAT 1:1 a check has a TURN server outside try to reach the media port, and says whether it does', async () => {
+  const netlab = await begin();
+  const home = await netlab.addHome();
+  const told = `${netlab.host}:${MEDIA_PORT}`;
+  const secret = { KLIEG_TURN_SECRET: 'a secret of some length' };
+  await serve({ namespace: netlab.visitor, host: netlab.guest }, { ...secret, KLIEG_RELAY_LISTEN: `${netlab.guest}:${STUN_PORT}`, KLIEG_RELAY_ALLOW_PEERS: `["${told}"]` });
+  const check = () => checkReach(home.namespace, netlab, secret);
+  expect(await check()).toContain(`ok       --turn ${netlab.guest}:${STUN_PORT}: reaches ${told} by UDP`);
+  await promisify(execFile)('ip', ['netns', 'exec', netlab.server, 'nft', 'flush', 'chain', 'ip', 'home', 'in']);
+  expect(await check()).toContain(`does not reach ${told} by UDP: have the firewall let it in, or the router lead it to this machine`);
+});
+
 test('who watches by one family goes on by the other where the first goes away', async () => {
   const netlab = await begin();
   const v6 = await netlab.addIpv6();
@@ -77,6 +95,17 @@ async function serve(place: Place, settings: Record<string, string> = {}): Promi
   open.push({ close: () => server.stop() });
   onTestFailed(() => console.log(server.log()));
   return server;
+}
+
+/** Returns what a check says of a TURN server outside and this machine. */
+async function checkReach(namespace: string, netlab: Netlab, settings: Record<string, string>): Promise<string> {
+  const data = await mkdtemp(join(tmpdir(), 'klieg-check-'));
+  const flags = ['--data', data, '--http', '127.0.0.1:0', '--media', `0.0.0.0:${MEDIA_PORT}`, '--media-address', netlab.host, '--turn', `${netlab.guest}:${STUN_PORT}`];
+  const env = { ...process.env, ...settings };
+  const said = await promisify(execFile)('ip', ['netns', 'exec', namespace, binary, 'check', ...flags], { env })
+    .catch((error: { stdout: string; stderr: string }) => error);
+  await rm(data, { recursive: true, force: true });
+  return said.stdout + said.stderr;
 }
 
 /** The server's address as it is from outside of its router. */

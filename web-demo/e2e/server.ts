@@ -15,7 +15,8 @@ const STOP_WITHIN_MS = 10_000;
 /** Enough to see what went wrong, and bounded. */
 const KEPT_LOG_LINES = 200;
 
-const binary = resolve(process.env['KLIEG_BIN'] ?? join(import.meta.dirname, '../../target/debug/klieg'));
+/** The program. */
+export const binary = resolve(process.env['KLIEG_BIN'] ?? join(import.meta.dirname, '../../target/debug/klieg'));
 
 export interface Server {
   /** Such as `http://127.0.0.1:40123`. */
