@@ -269,6 +269,7 @@ fn webhooks() -> Router<Arc<App>> {
 /// WHIP and WHEP. What announces stands around the CORS layer, which answers `OPTIONS`, so that it is said there, too.
 fn media(app: &Arc<App>) -> Router<Arc<App>> {
     let methods = [Method::GET, Method::POST, Method::PATCH, Method::DELETE];
+    let tell = from_fn_with_state(Arc::clone(app), endpoint::tell_ice_servers);
     let endpoints = Router::new()
         .route(
             "/whip/{room}",
@@ -279,6 +280,7 @@ fn media(app: &Arc<App>) -> Router<Arc<App>> {
             post(endpoint::whep).get(endpoint::show).options(preflight),
         )
         .layer(cors(app, &methods))
+        .layer(tell)
         .layer(announce("accept-post", "application/sdp"));
     let session = || {
         get(resource::show)

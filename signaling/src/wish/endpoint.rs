@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use axum::body::Bytes;
-use axum::extract::State as AppState;
 use axum::extract::rejection::BytesRejection;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::extract::{Request, State as AppState};
+use axum::http::{HeaderMap, Method, StatusCode, header};
+use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use klieg_sfu::{Format, PeerId, RoomKey};
 use tracing::info;
@@ -41,15 +42,13 @@ pub(crate) async fn whip(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
-    let protocol = Protocol::Whip;
-    let offered = Offered {
-        protocol,
+    let asked = Asked {
+        protocol: Protocol::Whip,
         room,
         visitor,
         headers,
-        body,
     };
-    create_whole(app, offered).await
+    create_whole(app, asked, body).await
 }
 
 /// `POST /whep/{room}` (WHEP, section 4.3).
@@ -60,21 +59,56 @@ pub(crate) async fn whep(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
-    let protocol = Protocol::Whep;
-    let offered = Offered {
-        protocol,
+    let asked = Asked {
+        protocol: Protocol::Whep,
         room,
         visitor,
         headers,
-        body,
     };
-    create_whole(app, offered).await
+    create_whole(app, asked, body).await
 }
 
 /// `GET` and `HEAD` of an endpoint: there is nothing to show but that it is one (RFC 9725, section 4.1), which
 /// players know by the media type (WHEP, section 4.2).
 pub(crate) async fn show() -> Response {
     std::future::ready([(header::CONTENT_TYPE, SDP)].into_response()).await
+}
+
+/// Tells the ICE servers in answers to `OPTIONS` of an endpoint to who could make a session there, for clients that must know
+/// them before they make an offer (RFC 9725, section 4.6). Who shows a token that is worth nothing hears so; who shows
+/// none gets what CORS needs in any case.
+pub(crate) async fn tell_ice_servers(
+    AppState(app): AppState<Arc<App>>,
+    RoomInPath(room): RoomInPath,
+    visitor: Visitor,
+    request: Request,
+    next: Next,
+) -> Response {
+    let headers = request.headers();
+    // A browser's preflight (Fetch, section 3.3.2) shows no token, and is asked of every origin alike.
+    let is_preflight = headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
+    if request.method() != Method::OPTIONS || is_preflight {
+        return next.run(request).await;
+    }
+    let asked = Asked {
+        protocol: Protocol::of(request.uri()),
+        room,
+        visitor,
+        headers: headers.clone(),
+    };
+    let admitted = admit(&app, &asked).await;
+    let mut response = next.run(request).await;
+    match admitted {
+        Ok(guest) => {
+            let country = asked.visitor.origin.region;
+            tell(&app, response.headers_mut(), &guest.identity, country);
+        }
+        Err(error) if asked.headers.contains_key(header::AUTHORIZATION) => {
+            return error.into_response();
+        }
+        Err(_) => {}
+    }
+    response
 }
 
 /// Somebody who may do what they ask for.
@@ -89,34 +123,33 @@ struct Guest {
     key: Option<StreamKey>,
 }
 
-/// What a request for a session says.
-struct Offered {
+/// What a request for a session says, but for its offer.
+struct Asked {
     protocol: Protocol,
     /// The room as the address names it.
     room: String,
     /// Where it comes from.
     visitor: Visitor,
     headers: HeaderMap,
-    body: Body,
 }
 
 /// Makes a session even if the client goes while that is done: a request that is dropped in the middle would
 /// leave somebody in the room whom nobody shows out. What no client knows of ends for want of a handshake.
-async fn create_whole(app: Arc<App>, offered: Offered) -> Result<Response, ApiError> {
-    let made = tokio::spawn(async move { create(&app, offered).await });
+async fn create_whole(app: Arc<App>, asked: Asked, body: Body) -> Result<Response, ApiError> {
+    let made = tokio::spawn(async move { create(&app, asked, body).await });
     made.await.map_err(ApiError::internal)?
 }
 
-async fn create(app: &Arc<App>, offered: Offered) -> Result<Response, ApiError> {
+async fn create(app: &Arc<App>, asked: Asked, body: Body) -> Result<Response, ApiError> {
     app.course.check_open()?;
-    let guest = admit(app, &offered).await?;
-    let origin = offered.visitor.origin;
-    let Offered {
+    let guest = admit(app, &asked).await?;
+    let origin = asked.visitor.origin;
+    let Asked {
         protocol, headers, ..
-    } = offered;
+    } = asked;
     check_content_type(&headers, SDP)?;
     check_accept(&headers, SDP)?;
-    let offer = text(offered.body)?;
+    let offer = text(body)?;
     let place = app.resources.take_place(guest.role)?;
     let connecting = app.media.take_place()?;
 
@@ -166,16 +199,16 @@ async fn create(app: &Arc<App>, offered: Offered) -> Result<Response, ApiError> 
 
 /// Lets those in who may come. How often others may ask is limited, and guests are others, too: their tokens
 /// are for everybody.
-async fn admit(app: &App, offered: &Offered) -> Result<Guest, ApiError> {
+async fn admit(app: &App, asked: &Asked) -> Result<Guest, ApiError> {
     let count = || {
         app.doors
-            .pass(Door::Offer, &Who::Network(offered.visitor.network))
+            .pass(Door::Offer, &Who::Network(asked.visitor.network))
     };
-    if !offered.headers.contains_key(header::AUTHORIZATION) {
+    if !asked.headers.contains_key(header::AUTHORIZATION) {
         count()?;
-        return identify(app, offered).await;
+        return identify(app, asked).await;
     }
-    let admitted = identify(app, offered).await;
+    let admitted = identify(app, asked).await;
     let is_known = |guest: &Guest| guest.role != Role::Guest;
     if !admitted.as_ref().is_ok_and(is_known) {
         count()?;
@@ -184,13 +217,13 @@ async fn admit(app: &App, offered: &Offered) -> Result<Guest, ApiError> {
 }
 
 /// Finds out who asks and whether they may.
-async fn identify(app: &App, offered: &Offered) -> Result<Guest, ApiError> {
-    let Offered {
+async fn identify(app: &App, asked: &Asked) -> Result<Guest, ApiError> {
+    let Asked {
         protocol,
         room,
         headers,
         ..
-    } = offered;
+    } = asked;
     let proof = Proof::of(headers)?;
     let token = bearer_token(headers)?;
     let mut key = None;
@@ -202,7 +235,7 @@ async fn identify(app: &App, offered: &Offered) -> Result<Guest, ApiError> {
         }
         // What signs people in has three parts; what encoders are given has one.
         (Protocol::Whip, Some(token)) if !token.contains('.') => {
-            let from = Who::Network(offered.visitor.network);
+            let from = Who::Network(asked.visitor.network);
             app.doors.look(Door::WrongKey, &from)?;
             let hash = Secret::new(token).hash();
             let owner = owner(app, room, &hash).await;
@@ -217,13 +250,13 @@ async fn identify(app: &App, offered: &Offered) -> Result<Guest, ApiError> {
         }
         (Protocol::Whip | Protocol::Whep, Some(token)) => {
             let identity = app.authority.verify(token).await?;
-            let identity = identity.coming_from(offered.visitor.client);
+            let identity = identity.coming_from(asked.visitor.client);
             let place = app.admit(&identity, room).await?;
             (identity, place)
         }
         (Protocol::Whep, None) => {
             let guest = Identity::guest("Guest".to_owned());
-            let identity = guest.coming_from(offered.visitor.client);
+            let identity = guest.coming_from(asked.visitor.client);
             let place = app.admit(&identity, room).await?;
             (identity, place)
         }
@@ -339,11 +372,7 @@ fn created(app: &App, resource: &Resource, region: Region, sdp: String) -> Respo
         header::ETAG,
         &entity_tag(&resource.state().session),
     );
-    let country = region.as_str();
-    let servers = app
-        .ice
-        .for_client(&resource.identity.id, country, SystemTime::now());
-    add_ice_servers(headers, &servers);
+    tell(app, headers, &resource.identity, region);
     if resource.protocol == Protocol::Whep {
         let (rel, events) = (events::RELATION, events::NAMES.join(","));
         let link = format!(r#"<{path}/sse>; rel="{rel}"; events="{events}""#);
@@ -352,6 +381,14 @@ fn created(app: &App, resource: &Resource, region: Region, sdp: String) -> Respo
         add(headers, header::LINK, &link);
     }
     response
+}
+
+/// Tells somebody the ICE servers of their region.
+fn tell(app: &App, headers: &mut HeaderMap, identity: &Identity, region: Region) {
+    let servers = app
+        .ice
+        .for_client(&identity.id, region.as_str(), SystemTime::now());
+    add_ice_servers(headers, &servers);
 }
 
 /// Names the ICE session of a resource.

@@ -256,6 +256,44 @@ async fn an_answer_says_where_the_session_is_and_which_servers_help() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_may_come_learns_the_ice_servers_before_there_is_an_offer() {
+    let server = TestServer::start_with(|config| {
+        config.ice.turn_urls = vec!["turn:t.example:3478?transport=tcp".into()];
+        config.ice.turn_secret = Some(klieg_signaling::Secret::new("a secret of some length"));
+    })
+    .await;
+    let ann = server.token("Ann").await;
+    let room = json!({ "title": "Ours", "visibility": "private" });
+    let private = format!("/whep/{}", server.room(&ann, room).await);
+    let ann = format!("Bearer {ann}");
+    let ann = ("authorization", ann.as_str());
+    let wrong = ("authorization", "Bearer wrong-key");
+    let preflight = ("access-control-request-method", "POST");
+    let rows: [(&str, &[_], u16, usize); 8] = [
+        ("/whip/demo", &[KEY], 200, 1),
+        ("/whip/demo", &[wrong], 401, 0),
+        ("/whip/demo", &[], 200, 0),
+        ("/whep/demo", &[], 200, 1),
+        ("/whep/demo", &[preflight], 200, 0),
+        ("/whep/demo", &[wrong], 401, 0),
+        (&private, &[], 200, 0),
+        (&private, &[ann], 200, 1),
+    ];
+    for (path, headers, status, links) in rows {
+        let reply = request(&server, "OPTIONS", path, headers, "").await;
+        assert_eq!(reply.status, status, "{path} {headers:?}");
+        let told: Vec<_> = reply.headers.get_all("link").iter().collect();
+        assert_eq!(told.len(), links, "{path} {headers:?}");
+        for link in told {
+            let link = link.to_str().unwrap();
+            let turn = r#"<turn:t.example:3478?transport=tcp>; rel="ice-server"; username=""#;
+            assert!(link.starts_with(turn), "{link}");
+        }
+    }
+    server.server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[expect(clippy::too_many_lines, reason = "one table")]
 async fn whep_endpoints_take_viewers_before_anybody_publishes() {
     let server = TestServer::start().await;
