@@ -18,6 +18,9 @@ QUIET_FOR_S = 2.0
 LAYERS_SENT = 3
 REFERENCE = "werift"
 KEY = "demo-key"
+WITHOUT_UDP = "--without-udp"
+BY_RELAY = ("aiortc",)
+"""Those that have no candidates of TCP."""
 
 
 @dataclass(frozen=True)
@@ -74,12 +77,36 @@ async def watcher_restarts(scene: Scene, stack: str, codec: str, row: Row) -> No
 
 async def layers(scene: Scene, stack: str, codec: str, row: Row) -> None:
     """A publisher offers three layers by RID."""
-    source = await scene.publisher(stack, codec, layers=LAYERS_SENT)
+    source = await scene.publisher(stack, codec, "--layers", str(LAYERS_SENT))
     sink = await scene.watcher(REFERENCE, codec)
     await measure(source, [sink], [row])
     row.more["layers sent"] = sent = (await source.count())["layers"]
     if sent < LAYERS_SENT:
         raise Failed(f"{sent} layers were sent")
+
+
+async def publishes_by_tcp(scene: Scene, stack: str, codec: str, row: Row) -> None:
+    """A publisher without UDP comes by the server's own TCP, or by its relay."""
+    source = await scene.publisher(stack, codec, WITHOUT_UDP)
+    sink = await scene.watcher(REFERENCE, codec)
+    await measure(source, [sink], [row])
+    await check_tcp(scene, stack)
+
+
+async def watches_by_tcp(scene: Scene, stack: str, codec: str, row: Row) -> None:
+    """A watcher without UDP comes by the server's own TCP, or by its relay."""
+    source = await scene.publisher(REFERENCE, codec)
+    sink = await scene.watcher(stack, codec, WITHOUT_UDP)
+    await measure(source, [sink], [row])
+    await check_tcp(scene, stack)
+
+
+async def check_tcp(scene: Scene, stack: str) -> None:
+    """Fails unless the server has the stack on a connection of TCP."""
+    names = ("klieg_turn_connections", "klieg_turn_allocations") if stack in BY_RELAY else ("klieg_sfu_tcp_connections",)
+    for name in names:
+        if await scene.metric(name) == 0:
+            raise Failed(f"{name} is 0")
 
 
 async def publisher_deleted(scene: Scene, stack: str, codec: str, row: Row) -> None:
@@ -143,10 +170,13 @@ CASES = [
     Case("restarts ICE", publisher_restarts, ("wrtc", "chromium", "firefox")),
     Case("restarts ICE", watcher_restarts, ("wrtc", "chromium", "firefox"), publishes=False),
     Case("three layers", layers, ("chromium", "firefox")),
+    Case("without UDP", publishes_by_tcp, ("aiortc", "wrtc", "gstreamer")),
+    Case("without UDP", watches_by_tcp, ("aiortc", "wrtc", "gstreamer"), publishes=False),
     Case("DELETE", publisher_deleted, ("aiortc", "node-datachannel", "chromium", "firefox")),
     Case("DELETE", watcher_deleted, ("aiortc", "node-datachannel", "chromium", "firefox"), publishes=False),
 ]
 
 CORE_CASES = [
+    Case("without UDP", watches_by_tcp, ("aiortc",), publishes=False),
     Case("DELETE", publisher_deleted, ("aiortc",)),
 ]

@@ -11,6 +11,7 @@ import shutil
 import signal
 import tempfile
 import threading
+import urllib.request
 from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
@@ -86,7 +87,7 @@ class Server(Child):
         command = [str(self._binary), "--dev", "--http", "127.0.0.1:0", "--media", "0.0.0.0:0", "--data", self._data]
         command += ["--allowed-origin", self._page]
         try:
-            await self._start(command)
+            await self._start(command, {"KLIEG_RELAY_LISTEN": "127.0.0.1:0"})
             self.url = await asyncio.wait_for(self._listening, READY_WITHIN_S)
         except BaseException as error:
             await self.__aexit__()
@@ -98,6 +99,15 @@ class Server(Child):
         found = re.match(r"klieg listening http=(\S+) media=", line)
         if found and not self._listening.done():
             self._listening.set_result(found[1])
+
+    async def metric(self, name: str) -> int:
+        """Returns one of the server's numbers, which has no labels."""
+        text = (await asyncio.to_thread(self._metrics)).decode()
+        return int(re.search(rf"^{name} (\d+)$", text, re.MULTILINE)[1])
+
+    def _metrics(self) -> bytes:
+        with urllib.request.urlopen(f"{self.url}/metrics", timeout=ANSWER_WITHIN_S) as response:
+            return response.read()
 
     async def __aexit__(self, *_: object) -> None:
         await self._end()

@@ -34,10 +34,10 @@ class Stack:
     watches: tuple[str, ...] = ("vp8", "h264")
     """The codecs whose frames it counts."""
 
-    def peer(self, role: str, place: Place, codec: str, layers: int = 1) -> Peer:
+    def peer(self, role: str, place: Place, codec: str, more: tuple[str, ...] = ()) -> Peer:
         """Returns a process of it, not yet started, that publishes to or watches the demo room."""
         path = "whip" if role == "publish" else "whep"
-        options = ["--url", f"{place.url}/{path}/demo", "--codec", codec, "--name", self.name, "--layers", str(layers)]
+        options = ["--url", f"{place.url}/{path}/demo", "--codec", codec, "--name", self.name, *more]
         if role == "publish":
             options += ["--token", "demo-key"]
         environment = {

@@ -4,13 +4,13 @@ import asyncio
 import itertools
 
 import av
-from aiortc import AudioStreamTrack, RTCConfiguration, RTCPeerConnection, RTCRtpSender, RTCSessionDescription
-from aiortc import MediaStreamTrack, VideoStreamTrack
+from aiortc import AudioStreamTrack, RTCConfiguration, RTCIceServer, RTCIceTransportPolicy, RTCPeerConnection, RTCRtpSender
+from aiortc import MediaStreamTrack, RTCSessionDescription, VideoStreamTrack
 from aiortc.mediastreams import MediaStreamError
 
 from . import control
 from .picture import pictures, sound
-from .resource import Resource
+from .resource import Resource, relays
 
 REPEATED = 120
 
@@ -50,15 +50,15 @@ class Sound(AudioStreamTrack):
 class Peer:
     """A connection and what was counted on it."""
 
-    def __init__(self, codec: str) -> None:
-        self.codec = codec
+    def __init__(self, options) -> None:
+        self.codec = options.codec
         self.frames = 0
         self.audio = 0
         self.resource: Resource | None = None
         self.connected = asyncio.Event()
         # Not `MAX_BUNDLE`: with it, aiortc 1.16 takes the candidates of the last media section alone, and an answer
         # has them in the first (RFC 9429, section 5.3.1).
-        self.pc = RTCPeerConnection(RTCConfiguration(iceServers=[]))
+        self.pc = RTCPeerConnection(by_relay(options) if options.without_udp else RTCConfiguration(iceServers=[]))
         self.pc.on("connectionstatechange", self._on_state)
 
     async def negotiate(self, options) -> None:
@@ -86,11 +86,18 @@ class Peer:
         await self.pc.close()
 
 
+def by_relay(options) -> RTCConfiguration:
+    """Returns what leads through the server's relay by TCP: aioice has no candidates of TCP, so there is no other way without UDP."""
+    told = [relay for relay in relays(options.url, options.token) if relay.url.endswith("?transport=tcp")]
+    servers = [RTCIceServer(relay.url, relay.username, relay.credential) for relay in told]
+    return RTCConfiguration(iceServers=servers, iceTransportPolicy=RTCIceTransportPolicy.RELAY)
+
+
 class Publisher(Peer):
     """Sends the moving bar and the tone."""
 
-    def __init__(self, codec: str) -> None:
-        super().__init__(codec)
+    def __init__(self, options) -> None:
+        super().__init__(options)
         self.picture = Picture()
         self.pc.addTransceiver(Sound(), direction="sendonly")
         self.pc.addTransceiver(self.picture, direction="sendonly")
@@ -103,8 +110,8 @@ class Publisher(Peer):
 class Watcher(Peer):
     """Decodes and counts."""
 
-    def __init__(self, codec: str) -> None:
-        super().__init__(codec)
+    def __init__(self, options) -> None:
+        super().__init__(options)
         self.pc.addTransceiver("audio", direction="recvonly")
         self.pc.addTransceiver("video", direction="recvonly")
         self._tasks: list[asyncio.Task] = []
@@ -129,7 +136,7 @@ class Watcher(Peer):
 
 async def publish(options) -> Publisher:
     """Returns once the first frame is on its way."""
-    peer = Publisher(options.codec)
+    peer = Publisher(options)
     await peer.negotiate(options)
     await peer.connected.wait()
     control.emit_once("media")
@@ -138,7 +145,7 @@ async def publish(options) -> Publisher:
 
 async def watch(options) -> Watcher:
     """Returns once negotiated: the first frame may come later."""
-    peer = Watcher(options.codec)
+    peer = Watcher(options)
     await peer.negotiate(options)
     return peer
 

@@ -10,6 +10,7 @@ import { parseArgs } from 'node:util';
  * @property {'vp8' | 'h264'} codec - What is published, or what a watcher prefers.
  * @property {string} name - Which of the stacks of one file it is.
  * @property {number} layers - How many simulcast layers are published.
+ * @property {boolean} without-udp - Whether the server's candidates of UDP are left out.
  *
  * @typedef {object} Peer
  * @property {() => object | Promise<object>} count - Frames so far, as `{frames}`, and what else is worth showing.
@@ -42,6 +43,7 @@ export async function run(stack) {
       codec: { type: 'string', default: 'vp8' },
       name: { type: 'string', default: '' },
       layers: { type: 'string', default: '1' },
+      'without-udp': { type: 'boolean', default: false },
     },
   });
   const role = positionals[0];

@@ -43,6 +43,7 @@ def run(roles: dict[str, Callable[[argparse.Namespace], Awaitable[Peer]]]) -> No
     parser.add_argument("--codec", default="vp8", choices=("vp8", "h264"))
     parser.add_argument("--name", default="")
     parser.add_argument("--layers", type=int, default=1)
+    parser.add_argument("--without-udp", action="store_true")
     options = parser.parse_args()
     try:
         asyncio.run(_serve(roles[options.role], options))

@@ -94,7 +94,10 @@ class Peer:
         except Exception as error:
             self._loop.call_soon_threadsafe(self._negotiated.set_exception, error)
             return
-        _, message = GstSdp.SDPMessage.new_from_text(self.resource.answer)
+        # What is left is reached by TCP or not at all.
+        udp = r"(?im)^a=candidate:\S+ \d+ udp .*\n"
+        answer = re.sub(udp, "", self.resource.answer) if self._options.without_udp else self.resource.answer
+        _, message = GstSdp.SDPMessage.new_from_text(answer)
         answer = GstWebRTC.WebRTCSessionDescription.new(GstWebRTC.WebRTCSDPType.ANSWER, message)
         promise = Gst.Promise.new()
         self._webrtc.emit("set-remote-description", answer, promise)

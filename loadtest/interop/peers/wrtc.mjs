@@ -24,8 +24,14 @@ async function negotiate(pc, options) {
   const sdp = onlyCodec(offer.sdp, options.codec);
   await pc.setLocalDescription({ type: 'offer', sdp });
   const resource = await open(options, sdp);
-  await pc.setRemoteDescription({ type: 'answer', sdp: resource.answer });
+  const answer = options['without-udp'] ? onlyTcp(resource.answer) : resource.answer;
+  await pc.setRemoteDescription({ type: 'answer', sdp: answer });
   return resource;
+}
+
+/** Leaves out the candidates of UDP: what is left is reached by TCP or not at all. */
+function onlyTcp(sdp) {
+  return sdp.replace(/^a=candidate:\S+ \d+ udp [^\r\n]*\r\n/gim, '');
 }
 
 /** Moves the payload types of a codec to the front: this stack has no `setCodecPreferences`. */
