@@ -24,6 +24,15 @@ pub(super) struct Kept {
     pub(super) key: String,
 }
 
+/// When an authority refused, and what it was asked for.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Refusals {
+    pub(super) directory: String,
+    pub(super) domains: Vec<String>,
+    /// In milliseconds since 1970, the last one last.
+    pub(super) at: Vec<i64>,
+}
+
 #[derive(Deserialize)]
 struct KeptAccount {
     directory: String,
@@ -85,6 +94,21 @@ impl Cache {
         let _ = std::fs::remove_file(self.0.join(ACCOUNT));
     }
 
+    /// Returns when the last orders were refused; `None` where none was, or nothing can be read.
+    pub(super) fn refusals(&self) -> Option<Refusals> {
+        self.read(REFUSALS)
+    }
+
+    /// # Errors
+    /// They cannot be written.
+    pub(super) fn keep_refusals(&self, refusals: &Refusals) -> io::Result<()> {
+        self.write(REFUSALS, refusals)
+    }
+
+    pub(super) fn forget_refusals(&self) {
+        let _ = std::fs::remove_file(self.0.join(REFUSALS));
+    }
+
     fn read<T: DeserializeOwned>(&self, name: &str) -> Option<T> {
         let file = File::open(self.0.join(name)).ok()?;
         let mut bytes = Vec::new();
@@ -108,6 +132,7 @@ impl Cache {
 
 const ACCOUNT: &str = "account.json";
 const CERTIFICATE: &str = "certificate.json";
+const REFUSALS: &str = "refusals.json";
 
 /// More than a chain of a hundred names and its key have.
 const MAX_BYTES: u64 = 1024 * 1024;

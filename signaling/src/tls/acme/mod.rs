@@ -18,9 +18,9 @@ use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::pki_types::PrivateKeyDer;
 use rustls::sign::CertifiedKey;
 use tokio::sync::watch;
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
-use self::cache::{Cache, Kept};
+use self::cache::{Cache, Kept, Refusals};
 use self::client::Client;
 use super::Tls;
 use super::certificate::{Certificate, CertificateError};
@@ -116,9 +116,19 @@ impl Acme {
     /// Gets certificates, each before the last one expires.
     pub(crate) async fn keep_up(self: Arc<Self>, tls: Arc<Tls>, mut phase: watch::Receiver<Phase>) {
         let mut failures = 0;
+        let mut wait = rest(&self.refusals(), Timestamp::now());
+        if !wait.is_zero() {
+            let again_s = wait.as_secs();
+            warn!(domains = ?self.domains, again_s, "the authority refused too often to be asked now");
+        }
         loop {
+            tokio::select! {
+                // Clocks are set, and machines sleep.
+                () = tokio::time::sleep(wait.min(LONGEST_SLEEP)) => {}
+                _ = phase.wait_for(|phase| *phase == Phase::Closing) => return,
+            }
             tls.warn_of_end();
-            let wait = match self.renew(&tls).await {
+            wait = match self.renew(&tls).await {
                 Ok(wait) => {
                     failures = 0;
                     wait
@@ -127,15 +137,38 @@ impl Acme {
                     let wait = pause(failures);
                     failures = failures.saturating_add(1);
                     tls.metrics.orders.with_label_values(&["failed"]).inc();
+                    self.note(&error);
                     error!(%error, again_s = wait.as_secs(), "no new certificate");
                     wait
                 }
             };
-            tokio::select! {
-                // Clocks are set, and machines sleep.
-                () = tokio::time::sleep(wait.min(LONGEST_SLEEP)) => {}
-                _ = phase.wait_for(|phase| *phase == Phase::Closing) => return,
-            }
+        }
+    }
+
+    /// Returns when the authority refused these names, the last time last.
+    fn refusals(&self) -> Vec<Timestamp> {
+        let kept = self.cache.refusals();
+        let kept = kept.filter(|it| it.directory == self.directory && it.domains == self.domains);
+        let at = kept.map(|it| it.at).unwrap_or_default();
+        at.into_iter().map(Timestamp::from_millis).collect()
+    }
+
+    /// Keeps when the authority refused, so that a server that is started over and over asks no more often than one that
+    /// stays.
+    fn note(&self, error: &AcmeError) {
+        if !matches!(error, AcmeError::Refused { .. } | AcmeError::Order(_)) {
+            return;
+        }
+        let mut at = self.refusals();
+        at.push(Timestamp::now());
+        let old = at.len().saturating_sub(REFUSALS_AN_HOUR);
+        let kept = self.cache.keep_refusals(&Refusals {
+            directory: self.directory.clone(),
+            domains: self.domains.clone(),
+            at: at.iter().skip(old).map(|it| it.millis()).collect(),
+        });
+        if let Err(error) = kept {
+            warn!(%error, "the refusal is not kept: a restart asks at once");
         }
     }
 
@@ -177,6 +210,7 @@ impl Acme {
         let chain = order.poll_certificate(&PATIENCE).await?;
         let certificate = Certificate::read(chain.as_bytes(), key.as_bytes())?;
         *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(certificate.clone());
+        self.cache.forget_refusals();
         let kept = self.cache.keep_certificate(&Kept {
             directory: self.directory.clone(),
             domains: self.domains.clone(),
@@ -283,6 +317,19 @@ fn renewal(certificate: &Certificate) -> Timestamp {
     certificate.valid_until.minus(lifetime / 3)
 }
 
+/// Returns how long a server that starts asks for nothing: whoever mends a name and starts it anew is served at once, but
+/// one that starts over and over is not to use up what the authority takes in an hour.
+fn rest(refusals: &[Timestamp], now: Timestamp) -> Duration {
+    let mut recent = refusals
+        .iter()
+        // A clock that has been set back since says nothing.
+        .filter(|it| **it <= now)
+        .map(|it| HOUR.saturating_sub(now.since(*it)))
+        .filter(|left| !left.is_zero())
+        .rev();
+    recent.nth(REFUSALS_AN_HOUR - 1).unwrap_or_default()
+}
+
 /// Returns how long to wait after so many failures in a row and one more. The best-known authority takes five wrong
 /// answers an hour for a name.
 fn pause(failures: u32) -> Duration {
@@ -290,6 +337,9 @@ fn pause(failures: u32) -> Duration {
     doubled.min(LONGEST_PAUSE)
 }
 
+const HOUR: Duration = Duration::from_secs(60 * 60);
+/// One less than the best-known authority takes for a name.
+const REFUSALS_AN_HOUR: usize = 4;
 const FIRST_PAUSE: Duration = Duration::from_secs(5 * 60);
 const LONGEST_PAUSE: Duration = Duration::from_secs(6 * 60 * 60);
 const LONGEST_SLEEP: Duration = Duration::from_secs(6 * 60 * 60);
@@ -313,6 +363,22 @@ mod tests {
         let waits: Vec<u64> = (0..9).map(|it| pause(it).as_secs() / 60).collect();
         assert_eq!(waits, [5, 10, 20, 40, 80, 160, 320, 360, 360]);
         assert_eq!(pause(u32::MAX), LONGEST_PAUSE);
+    }
+
+    #[test]
+    fn a_server_that_starts_over_and_over_asks_four_times_an_hour() {
+        let minutes = |number: i64| Timestamp::from_millis(number * 60_000);
+        let rest = |refusals: &[i64], now| {
+            let refusals: Vec<_> = refusals.iter().copied().map(minutes).collect();
+            rest(&refusals, minutes(now)).as_secs() / 60
+        };
+        assert_eq!(rest(&[], 100), 0);
+        assert_eq!(rest(&[97, 98, 99], 100), 0);
+        assert_eq!(rest(&[96, 97, 98, 99], 100), 56);
+        assert_eq!(rest(&[40, 97, 98, 99], 100), 0);
+        assert_eq!(rest(&[41, 97, 98, 99], 100), 1);
+        assert_eq!(rest(&[10, 20, 96, 97, 98, 99], 100), 56);
+        assert_eq!(rest(&[196, 197, 198, 199], 100), 0);
     }
 
     #[test]
