@@ -1,6 +1,10 @@
 /** Chromium and Firefox behind one small interface: a tab that a test can look into and click in. */
 
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { chromium } from 'playwright-core';
@@ -118,14 +122,52 @@ export async function launchChromium(away?: Away, trusted?: string): Promise<Bro
   };
 }
 
-export async function launchFirefox(): Promise<Browser> {
+export async function launchFirefox(away?: Away): Promise<Browser> {
+  const outside = away === undefined ? undefined : await bringOut(away.namespace);
   const browser = await puppeteer.launch({
     browser: 'firefox',
-    executablePath: '/usr/bin/firefox-esr',
+    executablePath: outside?.executablePath ?? '/usr/bin/firefox-esr',
     headless: true,
-    extraPrefsFirefox: FIREFOX_PREFS,
+    extraPrefsFirefox: {
+      ...FIREFOX_PREFS,
+      ...away !== undefined && { 'dom.securecontext.allowlist': new URL(away.origin).hostname },
+    },
+    ...outside !== undefined && { debuggingPort: outside.port },
   });
-  return { visit: async (name) => puppeteerTab(await browser.createBrowserContext(), name), close: () => browser.close() };
+  return {
+    visit: async (name) => puppeteerTab(await browser.createBrowserContext(), name),
+    async close() {
+      await browser.close();
+      await outside?.close();
+    },
+  };
+}
+
+/** Firefox listens for who steers it on its own loopback alone: this leads there from the same port of this machine's. */
+async function bringOut(namespace: string): Promise<{ executablePath: string; port: number; close(): Promise<void> }> {
+  const directory = await mkdtemp(join(tmpdir(), 'klieg-firefox-'));
+  const executablePath = join(directory, 'firefox');
+  const entered = ['netns', 'exec', namespace];
+  await writeFile(executablePath, `#!/bin/sh\nexec ip ${entered.join(' ')} /usr/bin/firefox-esr "$@"\n`, { mode: 0o755 });
+  const door = createServer((outside) => {
+    const { port } = door.address() as AddressInfo;
+    const lead = `const inside = require('node:net').connect(${port}, '127.0.0.1'); process.stdin.pipe(inside).pipe(process.stdout);`;
+    const inside = spawn('ip', [...entered, process.execPath, '--eval', lead], { stdio: ['pipe', 'pipe', 'inherit'] });
+    outside.pipe(inside.stdin);
+    inside.stdout.pipe(outside);
+    outside.on('error', () => inside.kill());
+    inside.stdin.on('error', () => outside.destroy());
+  });
+  door.listen(0, '127.0.0.1');
+  await once(door, 'listening');
+  return {
+    executablePath,
+    port: (door.address() as AddressInfo).port,
+    async close() {
+      door.close();
+      await rm(directory, { recursive: true, force: true });
+    },
+  };
 }
 
 /**

@@ -1,8 +1,8 @@
 /** A visitor whose network passes no media at all reads why nothing is seen, the host sees how many do, and once it passes the picture comes. Needs root. */
 
 import { afterAll, beforeAll, expect, onTestFailed, test } from 'vitest';
-import { launchChromium, until } from './browsers.js';
-import type { Browser, ChromiumTab, Tab } from './browsers.js';
+import { launchChromium, launchFirefox, until } from './browsers.js';
+import type { Browser, Tab } from './browsers.js';
 import { startNetlab } from './netlab.js';
 import type { Netlab } from './netlab.js';
 import { received } from './probe.js';
@@ -18,7 +18,8 @@ const TITLE = 'Behind a wall';
 let netlab: Netlab;
 let server: Server;
 let near: Browser;
-let far: Browser;
+/** Visitors' browsers. */
+let far: Record<string, Browser>;
 let host: Tab;
 let room: string;
 
@@ -26,7 +27,9 @@ beforeAll(async () => {
   netlab = await startNetlab();
   await netlab.meet({ delay: 20 }, { delay: 20 });
   server = await startServerAt({ namespace: netlab.server, host: netlab.host }, { KLIEG_NEW_ACCOUNT_ROLE: 'host' });
-  [near, far] = await Promise.all([netlab.server, netlab.visitor].map((namespace) => launchChromium({ namespace, origin: server.url }))) as [Browser<ChromiumTab>, Browser<ChromiumTab>];
+  const away = (namespace: string) => ({ namespace, origin: server.url });
+  near = await launchChromium(away(netlab.server));
+  far = { Chromium: await launchChromium(away(netlab.visitor)), Firefox: await launchFirefox(away(netlab.visitor)) };
   host = await near.visit('the host');
   await host.open(server.url);
   await host.click('[data-test=sign-in]');
@@ -43,7 +46,7 @@ beforeAll(async () => {
 });
 
 afterAll(async () => {
-  await Promise.allSettled([near?.close(), far?.close()]);
+  await Promise.allSettled([near, ...Object.values(far ?? {})].map((browser) => browser?.close()));
   await server?.stop();
   await netlab?.close();
 });
@@ -63,23 +66,23 @@ function blocked(): string {
   return document.querySelector('[data-test=trouble-blocked]')?.textContent.trim() ?? '';
 }
 
-test('where nothing but the page passes, the visitor reads why and the host sees one; where all passes again the picture comes', async () => {
+test.each([['Chromium', 1], ['Firefox', 2]])('where nothing but the page passes, the visitor in %s reads why and the host sees %d; where all passes again the picture comes', async (name, seen) => {
   onTestFailed(() => console.log(server.log()));
   await netlab.passOnlyTcp([Number(new URL(server.url).port)]);
-  const viewer = await far.visit('a visitor behind a wall');
+  const viewer = await far[name]!.visit('a visitor behind a wall');
   await viewer.open(`${server.url}/r/${room}`);
   const began = Date.now();
   expect(await until('the visitor reads why', () => viewer.look(player), ({ trouble }) => trouble !== undefined, SAYS_WITHIN_MS)).toEqual({ status: 'stalled', trouble: 'blocked' });
   console.log(`said after ${Date.now() - began} ms`);
   expect(await viewer.look(overlay)).toBe('Your network or a firewall lets no video through. Try another network, such as mobile data, or switch off a VPN. Still trying…');
-  expect(await until('the host sees it', () => host.look(blocked), (text) => text !== '')).toContain('1 viewer');
+  await until('the host sees it', () => host.look(blocked), (text) => text.includes(`${seen} viewer`));
   await netlab.blockUdp(false);
   const freed = Date.now();
-  await until('the picture comes', () => viewer.look(received), (seen) => seen.frames > 0, RETURNS_WITHIN_MS);
+  await until('the picture comes', () => viewer.look(received), (now) => now.frames > 0, RETURNS_WITHIN_MS);
   console.log(`a picture ${Date.now() - freed} ms after the wall was gone`);
   await frames(viewer, 30);
   expect(await viewer.look(player)).toEqual({ status: 'playing', trouble: undefined });
-  expect(await host.look(blocked), 'what was, was').toContain('1 viewer');
+  expect(await host.look(blocked), 'what was, was').toContain(`${seen} viewer`);
   expect([...host.errors, ...viewer.errors]).toEqual([]);
   await viewer.close();
 }, 240_000);
