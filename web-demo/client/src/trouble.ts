@@ -34,6 +34,9 @@ export class WayFinder {
   #asked = new Set<string>();
   #answered = false;
   #relayRefused = false;
+  /** Checks sent by UDP beside the pair that is in use. */
+  #direct = 0;
+  #detour: Detour | undefined;
 
   constructor(pc: RTCPeerConnection) {
     this.#pc = pc;
@@ -43,15 +46,27 @@ export class WayFinder {
     });
   }
 
+  /** Which way round packets go at present; `undefined` where they go straight, by UDP, or nobody can tell. */
+  get detour(): Detour | undefined { return this.#detour; }
+
   /** Takes in the statistics of this moment. */
   read(report: ReadonlyMap<string, Record<string, unknown>>): void {
-    for (const pair of report.values()) {
+    const selected = [...report.values()].find(({ type }) => type === 'transport')?.['selectedCandidatePairId'];
+    let direct = 0;
+    let taken: string | undefined;
+    for (const [id, pair] of report) {
       if (pair['type'] !== 'candidate-pair') continue;
       const local = report.get(String(pair['localCandidateId']));
-      this.#asked.add(local?.['candidateType'] === 'relay' ? 'relay' : String(local?.['protocol'] ?? 'udp'));
+      const way = local?.['candidateType'] === 'relay' ? 'relay' : String(local?.['protocol'] ?? 'udp');
+      this.#asked.add(way);
       // Firefox counts no answers.
       this.#answered ||= Number(pair['responsesReceived'] ?? 0) > 0 || pair['state'] === 'succeeded';
+      if (id === selected) taken = way;
+      else if (way === 'udp') direct += Number(pair['requestsSent'] ?? 0);
     }
+    const isRound = taken !== undefined && taken !== 'udp';
+    this.#detour = isRound ? { triesDirect: direct > this.#direct } : undefined;
+    this.#direct = direct;
   }
 
   /** Says what is wrong at this moment; `undefined` where it is not the way. */
@@ -62,6 +77,41 @@ export class WayFinder {
     });
   }
 }
+
+/** Packets go by TCP or through a relay. */
+export interface Detour {
+  /** Whether the browser still sends checks by UDP, and so finds out by itself once that passes. */
+  triesDirect: boolean;
+}
+
+/** Says when to look for a straight way again, for browsers that do not: Firefox keeps the pair that it chose first. */
+export class WayBack {
+  /** When the detour began, or a way was looked for last; `undefined` where there is none. */
+  #since: number | undefined;
+  #tried = 0;
+
+  /** Takes in how packets go at `now` (milliseconds); returns whether to restart ICE (RFC 8445, section 9), which begins with all pairs anew. */
+  sample(now: number, detour: Detour | undefined): boolean {
+    if (detour === undefined) {
+      // A restart takes a moment in which there is no pair.
+      if (this.#since !== undefined && now - this.#since > SETTLED_MS) this.#since = undefined;
+      if (this.#since === undefined) this.#tried = 0;
+      return false;
+    }
+    if (detour.triesDirect || this.#since === undefined) {
+      this.#since = now;
+      return false;
+    }
+    if (now - this.#since < Math.min(LONGEST_LOOK_MS, FIRST_LOOK_MS * 3 ** this.#tried)) return false;
+    this.#since = now;
+    this.#tried++;
+    return true;
+  }
+}
+
+const FIRST_LOOK_MS = 10_000;
+const LONGEST_LOOK_MS = 600_000;
+const SETTLED_MS = 5_000;
 
 /** What is told to the server, each reason once until a picture comes again, and one at a time. */
 export class Complaints {

@@ -8,7 +8,7 @@ import { PlayoutDelay } from './playout.js';
 import type { Connection, Room } from './room.js';
 import { PictureAge, RateMeter, reception, repairs, viewerStats } from './stats.js';
 import type { ViewerStats } from './stats.js';
-import { Complaints, WayFinder } from './trouble.js';
+import { Complaints, WayBack, WayFinder } from './trouble.js';
 import { Watchdog } from './watchdog.js';
 
 const SAMPLE_EVERY_MS = 1_000;
@@ -103,6 +103,7 @@ export class Viewer extends Emitter<ViewerEvents> {
   #status: ViewerStatus = { kind: 'connecting' };
   #error: KliegError | undefined;
   #watchdog = new Watchdog();
+  #wayBack = new WayBack();
   /** What keeps the picture away although the room is joined; `undefined` until that is known, and once frames come. */
   #trouble: Trouble | undefined;
   #complaints = new Complaints();
@@ -326,6 +327,7 @@ export class Viewer extends Emitter<ViewerEvents> {
     const remedy = this.#watchdog.sample(performance.now(), current?.frames ?? 0, this.#framesExpected());
     if (remedy === 'keyframe' && current !== undefined) this.#room.request('rtc.keyframe', { sessionId: current.id }).catch(() => {}); // A restart is next.
     if (remedy === 'restart' && current !== undefined) this.#restart(current);
+    if (remedy === 'none' && this.#wayBack.sample(performance.now(), current?.way.detour) && current !== undefined) this.#restart(current);
     if (remedy === 'renew') {
       if (performance.now() - this.#askedAt >= UNDER_WAY_MS) this.#blame(current);
       await this.#reportFreeze().catch(() => {}); // Closed meanwhile.

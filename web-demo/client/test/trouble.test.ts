@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
-import { Complaints, WayFinder, diagnose } from '../src/trouble.js';
-import type { Way } from '../src/trouble.js';
+import { Complaints, WayBack, WayFinder, diagnose } from '../src/trouble.js';
+import type { Detour, Way } from '../src/trouble.js';
 
 const silent: Way = { asked: new Set(['udp']), answered: false, relayRefused: false, connection: 'connecting', dtls: 'new' };
 
@@ -71,4 +71,48 @@ test('each reason is told once until the picture was there, one in five seconds,
   complaints.forget();
   complaints.add('blocked');
   expect(complaints.next(30_000)).toBe('blocked');
+});
+
+/** Two pairs, of which one is in use, and the checks that were sent on the other. */
+function using(taken: [protocol: string, type: string], requestsSent?: number): Map<string, Record<string, unknown>> {
+  return new Map<string, Record<string, unknown>>([
+    ['t', { type: 'transport', selectedCandidatePairId: 'p0' }],
+    ['l0', { type: 'local-candidate', protocol: taken[0], candidateType: taken[1] }],
+    ['p0', { type: 'candidate-pair', state: 'succeeded', localCandidateId: 'l0', requestsSent: 1000 }],
+    ['l1', { type: 'local-candidate', protocol: 'udp', candidateType: 'host' }],
+    ['p1', { type: 'candidate-pair', state: 'failed', localCandidateId: 'l1', ...requestsSent !== undefined && { requestsSent } }],
+  ]);
+}
+
+test('packets by TCP or through a relay go a way round, and a browser that goes on with checks by UDP is known', () => {
+  const way = wayOf(new StillPeer());
+  way.read(using(['tcp', 'host'], 7));
+  way.read(using(['tcp', 'host'], 7));
+  expect(way.detour).toEqual({ triesDirect: false });
+  way.read(using(['udp', 'relay'], 8));
+  expect(way.detour).toEqual({ triesDirect: true });
+  way.read(using(['tcp', 'host']));
+  expect(way.detour).toEqual({ triesDirect: false });
+  way.read(using(['udp', 'prflx'], 9));
+  expect(way.detour).toBeUndefined();
+  way.read(pairs(['udp', 'host', 0]));
+  expect(way.detour).toBeUndefined();
+});
+
+/** Samples every second; returns the seconds in which a way is looked for. */
+function looks(back: WayBack, detour: (second: number) => Detour | undefined, seconds: number): number[] {
+  return Array.from({ length: seconds }, (_, second) => second).filter((second) => back.sample(second * 1000, detour(second)));
+}
+
+test('a straight way is looked for after ten seconds, then ever less often', () => {
+  const round = { triesDirect: false };
+  expect(looks(new WayBack(), () => round, 3000)).toEqual([10, 40, 130, 400, 1000, 1600, 2200, 2800]);
+  expect(looks(new WayBack(), () => ({ triesDirect: true }), 3000)).toEqual([]);
+  expect(looks(new WayBack(), () => undefined, 3000)).toEqual([]);
+});
+
+test('the moment of a restart without a pair changes nothing, a straight way that held does', () => {
+  const round = { triesDirect: false };
+  expect(looks(new WayBack(), (second) => second === 12 ? undefined : round, 50)).toEqual([10, 40]);
+  expect(looks(new WayBack(), (second) => second > 12 && second < 30 ? undefined : round, 100)).toEqual([10, 40, 70]);
 });
