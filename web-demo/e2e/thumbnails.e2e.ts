@@ -48,7 +48,7 @@ test('at nought the show is on, and the lobby has a picture of it', async () => 
   await isLive(host);
   expect(await host.look(counting)).toBe('');
   await visitor.open(`${server.url}/`);
-  const picture = await until('the lobby has a picture', () => visitor.look(pictured), ({ width }) => width > 0);
+  const picture = await until('the lobby has a picture', () => visitor.look(pictured, 'Pictures'), ({ width }) => width > 0);
   expect(picture.alt).toBe('What “Pictures” shows now');
   expect(picture.width / picture.height).toBeCloseTo(16 / 9, 1);
   expect(await contentType()).toBe('image/webp');
@@ -63,7 +63,7 @@ test('of a format that the server makes no picture of, the studio sends one', as
   // Whoever has seen the show before may have that picture for some seconds.
   await until('the lobby has it', async () => {
     await visitor.open(`${server.url}/`);
-    return await until('a picture', () => visitor.look(pictured), ({ width }) => width > 0);
+    return await until('a picture', () => visitor.look(pictured, 'Pictures'), ({ width }) => width > 0);
   }, ({ width }) => width === 480);
   expect(await contentType()).toBe('image/jpeg');
   await stop(host);
@@ -75,13 +75,40 @@ test('a picture that the host chose is shown while the room is not live', async 
   const shown = () => host.look(() => document.querySelector<HTMLImageElement>('[data-test=room-picture]')?.naturalWidth ?? 0);
   await until('the studio shows it', shown, (width) => width === 1280);
   await visitor.open(`${server.url}/?show=upcoming`);
-  const picture = await until('the lobby shows it', () => visitor.look(pictured), ({ width }) => width > 0);
+  const picture = await until('the lobby shows it', () => visitor.look(pictured, 'Pictures'), ({ width }) => width > 0);
   expect(picture).toEqual({ width: 1280, height: 960, alt: 'Picture of “Pictures”' });
+});
+
+test('the picture of a private room is shown to its owner, and the room to nobody else', async () => {
+  showLogOnFailure();
+  const { accessToken } = await told('auth/login', { username: 'Ann' });
+  const { id } = await told('rooms', { title: 'Hidden', visibility: 'private' }, accessToken);
+  const studio = `${server.url}/studio/${id}`;
+  await host.open(studio);
+  await until('the studio takes a picture', () => host.look(choosePicture), Boolean);
+  const shown = () => host.look(() => document.querySelector<HTMLImageElement>('[data-test=room-picture]')?.naturalWidth ?? 0);
+  await until('the studio shows it', shown, (width) => width === 1280);
+  await host.open(studio);
+  await until('the studio shows it again', shown, (width) => width === 1280);
+  const upcoming = `${server.url}/?show=upcoming`;
+  await host.open(upcoming);
+  const picture = await until('the lobby shows it', () => host.look(pictured, 'Hidden'), ({ width }) => width > 0);
+  expect(picture).toEqual({ width: 1280, height: 960, alt: 'Picture of “Hidden”' });
+  await visitor.open(upcoming);
+  await until('the lobby is there', () => visitor.look(pictured, 'Pictures'), ({ width }) => width > 0);
+  expect(await visitor.look(() => document.body.textContent)).not.toContain('Hidden');
 });
 
 test('no page reported an error', () => {
   for (const { name, errors } of [host, visitor]) expect(errors, name).toEqual([]);
 });
+
+/** What the server answers. */
+async function told(path: string, body: object, token?: string): Promise<Record<string, string>> {
+  const headers = { 'content-type': 'application/json', ...token !== undefined && { authorization: `Bearer ${token}` } };
+  const answer = await fetch(`${server.url}/api/v1/${path}`, { method: 'POST', headers, body: JSON.stringify(body) });
+  return await answer.json() as Record<string, string>;
+}
 
 /** What a person is told who sees nothing. */
 function said(): string {
@@ -94,9 +121,9 @@ function counting(): string {
 }
 
 /** The picture on the card of the room. */
-function pictured(): { width: number; height: number; alt: string } {
+function pictured(title: string): { width: number; height: number; alt: string } {
   const cards = [...document.querySelectorAll('[data-test=room-card]')];
-  const image = cards.find((card) => card.textContent?.includes('Pictures'))?.querySelector('img');
+  const image = cards.find((card) => card.textContent?.includes(title))?.querySelector('img');
   const shown = image?.complete === true && !image.classList.contains('opacity-0');
   return { width: shown ? image.naturalWidth : 0, height: shown ? image.naturalHeight : 0, alt: image?.alt ?? '' };
 }

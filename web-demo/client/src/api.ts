@@ -115,6 +115,11 @@ export class Api {
     return this.request('POST', `rooms/${encodeURIComponent(id)}/thumbnail${live ? '?live=true' : ''}`, picture);
   }
 
+  /** Fetches the picture at a room's `thumbnailUrl`, for those that an image's own request, which shows no token, would not get; `undefined` where there is none. */
+  thumbnail(url: string): Promise<Blob | undefined> {
+    return this.request('GET', url);
+  }
+
   /** Where encoders publish into a room; for its owner. */
   ingest(id: string): Promise<Ingest> {
     return this.request('GET', `rooms/${encodeURIComponent(id)}/ingest`);
@@ -241,7 +246,7 @@ export class Api {
   }
 
   async #send<Answer>(method: string, path: string, body: object | undefined, bearer: string | undefined): Promise<Answer> {
-    const headers: Record<string, string> = { accept: 'application/json, text/csv' };
+    const headers: Record<string, string> = { accept: 'application/json, text/csv, image/*' };
     if (bearer !== undefined) headers['authorization'] = `Bearer ${bearer}`;
     const init: RequestInit = { method, headers, signal: AbortSignal.timeout(ANSWER_WITHIN_MS) };
     if (body !== undefined) {
@@ -257,8 +262,9 @@ export class Api {
     }
     if (!response.ok) throw await problem(response);
     if (response.status === 204) return undefined as Answer;
-    const isText = response.headers.get('content-type')?.startsWith('text/') ?? false;
-    return (isText ? await response.text() : await response.json()) as Answer;
+    const type = response.headers.get('content-type') ?? '';
+    if (type.startsWith('image/')) return await response.blob() as Answer;
+    return (type.startsWith('text/') ? await response.text() : await response.json()) as Answer;
   }
 }
 
