@@ -125,15 +125,15 @@ export async function startNetlab(): Promise<Netlab> {
         return SERVER_PUBLIC;
       },
       async blockUdp(isBlocked) {
-        const drop = (hook: string) => `add chain inet wall ${hook} { type filter hook ${hook} priority 0; }; add rule inet wall ${hook} meta l4proto udp drop; `;
-        await within(visitor, 'nft', `add table inet wall; delete table inet wall; ${isBlocked ? `add table inet wall; ${drop('output')}${drop('input')}` : ''}`);
+        const rules = isBlocked ? ['meta l4proto udp drop', 'accept'] : ['accept'];
+        await Promise.all([wall(server, rules), wall(visitor, rules)]);
       },
       passOnlyTcp(ports) {
-        return wall(visitor, [`tcp dport { ${ports.join(', ')} } accept`]);
+        return wall(server, [`tcp dport { ${ports.join(', ')} } accept`]);
       },
       passOnlyTls(port) {
         // What is said first has a content type and a version, or it does not leave.
-        return wall(visitor, [
+        return wall(server, [
           'ct mark 1 accept',
           `tcp dport ${port} @ih,0,16 0x1603 ct mark set 1 accept`,
           `tcp dport ${port} tcp flags & psh == psh counter drop`,
@@ -154,9 +154,9 @@ export async function startNetlab(): Promise<Netlab> {
 
 /** Lets a network pass what these rules accept, and nothing else. */
 async function wall(namespace: string, rules: string[]): Promise<void> {
-  const all = ['oifname "lo" accept', ...rules, 'drop'].map((rule) => `add rule inet wall output ${rule}; `).join('');
+  const all = ['iifname "lo" accept', ...rules, 'drop'].map((rule) => `add rule inet wall arrival ${rule}; `).join('');
   await within(namespace, 'nft', 'add table inet wall; delete table inet wall; add table inet wall; '
-    + `add chain inet wall output { type filter hook output priority 0; }; ${all}`);
+    + `add chain inet wall arrival { type filter hook prerouting priority 0; }; ${all}`);
 }
 
 function within(namespace: string, command: string, ...args: string[]): Promise<unknown> {

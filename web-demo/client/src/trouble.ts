@@ -84,7 +84,7 @@ export interface Detour {
   triesDirect: boolean;
 }
 
-/** Says when to look for a straight way again, for browsers that do not: Firefox keeps the pair that it chose first. */
+/** Says when to look for a straight way again: Firefox keeps the pair that it chose first, and Chromium soon gives up those that get no answer. */
 export class WayBack {
   /** When the detour began, or a way was looked for last; `undefined` where there is none. */
   #since: number | undefined;
