@@ -21,7 +21,8 @@ export interface Way {
 /** Says what is wrong with a way by which no picture comes; `undefined` where it is not the way. */
 export function diagnose({ asked, answered, relayRefused, connection, dtls }: Way): Trouble | undefined {
   if (connection === 'connected') return undefined;
-  if (dtls === 'failed') return 'dtls_failed';
+  // Firefox calls encryption failed, too, where it never began because no check was answered.
+  if (dtls === 'failed' && answered) return 'dtls_failed';
   if (answered) return 'ice_failed';
   if (relayRefused) return 'turn_refused';
   if (asked.has('tcp') || asked.has('relay')) return 'blocked';

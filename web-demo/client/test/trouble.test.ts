@@ -12,6 +12,7 @@ test.each<[string, Partial<Way>, string | undefined]>([
   ['the relay refuses, yet something answers', { relayRefused: true, answered: true }, 'ice_failed'],
   ['answers come and the connection fails', { answered: true, connection: 'failed', dtls: 'connected' }, 'ice_failed'],
   ['encryption fails', { answered: true, connection: 'failed', dtls: 'failed' }, 'dtls_failed'],
+  ['nothing answers, and the browser calls encryption failed as well', { asked: new Set(['udp', 'tcp']), connection: 'failed', dtls: 'failed' }, 'blocked'],
   ['the connection holds', { answered: true, connection: 'connected', dtls: 'connected' }, undefined],
   ['nothing was asked for yet', { asked: new Set() }, undefined],
 ])('when %s a viewer knows why', (_, way, trouble) => {
