@@ -1,22 +1,23 @@
 /** Visitors behind a network that lets no UDP pass: they watch and publish by TCP. Needs root. */
 
 import { afterAll, beforeAll, expect, onTestFailed, test } from 'vitest';
-import { launchChromium, launchFirefox, until } from './browsers.js';
+import { launchFirefox, until } from './browsers.js';
 import type { Browser, Tab } from './browsers.js';
 import { startNetlab } from './netlab.js';
 import type { Netlab } from './netlab.js';
-import { framesSent, makeRoom, protocol, publishLayers, received, statuses } from './probe.js';
-import { startServerAt } from './server.js';
+import { makeRoom, protocol, publishLayers, received, statuses } from './probe.js';
 import type { Server } from './server.js';
+import { RATES, startShow } from './show.js';
+import type { Show } from './show.js';
 import { frames, watch } from './visitors.js';
 
 /** From the page's address to the picture, as long as a join without UDP may take. */
 const WATCHES_WITHIN_MS = 5_000;
 /** Longer than Chromium asks by UDP without an answer, and than the page waits before it looks for a straight way where the browser does not. */
 const BLOCKED_MS = 32_000;
-const RATES: [number, number, number] = [100_000, 300_000, 1_200_000];
 
 let netlab: Netlab;
+let show: Show;
 let server: Server;
 let near: Browser;
 let far: Browser;
@@ -28,23 +29,14 @@ const figures: Record<string, unknown>[] = [];
 beforeAll(async () => {
   netlab = await startNetlab();
   await netlab.meet({ delay: 20 }, { delay: 20 });
-  server = await startServerAt({ namespace: netlab.server, host: netlab.host }, { KLIEG_NEW_ACCOUNT_ROLE: 'host' });
-  const away = (namespace: string) => ({ namespace, origin: server.url });
-  near = await launchChromium(away(netlab.server));
-  far = await launchChromium(away(netlab.visitor));
-  foreign = await launchFirefox(away(netlab.visitor));
-  host = await near.visit('the host');
-  await host.open(server.url);
-  const made = await host.look(makeRoom);
-  room = made.room;
-  await host.look(publishLayers, JSON.stringify({ ...made, rates: RATES, squares: 4 }));
-  await until('the host sends', () => host.look(framesSent), (sent) => (sent['f'] ?? 0) > 30);
+  ({ server, near, far, host, room } = show = await startShow(netlab));
+  foreign = await launchFirefox({ namespace: netlab.visitor, origin: server.url });
 });
 
 afterAll(async () => {
   console.table(figures);
-  await Promise.allSettled([near?.close(), far?.close(), foreign?.close()]);
-  await server?.stop();
+  await foreign?.close();
+  await show?.close();
   await netlab?.close();
 });
 

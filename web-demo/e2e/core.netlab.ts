@@ -1,13 +1,13 @@
 /** The core of what bad networks do to a visitor's Chromium, for `make test`: each case once, and shortly. Needs root. */
 
 import { afterAll, beforeAll, expect, onTestFailed, test } from 'vitest';
-import { launchChromium, until } from './browsers.js';
-import type { Browser, ChromiumTab, Tab } from './browsers.js';
+import type { Browser, Tab } from './browsers.js';
 import { startNetlab } from './netlab.js';
 import type { Conditions, Netlab } from './netlab.js';
-import { framesSent, makeRoom, protocol, publishLayers, received, statuses } from './probe.js';
-import { startServerAt } from './server.js';
+import { protocol, received, statuses } from './probe.js';
 import type { Server } from './server.js';
+import { startShow } from './show.js';
+import type { Show } from './show.js';
 import { frames, isTold, watch } from './visitors.js';
 
 const RATES: [number, number, number] = [60_000, 120_000, 400_000];
@@ -15,27 +15,18 @@ const RATES: [number, number, number] = [60_000, 120_000, 400_000];
 const SILENCE_MS = 4_000;
 
 let netlab: Netlab;
+let show: Show;
 let server: Server;
-let near: Browser;
 let far: Browser;
-let host: Tab;
 let room: string;
 
 beforeAll(async () => {
   netlab = await startNetlab();
-  server = await startServerAt({ namespace: netlab.server, host: netlab.host }, { KLIEG_NEW_ACCOUNT_ROLE: 'host' });
-  [near, far] = await Promise.all([netlab.server, netlab.visitor].map((namespace) => launchChromium({ namespace, origin: server.url }))) as [Browser<ChromiumTab>, Browser<ChromiumTab>];
-  host = await near.visit('the host');
-  await host.open(server.url);
-  const made = await host.look(makeRoom);
-  room = made.room;
-  await host.look(publishLayers, JSON.stringify({ ...made, rates: RATES, squares: 1 }));
-  await until('the host sends', () => host.look(framesSent), (sent) => (sent['f'] ?? 0) > 30);
+  ({ server, far, room } = show = await startShow(netlab, { rates: RATES, squares: 1 }));
 });
 
 afterAll(async () => {
-  await Promise.allSettled([near?.close(), far?.close()]);
-  await server?.stop();
+  await show?.close();
   await netlab?.close();
 });
 

@@ -1,13 +1,14 @@
 /** A visitor's Chromium behind a bad network: what it still decodes, and how soon it gets what the network carries. Needs root. */
 
 import { afterAll, beforeAll, expect, onTestFailed, test } from 'vitest';
-import { launchChromium, until } from './browsers.js';
-import type { Browser, ChromiumTab, Tab } from './browsers.js';
+import { until } from './browsers.js';
+import type { Browser, Tab } from './browsers.js';
 import { startNetlab } from './netlab.js';
 import type { Conditions, Netlab } from './netlab.js';
-import { framesSent, longestGapMs, makeRoom, publishLayers, received, repairs, watchGaps } from './probe.js';
-import { startServerAt } from './server.js';
+import { framesSent, longestGapMs, received, repairs, watchGaps } from './probe.js';
 import type { Server } from './server.js';
+import { RATES, startShow } from './show.js';
+import type { Show } from './show.js';
 import { frames, watch } from './visitors.js';
 
 /** How long a condition is watched; `make netlab` takes longer. */
@@ -16,10 +17,9 @@ const WATCHED_MS = Number(process.env['NETLAB_SECONDS'] ?? 10) * 1000;
 const SHARE = 0.9;
 /** Within this a page knows what its network loses, and has frames wait for it. */
 const LEARNING_MS = 5_000;
-/** The largest layer and its sound fit into 3 Mb/s, the two smaller ones into 0.6. */
-const RATES: [number, number, number] = [100_000, 300_000, 1_200_000];
 
 let netlab: Netlab;
+let show: Show;
 let server: Server;
 let near: Browser;
 let far: Browser;
@@ -29,20 +29,13 @@ const figures: Record<string, unknown>[] = [];
 
 beforeAll(async () => {
   netlab = await startNetlab();
-  server = await startServerAt({ namespace: netlab.server, host: netlab.host }, { KLIEG_NEW_ACCOUNT_ROLE: 'host' });
-  [near, far] = await Promise.all([netlab.server, netlab.visitor].map((namespace) => launchChromium({ namespace, origin: server.url }))) as [Browser<ChromiumTab>, Browser<ChromiumTab>];
-  host = await near.visit('the host');
-  await host.open(server.url);
-  const made = await host.look(makeRoom);
-  room = made.room;
-  await host.look(publishLayers, JSON.stringify({ ...made, rates: RATES, squares: 4 }));
+  ({ server, near, far, host, room } = show = await startShow(netlab));
   await steady();
 });
 
 afterAll(async () => {
   console.table(figures);
-  await Promise.allSettled([near?.close(), far?.close()]);
-  await server?.stop();
+  await show?.close();
   await netlab?.close();
 });
 

@@ -1,23 +1,24 @@
 /** Everything at port 443, and visitors whose network passes nothing else: TCP to it, or of that only what is TLS. Needs root. */
 
 import { afterAll, beforeAll, expect, onTestFailed, test } from 'vitest';
-import { launchChromium, until } from './browsers.js';
+import { until } from './browsers.js';
 import type { Browser, ChromiumTab, Tab } from './browsers.js';
 import { makeCertificate } from './certificate.js';
 import type { Certificate } from './certificate.js';
 import { startNetlab } from './netlab.js';
 import type { Netlab } from './netlab.js';
-import { framesSent, makeRoom, protocol, publishLayers, way } from './probe.js';
-import { startServerAt } from './server.js';
+import { protocol, way } from './probe.js';
 import type { Server } from './server.js';
+import { startShow } from './show.js';
+import type { Show } from './show.js';
 import { frames, goLive, openStudio, prepareCamera, watch } from './visitors.js';
 
 /** From the page's address to the picture, as long as a join by a relay may take. */
 const WATCHES_WITHIN_MS = 7_000;
 const PORT = 443;
-const RATES: [number, number, number] = [100_000, 300_000, 1_200_000];
 
 let netlab: Netlab;
+let show: Show;
 let certificate: Certificate;
 let server: Server;
 let near: Browser<ChromiumTab>;
@@ -30,22 +31,15 @@ beforeAll(async () => {
   await netlab.meet({ delay: 20 }, { delay: 20 });
   const address = await netlab.addPublic();
   certificate = await makeCertificate(address);
-  server = await startServerAt({ namespace: netlab.server, host: address, port: PORT }, {
-    KLIEG_NEW_ACCOUNT_ROLE: 'host', KLIEG_TLS_CERT: certificate.file, KLIEG_TLS_KEY: certificate.key,
-    KLIEG_RELAY_LISTEN: `${address}:${PORT}`, KLIEG_RELAY_HOST: address,
-  });
-  [near, far] = await Promise.all([netlab.server, netlab.visitor].map((namespace) => launchChromium({ namespace, origin: server.url }, certificate.hash))) as [Browser<ChromiumTab>, Browser<ChromiumTab>];
-  host = await near.visit('the host');
-  await host.open(server.url);
-  const made = await host.look(makeRoom);
-  room = made.room;
-  await host.look(publishLayers, JSON.stringify({ ...made, rates: RATES, squares: 4 }));
-  await until('the host sends', () => host.look(framesSent), (sent) => (sent['f'] ?? 0) > 30);
+  ({ server, near, far, host, room } = show = await startShow(netlab, {
+    place: { host: address, port: PORT },
+    certificate,
+    settings: { KLIEG_TLS_CERT: certificate.file, KLIEG_TLS_KEY: certificate.key, KLIEG_RELAY_LISTEN: `${address}:${PORT}`, KLIEG_RELAY_HOST: address },
+  }));
 });
 
 afterAll(async () => {
-  await Promise.allSettled([near?.close(), far?.close()]);
-  await server?.stop();
+  await show?.close();
   await certificate?.remove();
   await netlab?.close();
 });
