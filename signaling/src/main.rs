@@ -12,7 +12,15 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing::{error, info};
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let _ = error.print();
+            // Help and the version come this way, too.
+            let is_wrong = error.use_stderr();
+            return ExitCode::from(if is_wrong { EX_USAGE } else { 0 });
+        }
+    };
     let done = match cli.command {
         None => serve(&cli.settings),
         Some(Command::Serve(settings)) => serve(&settings),
@@ -71,6 +79,7 @@ async fn run(settings: &Settings, config: Config, log: &Log) -> anyhow::Result<(
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut hang_up = signal(SignalKind::hangup())?;
+    let public_url = config.public_url.clone();
     let server = Server::start(config).await?;
     let media: Vec<String> = server.media().iter().map(ToString::to_string).collect();
     let scheme = server.scheme();
@@ -80,7 +89,9 @@ async fn run(settings: &Settings, config: Config, log: &Log) -> anyhow::Result<(
         media.join(",")
     ))?;
     let port = server.http().port();
-    say(&if server.http().ip().is_unspecified() {
+    say(&if let Some(url) = public_url {
+        format!("Open {url} in a browser.")
+    } else if server.http().ip().is_unspecified() {
         format!("Open {scheme}://localhost:{port}/ in a browser.")
     } else {
         format!("Open {scheme}://{}/ in a browser.", server.http())

@@ -1,13 +1,13 @@
 //! `klieg check`: what the server would start with, and whether it could.
 
 use std::fmt::Write;
-use std::net::{IpAddr, TcpListener, UdpSocket};
+use std::io;
+use std::net::{TcpListener, UdpSocket};
 use std::os::unix::fs::PermissionsExt;
 
 use clap::Args;
 
-use axum::http::Uri;
-use klieg_turn::relay::Own;
+use klieg_turn::relay::{Own, is_public};
 
 use super::Settings;
 use super::outside::{Login, check_outside, check_reach};
@@ -95,6 +95,7 @@ impl CheckArguments {
         check_folder(config, &mut found);
         check_database(config, &mut found).await;
         check_ports(config, &mut found);
+        check_relay(config, &mut found).await;
         for granted in machine::look(config) {
             match granted {
                 Ok(text) => found.good(&text),
@@ -173,24 +174,29 @@ async fn check_database(config: &Config, found: &mut Findings) {
 }
 
 fn check_ports(config: &Config, found: &mut Findings) {
-    let taken = "; a server that runs has it, or choose another";
     match TcpListener::bind(config.http) {
         Ok(_) => found.good(&format!(
             "http: TCP {} is free{}",
             config.http,
             answers(config)
         )),
-        Err(error) => found.bad(&format!("http: TCP {}: {error}{taken}", config.http)),
+        Err(error) => found.bad(&format!("http: TCP {}: {}", config.http, advised(&error))),
     }
     if let Some(address) = config.http_redirect {
         match TcpListener::bind(address) {
             Ok(_) => found.good(&format!("http_redirect: TCP {address} is free")),
-            Err(error) => found.bad(&format!("http_redirect: TCP {address}: {error}{taken}")),
+            Err(error) => found.bad(&format!(
+                "http_redirect: TCP {address}: {}",
+                advised(&error)
+            )),
         }
     }
     match UdpSocket::bind(config.media) {
         Ok(_) => found.good(&format!("media: UDP {} is free", config.media)),
-        Err(error) => found.bad(&format!("media: UDP {}: {error}{taken}", config.media)),
+        Err(error) => found.bad(&format!("media: UDP {}: {}", config.media, advised(&error))),
+    }
+    if config.media.port() == 0 && !config.dev {
+        found.doubtful("media: port 0 is another one at every start: no firewall lets it in");
     }
     if let Some(address) = config.relay.listen {
         let tcp = |_| TcpListener::bind(address).map(|_| "is free, UDP and TCP");
@@ -203,7 +209,7 @@ fn check_ports(config: &Config, found: &mut Findings) {
         };
         match bound {
             Ok(text) => found.good(&format!("relay.listen: {address} {text}")),
-            Err(error) => found.bad(&format!("relay.listen: {address}: {error}{taken}")),
+            Err(error) => found.bad(&format!("relay.listen: {address}: {}", advised(&error))),
         }
     }
     let Some(tcp) = config.media_tcp.beside(config.media) else {
@@ -214,7 +220,49 @@ fn check_ports(config: &Config, found: &mut Findings) {
     }
     match TcpListener::bind(tcp) {
         Ok(_) => found.good(&format!("media_tcp: TCP {tcp} is free")),
-        Err(error) => found.bad(&format!("media_tcp: TCP {tcp}: {error}{taken}")),
+        Err(error) => found.bad(&format!("media_tcp: TCP {tcp}: {}", advised(&error))),
+    }
+}
+
+/// Says why a port is not to be had, and what to do.
+fn advised(error: &io::Error) -> String {
+    let advice = [
+        (
+            io::ErrorKind::AddrInUse,
+            "a server that runs has it, or choose another",
+        ),
+        (
+            io::ErrorKind::AddrNotAvailable,
+            "no interface of this machine has this address: write 0.0.0.0 or [::], and name the public address in media_addresses",
+        ),
+        (
+            io::ErrorKind::PermissionDenied,
+            "ports below 1024 are for root, and for who has CAP_NET_BIND_SERVICE",
+        ),
+    ];
+    let known = advice.iter().find(|(kind, _)| *kind == error.kind());
+    known.map_or_else(
+        || error.to_string(),
+        |(_, advice)| format!("{error}; {advice}"),
+    )
+}
+
+/// Looks whether clients can find the relay, and whether it has its ports for itself.
+async fn check_relay(config: &Config, found: &mut Findings) {
+    let relay = &config.relay;
+    let Some(listen) = relay.listen else { return };
+    if let Some(host) = &relay.host {
+        let bare = host.trim_start_matches('[').trim_end_matches(']');
+        match tokio::net::lookup_host((bare, listen.port())).await {
+            Ok(_) => found.good(&format!("relay.host: clients find {host}")),
+            Err(error) => found.bad(&format!("relay.host: {host}: {error}")),
+        }
+    }
+    if (relay.first_port..=relay.last_port).contains(&config.media.port()) {
+        found.doubtful(&format!(
+            "relay.first_port: port {} of media is among the relay's: take others",
+            config.media.port()
+        ));
     }
 }
 
@@ -244,7 +292,12 @@ async fn check_tls(config: &Config, found: &mut Findings) {
 
 fn check_certificate(it: &Certificate, named: &str, config: &Config, found: &mut Findings) {
     let (now, until) = (Timestamp::now(), it.valid_until);
-    let (days, names) = (it.remaining(now).as_secs() / 86_400, it.names.join(", "));
+    let days = it.remaining(now).as_secs() / 86_400;
+    let names = if it.names.is_empty() {
+        "no name".to_owned()
+    } else {
+        it.names.join(", ")
+    };
     if until <= now {
         found.bad(&format!(
             "{named}: the certificate expired at {until}: renew it"
@@ -263,7 +316,7 @@ fn check_certificate(it: &Certificate, named: &str, config: &Config, found: &mut
             "{named}: for {names}, until {until} ({days} days)"
         ));
     }
-    let host = config.public_url.as_deref().and_then(host_of);
+    let host = config.public_host();
     if let Some(host) = host.filter(|host| !it.is_for(host)) {
         found.bad(&format!(
             "{named}: the certificate is for {names}, and not for {host} (public_url)"
@@ -298,19 +351,12 @@ async fn check_authority(config: &Config, found: &mut Findings) {
             "acme_domains: the authority connects to port 443 of {names}: have that led to port {port} of this machine"
         ));
     }
-    let host = config.public_url.as_deref().and_then(host_of);
+    let host = config.public_host();
     if let Some(host) = host.filter(|host| !config.acme_domains.contains(host)) {
         found.bad(&format!(
             "acme_domains: {host} (public_url) is none of them"
         ));
     }
-}
-
-/// Returns the host of a URL as certificates name it.
-fn host_of(url: &str) -> Option<String> {
-    let uri: Uri = url.parse().ok()?;
-    let host = uri.host()?.trim_start_matches('[').trim_end_matches(']');
-    Some(host.to_lowercase())
 }
 
 const HTTPS: u16 = 443;
@@ -334,13 +380,6 @@ async fn check_addresses(config: &Config, found: &mut Findings) {
         found.doubtful(
             "neither tls_cert, acme_domains nor public_url is set: browsers give cameras to https:// pages alone",
         );
-    }
-}
-
-fn is_public(address: IpAddr) -> bool {
-    match address {
-        IpAddr::V4(it) => !(it.is_loopback() || it.is_private() || it.is_link_local()),
-        IpAddr::V6(it) => !(it.is_loopback() || it.is_unique_local() || it.is_unicast_link_local()),
     }
 }
 

@@ -121,7 +121,7 @@ pub struct Settings {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub media: Option<String>,
     /// Address that browsers send media to: behind NAT the public one; may be repeated [default: this machine's]
-    #[arg(long = "media-address", value_name = "IP")]
+    #[arg(long = "media-address", visible_alias = "public-ip", value_name = "IP")]
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub media_addresses: Vec<IpAddr>,
     /// Threads that forward media, 64 at most [default: one per core]

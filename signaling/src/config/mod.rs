@@ -25,7 +25,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::time::Duration;
 
-use axum::http::HeaderName;
+use axum::http::{HeaderName, Uri};
 use figment::error::Kind;
 use figment::providers::{Env, Format, Serialized, Toml};
 use figment::{Figment, Source};
@@ -141,6 +141,13 @@ impl Config {
     /// Returns whether HTTPS is spoken.
     pub(crate) fn tls(&self) -> bool {
         self.tls_cert.is_some() || !self.acme_domains.is_empty()
+    }
+
+    /// Returns the host of `public_url` as certificates name it.
+    pub(crate) fn public_host(&self) -> Option<String> {
+        let uri: Uri = self.public_url.as_deref()?.parse().ok()?;
+        let host = uri.host()?.trim_start_matches('[').trim_end_matches(']');
+        Some(host.to_lowercase())
     }
 
     /// Returns what tells browsers to come by HTTPS alone (RFC 6797). A server for development does not: it would bind
@@ -323,7 +330,9 @@ fn unreadable(error: &figment::Error) -> ConfigError {
         }
         Some(_) | None => String::new(),
     };
-    let text = if let Kind::UnknownField(..) = &error.kind {
+    let text = if error.kind.to_string().contains("invalid socket address") {
+        format!("{setting}{place}: expected an address and a port, as in 0.0.0.0:7882 or [::]:7882")
+    } else if let Kind::UnknownField(..) = &error.kind {
         let meant = names::nearest(&setting);
         let meant = meant.map_or_else(String::new, |name| format!("did you mean `{name}`? "));
         format!("there is no setting `{setting}`{place}; {meant}docs/configuration.md lists them")

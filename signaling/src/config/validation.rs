@@ -57,12 +57,7 @@ impl Config {
                 "with `dev` anybody signs in: only loopback is allowed",
             ));
         }
-        if self.media_addresses.iter().any(IpAddr::is_unspecified) {
-            return Err(invalid(
-                "media_addresses",
-                "0.0.0.0 and :: are no addresses to send to",
-            ));
-        }
+        self.validate_media_addresses()?;
         self.validate_discovery()?;
         let analytics = &self.analytics;
         let knows_countries = analytics.geoip_file.is_some() || analytics.region_header.is_some();
@@ -71,6 +66,23 @@ impl Config {
             return Err(invalid("ice.regions", reason));
         }
         self.validate_counts()
+    }
+
+    fn validate_media_addresses(&self) -> Result<(), ConfigError> {
+        let addresses = &self.media_addresses;
+        if addresses.iter().any(IpAddr::is_unspecified) {
+            let reason = "0.0.0.0 and :: are no addresses to send to";
+            return Err(invalid("media_addresses", reason));
+        }
+        let is_nobodys = |it: &&IpAddr| match it {
+            // Multicast, what was never given out, and broadcast (RFC 1112, section 4).
+            IpAddr::V4(it) => it.octets()[0] >= 224,
+            IpAddr::V6(it) => it.is_multicast(),
+        };
+        addresses.iter().find(is_nobodys).map_or(Ok(()), |address| {
+            let reason = format!("{address} is no machine's address");
+            Err(invalid("media_addresses", reason))
+        })
     }
 
     fn validate_discovery(&self) -> Result<(), ConfigError> {

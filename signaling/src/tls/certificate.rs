@@ -49,6 +49,9 @@ pub(crate) enum CertificateError {
     /// The key is another's.
     #[error("the key does not belong to the certificate")]
     Mismatch,
+    /// It is over, and the one that is shown is not.
+    #[error("it expired at {0}, and the one before still holds")]
+    Expired(Timestamp),
 }
 
 impl CertificateError {
@@ -65,7 +68,7 @@ impl Certificate {
     /// Something is missing or does not belong to the rest.
     pub(crate) fn read(chain: &[u8], key: &[u8]) -> Result<Self, CertificateError> {
         let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(chain).collect();
-        let chain = chain.map_err(|error| CertificateError::Unreadable(error.to_string()))?;
+        let chain = chain.map_err(|error| CertificateError::Unreadable(in_words(&error)))?;
         let first = chain.first().ok_or(CertificateError::NoCertificate)?;
         let unreadable = |error: x509_cert::der::Error| {
             let text = error.to_string();
@@ -110,7 +113,7 @@ fn certified(
         if matches!(error, pem::Error::NoItemsFound) {
             CertificateError::NoKey
         } else {
-            CertificateError::BadKey(error.to_string())
+            CertificateError::BadKey(in_words(&error))
         }
     })?;
     CertifiedKey::from_der(chain, key, &default_provider()).map_err(|error| {
@@ -120,6 +123,15 @@ fn certified(
             CertificateError::BadKey(error.to_string())
         }
     })
+}
+
+/// Says what is wrong with a text; the library shows bytes as numbers.
+fn in_words(error: &pem::Error) -> String {
+    let pem::Error::MissingSectionEnd { end_marker } = error else {
+        return error.to_string();
+    };
+    let marker = String::from_utf8_lossy(end_marker);
+    format!("it ends before -----END {marker}-----")
 }
 
 fn names(extension: Option<(bool, SubjectAltName)>) -> Vec<String> {
@@ -170,6 +182,23 @@ mod tests {
         for name in ["example", "a.live.example", "cdn.example", "192.0.2.8", ""] {
             assert!(!read.is_for(name), "{name}");
         }
+    }
+
+    #[test]
+    fn what_was_written_by_half_is_said_in_words() {
+        let (chain, key) = made(&["live.example"]);
+        let half = &chain.as_bytes()[..chain.len() / 2];
+        let said = Certificate::read(half, key.as_bytes()).unwrap_err();
+        assert!(
+            said.to_string()
+                .ends_with("it ends before -----END CERTIFICATE-----")
+        );
+        let half = &key.as_bytes()[..key.len() / 2];
+        let said = Certificate::read(chain.as_bytes(), half).unwrap_err();
+        assert!(
+            said.to_string()
+                .ends_with("it ends before -----END PRIVATE KEY-----")
+        );
     }
 
     #[test]

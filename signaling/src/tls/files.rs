@@ -8,18 +8,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
-use tracing::error;
+use tracing::{error, warn};
 
 use super::Tls;
 use super::certificate::{Certificate, CertificateError};
 use crate::config::Config;
 use crate::drain::Phase;
+use crate::time::Timestamp;
 
 /// Where a certificate and its key stand.
 #[derive(Clone, Debug)]
 pub(crate) struct Files {
     certificate: PathBuf,
     key: PathBuf,
+    /// By which name browsers come, where that is known.
+    host: Option<String>,
 }
 
 /// Why files cannot be used; one line.
@@ -49,7 +52,12 @@ impl Files {
     /// Returns where they stand; `None` where the server is told of none.
     pub(crate) fn of(config: &Config) -> Option<Self> {
         let (certificate, key) = (config.tls_cert.clone()?, config.tls_key.clone()?);
-        Some(Self { certificate, key })
+        let host = config.public_host();
+        Some(Self {
+            certificate,
+            key,
+            host,
+        })
     }
 
     /// Returns where the key stands.
@@ -76,6 +84,29 @@ impl Files {
                 source,
             }
         })
+    }
+
+    /// Says where browsers will refuse it, for it is for other names.
+    pub(crate) fn warn_of_names(&self, certificate: &Certificate) {
+        if let Some(host) = self.host.as_ref().filter(|host| !certificate.is_for(host)) {
+            let names = certificate.names.join(" ");
+            warn!(%names, %host, "certificate is for other names than that of public_url: browsers refuse it");
+        }
+    }
+
+    /// Reads what is to be shown in the place of what is shown now.
+    fn read_next(&self, tls: &Tls) -> Result<Certificate, FilesError> {
+        let next = self.read()?;
+        let now = Timestamp::now();
+        if next.valid_until <= now && tls.holds(now) {
+            return Err(FilesError::Wrong {
+                setting: CERTIFICATE,
+                path: self.certificate.clone(),
+                source: CertificateError::Expired(next.valid_until),
+            });
+        }
+        self.warn_of_names(&next);
+        Ok(next)
     }
 
     fn stamps(&self) -> [Stamp; 2] {
@@ -105,7 +136,7 @@ pub(crate) async fn keep_up(
         if !told && stamps == seen {
             continue;
         }
-        let read = files.read();
+        let read = files.read_next(&tls);
         // What could not be read, for want of a descriptor, say, is tried again.
         if !matches!(read, Err(FilesError::Unreadable { .. })) {
             seen = stamps;

@@ -42,7 +42,11 @@ impl Front {
         };
         let tls = Tls::new(metrics.clone()).map_err(|error| error.to_string())?;
         let held = match &source {
-            Source::Files(files) => Some(files.read().map_err(|error| error.to_string())?),
+            Source::Files(files) => {
+                let held = files.read().map_err(|error| error.to_string())?;
+                files.warn_of_names(&held);
+                Some(held)
+            }
             Source::Authority(acme) => acme.held(),
         };
         if let Some(held) = held {

@@ -82,6 +82,12 @@ impl Tls {
         Ok(())
     }
 
+    /// Returns whether the certificate that is shown holds at `now`.
+    fn holds(&self, now: Timestamp) -> bool {
+        let shown = self.shown.read().unwrap_or_else(PoisonError::into_inner);
+        shown.as_ref().is_some_and(|shown| shown.valid_until > now)
+    }
+
     /// Says once a day that the certificate is about to expire, or has.
     pub(crate) fn warn_of_end(&self) {
         let now = Timestamp::now();

@@ -471,6 +471,35 @@ fn a_check_says_what_is_set_and_what_would_keep_the_server_from_starting() {
 }
 
 #[test]
+fn a_check_says_which_addresses_nobody_can_be_told() {
+    let data = TempDir::new();
+    let bad = "is no machine's address";
+    let rows = [
+        ("--public-ip 198.51.100.7", 0, "media to 198.51.100.7:"),
+        ("--public-ip nonsense", 64, "--media-address"),
+        ("--media-address 224.0.0.1", 64, bad),
+        ("--media-address 255.255.255.255", 64, bad),
+        ("--media-address ff02::1", 64, bad),
+        ("--media [::]", 64, "media: expected an address and a port"),
+        ("--media 198.51.100.7:7", 1, "no interface of this machine"),
+        ("--set relay.host=nosuch.invalid", 1, "relay.host: nosuch."),
+        ("--media 127.0.0.1:49200", 0, "port 49200 of media is among"),
+    ];
+    for (arguments, status, words) in rows {
+        let (code, text) = check(&data, &|command| {
+            command.args(["--dev", "--http", "127.0.0.1:0"]);
+            command.args(["--set", "relay.listen=127.0.0.1:0"]);
+            if !arguments.contains("--media ") {
+                command.args(["--media", "127.0.0.1:0"]);
+            }
+            command.args(arguments.split(' '));
+        });
+        assert_eq!(code, Some(status), "{arguments} {text}");
+        assert!(text.contains(words), "{arguments} {text}");
+    }
+}
+
+#[test]
 fn a_check_says_how_a_stun_server_sees_this_machine_and_what_the_machine_grants() {
     let data = TempDir::new();
     let at = StunServer::start([203, 0, 113, 7]).at.to_string();

@@ -305,6 +305,8 @@ async fn a_renewed_certificate_is_shown_to_newcomers_and_open_connections_go_on(
     server.server.read_certificate_again();
     fs::remove_file(folder.path().join("cert.pem")).unwrap();
     server.server.read_certificate_again();
+    Made::holding("localhost", -2).write(folder.path());
+    server.server.read_certificate_again();
     tokio::time::sleep(Duration::from_millis(300)).await;
     shown(&server, &second).await;
 

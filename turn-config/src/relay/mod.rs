@@ -43,7 +43,7 @@ use crate::{Secret, UrlError};
 
 pub use framing::Frames;
 pub use metrics::Metrics;
-pub use peers::Peers;
+pub use peers::{Peers, is_public};
 pub use serve::{Door, Embedded, Own, RelayConfig, StartError, Stream, TlsAcceptor, Ways};
 
 /// What every client is told that the credentials are for (RFC 8489, section 14.9); short, as what carries it must be.

@@ -49,7 +49,8 @@ impl Peers {
 
 /// Returns whether an address is one of the internet's. What carries an address of IPv4 within (mapped, NAT64, 6to4,
 /// Teredo; ISATAP, RFC 5214, section 6.1) is none: it would be another way to write those that are refused.
-fn is_public(address: IpAddr) -> bool {
+#[must_use]
+pub fn is_public(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => {
             !in_any(address.to_bits().into(), 32, RESERVED_V4, Ipv4Addr::to_bits)

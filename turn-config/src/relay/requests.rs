@@ -86,8 +86,11 @@ impl Relay {
         let network = network(client.remote.ip());
         let of_network = self.of_network.get(&network).copied().unwrap_or(0);
         let limits = self.settings.limits;
-        if of_identity >= limits.allocations_per_identity || of_network >= limits.of_network() {
+        if of_identity >= limits.allocations_per_identity {
             return Err(("quota", 486));
+        }
+        if of_network >= limits.of_network() {
+            return Err(("network_quota", 486));
         }
         if self.allocations.len() >= limits.allocations {
             return Err(("full", 508));

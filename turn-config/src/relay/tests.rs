@@ -434,6 +434,7 @@ fn one_network_has_an_eighth_of_all_whatever_its_people_are_called() {
     }
     let mut more = of_network(100, "2001:db8:1:1:0:0:0");
     assert_eq!(more.allocate(&mut net), 486);
+    assert!(net.metric(r#"klieg_turn_refused_total{reason="network_quota"} 1"#));
     let mut neighbour = of_network(100, "2001:db8:1:2:0:0:0");
     assert_eq!(neighbour.allocate(&mut net), 0);
     assert_eq!(first.refresh(&mut net, 0), 0);
