@@ -117,6 +117,8 @@ pub struct MediaPacket {
     pub marker: bool,
     /// A decoder can start here.
     pub keyframe: bool,
+    /// Packets that follow it came before: to who gets packets as they come they have gone by.
+    pub(crate) is_late: bool,
     /// The numbers of its picture, which go on for viewers when the stream changes.
     pub picture: Option<Picture>,
     /// Where it stands among the layers of its stream; `None` where that has none, or does not tell.

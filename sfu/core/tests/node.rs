@@ -219,6 +219,24 @@ fn a_join_is_served_from_the_cache_on_every_shard_without_asking_the_publisher()
 }
 
 #[test]
+fn two_who_join_at_once_on_another_shard_ask_the_publisher_for_nothing() {
+    let mut stage = Stage::new(25, 2);
+    let others = (2..).filter(|id| stage.shard_of(*id) != stage.shard_of(1));
+    let others: Vec<u64> = others.take(2).collect();
+    stage.underway = Some(VecDeque::new());
+    let publisher = stage.publish(1, Link::round_trip(20));
+    stage.run(3 * SECOND);
+    let asked = stage.publishing(publisher).requests.len();
+    let mut join = |id: &u64| stage.watch(*id, Link::round_trip(20));
+    let viewers: Vec<_> = others.iter().map(&mut join).collect();
+    stage.run(SECOND);
+    for viewer in viewers {
+        assert!(stage.watching(viewer).first_frame.is_some());
+    }
+    assert_eq!(stage.publishing(publisher).requests.len(), asked);
+}
+
+#[test]
 fn only_who_may_drop_what_follows_the_handshake_waits_for_a_join_to_begin() {
     let mut stage = Stage::new(24, 1);
     stage.publish(1, Link::round_trip(20));

@@ -55,6 +55,10 @@ impl Node {
         let shown = viewer.shown().filter(|(source, _)| room.sends(*source));
         let layer = shown.map(|(_, layer)| layer).or_else(|| viewer.target());
         let sent = room.source(layer.unwrap_or(0));
+        if room.publisher.is_none() && sent.is_none() && room.layers().is_empty() {
+            // What the publisher's shard has is on its way, or there is none: `handle_past` shows who waits.
+            return;
+        }
         if sent.is_some_and(|(_, format)| !viewer.plays(&format)) {
             return;
         }

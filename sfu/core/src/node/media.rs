@@ -91,6 +91,7 @@ impl Node {
             timestamp: arrived.timestamp,
             marker: arrived.marker,
             keyframe: arrived.keyframe,
+            is_late: arrived.is_late,
             picture: arrived.picture(),
             scale: arrived.scale,
             padding: 0,

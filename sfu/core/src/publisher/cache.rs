@@ -187,11 +187,19 @@ impl Cache {
         if self.newest.is_none_or(|newest| newest.seq <= packet.seq) {
             self.newest = Some(mark);
         }
-        // An H.264 keyframe has several packets in which a decoder could start: the first counts.
-        let is_known = |known: Mark| known.timestamp >= packet.timestamp;
-        if packet.keyframe && !self.keyframe.is_some_and(is_known) {
-            self.followed = self.keyframe.map(|before| Mark { at, ..before });
-            self.keyframe = Some(mark);
+        if !packet.keyframe {
+            return;
+        }
+        // An H.264 keyframe has several packets in which a decoder could start: the first counts, which may come last.
+        match &mut self.keyframe {
+            Some(known) if known.timestamp > packet.timestamp => {}
+            Some(known) if known.timestamp == packet.timestamp => {
+                known.seq = known.seq.min(packet.seq);
+            }
+            known => {
+                self.followed = known.map(|before| Mark { at, ..before });
+                *known = Some(mark);
+            }
         }
     }
 
@@ -254,6 +262,7 @@ mod tests {
             timestamp: seq * 3000,
             marker: true,
             keyframe,
+            is_late: false,
             picture: None,
             scale: None,
             padding: 0,
@@ -368,6 +377,25 @@ mod tests {
         ));
         keep(&mut cache, (start, 20), 70_005, false);
         assert_eq!(cache.keyframe(source(1)), None, "its end is missing");
+    }
+
+    #[test]
+    fn a_keyframe_begins_with_the_first_packet_that_can_be_begun_with_also_where_that_comes_late() {
+        let start = Instant::now();
+        let mut cache = Cache::default();
+        let part = |seq: u64| MediaPacket {
+            timestamp: 3000,
+            ..packet(seq, true)
+        };
+        cache.insert(&burst(start, part(70_002)));
+        cache.insert(&burst(start, part(70_000)));
+        cache.insert(&burst(start, part(70_004)));
+        assert_eq!(cache.keyframe.map(|mark| mark.seq), Some(SeqNo(70_000)));
+        assert_eq!(
+            cache.followed.map(|mark| mark.seq),
+            None,
+            "it is one keyframe"
+        );
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 use std::time::{Duration, Instant};
 
-use crate::command::SendTrack;
+use crate::command::{Kind, SendTrack};
 use crate::congestion::allocate::{Allocator, Budget, Pick, Rung};
 use crate::congestion::estimate::{Estimator, START};
 use crate::congestion::feedback::TransportFeedback;
@@ -72,7 +72,13 @@ pub(super) struct Choice {
 
 impl Bandwidth {
     pub(super) fn new(now: Instant, tracks: &[SendTrack]) -> Self {
-        let has_numbers = tracks.iter().any(|track| super::number_id(track).is_some());
+        let has_number = |track: &SendTrack| super::number_id(track).is_some();
+        let mut pictures = tracks.iter().filter(|track| track.kind == Kind::Video);
+        // What sound alone tells of a path says nothing of what that carries.
+        let has_numbers = match pictures.next() {
+            Some(picture) => has_number(picture),
+            None => tracks.iter().any(has_number),
+        };
         Self {
             estimator: has_numbers.then(|| Estimator::new(now)),
             reports: Reports::default(),

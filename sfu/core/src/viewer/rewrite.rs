@@ -204,6 +204,7 @@ impl Rewrite {
             Some(shown) => Span {
                 first: next.first,
                 sent_as: next.sent_as,
+                shift: next.shift,
                 tier: next.tier,
                 thinned: None,
                 stamps: None,
@@ -427,6 +428,7 @@ mod tests {
             timestamp,
             marker: false,
             keyframe: true,
+            is_late: false,
             picture: None,
             scale: None,
             padding: 0,
@@ -543,6 +545,23 @@ mod tests {
 
         let again = rewrite.numbers_of(seq, &packet(70_000, 1_000)).unwrap();
         assert_eq!((again.seq, again.timestamp), (seq, time));
+    }
+
+    #[test]
+    fn the_numbers_of_pictures_have_no_gap_where_a_source_is_begun_anew_further_on() {
+        let mut rewrite = Rewrite::new(PeerId(7));
+        let source = burst(0, Instant::now());
+        let mut begin = |seq, id| {
+            let packet = MediaPacket {
+                picture: Some(Picture::frame(id)),
+                ..packet(seq, u64::from(id) * 3000)
+            };
+            rewrite.switch(&source, &packet, None, None);
+            rewrite.number(&source, &packet, None).unwrap().shift
+        };
+        let shift = begin(70_000, 5);
+        let behind = begin(70_040, 10);
+        assert_eq!(behind.and(4), shift, "6 to 9 went to nobody");
     }
 
     #[test]

@@ -37,6 +37,8 @@ impl Viewer {
                 return None;
             }
             let waits = self.hold.is_held() || self.drained.is_some_and(|drained| drained > now);
+            // What follows a keyframe that was lost and came again is in the cache.
+            let waits = waits || packet.is_late;
             if is_video && packet.keyframe && waits {
                 self.wait_for_queue(now, burst, packet);
                 return None;

@@ -61,6 +61,7 @@ impl Scene {
             timestamp: *timestamp,
             marker: number + 1 == packets,
             keyframe: keyframe && number == 0,
+            is_late: false,
             picture: None,
             scale: None,
             descriptor: None,
@@ -123,6 +124,25 @@ fn track() -> SendTrack {
         cname: "klieg".into(),
         stalls_at_once: false,
     }
+}
+
+#[test]
+fn a_keyframe_that_came_late_is_begun_with_from_the_cache_with_all_that_came_before_it() {
+    let mut scene = Scene::new();
+    scene.viewer.select(scene.now, &scene.room);
+    let whole = scene.frame(0, 4, true);
+    let first = MediaPacket {
+        is_late: true,
+        ..whole.packets[0].clone()
+    };
+    let late = Burst {
+        packets: vec![first],
+        bytes: whole.bytes.clone(),
+        ..*whole
+    };
+    assert_eq!(scene.send(&late), 0, "what follows it has gone by");
+    let step = scene.viewer.free_catch_up().unwrap();
+    assert_eq!((step.source, step.next), (late.source, late.packets[0].seq));
 }
 
 #[test]
