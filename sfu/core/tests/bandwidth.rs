@@ -324,6 +324,27 @@ fn a_viewers_own_estimate_counts_where_it_reports_nothing_better() {
 }
 
 #[test]
+fn a_viewer_whose_own_estimate_follows_what_it_gets_is_shown_the_picture_again_and_then_the_best() {
+    let mut run = without_numbers(412);
+    // About half as much again as comes, as receivers bound it.
+    let mut told = |kbps: u32| {
+        let changes = |run: &Run| run.layers().len() + run.limits().len();
+        let before = changes(&run);
+        let shown = (0..20).find_map(|_| {
+            let shown = shown_after(&mut run, 1, &own_estimate(kbps));
+            (changes(&run) > before).then_some(shown)
+        });
+        println!("{kbps} kb/s: {:?} {:?}", run.layers(), run.limits());
+        (shown.flatten(), run.limits().last().map(|it| it.1))
+    };
+    assert_eq!(told(300), (Some(0), Some(Limit::Lower)));
+    assert_eq!(told(70).1, Some(Limit::Paused));
+    assert_eq!(told(70), (Some(0), Some(Limit::Lower)), "it is tried");
+    assert_eq!(told(250), (Some(1), Some(Limit::Lower)));
+    assert_eq!(told(1000), (Some(2), Some(Limit::None)));
+}
+
+#[test]
 fn heavy_loss_counts_where_nothing_else_is_known() {
     let mut run = without_numbers(411);
     assert_eq!(shown_after(&mut run, 5, &report(15)), Some(2), "6 % lost");

@@ -23,6 +23,10 @@ const CALM: Duration = Duration::from_secs(2);
 const MAX_CALM: Duration = Duration::from_secs(32);
 /// A better layer that is left within this has failed.
 const TRIAL: Duration = Duration::from_secs(8);
+/// Where what is known of a path only follows what is sent, the next better layer is tried after so long; and after at most
+/// so long where that has failed.
+const LEAP: Duration = Duration::from_secs(10);
+const MAX_LEAP: Duration = Duration::from_secs(120);
 
 /// A layer that could be shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +50,8 @@ pub struct Budget {
     pub proved: Option<Bitrate>,
     /// The most that can be shown; `None` where nothing can beforehand.
     pub provable: Option<Bitrate>,
+    /// Whether the viewer tells the rate, which follows what arrives: of much more it never tells by itself.
+    pub is_blind: bool,
 }
 
 /// What a viewer gets.
@@ -64,6 +70,8 @@ pub struct Allocator {
     over: Option<Instant>,
     /// Since when the least one, or one that was chosen, is hopeless; `None` while it is not.
     hopeless: Option<Instant>,
+    /// When it was first chosen for; `None` before.
+    began: Option<Instant>,
     /// The last change of the layer; `None` before.
     changed: Option<Change>,
     /// Better layers that failed one after the other.
@@ -92,6 +100,7 @@ impl Allocator {
         shown: Option<Pick>,
         budget: &Budget,
     ) -> Pick {
+        self.began.get_or_insert(now);
         let pick = match shown {
             None if rungs.first().is_some_and(|rung| rung.is_chosen) => Pick::Show(0),
             None => fitting(rungs, budget.rate),
@@ -174,8 +183,9 @@ impl Allocator {
         if budget.is_congested || !self.is_calm(now) {
             return None;
         }
-        let place = better.iter().position(|rung| rung.is_proved(budget))?;
-        Some(Pick::Show(place))
+        let place = better.iter().position(|rung| rung.is_proved(budget));
+        let next = || self.may_leap(now, budget).then(|| place_of_last(better));
+        place.or_else(next).map(Pick::Show)
     }
 
     /// Returns whether a layer does not fit by much, and has not for some time.
@@ -195,9 +205,20 @@ impl Allocator {
     }
 
     fn resume(&self, now: Instant, rungs: &[Rung], budget: &Budget) -> Pick {
+        if budget.is_congested || !self.is_calm(now) {
+            return Pick::Pause;
+        }
         let place = rungs.iter().position(|rung| rung.is_proved(budget));
-        let may = self.is_calm(now) && !budget.is_congested;
-        place.filter(|_| may).map_or(Pick::Pause, Pick::Show)
+        let least = || self.may_leap(now, budget).then(|| place_of_last(rungs));
+        place.or_else(least).map_or(Pick::Pause, Pick::Show)
+    }
+
+    /// Returns whether it is time to try what nothing can show beforehand.
+    fn may_leap(&self, now: Instant, budget: &Budget) -> bool {
+        let wait = (LEAP * (1 << self.failures.min(4))).min(MAX_LEAP);
+        let since = self.changed.map(|change| change.at).or(self.began);
+        let waited = since.is_some_and(|since| now.saturating_duration_since(since) >= wait);
+        budget.is_blind && waited
     }
 
     fn is_calm(&self, now: Instant) -> bool {
@@ -247,8 +268,11 @@ impl Rung {
 fn fitting(rungs: &[Rung], rate: Bitrate) -> Pick {
     let fits = |rung: &Rung| rung.fits(rate);
     let place = rungs.iter().position(fits);
-    let last = rungs.len().saturating_sub(1);
-    Pick::Show(place.unwrap_or(last))
+    Pick::Show(place.unwrap_or(place_of_last(rungs)))
+}
+
+fn place_of_last(rungs: &[Rung]) -> usize {
+    rungs.len().saturating_sub(1)
 }
 
 fn rank(pick: Pick) -> usize {
@@ -281,6 +305,7 @@ mod tests {
             is_congested,
             proved: is_proved.then_some(Bitrate::kbps(kbps)),
             provable: Some(Bitrate::kbps(11_000)),
+            is_blind: false,
         }
     }
 
@@ -411,6 +436,38 @@ mod tests {
                 let expected = expected.or(least);
                 assert_eq!(changed, expected, "{kbps}");
             }
+        }
+    }
+
+    #[test]
+    fn where_only_what_arrives_tells_the_next_better_layer_is_tried_later_each_time_that_fails() {
+        let mut now = Instant::now();
+        let rungs = rungs(&[2500, 600, 150]);
+        let blind = |kbps, is_congested| Budget {
+            provable: None,
+            is_blind: true,
+            ..budget(kbps, is_congested, false)
+        };
+        for (shown, kbps, next) in [
+            (Pick::Pause, 70, Pick::Show(2)),
+            (Pick::Show(2), 160, Pick::Show(1)),
+        ] {
+            let mut allocator = Allocator::default();
+            allocator.pick(now, &rungs, Some(shown), &blind(kbps, false));
+            let mut waits = Vec::new();
+            for _ in 0..6 {
+                let tried = (0..1300_u32).find(|step| {
+                    let at = now + SECOND / 10 * *step;
+                    allocator.pick(at, &rungs, Some(shown), &blind(kbps, false)) == next
+                });
+                let wait = SECOND / 10 * tried.unwrap();
+                waits.push(wait.as_secs());
+                now += wait;
+                let state = (next, blind(50, true));
+                let (failed, _) = change(&mut allocator, now, &rungs, state).unwrap();
+                now += SECOND.mul_f64(failed);
+            }
+            assert_eq!(waits, [10, 20, 40, 80, 120, 120], "{shown:?}");
         }
     }
 

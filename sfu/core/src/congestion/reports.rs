@@ -44,11 +44,20 @@ impl Reports {
         }
     }
 
-    /// Returns what the path carries; `None` while nothing bounds it.
-    pub(crate) fn estimate(&self, now: Instant) -> Option<Bitrate> {
+    /// Returns whether the viewer tells an estimate of its own.
+    pub(crate) fn is_told(&self, now: Instant) -> bool {
+        self.told(now).is_some()
+    }
+
+    fn told(&self, now: Instant) -> Option<Bitrate> {
         let is_recent =
             |(_, at): &(Bitrate, Instant)| now.saturating_duration_since(*at) < REMEMBERED;
-        let told = self.told.filter(is_recent).map(|(estimate, _)| estimate);
+        self.told.filter(is_recent).map(|(estimate, _)| estimate)
+    }
+
+    /// Returns what the path carries; `None` while nothing bounds it.
+    pub(crate) fn estimate(&self, now: Instant) -> Option<Bitrate> {
+        let told = self.told(now);
         // While a picture is paused, or some loss stays, no report says that it is over.
         let bound = self
             .bound

@@ -32,7 +32,7 @@ const SILENCE: Duration = Duration::from_secs(3);
 pub(super) struct Bandwidth {
     /// `None` without transport-wide feedback.
     estimator: Option<Estimator>,
-    /// What is known without it.
+    /// What is known without an estimator.
     reports: Reports,
     /// Loss that the viewer's last report told, in 1/256; `None` when none came since.
     reported_loss: Option<u8>,
@@ -274,6 +274,7 @@ impl Bandwidth {
             is_congested: estimator.is_some_and(Estimator::is_congested),
             proved: proved.map(|proved| proved.without(others)),
             provable: estimator.map(|_| PROVABLE.without(others)),
+            is_blind: estimator.is_none() && self.reports.is_told(now),
         })
     }
 
