@@ -276,14 +276,19 @@ impl Stage {
     }
 
     /// Lets the publisher go; who waits has the place then. A goodbye to an event that goes on for who waits ends it when
-    /// that one goes, has shown nothing, and nobody came meanwhile.
+    /// that one goes, has shown nothing, and nobody came meanwhile. The goodbye of who has shown nothing ends nothing:
+    /// encoders say it when a start has failed, too.
     pub(super) fn leave(&mut self, why: Departure, at: Moment) -> Changes {
         let Some(publisher) = self.publisher.take() else {
             return Changes::default();
         };
         let on_air = matches!(self.status(), RoomStatus::Live | RoomStatus::Interrupted);
         self.publisher = self.incoming.take();
-        let said_goodbye = why == Departure::Left || (self.said_goodbye && !publisher.is_live());
+        let said_goodbye = if publisher.is_live() {
+            why == Departure::Left
+        } else {
+            self.said_goodbye
+        };
         let input = match &self.publisher {
             Some(next) if next.is_live() => return self.show_next(at),
             None if on_air && said_goodbye => Input::End(Reason::Publisher),
@@ -511,13 +516,16 @@ mod tests {
             [RoomStatus::Ended]
         );
 
-        // Who comes after it is waited for like anybody.
+        // Who comes after it is waited for like anybody, and a start that failed ends nothing.
         let mut stage = handed_over();
         stage.leave(Departure::Left, at());
         assert!(stage.enter(publisher(1, PeerId(9))).is_none());
         for _ in 0..2 {
-            assert_eq!(stage.leave(Departure::Lost, at()), Changes::default());
+            assert_eq!(stage.leave(Departure::Left, at()), Changes::default());
         }
+        assert_eq!(stage.status(), RoomStatus::Interrupted);
+        stage.enter(publisher(1, PeerId(10)));
+        assert_eq!(stage.leave(Departure::Lost, at()), Changes::default());
         assert_eq!(stage.status(), RoomStatus::Interrupted);
 
         let mut stage = handed_over();
