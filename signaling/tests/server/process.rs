@@ -539,8 +539,9 @@ fn a_check_says_how_a_stun_server_sees_this_machine_and_what_the_machine_grants(
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_check_has_a_turn_server_try_to_reach_the_media_port() {
     let data = TempDir::new();
-    let media = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
-    let at = media.local_addr().unwrap();
+    // It is let go and taken again: an address and a port that no system gives away by itself.
+    let at = SocketAddr::from(([127, 0, 0, 3], 21_001));
+    let media = std::net::UdpSocket::bind(at).unwrap();
     let secret = "a secret of some length";
     let outside = TestServer::start_with(|config| {
         config.relay.listen = Some(([127, 0, 0, 1], 0).into());
@@ -558,20 +559,20 @@ async fn a_check_has_a_turn_server_try_to_reach_the_media_port() {
         })
     };
     tokio::task::block_in_place(|| {
-        let (code, text) = check("127.0.0.1", None);
+        let (code, text) = check("127.0.0.3", None);
         assert!(text.contains(" is taken"), "{text}");
         assert_eq!(code, Some(1), "its own media port is, too: {text}");
         drop(media);
-        let (code, text) = check("127.0.0.1", None);
+        let (code, text) = check("127.0.0.3", None);
         assert_eq!(code, Some(0), "{text}");
         let reached = format!("ok       --turn {turn}: reaches {at} by UDP, from 127.0.0.1:");
         assert!(text.contains(&reached), "{text}");
-        for (address, login) in [("127.0.0.1", Some("ann:wrong")), ("192.0.2.1", None)] {
+        for (address, login) in [("127.0.0.3", Some("ann:wrong")), ("192.0.2.1", None)] {
             let (code, text) = check(address, login);
             assert_eq!(code, Some(1), "{text}");
             assert!(text.contains("refused: "), "{text}");
         }
-        let (code, text) = check("127.0.0.1", Some("ann"));
+        let (code, text) = check("127.0.0.3", Some("ann"));
         assert!(text.contains("expected USER:PASSWORD"), "{text}");
         assert_ne!(code, Some(0));
     });

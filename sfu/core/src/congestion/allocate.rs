@@ -268,7 +268,7 @@ impl Rung {
 fn fitting(rungs: &[Rung], rate: Bitrate) -> Pick {
     let fits = |rung: &Rung| rung.fits(rate);
     let place = rungs.iter().position(fits);
-    Pick::Show(place.unwrap_or(place_of_last(rungs)))
+    Pick::Show(place.unwrap_or_else(|| place_of_last(rungs)))
 }
 
 fn place_of_last(rungs: &[Rung]) -> usize {
